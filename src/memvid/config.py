@@ -1,0 +1,157 @@
+"""Options, validated when they are made. What must agree between build and read is read from the file instead."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal, TypeVar
+
+from memvid.errors import ConfigError
+
+__all__ = ["EncoderConfig", "RetrieverConfig", "make_config"]
+
+Codec = Literal["png"]
+Compression = Literal["zstd", "none"]
+ErrorCorrection = Literal["L", "M", "Q", "H"]
+VectorDtype = Literal["i8", "f16", "f32"]
+
+_Config = TypeVar("_Config", "EncoderConfig", "RetrieverConfig")
+
+MIB = 1 << 20
+
+
+def _require(condition: bool, name: str, value: object, expected: str) -> None:
+    if not condition:
+        raise ConfigError(f"{name}={value!r} is not possible: expected {expected}")
+
+
+def _is_int(value: object, low: int, high: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+
+
+def _check_int(name: str, value: object, low: int, high: int) -> None:
+    _require(_is_int(value, low, high), name, value, f"a whole number from {low} to {high}")
+
+
+def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
+    _require(isinstance(value, str) and value in choices, name, value, "one of " + ", ".join(map(repr, choices)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncoderConfig:
+    """How a memory is built.
+
+    :ivar chunk_size: characters a chunk of :meth:`MemvidEncoder.add_text` aims at (at least 16).
+    :ivar overlap: characters of the previous chunk repeated at the start of the next, in whole sentences.
+    :ivar codec: ``"png"``: 1-bit PNG frames in MP4, one pixel a module.
+    :ivar fps: frames a second when the video is played.
+    :ivar symbol_version: QR symbol version, 1 to 40: 4 * version + 17 modules a side, one version a video.
+    :ivar error_correction: QR error correction level, ``"L"`` (7 %) to ``"H"`` (30 %).
+    :ivar data_mask: QR data mask, 0 to 7; ``None`` tries all eight, which takes about six times as long.
+    :ivar compression: ``"zstd"``, or ``"none"`` for bytes as they are.
+    :ivar compression_level: zstd level, 1 to 22.
+    :ivar dictionary: bytes of the zstd dictionary trained on the corpus; ``None`` sizes it to the corpus, 0 is without.
+    :ivar chunks_per_frame: at most so many chunks a frame; ``None`` packs as many as fit. With 1 and
+        ``compression="none"`` each code holds the bare UTF-8 text, for phones and paper.
+    :ivar vector_dtype: how the index keeps vectors: ``"i8"``, ``"f16"`` or ``"f32"``.
+    :ivar connectivity: HNSW neighbours a node (M).
+    :ivar expansion_add: HNSW candidates while building (efConstruction).
+    :ivar expansion_search: HNSW candidates while searching (ef), written into the index as its default.
+    :ivar keywords: also keep a contentless keyword index.
+    :ivar threads: worker threads; ``None`` uses the cores this process may run on.
+    """
+
+    chunk_size: int = 500
+    overlap: int = 0
+    codec: Codec = "png"
+    fps: int = 30
+    symbol_version: int = 40
+    error_correction: ErrorCorrection = "L"
+    data_mask: int | None = 0
+    compression: Compression = "zstd"
+    compression_level: int = 12
+    dictionary: int | None = None
+    chunks_per_frame: int | None = None
+    vector_dtype: VectorDtype = "i8"
+    connectivity: int = 16
+    expansion_add: int = 128
+    expansion_search: int = 64
+    keywords: bool = True
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        _check_int("chunk_size", self.chunk_size, 16, MIB)
+        _check_int("overlap", self.overlap, 0, MIB)
+        _require(
+            self.overlap * 2 <= self.chunk_size, "overlap", self.overlap, f"at most half of chunk_size={self.chunk_size}"
+        )
+        _check_choice("codec", self.codec, ("png",))
+        _check_int("fps", self.fps, 1, 240)
+        _check_int("symbol_version", self.symbol_version, 1, 40)
+        _check_choice("error_correction", self.error_correction, ("L", "M", "Q", "H"))
+        if self.data_mask is not None:
+            _check_int("data_mask", self.data_mask, 0, 7)
+        _check_choice("compression", self.compression, ("zstd", "none"))
+        _check_int("compression_level", self.compression_level, 1, 22)
+        if self.dictionary is not None:
+            _check_int("dictionary", self.dictionary, 0, 16 * MIB)
+        if self.chunks_per_frame is not None:
+            _check_int("chunks_per_frame", self.chunks_per_frame, 1, 65535)
+        _check_choice("vector_dtype", self.vector_dtype, ("i8", "f16", "f32"))
+        _check_int("connectivity", self.connectivity, 2, 256)
+        _check_int("expansion_add", self.expansion_add, 8, 4096)
+        _check_int("expansion_search", self.expansion_search, 8, 65536)
+        _require(isinstance(self.keywords, bool), "keywords", self.keywords, "True or False")
+        if self.threads is not None:
+            _check_int("threads", self.threads, 1, 1024)
+
+    @property
+    def bare(self) -> bool:
+        """Whether each code holds one chunk's text and nothing else."""
+        return self.compression == "none" and self.chunks_per_frame == 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetrieverConfig:
+    """How a memory is read; nothing here changes what is found, only what it costs.
+
+    :ivar page_cache_bytes: decoded pages kept in memory, least recently used dropped first; 0 keeps none.
+    :ivar query_cache_size: query embeddings kept; 0 keeps none.
+    :ivar expansion_search: HNSW candidates (ef); ``None`` takes the index's own.
+    :ivar threads: worker threads for a batch of frames; ``None`` uses the cores this process may run on.
+    """
+
+    page_cache_bytes: int = 64 * MIB
+    query_cache_size: int = 1024
+    expansion_search: int | None = None
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        _check_int("page_cache_bytes", self.page_cache_bytes, 0, 1 << 50)
+        _check_int("query_cache_size", self.query_cache_size, 0, 1 << 30)
+        if self.expansion_search is not None:
+            _check_int("expansion_search", self.expansion_search, 8, 65536)
+        if self.threads is not None:
+            _check_int("threads", self.threads, 1, 1024)
+
+
+def make_config(cls: type[_Config], config: object, overrides: dict[str, Any]) -> _Config:
+    """Make options of ``cls`` from an instance, a mapping or ``None``, with ``overrides`` on top.
+
+    :raises ConfigError: for another type, an unknown name (the nearest known one is named) or a bad value.
+    """
+    known = [field.name for field in fields(cls)]
+    if config is None:
+        base, values = None, dict(overrides)
+    elif isinstance(config, cls):
+        base, values = config, dict(overrides)
+    elif isinstance(config, dict):
+        base, values = None, {**config, **overrides}
+    else:
+        raise ConfigError(f"config is a {type(config).__name__}: expected {cls.__name__}, a dict or None")
+    for name in values:
+        if name not in known:
+            near = difflib.get_close_matches(str(name), known, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else "options are " + ", ".join(known)
+            raise ConfigError(f"unknown option {name!r}: {hint}")
+    return replace(base, **values) if base is not None else cls(**values)

@@ -1,0 +1,161 @@
+"""Every error memvid raises on purpose.
+
+Each one inherits :class:`MemvidError` and the builtin a caller would expect, so both ``except MemvidError`` and
+``except ValueError`` work::
+
+    MemvidError
+    ├── ConfigError (ValueError)            an option is unknown or out of range
+    ├── ChunkError (ValueError)             a chunk cannot be stored
+    │   ├── ChunkTypeError (TypeError)      ... because it is not a string
+    │   └── ChunkTooLargeError              ... because it does not fit where it must
+    ├── MetadataError (ValueError)          metadata is not a JSON object
+    ├── EmptyMemoryError (ValueError)       there is nothing to build
+    ├── EmbeddingError (ValueError)         vectors of a wrong shape or dtype, or not finite
+    ├── ModelMismatchError (ValueError)     another embedding model than the one the index was built with
+    ├── QueryError (ValueError)             an empty query, a top_k below 1
+    ├── ChunkNotFoundError (KeyError)       no chunk has that id
+    ├── ClosedError (ValueError)            used after close()
+    ├── DependencyError (ImportError)       an optional package is missing
+    ├── OutputError (OSError)               a file cannot be written
+    ├── VideoError (OSError)                a video cannot be read
+    │   ├── VideoNotFoundError (FileNotFoundError)
+    │   ├── VideoFormatError                not a memvid video, or cut off, or damaged
+    │   ├── UnsupportedVideoError           a newer format, a flag this release does not know
+    │   └── FrameError                      one frame could not be read and verified
+    └── IndexFileError (OSError)            an index cannot be read
+        ├── IndexNotFoundError (FileNotFoundError)
+        ├── IndexFormatError                cut off, damaged, not an index
+        └── IndexMismatchError              a sound index of another video
+
+A message has the value, the limit and the remedy.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "ChunkError",
+    "ChunkNotFoundError",
+    "ChunkTooLargeError",
+    "ChunkTypeError",
+    "ClosedError",
+    "ConfigError",
+    "DependencyError",
+    "EmbeddingError",
+    "EmptyMemoryError",
+    "FrameError",
+    "IndexFileError",
+    "IndexFormatError",
+    "IndexMismatchError",
+    "IndexNotFoundError",
+    "MemvidError",
+    "MetadataError",
+    "ModelMismatchError",
+    "OutputError",
+    "QueryError",
+    "UnsupportedVideoError",
+    "VideoError",
+    "VideoFormatError",
+    "VideoNotFoundError",
+]
+
+
+class MemvidError(Exception):
+    """Base of every error of this library."""
+
+
+class ConfigError(MemvidError, ValueError):
+    """An option is unknown or out of range."""
+
+
+class ChunkError(MemvidError, ValueError):
+    """A chunk cannot be stored as it is."""
+
+
+class ChunkTypeError(ChunkError, TypeError):
+    """A chunk is not a string."""
+
+
+class ChunkTooLargeError(ChunkError):
+    """A chunk does not fit where it has to."""
+
+
+class MetadataError(MemvidError, ValueError):
+    """Metadata is not a JSON object, or there is not one for each chunk."""
+
+
+class EmptyMemoryError(MemvidError, ValueError):
+    """A build without a chunk."""
+
+
+class EmbeddingError(MemvidError, ValueError):
+    """Vectors of a wrong shape or dtype, with NaN or infinity, or an embedder that failed."""
+
+
+class ModelMismatchError(MemvidError, ValueError):
+    """The index was built with another embedding model."""
+
+
+class QueryError(MemvidError, ValueError):
+    """A query that cannot be answered: empty text, ``top_k`` below 1, an unknown filter."""
+
+
+class ChunkNotFoundError(MemvidError, KeyError):
+    """No chunk has that id."""
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ""  # KeyError would quote the message
+
+
+class ClosedError(MemvidError, ValueError):
+    """The object was used after ``close()``."""
+
+
+class DependencyError(MemvidError, ImportError):
+    """An optional package is needed and not installed; the message names the command that installs it."""
+
+
+class OutputError(MemvidError, OSError):
+    """A file cannot be written: missing or read-only folder, full disk."""
+
+
+class VideoError(MemvidError, OSError):
+    """A video cannot be read."""
+
+
+class VideoNotFoundError(VideoError, FileNotFoundError):
+    """There is no video at that path."""
+
+
+class VideoFormatError(VideoError):
+    """The file is not a memvid video, is cut off, or is damaged."""
+
+
+class UnsupportedVideoError(VideoError):
+    """The video is sound but needs a newer release of memvid."""
+
+
+class FrameError(VideoError):
+    """One frame could not be read and verified.
+
+    :ivar frame_index: the 0-based frame, or -1 when it is not known.
+    """
+
+    def __init__(self, message: str, *, frame_index: int = -1) -> None:
+        super().__init__(message)
+        self.frame_index = frame_index
+
+
+class IndexFileError(MemvidError, OSError):
+    """An index cannot be read."""
+
+
+class IndexNotFoundError(IndexFileError, FileNotFoundError):
+    """There is no index at that path."""
+
+
+class IndexFormatError(IndexFileError):
+    """An index file is cut off, damaged, or not an index."""
+
+
+class IndexMismatchError(IndexFileError):
+    """A sound index that belongs to another video."""

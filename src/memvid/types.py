@@ -1,0 +1,117 @@
+"""What the public methods return."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+__all__ = ["BuildResult", "Chunk", "JsonObject", "ModelInfo", "Progress", "ProgressCallback", "SearchResult"]
+
+JsonObject: TypeAlias = dict[str, Any]
+
+
+def _shorten(text: str, limit: int = 48) -> str:
+    return repr(text if len(text) <= limit else text[: limit - 3] + "...")
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """One chunk as it was read from its frame.
+
+    :ivar chunk_id: its number, from 0 in the order of adding.
+    :ivar text: exactly what was added.
+    :ivar metadata: the JSON object given with it, ``{}`` if none was.
+    :ivar frame_index: the 0-based frame that holds it (the first one, if it runs over several).
+    """
+
+    chunk_id: int
+    text: str
+    metadata: JsonObject
+    frame_index: int
+
+    def __repr__(self) -> str:
+        return f"Chunk({self.chunk_id}, frame {self.frame_index}, {_shorten(self.text)})"
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """A chunk that answers a query.
+
+    :ivar chunk_id: its number, from 0 in the order of adding.
+    :ivar score: cosine similarity to the query, -1 to 1, higher is better.
+    :ivar text: exactly what was added.
+    :ivar metadata: the JSON object given with it, ``{}`` if none was.
+    :ivar frame_index: the 0-based frame that holds it (the first one, if it runs over several).
+    """
+
+    chunk_id: int
+    score: float
+    text: str
+    metadata: JsonObject
+    frame_index: int
+
+    def __repr__(self) -> str:
+        return f"SearchResult({self.chunk_id}, score {self.score:.3f}, frame {self.frame_index}, {_shorten(self.text)})"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """Which embedding model made an index.
+
+    :ivar name: the embedder's name.
+    :ivar dim: length of its vectors.
+    :ivar digest: SHA-256 of the model's files in hexadecimal, or ``None`` if it has none (a remote one, a function).
+    """
+
+    name: str
+    dim: int
+    digest: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a long operation is.
+
+    :ivar stage: what it is doing, in a word.
+    :ivar done: units finished.
+    :ivar total: units there are.
+    """
+
+    stage: str
+    done: int
+    total: int
+
+
+ProgressCallback: TypeAlias = Callable[[Progress], object]
+
+
+@dataclass(frozen=True, slots=True)
+class BuildResult:
+    """What a build made.
+
+    :ivar video_file: the video.
+    :ivar index_file: the index's manifest.
+    :ivar chunks: chunks stored.
+    :ivar frames: frames in the video.
+    :ivar text_bytes: UTF-8 bytes of all chunks.
+    :ivar video_bytes: size of the video.
+    :ivar index_bytes: size of the manifest and its side files.
+    :ivar seconds: wall time of each stage; stages overlap, so they add up to more than ``"total"``.
+    """
+
+    video_file: Path
+    index_file: Path
+    chunks: int
+    frames: int
+    text_bytes: int
+    video_bytes: int
+    index_bytes: int
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return (
+            f"BuildResult({str(self.video_file)!r}, {self.chunks} chunks in {self.frames} frames, "
+            f"{self.video_bytes} bytes for {self.text_bytes} of text)"
+        )
