@@ -1,0 +1,48 @@
+// What every bound function does the same way: bytes in, exceptions out, the GIL released in between.
+#pragma once
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+
+#include <span>
+#include <vector>
+
+#include "memvid/bytes.hpp"
+#include "memvid/thread_pool.hpp"
+
+namespace memvid::bindings {
+
+namespace py = pybind11;
+
+using IndexArray = py::array_t<std::int64_t, py::array::c_style>;
+using ChecksumArray = py::array_t<std::uint32_t, py::array::c_style>;
+using GreyArray = py::array_t<std::uint8_t, py::array::c_style>;
+
+inline ByteView view_of(const py::bytes& bytes) {
+    char* data = nullptr;
+    Py_ssize_t size = 0;
+    if (PyBytes_AsStringAndSize(bytes.ptr(), &data, &size) != 0) throw py::error_already_set();
+    return {reinterpret_cast<const std::uint8_t*>(data), static_cast<std::size_t>(size)};
+}
+
+inline py::bytes to_python(const Bytes& bytes) {
+    return py::bytes(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+}
+
+template <typename T>
+std::span<const T> span_of(const py::array_t<T, py::array::c_style>& array) {
+    return {array.data(), static_cast<std::size_t>(array.size())};
+}
+
+// Lets Ctrl-C end a native batch. Runs on the calling thread, which has released the GIL.
+inline void check_signals() {
+    const py::gil_scoped_acquire acquire;
+    if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+}
+
+void register_errors(py::module_& module);
+void register_symbols(py::module_& module);
+void register_frame_reader(py::module_& module);
+void register_frame_writer(py::module_& module);
+
+}  // namespace memvid::bindings

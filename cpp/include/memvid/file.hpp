@@ -1,0 +1,57 @@
+// Files by offset. Reads are positioned copies, not a mapping: a file that is cut off by someone else while it is open
+// is an error here, where a mapping would end the process with SIGBUS; for frames of a few kB they cost the same.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+
+#include "memvid/bytes.hpp"
+
+namespace memvid {
+
+// Read-only; safe to share between threads.
+class InputFile {
+public:
+    explicit InputFile(const std::string& path);
+    ~InputFile();
+    InputFile(const InputFile&) = delete;
+    InputFile& operator=(const InputFile&) = delete;
+
+    std::uint64_t size() const { return size_; }
+    const std::string& path() const { return path_; }
+    // Fills `out` from `offset`; false when the file ends first. Throws Error(io) when the system refuses.
+    bool read_at(std::uint64_t offset, std::span<std::uint8_t> out) const;
+
+private:
+    std::string path_;
+    int descriptor_ = -1;
+    std::uint64_t size_ = 0;
+};
+
+// Buffered append, plus patching of what was written. Not safe to share. Throws Error(output).
+class OutputFile {
+public:
+    explicit OutputFile(const std::string& path);
+    ~OutputFile();
+    OutputFile(const OutputFile&) = delete;
+    OutputFile& operator=(const OutputFile&) = delete;
+
+    void append(ByteView bytes);
+    void overwrite(std::uint64_t offset, ByteView bytes);
+    std::uint64_t size() const { return flushed_ + buffer_.size(); }
+    // Writes what is buffered and waits until the device has it.
+    void sync();
+    void close();
+
+private:
+    void flush();
+    void write_at(std::uint64_t offset, ByteView bytes);
+
+    std::string path_;
+    int descriptor_ = -1;
+    std::uint64_t flushed_ = 0;
+    Bytes buffer_;
+};
+
+}  // namespace memvid

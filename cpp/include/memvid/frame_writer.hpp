@@ -1,0 +1,50 @@
+// Payloads into the frames of a new video.
+#pragma once
+
+#include <cstdint>
+#include <mutex>
+#include <span>
+#include <string>
+
+#include "memvid/file.hpp"
+#include "memvid/mp4.hpp"
+#include "memvid/png_frame.hpp"
+#include "memvid/qr_code.hpp"
+#include "memvid/thread_pool.hpp"
+
+namespace memvid {
+
+struct WriterOptions {
+    SymbolOptions symbol;  // its content is chosen for each payload: pages are binary, bare texts UTF-8
+    int frames_per_second = 30;
+    std::size_t threads = 0;  // 0: the cores this process may run on
+};
+
+// Safe to share between threads; batches are written one after the other.
+class FrameWriter {
+public:
+    // Throws Error(config | output).
+    FrameWriter(const std::string& path, const WriterOptions& options);
+
+    // Draws, packs and appends one frame for each payload, in order. All of them or, when it throws, none.
+    void write(std::span<const ByteView> payloads, const Poll& poll);
+    // Writes the index of frames and the page table, and waits until the device has the file.
+    void finish(ByteView page_table);
+
+    std::size_t frames() const;
+    std::uint64_t bytes() const;
+    const FrameGeometry& geometry() const { return geometry_; }
+
+private:
+    Bytes draw(ByteView payload) const;
+
+    WriterOptions options_;
+    FrameGeometry geometry_;
+    OutputFile file_;
+    Mp4Writer mp4_;
+    ThreadPool pool_;
+    mutable std::mutex mutex_;
+    bool finished_ = false;
+};
+
+}  // namespace memvid

@@ -1,0 +1,52 @@
+// A pool for short batches. The calling thread works too, so a batch finishes even when no worker is free, or when the
+// workers were left behind in the parent of a fork.
+#pragma once
+
+#include <condition_variable>
+#include <cstddef>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace memvid {
+
+// Called by the thread that waits for a batch, a few times a second; what it throws ends the batch.
+using Poll = std::function<void()>;
+
+class ThreadPool {
+public:
+    // `threads` counts the caller: 1 starts no worker.
+    explicit ThreadPool(std::size_t threads);
+    ~ThreadPool();
+    ThreadPool(const ThreadPool&) = delete;
+    ThreadPool& operator=(const ThreadPool&) = delete;
+
+    std::size_t threads() const { return threads_; }
+
+    // Runs task(i) for every i in [0, count) on the caller and the workers, and returns when all are done. The first
+    // exception (of a task or of `poll`) stops further ones from starting and is rethrown here. Safe to call from many
+    // threads at once.
+    void parallel_for(std::size_t count, const std::function<void(std::size_t)>& task, const Poll& poll = {});
+
+private:
+    struct Batch;
+
+    void start_workers();
+    void work();
+
+    const std::size_t threads_;
+    const long owner_process_;
+    std::mutex mutex_;
+    std::condition_variable wake_;
+    std::deque<std::shared_ptr<Batch>> batches_;
+    std::vector<std::thread> workers_;
+    bool stopping_ = false;
+};
+
+// The cores this process may run on, at least 1.
+std::size_t available_cores();
+
+}  // namespace memvid

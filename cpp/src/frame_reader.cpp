@@ -1,0 +1,162 @@
+#include "memvid/frame_reader.hpp"
+
+#include <algorithm>
+
+#include "memvid/error.hpp"
+#include "memvid/qr_code.hpp"
+
+namespace memvid {
+
+namespace {
+
+// A frame is one code; more than this is not ours, and not worth the memory.
+constexpr std::uint32_t max_frame_bytes = 64 << 20;
+constexpr int max_side = 16384;
+// The full detector wants several pixels a module.
+constexpr int detector_scale = 4;
+
+struct Workspace {
+    Bytes file;
+    PngDecoder png;
+};
+
+Workspace& workspace() {
+    thread_local Workspace space;
+    return space;
+}
+
+// Where the one symbol is: the box around everything black. Nothing when that box is no symbol's.
+std::optional<SymbolGeometry> locate_symbol(const BitImageView& image) {
+    int left = image.width, right = -1, top = image.height, bottom = -1;
+    for (int y = 0; y < image.height; ++y) {
+        for (int x = 0; x < image.width; ++x) {
+            if (image.white(x, y)) continue;
+            left = std::min(left, x);
+            right = std::max(right, x);
+            top = std::min(top, y);
+            bottom = y;
+        }
+    }
+    const int side = right - left + 1;
+    if (side != bottom - top + 1 || side < 21 || (side - 17) % 4 != 0) return std::nullopt;
+    const int version = (side - 17) / 4;
+    if (version > max_symbol_version) return std::nullopt;
+    return SymbolGeometry{version, left, top};
+}
+
+std::optional<Bytes> read_grey(const BitImageView& image, int scale, Detection detection) {
+    const Bytes grey = to_grey(image, scale);
+    return read_symbol({grey.data(), image.width * scale, image.height * scale, static_cast<std::size_t>(image.width * scale)},
+                       detection);
+}
+
+}  // namespace
+
+FrameReader::FrameReader(const std::string& path, std::size_t threads)
+    : file_(path), movie_(read_movie(file_)), pool_(threads == 0 ? available_cores() : threads) {}
+
+void FrameReader::expect(std::vector<std::uint32_t> checksums) {
+    if (checksums.size() != movie_.samples.size())
+        throw Error(ErrorCode::config, "the page table has " + std::to_string(checksums.size()) + " frames, the video " +
+                                           std::to_string(movie_.samples.size()));
+    checksums_ = std::move(checksums);
+}
+
+void FrameReader::require_png() const {
+    if (movie_.codec != "png")
+        throw Error(ErrorCode::unsupported,
+                    file_.path() + " holds frames of codec '" + movie_.codec + "', which this release does not read");
+    if (movie_.width < 1 || movie_.height < 1 || movie_.width > max_side || movie_.height > max_side)
+        throw Error(ErrorCode::format, file_.path() + " has frames of an impossible size");
+}
+
+std::shared_ptr<const SymbolReader> FrameReader::symbol_reader() const {
+    const std::lock_guard lock(symbol_mutex_);
+    return symbol_;
+}
+
+std::optional<Bytes> FrameReader::read_own_bits(const BitImageView& image, std::optional<std::uint32_t> expected) const {
+    auto symbol = symbol_reader();
+    const bool known = symbol != nullptr;
+    if (!known) {
+        const auto geometry = locate_symbol(image);
+        if (!geometry) return std::nullopt;
+        symbol = std::make_shared<const SymbolReader>(*geometry, image.stride);
+    }
+    auto payload = symbol->read(image);
+    if (!payload || verify_payload(*payload, expected) != Verdict::verified) return std::nullopt;
+    if (!known) {
+        const std::lock_guard lock(symbol_mutex_);
+        symbol_ = symbol;
+    }
+    return payload;
+}
+
+FrameResult FrameReader::decode(const BitImageView& image, std::optional<std::uint32_t> expected, Decoder decoder) const {
+    if (decoder == Decoder::automatic) {
+        if (auto payload = read_own_bits(image, expected)) {
+            ++tally_.fast;
+            return {FrameStatus::ok, std::move(*payload)};
+        }
+    }
+    FrameStatus failure = FrameStatus::no_symbol;
+    for (const auto detection : {Detection::pure, Detection::full}) {
+        auto payload = read_grey(image, detection == Detection::pure ? 1 : detector_scale, detection);
+        if (!payload) continue;
+        if (verify_payload(*payload, expected) == Verdict::wrong) {
+            failure = FrameStatus::wrong;
+            continue;
+        }
+        ++(detection == Detection::pure ? tally_.corrected : tally_.detected);
+        return {FrameStatus::ok, std::move(*payload)};
+    }
+    return {failure, {}};
+}
+
+FrameResult FrameReader::read_frame(std::size_t index, Decoder decoder) const {
+    const Sample sample = movie_.samples[index];
+    auto& space = workspace();
+    FrameResult result;
+    if (sample.size > max_frame_bytes) {
+        result.status = FrameStatus::not_a_picture;
+    } else {
+        space.file.resize(sample.size);
+        if (!file_.read_at(sample.offset, space.file)) {
+            result.status = FrameStatus::cut_off;
+        } else if (const auto picture = space.png.decode(space.file, movie_.width, movie_.height)) {
+            const auto expected = checksums_.empty() ? std::nullopt : std::optional(checksums_[index]);
+            result = decode(picture->image, expected, decoder);
+        } else {
+            result.status = FrameStatus::not_a_picture;
+        }
+    }
+    ++tally_.frames;
+    tally_.bytes += sample.size;
+    if (result.status != FrameStatus::ok) ++tally_.failed;
+    return result;
+}
+
+FrameBatch FrameReader::read(std::span<const std::int64_t> indices, Decoder decoder, const Poll& poll) const {
+    require_png();
+    FrameBatch batch{plan_frames(indices, movie_.samples.size()), {}};
+    batch.results.resize(batch.plan.frames.size());
+    pool_.parallel_for(
+        batch.results.size(), [&](std::size_t i) { batch.results[i] = read_frame(batch.plan.frames[i], decoder); }, poll);
+    return batch;
+}
+
+Bytes FrameReader::read_pixels(std::size_t index) const {
+    require_png();
+    const Sample sample = movie_.samples.at(index);
+    auto& space = workspace();
+    space.file.resize(std::min(sample.size, max_frame_bytes));
+    if (!file_.read_at(sample.offset, space.file)) return {};
+    const auto picture = space.png.decode(space.file, movie_.width, movie_.height);
+    return picture ? to_grey(picture->image) : Bytes{};
+}
+
+ReadCounters FrameReader::counters() const {
+    return {tally_.frames, tally_.bytes, tally_.fast, tally_.corrected, tally_.detected, tally_.failed};
+}
+
+}  // namespace memvid

@@ -1,0 +1,15 @@
+// What writer and reader of MP4 must agree on.
+#pragma once
+
+#include <cstdint>
+
+namespace memvid {
+
+// The extended type of the box that carries the page table, inside `moov`.
+constexpr std::uint8_t page_table_uuid[16] = {0x6d, 0x65, 0x6d, 0x76, 0x69, 0x64, 0x2d, 0x70,
+                                              0x61, 0x67, 0x65, 0x2d, 0x74, 0x61, 0x62, 0x31};
+
+// MPEG-4 registration authority: PNG as the coding of a visual stream.
+constexpr std::uint8_t png_object_type = 0x6d;
+
+}  // namespace memvid

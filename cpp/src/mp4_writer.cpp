@@ -1,0 +1,238 @@
+#include <algorithm>
+#include <limits>
+
+#include "memvid/error.hpp"
+#include "memvid/mp4.hpp"
+#include "mp4_boxes.hpp"
+
+namespace memvid {
+
+namespace {
+
+// Samples of one chunk of the sample table: a second or so of video at the usual rate would make the table larger, and
+// the whole file in one makes some players read it all.
+constexpr std::uint32_t samples_per_chunk = 256;
+constexpr std::size_t wide_header_bytes = 16;
+
+// Opens a box, and closes it with its size when it goes out of scope.
+class Box {
+public:
+    Box(Bytes& out, const char (&name)[5]) : out_(out), start_(out.size()) {
+        ByteWriter writer(out);
+        writer.u32(0);
+        writer.text(name);
+    }
+    Box(Bytes& out, const char (&name)[5], unsigned version, std::uint32_t flags) : Box(out, name) {
+        ByteWriter writer(out);
+        writer.u8(version);
+        writer.u24(flags);
+    }
+    ~Box() { store_be32(out_.data() + start_, static_cast<std::uint32_t>(out_.size() - start_)); }
+    Box(const Box&) = delete;
+    Box& operator=(const Box&) = delete;
+
+private:
+    Bytes& out_;
+    std::size_t start_;
+};
+
+void write_matrix(ByteWriter& out) {
+    static constexpr std::uint32_t unity[9] = {0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000};
+    for (const auto value : unity) out.u32(value);
+}
+
+// An MPEG-4 descriptor's tag and length (14496-1, 8.3.3), the length in one byte.
+void write_descriptor(ByteWriter& out, unsigned tag, unsigned length) {
+    out.u8(tag);
+    out.u8(length);
+}
+
+}  // namespace
+
+Mp4Writer::Mp4Writer(OutputFile& file, int width, int height, int frames_per_second)
+    : file_(file), width_(width), height_(height), frames_per_second_(frames_per_second) {
+    Bytes head;
+    ByteWriter out(head);
+    {
+        const Box box(head, "ftyp");
+        out.text("isom");
+        out.u32(0x200);
+        out.text("isomiso2mp41");
+    }
+    out.u32(1);  // the size follows in 64 bits, patched by finish()
+    out.text("mdat");
+    out.u64(wide_header_bytes);
+    file_.append(head);
+    data_start_ = file_.size();
+}
+
+void Mp4Writer::append(ByteView sample) {
+    if (sizes_.size() == std::numeric_limits<std::uint32_t>::max())
+        throw Error(ErrorCode::output, "a video cannot have more than 4294967295 frames");
+    file_.append(sample);
+    sizes_.push_back(static_cast<std::uint32_t>(sample.size()));
+}
+
+void Mp4Writer::finish(ByteView page_table) {
+    const std::uint64_t data_end = file_.size();
+    file_.append(movie_box(page_table));
+    std::uint8_t size[8];
+    store_be64(size, data_end - data_start_ + wide_header_bytes);
+    file_.overwrite(data_start_ - 8, size);
+}
+
+void Mp4Writer::write_sample_table(ByteWriter& out, Bytes& bytes) const {
+    const auto count = static_cast<std::uint32_t>(sizes_.size());
+    const std::uint32_t largest = count == 0 ? 0 : *std::max_element(sizes_.begin(), sizes_.end());
+    std::uint64_t total = 0;
+    for (const auto size : sizes_) total += size;
+    const std::uint64_t bit_rate = count == 0 ? 0 : total * 8 * static_cast<unsigned>(frames_per_second_) / count;
+    const auto peak = static_cast<std::uint64_t>(largest) * 8 * static_cast<unsigned>(frames_per_second_);
+    const auto clamp = [](std::uint64_t value) {
+        return static_cast<std::uint32_t>(std::min<std::uint64_t>(value, std::numeric_limits<std::uint32_t>::max()));
+    };
+
+    const Box stbl(bytes, "stbl");
+    {
+        const Box stsd(bytes, "stsd", 0, 0);
+        out.u32(1);
+        const Box entry(bytes, "mp4v");
+        out.zeros(6);
+        out.u16(1);  // data reference
+        out.zeros(16);
+        out.u16(static_cast<unsigned>(width_));
+        out.u16(static_cast<unsigned>(height_));
+        out.u32(0x480000);  // 72 pixels an inch, both ways
+        out.u32(0x480000);
+        out.u32(0);
+        out.u16(1);  // frames a sample
+        out.zeros(32);
+        out.u16(24);      // depth
+        out.u16(0xffff);  // no colour table
+        const Box esds(bytes, "esds", 0, 0);
+        write_descriptor(out, 3, 3 + 2 + 13 + 2 + 1);  // elementary stream
+        out.u16(1);
+        out.u8(0);
+        write_descriptor(out, 4, 13);  // decoder configuration
+        out.u8(png_object_type);
+        out.u8(0x11);  // visual stream
+        out.u24(std::min<std::uint32_t>(largest, 0xffffff));
+        out.u32(clamp(peak));
+        out.u32(clamp(bit_rate));
+        write_descriptor(out, 6, 1);  // synchronisation layer: the one of MP4 files
+        out.u8(2);
+    }
+    {
+        const Box stts(bytes, "stts", 0, 0);
+        out.u32(count > 0 ? 1 : 0);
+        if (count > 0) {
+            out.u32(count);
+            out.u32(1);
+        }
+    }
+    const std::uint32_t chunks = (count + samples_per_chunk - 1) / samples_per_chunk;
+    const std::uint32_t last = count - (chunks > 0 ? (chunks - 1) * samples_per_chunk : 0);
+    {
+        const Box stsc(bytes, "stsc", 0, 0);
+        const bool uneven = chunks > 1 && last != samples_per_chunk;
+        out.u32(chunks == 0 ? 0 : uneven ? 2 : 1);
+        if (chunks > 0) {
+            out.u32(1);
+            out.u32(chunks > 1 ? samples_per_chunk : last);
+            out.u32(1);
+        }
+        if (uneven) {
+            out.u32(chunks);
+            out.u32(last);
+            out.u32(1);
+        }
+    }
+    {
+        const Box stsz(bytes, "stsz", 0, 0);
+        out.u32(0);
+        out.u32(count);
+        for (const auto size : sizes_) out.u32(size);
+    }
+    {
+        const Box co64(bytes, "co64", 0, 0);
+        out.u32(chunks);
+        std::uint64_t offset = data_start_;
+        for (std::uint32_t i = 0; i < count; ++i) {
+            if (i % samples_per_chunk == 0) out.u64(offset);
+            offset += sizes_[i];
+        }
+    }
+}
+
+Bytes Mp4Writer::movie_box(ByteView page_table) const {
+    Bytes bytes;
+    bytes.reserve(sizes_.size() * 4 + page_table.size() + 1024);
+    ByteWriter out(bytes);
+    const std::uint64_t duration = sizes_.size();
+    {
+        const Box moov(bytes, "moov");
+        {
+            const Box mvhd(bytes, "mvhd", 1, 0);
+            out.zeros(16);  // no clock: the same input makes the same bytes
+            out.u32(static_cast<std::uint32_t>(frames_per_second_));
+            out.u64(duration);
+            out.u32(0x10000);  // rate
+            out.u16(0x100);    // volume
+            out.zeros(10);
+            write_matrix(out);
+            out.zeros(24);
+            out.u32(2);  // next track
+        }
+        {
+            const Box trak(bytes, "trak");
+            {
+                const Box tkhd(bytes, "tkhd", 1, 3);  // enabled, in the movie
+                out.zeros(16);
+                out.u32(1);  // track
+                out.u32(0);
+                out.u64(duration);
+                out.zeros(16);
+                write_matrix(out);
+                out.u32(static_cast<std::uint32_t>(width_) << 16);
+                out.u32(static_cast<std::uint32_t>(height_) << 16);
+            }
+            const Box mdia(bytes, "mdia");
+            {
+                const Box mdhd(bytes, "mdhd", 1, 0);
+                out.zeros(16);
+                out.u32(static_cast<std::uint32_t>(frames_per_second_));
+                out.u64(duration);
+                out.u16(0x55c4);  // language: undetermined
+                out.u16(0);
+            }
+            {
+                const Box hdlr(bytes, "hdlr", 0, 0);
+                out.u32(0);
+                out.text("vide");
+                out.zeros(12);
+                out.text("memvid pages");
+                out.u8(0);
+            }
+            const Box minf(bytes, "minf");
+            {
+                const Box vmhd(bytes, "vmhd", 0, 1);
+                out.zeros(8);
+            }
+            {
+                const Box dinf(bytes, "dinf");
+                const Box dref(bytes, "dref", 0, 0);
+                out.u32(1);
+                const Box url(bytes, "url ", 0, 1);  // the data is in this file
+            }
+            write_sample_table(out, bytes);
+        }
+        {
+            const Box uuid(bytes, "uuid");
+            out.raw(page_table_uuid);
+            out.raw(page_table);
+        }
+    }
+    return bytes;
+}
+
+}  // namespace memvid
