@@ -29,5 +29,6 @@ else()
         COPY_ON_ERROR SYMBOLIC
     )
     target_include_directories(ZXing SYSTEM INTERFACE "$<BUILD_INTERFACE:${CMAKE_BINARY_DIR}/include>")
-    set(MEMVID_ZXING_VERSION "${ZXing_VERSION}")
+    file(STRINGS "${MEMVID_ZXING_SOURCE_DIR_FETCHED}/core/CMakeLists.txt" memvid_project_line REGEX "project *\\(ZXing")
+    string(REGEX REPLACE ".*VERSION \"?([0-9.]+).*" "\\1" MEMVID_ZXING_VERSION "${memvid_project_line}")
 endif()
