@@ -1,0 +1,200 @@
+"""Chunks as bytes: the body of a data page before compression, and its reader.
+
+A body is, for each chunk, the varint lengths of text and metadata; then all texts; then all metadata. Texts lie
+together because that is what compresses best, and lengths come first so that one chunk is read without the others.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from memvid.errors import ChunkError, FrameError, MetadataError
+from memvid.types import JsonObject
+
+__all__ = ["Record", "RecordPage", "decode_metadata", "encode_body", "encode_metadata", "encode_text", "varint"]
+
+_VARINT_LIMIT = 1 << 32
+
+
+class Record(NamedTuple):
+    """One chunk as it is stored.
+
+    :ivar text: UTF-8.
+    :ivar metadata: compact UTF-8 JSON of an object, or nothing.
+    """
+
+    text: bytes
+    metadata: bytes = b""
+
+
+def encode_text(text: str) -> bytes:
+    """UTF-8 of a chunk, byte for byte what :meth:`RecordPage.text` gives back.
+
+    :raises ChunkError: it has a lone surrogate, which is not a character and has no UTF-8.
+    """
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise ChunkError(
+            f"character {error.start} of the chunk is the lone surrogate U+{ord(text[error.start]):04X}, which UTF-8 "
+            'cannot hold: read the source with the right encoding, or replace it with text.encode("utf-8", "replace")'
+        ) from error
+
+
+def encode_metadata(metadata: object) -> bytes:
+    """Compact JSON of a chunk's metadata, insertion order kept; ``None`` and ``{}`` are no bytes at all.
+
+    :raises MetadataError: it is no ``dict``, or would not come back equal: NaN or infinity, keys that are not strings,
+        tuples, values JSON does not have, a circle.
+    """
+    if metadata is None or metadata == {}:
+        return b""
+    if not isinstance(metadata, dict):
+        raise MetadataError(f"metadata is a {type(metadata).__name__}: expected a dict with string keys, or None")
+    try:
+        data = json.dumps(metadata, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+        exact = json.loads(data) == metadata
+    except (TypeError, ValueError, RecursionError) as error:
+        raise MetadataError(f"metadata cannot be stored as JSON: {error}") from error
+    if not exact:
+        raise MetadataError(
+            f"metadata {metadata!r:.200} would come back from JSON changed: use strings as keys and lists for tuples"
+        )
+    return data
+
+
+def decode_metadata(data: bytes, *, frame_index: int = -1) -> JsonObject:
+    """Metadata as it was given; ``{}`` for no bytes.
+
+    :raises FrameError: not what :func:`encode_metadata` makes.
+    """
+    if not data:
+        return {}
+    try:
+        value = json.loads(data.decode(), parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise FrameError(f"frame {frame_index}: metadata is not JSON: {error}", frame_index=frame_index) from error
+    if not isinstance(value, dict):
+        raise FrameError(
+            f"frame {frame_index}: metadata is a JSON {type(value).__name__}, not an object", frame_index=frame_index
+        )
+    return value
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def varint(value: int) -> bytes:
+    """``value`` in groups of seven bits, the lowest first, a high bit on all bytes but the last (unsigned LEB128)."""
+    if value < 0x80:
+        return value.to_bytes(1, "little")
+    out = bytearray()
+    while value >= 0x80:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def encode_body(records: Sequence[Record]) -> bytes:
+    """The body of a page that holds ``records``, before compression."""
+    parts = [varint(len(part)) for record in records for part in record]
+    parts += [record.text for record in records]
+    parts += [record.metadata for record in records]
+    return b"".join(parts)
+
+
+class RecordPage:
+    """The decoded body of a data page. Opening it reads the lengths; text and metadata are decoded when asked for.
+
+    Immutable, so safe to share between threads.
+
+    :raises FrameError: the lengths do not describe exactly ``count`` chunks and all of ``body``.
+    """
+
+    __slots__ = ("_body", "_frame_index", "_starts")
+
+    def __init__(self, body: bytes, count: int, *, frame_index: int = -1) -> None:
+        self._body = body
+        self._frame_index = frame_index
+        lengths, start = self._read_lengths(2 * count)
+        starts = [start]
+        for length in lengths[0::2]:
+            starts.append(start := start + length)
+        for length in lengths[1::2]:
+            starts.append(start := start + length)
+        if start != len(body):
+            raise self._error(f"{count} chunks end at byte {start}, the body at {len(body)}")
+        self._starts = starts
+
+    def __len__(self) -> int:
+        return len(self._starts) // 2
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory this page takes, nearly: what a cache should charge for it."""
+        return len(self._body) + 40 * len(self._starts) + 160
+
+    def text_bytes(self, index: int) -> bytes:
+        """UTF-8 of the ``index``-th chunk that starts in this page."""
+        return self._slice(index, 0)
+
+    def text(self, index: int) -> str:
+        """Text of the ``index``-th chunk that starts in this page.
+
+        :raises FrameError: its bytes are not UTF-8.
+        """
+        try:
+            return self._slice(index, 0).decode()
+        except UnicodeDecodeError as error:
+            raise self._error(f"text of chunk {index} of the page is not UTF-8: {error}") from error
+
+    def metadata_bytes(self, index: int) -> bytes:
+        """JSON of the ``index``-th chunk's metadata, empty if it has none."""
+        return self._slice(index, len(self))
+
+    def metadata(self, index: int) -> JsonObject:
+        """Metadata of the ``index``-th chunk, a new object at each call.
+
+        :raises FrameError: it is not a JSON object.
+        """
+        return decode_metadata(self._slice(index, len(self)), frame_index=self._frame_index)
+
+    def _slice(self, index: int, shift: int) -> bytes:
+        if not 0 <= index < len(self):
+            raise IndexError(f"chunk {index} of a page that holds {len(self)}")
+        at = index + shift
+        return self._body[self._starts[at] : self._starts[at + 1]]
+
+    def _read_lengths(self, amount: int) -> tuple[list[int], int]:
+        """``amount`` varints from the start of the body, and where they end."""
+        body, lengths, at = self._body, [], 0
+        try:
+            for _ in range(amount):
+                byte = body[at]
+                at += 1
+                if byte < 0x80:
+                    lengths.append(byte)
+                    continue
+                value, shift = byte & 0x7F, 7
+                while True:
+                    byte = body[at]
+                    at += 1
+                    value |= (byte & 0x7F) << shift
+                    if byte < 0x80:
+                        break
+                    shift += 7
+                    if shift > 28:
+                        raise self._error(f"a length has more than 5 bytes, at byte {at}")
+                if not byte or value >= _VARINT_LIMIT:
+                    raise self._error(f"a length is not in its shortest form or too large, at byte {at}")
+                lengths.append(value)
+        except IndexError:
+            raise self._error(f"{amount} lengths are expected, the body of {len(body)} bytes ends before") from None
+        return lengths, at
+
+    def _error(self, what: str) -> FrameError:
+        return FrameError(f"frame {self._frame_index}: {what}; the page is damaged", frame_index=self._frame_index)
