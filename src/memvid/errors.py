@@ -9,6 +9,8 @@ Each one inherits :class:`MemvidError` and the builtin a caller would expect, so
     │   ├── ChunkTypeError (TypeError)      ... because it is not a string
     │   └── ChunkTooLargeError              ... because it does not fit where it must
     ├── MetadataError (ValueError)          metadata is not a JSON object
+    ├── DocumentError (ValueError)          a file cannot be read as text
+    │   └── DocumentNotFoundError (FileNotFoundError)
     ├── EmptyMemoryError (ValueError)       there is nothing to build
     ├── EmbeddingError (ValueError)         vectors of a wrong shape or dtype, or not finite
     ├── ModelMismatchError (ValueError)     another embedding model than the one the index was built with
@@ -40,6 +42,8 @@ __all__ = [
     "ClosedError",
     "ConfigError",
     "DependencyError",
+    "DocumentError",
+    "DocumentNotFoundError",
     "EmbeddingError",
     "EmptyMemoryError",
     "FrameError",
@@ -81,6 +85,17 @@ class ChunkTooLargeError(ChunkError):
 
 class MetadataError(MemvidError, ValueError):
     """Metadata is not a JSON object, or there is not one for each chunk."""
+
+
+class DocumentError(MemvidError, ValueError):
+    """A file cannot be read as text: another encoding, broken JSON, a protected PDF."""
+
+
+class DocumentNotFoundError(DocumentError, FileNotFoundError):
+    """There is no file or folder at that path."""
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ""
 
 
 class EmptyMemoryError(MemvidError, ValueError):

@@ -1,0 +1,137 @@
+"""Which files to read and in which order, which ones not and why. Nothing here reads more than a file's first bytes."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from memvid.errors import DocumentError, DocumentNotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+__all__ = ["STDIN", "FilePlan", "Skipped", "Source", "find_files"]
+
+STDIN = "-"
+BOOK_SUFFIXES = frozenset({".pdf", ".epub"})  # binary, and readable all the same
+_SNIFFED = 8192  # bytes looked at for a NUL, which text does not have
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file that will be read.
+
+    :ivar path: where it is; ``None`` for standard input.
+    :ivar name: what its chunks' metadata calls it: the file's name, or its path from the folder that was given, with
+        ``/`` on every system. Never an absolute path, so that the same files make the same memory on every machine.
+    :ivar size: bytes; 0 for standard input.
+    """
+
+    path: Path | None
+    name: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A file that will not be read.
+
+    :ivar path: where it is.
+    :ivar reason: ``"hidden"``, ``"binary"``, ``"empty"``, ``"not a file"`` or ``"given twice"``.
+    """
+
+    path: Path
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class FilePlan:
+    """What :func:`find_files` found.
+
+    :ivar sources: what to read, in the order given; a folder's files sorted by path.
+    :ivar skipped: what not to read. A hidden folder counts once, whatever is in it.
+    """
+
+    sources: tuple[Source, ...]
+    skipped: tuple[Skipped, ...]
+
+
+def find_files(paths: Iterable[str | os.PathLike[str]]) -> FilePlan:
+    """Plan the reading of files and of folders with everything in them; ``"-"`` is standard input.
+
+    In a folder, hidden files, binary ones (a NUL in the first 8 KiB; PDF and EPUB excepted) and special ones are
+    skipped; a file that is named is read whatever it looks like, unless it is empty. No symbolic link to a folder is
+    followed.
+
+    :raises DocumentNotFoundError: nothing is there.
+    :raises DocumentError: a folder or file may not be read.
+    """
+    sources: list[Source] = []
+    skipped: list[Skipped] = []
+    seen: set[Path] = set()
+    for given in paths:
+        if os.fspath(given) == STDIN:
+            sources.append(Source(None, "stdin", 0))
+            continue
+        for found in _walk(Path(given)):
+            if isinstance(found, Skipped):
+                skipped.append(found)
+                continue
+            path, source = found
+            real = path.resolve()
+            if real in seen:
+                skipped.append(Skipped(path, "given twice"))
+            else:
+                seen.add(real)
+                sources.append(source)
+    return FilePlan(tuple(sources), tuple(skipped))
+
+
+def _walk(given: Path) -> Iterator[tuple[Path, Source] | Skipped]:
+    if not given.is_dir():
+        yield _named_file(given)
+        return
+    base = given.name  # empty for ".", whose files are named from there
+    for folder, folders, files in os.walk(given, onerror=_refuse):
+        here = Path(folder)
+        yield from (Skipped(here / name, "hidden") for name in sorted(folders) if name.startswith("."))
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(files):
+            path = here / name
+            reason = _reason_to_skip(path)
+            if reason:
+                yield Skipped(path, reason)
+            else:
+                yield path, Source(path, (base / path.relative_to(given)).as_posix(), path.stat().st_size)
+
+
+def _named_file(path: Path) -> tuple[Path, Source] | Skipped:
+    try:
+        size = path.stat().st_size
+    except FileNotFoundError as error:
+        raise DocumentNotFoundError(f"{path}: there is no file or folder") from error
+    except OSError as error:
+        raise DocumentError(f"{path}: {error.strerror}") from error
+    # A pipe has no size before it is read.
+    return Skipped(path, "empty") if size == 0 and path.is_file() else (path, Source(path, path.name, size))
+
+
+def _reason_to_skip(path: Path) -> str | None:
+    if path.name.startswith("."):
+        return "hidden"
+    if not path.is_file():
+        return "not a file"
+    try:
+        with path.open("rb") as file:
+            first = file.read(_SNIFFED)
+    except OSError as error:
+        raise DocumentError(f"{path}: {error.strerror}; take it out of the folder or make it readable") from error
+    if not first:
+        return "empty"
+    return "binary" if b"\0" in first and path.suffix.lower() not in BOOK_SUFFIXES else None
+
+
+def _refuse(error: OSError) -> None:
+    raise DocumentError(f"{error.filename}: {error.strerror}") from error
