@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 from struct import Struct
-from typing import NamedTuple
 from zlib import crc32
 
 from memvid.errors import FrameError, UnsupportedVideoError
@@ -67,8 +66,9 @@ _UNKNOWN_MANDATORY = 0x3F & ~int(PageFlag.ZSTD | PageFlag.DICTIONARY | PageFlag.
 _RUN = int(PageFlag.RUN)
 
 
-class PageHeader(NamedTuple):
-    """A parsed page header; a tuple, because one is made for every page a query reads.
+@dataclass(frozen=True, slots=True)
+class PageHeader:
+    """A parsed page header.
 
     :ivar kind: what the page holds.
     :ivar flags: bits of :class:`PageFlag`.
@@ -113,9 +113,7 @@ class PageBody:
 
 def seal(body: PageBody, *, tag: int, page_number: int) -> bytes:
     """Make the payload of a page: its header with checksum, then its body."""
-    head = _CHECKED.pack(
-        MAGIC, FORMAT_VERSION, body.kind, body.flags, body.count, tag, page_number, body.first_chunk
-    )
+    head = _CHECKED.pack(MAGIC, FORMAT_VERSION, body.kind, body.flags, body.count, tag, page_number, body.first_chunk)
     return b"".join((head, _CHECKSUM.pack(crc32(body.body, crc32(head))), body.body))
 
 
@@ -135,7 +133,8 @@ def parse_header(payload: bytes, *, frame_index: int) -> PageHeader:
     """Read the header of a page. It is checked for form only: :func:`verify` proves the bytes.
 
     :raises FrameError: the payload is too short, is not a memvid page, or is damaged.
-    :raises UnsupportedVideoError: a sound page of a newer format, of an unknown kind, or with an unknown mandatory flag.
+    :raises UnsupportedVideoError: a sound page of a newer format, of an unknown kind, or with an unknown mandatory
+        flag.
     """
     if len(payload) < HEADER_BYTES:
         raise FrameError(
@@ -171,7 +170,9 @@ def verify(payload: bytes, *, frame_index: int) -> None:
     )
 
 
-def read_page(payload: bytes, *, frame_index: int, tag: int | None = None, page_number: int | None = None) -> PageHeader:
+def read_page(
+    payload: bytes, *, frame_index: int, tag: int | None = None, page_number: int | None = None
+) -> PageHeader:
     """Parse and verify a page, and check that it is the one asked for.
 
     :param tag: tag of the memory that is being read; ``None`` accepts any.

@@ -7,15 +7,18 @@ corpus may be packed by several threads; only a segment's last page is partly fi
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from struct import Struct
+from typing import TYPE_CHECKING
 
 from memvid.errors import ChunkTooLargeError, ConfigError
 from memvid.page.compression import MAX_BODY_BYTES, PageCompressor
 from memvid.page.header import HEADER_BYTES, MAX_COUNT, PageBody, PageFlag, PageKind
 from memvid.page.records import Record, encode_body, varint
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = [
     "MAX_CHUNK_BYTES",
@@ -128,7 +131,9 @@ def pack_attributes(metadatas: Sequence[bytes], first_chunk: int, *, capacity: i
     return pages
 
 
-def pack_blob(kind: PageKind, data: bytes, *, capacity: int, compressor: PageCompressor | None = None) -> list[PageBody]:
+def pack_blob(
+    kind: PageKind, data: bytes, *, capacity: int, compressor: PageCompressor | None = None
+) -> list[PageBody]:
     """Pages with ``data`` as one logical body: a header, a dictionary. One page or one run.
 
     :raises ConfigError: ``capacity`` is below :data:`MIN_CAPACITY`.
@@ -156,14 +161,14 @@ class _Estimate:
 class _Packer:
     """Finds where pages end, learning on the way how well this text compresses."""
 
-    def __init__(
-        self, records: Sequence[Record], room: int, compressor: PageCompressor | None, most: int
-    ) -> None:
+    def __init__(self, records: Sequence[Record], room: int, compressor: PageCompressor | None, most: int) -> None:
         self._records = records
         self._room = room
         self._compressor = compressor
         self._most = most
-        sizes = (len(varint(len(r.text))) + len(varint(len(r.metadata))) + len(r.text) + len(r.metadata) for r in records)
+        sizes = (
+            len(varint(len(r.text))) + len(varint(len(r.metadata))) + len(r.text) + len(r.metadata) for r in records
+        )
         self._ends = list(accumulate(sizes, initial=0))
         self._ratio = _FIRST_RATIO if compressor else 1.0
         self._gain = _FIRST_GAIN

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from memvid.errors import FrameError
 from memvid.page.compression import PageDecompressor
@@ -10,7 +10,10 @@ from memvid.page.header import HEADER_BYTES, PageFlag, PageHeader, PageKind, rea
 from memvid.page.packing import RUN_HEAD
 from memvid.page.records import RecordPage
 
-__all__ = ["join_run", "open_body", "open_page", "open_run", "run_parts"]
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["join_run", "open_blob", "open_body", "open_page", "open_run", "run_parts"]
 
 _ZSTD = int(PageFlag.ZSTD)
 _DICTIONARY = int(PageFlag.DICTIONARY)
@@ -34,9 +37,7 @@ def run_parts(header: PageHeader, payload: bytes, *, frame_index: int) -> tuple[
     return part, parts
 
 
-def open_page(
-    header: PageHeader, payload: bytes, decompressor: PageDecompressor, *, frame_index: int
-) -> RecordPage:
+def open_page(header: PageHeader, payload: bytes, decompressor: PageDecompressor, *, frame_index: int) -> RecordPage:
     """The chunks of a verified DATA or ATTRIBUTES page that is whole by itself.
 
     :raises FrameError: the body is not what the header says.
@@ -59,6 +60,17 @@ def open_run(
     _expect_records(header, first_frame)
     body = open_body(stored, header.flags, decompressor, frame_index=first_frame)
     return header, RecordPage(body, header.count, frame_index=first_frame)
+
+
+def open_blob(kind: PageKind, payloads: Sequence[bytes], *, first_frame: int, tag: int | None = None) -> bytes:
+    """What :func:`~memvid.page.packing.pack_blob` was given: the body of the header page, the dictionary.
+
+    :raises FrameError: see :func:`join_run`; or the pages are of another kind.
+    """
+    header, stored = join_run(payloads, first_frame=first_frame, tag=tag)
+    if header.kind != kind:
+        raise _error(f"is a {header.kind.name} page where a {kind.name} page belongs", first_frame)
+    return open_body(stored, header.flags, PageDecompressor(), frame_index=first_frame)
 
 
 def join_run(payloads: Sequence[bytes], *, first_frame: int, tag: int | None = None) -> tuple[PageHeader, bytes]:
@@ -108,4 +120,6 @@ def _expect_records(header: PageHeader, frame_index: int) -> None:
 
 
 def _error(what: str, frame_index: int) -> FrameError:
-    return FrameError(f"frame {frame_index}: {what}; the video is damaged: restore it from a copy", frame_index=frame_index)
+    return FrameError(
+        f"frame {frame_index}: {what}; the video is damaged: restore it from a copy", frame_index=frame_index
+    )

@@ -7,11 +7,15 @@ together because that is what compresses best, and lengths come first so that on
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from typing import NamedTuple
+from itertools import accumulate, chain
+from typing import TYPE_CHECKING, NamedTuple
 
 from memvid.errors import ChunkError, FrameError, MetadataError
-from memvid.types import JsonObject
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from memvid.types import JsonObject
 
 __all__ = ["Record", "RecordPage", "decode_metadata", "encode_body", "encode_metadata", "encode_text", "varint"]
 
@@ -121,13 +125,9 @@ class RecordPage:
         self._body = body
         self._frame_index = frame_index
         lengths, start = self._read_lengths(2 * count)
-        starts = [start]
-        for length in lengths[0::2]:
-            starts.append(start := start + length)
-        for length in lengths[1::2]:
-            starts.append(start := start + length)
-        if start != len(body):
-            raise self._error(f"{count} chunks end at byte {start}, the body at {len(body)}")
+        starts = list(accumulate(chain(lengths[0::2], lengths[1::2]), initial=start))
+        if starts[-1] != len(body):
+            raise self._error(f"{count} chunks end at byte {starts[-1]}, the body at {len(body)}")
         self._starts = starts
 
     def __len__(self) -> int:
@@ -174,27 +174,26 @@ class RecordPage:
         body, lengths, at = self._body, [], 0
         try:
             for _ in range(amount):
-                byte = body[at]
+                value = body[at]
                 at += 1
-                if byte < 0x80:
-                    lengths.append(byte)
-                    continue
-                value, shift = byte & 0x7F, 7
-                while True:
-                    byte = body[at]
-                    at += 1
-                    value |= (byte & 0x7F) << shift
-                    if byte < 0x80:
-                        break
-                    shift += 7
-                    if shift > 28:
-                        raise self._error(f"a length has more than 5 bytes, at byte {at}")
-                if not byte or value >= _VARINT_LIMIT:
-                    raise self._error(f"a length is not in its shortest form or too large, at byte {at}")
+                if value >= 0x80:
+                    value, at = self._read_long(value & 0x7F, at)
                 lengths.append(value)
         except IndexError:
             raise self._error(f"{amount} lengths are expected, the body of {len(body)} bytes ends before") from None
         return lengths, at
+
+    def _read_long(self, value: int, at: int) -> tuple[int, int]:
+        """The rest of a varint of several bytes, and where it ends."""
+        for shift in (7, 14, 21, 28):
+            byte = self._body[at]
+            at += 1
+            value |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                if not byte or value >= _VARINT_LIMIT:
+                    raise self._error(f"a length is not in its shortest form or above 32 bits, at byte {at}")
+                return value, at
+        raise self._error(f"a length has more than 5 bytes, at byte {at}")
 
     def _error(self, what: str) -> FrameError:
         return FrameError(f"frame {self._frame_index}: {what}; the page is damaged", frame_index=self._frame_index)
