@@ -1,0 +1,178 @@
+"""Chunks to bytes and back: any text, any JSON object, and no crash on bytes from a stranger."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from memvid.errors import ChunkError, FrameError, MetadataError
+from memvid.page.records import (
+    Record,
+    RecordPage,
+    decode_metadata,
+    encode_body,
+    encode_metadata,
+    encode_text,
+    varint,
+)
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=200)
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | texts,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4),
+    max_leaves=12,
+)
+json_objects = st.dictionaries(texts, json_values, max_size=5)
+
+
+@given(st.lists(st.tuples(texts, json_objects), max_size=40))
+def test_any_chunks_come_back(chunks: list[tuple[str, dict[str, Any]]]) -> None:
+    records = [Record(encode_text(text), encode_metadata(metadata)) for text, metadata in chunks]
+    page = RecordPage(encode_body(records), len(records), frame_index=3)
+    assert len(page) == len(chunks)
+    for index, (text, metadata) in enumerate(chunks):
+        assert page.text(index) == text
+        assert page.text_bytes(index) == text.encode()
+        assert page.metadata(index) == metadata
+        assert page.metadata_bytes(index) == records[index].metadata
+        assert list(page.metadata(index)) == list(metadata)
+    assert page.nbytes >= sum(len(record.text) + len(record.metadata) for record in records)
+
+
+@pytest.mark.parametrize("size", [1, 127, 128, 16383, 16384, 1_000_000])
+def test_lengths_at_the_edges_of_the_varints(size: int) -> None:
+    page = RecordPage(encode_body([Record(b"a" * size), Record(b"b", b"{}" * size)]), 2)
+    assert page.text_bytes(0) == b"a" * size
+    assert page.metadata_bytes(1) == b"{}" * size
+
+
+def test_varints_are_unsigned_leb128() -> None:
+    assert [varint(value).hex() for value in (0, 1, 127, 128, 300, 1 << 21)] == [
+        "00",
+        "01",
+        "7f",
+        "8001",
+        "ac02",
+        "80808001",
+    ]
+
+
+def test_each_metadata_is_a_new_object() -> None:
+    page = RecordPage(encode_body([Record(b"x", encode_metadata({"a": [1]}))]), 1)
+    page.metadata(0)["a"].append(2)
+    assert page.metadata(0) == {"a": [1]}
+
+
+@pytest.mark.parametrize("index", [-1, 2])
+def test_a_chunk_that_is_not_in_the_page(index: int) -> None:
+    with pytest.raises(IndexError, match=f"chunk {index} of a page that holds 2"):
+        RecordPage(encode_body([Record(b"x"), Record(b"y")]), 2).text(index)
+
+
+@given(st.binary(max_size=80), st.integers(0, 20))
+def test_bytes_from_a_stranger_raise_frame_error_or_read(body: bytes, count: int) -> None:
+    try:
+        page = RecordPage(body, count, frame_index=7)
+        for index in range(count):
+            page.text(index)
+            page.metadata(index)
+    except FrameError as error:
+        assert error.frame_index == 7
+        assert str(error).startswith("frame 7: ")
+
+
+@pytest.mark.parametrize(
+    ("body", "count"),
+    [
+        (b"", 1),
+        (b"\x05\x00abc", 1),
+        (b"\x01\x00abc", 1),
+        (b"\x01\x00a", 2),
+        (b"\x01\x00a", 0),
+        (b"\x81\x00\x00a", 1),
+        (b"\xff\xff\xff\xff\x7f\x00", 1),
+        (b"\xff\xff\xff\xff\xff\x01\x00", 1),
+        (b"\xff\xff", 1),
+    ],
+)
+def test_lengths_that_do_not_add_up(body: bytes, count: int) -> None:
+    with pytest.raises(FrameError, match="frame 4: "):
+        RecordPage(body, count, frame_index=4)
+
+
+def test_text_that_is_not_utf8() -> None:
+    page = RecordPage(encode_body([Record(b"\xff\xfe")]), 1, frame_index=9)
+    with pytest.raises(FrameError, match=r"frame 9: .*not UTF-8"):
+        page.text(0)
+
+
+@pytest.mark.parametrize("data", [b"[1]", b"{", b"\xff", b'{"a":NaN}', b"[" * 100_000, b"3"])
+def test_stored_metadata_that_is_not_a_json_object(data: bytes) -> None:
+    with pytest.raises(FrameError, match="frame 2: metadata"):
+        decode_metadata(data, frame_index=2)
+
+
+def test_no_metadata_is_no_bytes() -> None:
+    assert encode_metadata(None) == encode_metadata({}) == b""
+    assert decode_metadata(b"") == {}
+
+
+def test_metadata_is_compact_and_keeps_its_order() -> None:
+    assert encode_metadata({"z": "é", "a": [1, None]}) == '{"z":"é","a":[1,null]}'.encode()
+
+
+circle: dict[str, Any] = {}
+circle["self"] = circle
+deep: list[Any] = []
+for _ in range(100_000):
+    deep = [deep]
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        [1],
+        "text",
+        7,
+        [],
+        "",
+        0,
+        {1: "a"},
+        {None: 1},
+        {"a": {2: 1}},
+        {"a": (1, 2)},
+        {"a": {1, 2}},
+        {"a": b"bytes"},
+        {"a": float("nan")},
+        {"a": float("inf")},
+        {"a": object()},
+        {"a": "\ud800"},
+        {"\udfff": 1},
+        {"a": 10**5000},
+        circle,
+        {"a": deep},
+    ],
+    ids=lambda metadata: type(metadata).__name__,
+)
+def test_metadata_that_is_not_json(metadata: object) -> None:
+    with pytest.raises(MetadataError):
+        encode_metadata(metadata)
+
+
+def test_metadata_error_says_what_to_do() -> None:
+    with pytest.raises(MetadataError, match="use strings as keys and lists for tuples"):
+        encode_metadata({1: "a"})
+
+
+def test_a_lone_surrogate_is_refused() -> None:
+    with pytest.raises(ChunkError, match=r"character 2 .* U\+D800"):
+        encode_text("ab\ud800c")
+
+
+def test_stored_metadata_is_plain_json() -> None:
+    metadata = {"source": "a.txt", "page": 3, "tags": ["x", "ü"], "nested": {"ok": True}}
+    assert json.loads(encode_metadata(metadata)) == metadata
