@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, TypeVar
 
@@ -145,7 +146,7 @@ def make_config(cls: type[_Config], config: object, overrides: dict[str, Any]) -
         base, values = None, dict(overrides)
     elif isinstance(config, cls):
         base, values = config, dict(overrides)
-    elif isinstance(config, dict):
+    elif isinstance(config, Mapping):
         base, values = None, {**config, **overrides}
     else:
         raise ConfigError(f"config is a {type(config).__name__}: expected {cls.__name__}, a dict or None")

@@ -1,1 +1,62 @@
 """Pages: the payloads of a memory's QR codes. ``docs/format.md`` is normative."""
+
+from __future__ import annotations
+
+from memvid.page.compression import MAX_BODY_BYTES, PageCompressor, PageDecompressor
+from memvid.page.dictionary import sample_plan, train_dictionary
+from memvid.page.header import (
+    HEADER_BYTES,
+    PageBody,
+    PageFlag,
+    PageHeader,
+    PageKind,
+    is_page,
+    page_checksum,
+    parse_header,
+    read_page,
+    seal,
+    verify,
+)
+from memvid.page.identity import HeaderInfo, decode_header_body, encode_header_body, memory_tag
+from memvid.page.packing import MAX_CHUNK_BYTES, check_record, pack, pack_attributes, pack_bare, pack_blob
+from memvid.page.reading import join_run, open_body, open_page, open_run
+from memvid.page.records import Record, RecordPage, decode_metadata, encode_body, encode_metadata, encode_text
+
+__all__ = [
+    "HEADER_BYTES",
+    "MAX_BODY_BYTES",
+    "MAX_CHUNK_BYTES",
+    "HeaderInfo",
+    "PageBody",
+    "PageCompressor",
+    "PageDecompressor",
+    "PageFlag",
+    "PageHeader",
+    "PageKind",
+    "Record",
+    "RecordPage",
+    "check_record",
+    "decode_header_body",
+    "decode_metadata",
+    "encode_body",
+    "encode_header_body",
+    "encode_metadata",
+    "encode_text",
+    "is_page",
+    "join_run",
+    "memory_tag",
+    "open_body",
+    "open_page",
+    "open_run",
+    "pack",
+    "pack_attributes",
+    "pack_bare",
+    "pack_blob",
+    "page_checksum",
+    "parse_header",
+    "read_page",
+    "sample_plan",
+    "seal",
+    "train_dictionary",
+    "verify",
+]

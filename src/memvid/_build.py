@@ -1,0 +1,272 @@
+"""One build: pages, frames, vectors and keywords of the same chunks, at the same time, then all of it committed at once.
+
+The calling thread reads segments of chunks from the spool, has them packed by a pool, and hands the pages to the native
+writer, which draws and deflates them on threads of its own. A second thread feeds the index. Both wait for each other by
+a bounded number of segments, so memory does not grow with the corpus. What each of them makes depends on the chunks
+alone, not on who was faster.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from memvid import _core
+from memvid._files import Commit
+from memvid._index_feed import IndexFeed
+from memvid._spool import Spool, SpoolSegment, hash_record
+from memvid.config import EncoderConfig
+from memvid.embedding import Embedder, model_info
+from memvid.errors import FrameError
+from memvid.index import IndexBuilder, IndexManager
+from memvid.page import (
+    HeaderInfo,
+    PageBody,
+    PageCompressor,
+    PageKind,
+    Record,
+    encode_header_body,
+    memory_tag,
+    pack,
+    pack_attributes,
+    pack_bare,
+    pack_blob,
+    sample_plan,
+    seal,
+    train_dictionary,
+)
+from memvid.types import BuildResult, Progress, ProgressCallback, VideoIdentity
+from memvid.video import PageStore, PageTable, VideoReader, VideoWriter, frame_capacity
+
+__all__ = ["Builder"]
+
+SEGMENT_CHUNKS = 4096
+"""Chunks packed as one piece: the last page of each is partly empty, which costs 0.2 % at this size."""
+
+_WRITE_PAGES = 128  # pages handed to the native writer at once
+_REPORT_SECONDS = 0.1
+_DICTIONARY_LEVEL = 19
+
+# Options that decide the bytes of the pages, and so are part of the memory's id.
+_IDENTITY_OPTIONS = (
+    "codec",
+    "fps",
+    "symbol_version",
+    "error_correction",
+    "data_mask",
+    "compression",
+    "compression_level",
+    "dictionary",
+    "chunks_per_frame",
+)
+
+
+class Builder:
+    """Builds one video and its index from a spool. For one use.
+
+    :param progress: called from the thread that calls :meth:`run`.
+    """
+
+    def __init__(
+        self,
+        spool: Spool,
+        config: EncoderConfig,
+        embedder: Embedder,
+        video_file: Path,
+        index_file: Path,
+        progress: ProgressCallback | None,
+    ) -> None:
+        self._spool = spool
+        self._config = config
+        self._embedder = embedder
+        self._video_file = video_file
+        self._index_file = index_file
+        self._progress = progress
+        self._last_report = 0.0
+        self._seconds: dict[str, float] = {}
+        self._capacity = frame_capacity(config)
+        digest = spool.digest()
+        options = asdict(config)
+        digest.update(json.dumps({name: options[name] for name in _IDENTITY_OPTIONS}, sort_keys=True).encode())
+        self._memory_id: str = digest.hexdigest()
+        self._tag = memory_tag(self._memory_id)
+
+    def run(self) -> BuildResult:
+        """Build, read back, commit."""
+        begin = time.perf_counter()
+        with Commit(self._index_file, video_file=self._video_file) as commit:
+            staged_video = commit.stage(self._video_file)
+            index = IndexManager.create(
+                self._index_file, model=model_info(self._embedder), config=self._config, commit=commit
+            )
+            try:
+                table = self._write(staged_video, index)
+                with self._timed("verify"):
+                    video = self._read_back(staged_video)
+                with self._timed("commit"):
+                    starts = np.flatnonzero(table.counts)
+                    index.add_pages(starts, table.first_chunks[starts], table.counts[starts])
+                    index_bytes = sum(path.stat().st_size for path in index.stage(video))
+                    commit.commit()
+            except BaseException:
+                index.abort()
+                raise
+        self._seconds["total"] = time.perf_counter() - begin
+        return BuildResult(
+            video_file=self._video_file,
+            index_file=self._index_file,
+            chunks=len(self._spool),
+            frames=len(table),
+            text_bytes=self._spool.text_bytes,
+            video_bytes=video.bytes,
+            index_bytes=index_bytes,
+            seconds=dict(self._seconds),
+        )
+
+    def _write(self, staged_video: Path, index: IndexBuilder) -> PageTable:
+        with self._timed("dictionary"):
+            dictionary = self._train()
+        writer = VideoWriter(staged_video, self._config, tag=self._tag)
+        self._seconds["pack and write"] = 0.0
+        with IndexFeed(index, self._embedder) as feed:
+            self._write_pages(writer, self._front_pages(dictionary))
+            self._write_chunks(writer, feed, PageCompressor(self._config.compression_level, dictionary))
+            while not feed.finished():
+                self._report("index", feed.done)
+            self._report("index", feed.done, last=True)
+        self._seconds.update(feed.seconds)
+        return writer.finish()
+
+    def _train(self) -> bytes | None:
+        if self._config.compression == "none":
+            return None
+        plan = sample_plan(len(self._spool), self._spool.text_bytes, size=self._config.dictionary)
+        return train_dictionary(self._spool.sample(plan), self._spool.text_bytes, size=self._config.dictionary)
+
+    def _front_pages(self, dictionary: bytes | None) -> list[PageBody]:
+        """The header page, and the dictionary's."""
+        dictionary_pages: list[PageBody] = []
+        if dictionary is not None:
+            dictionary_pages = pack_blob(
+                PageKind.DICTIONARY, dictionary, capacity=self._capacity, compressor=PageCompressor(_DICTIONARY_LEVEL)
+            )
+        model = model_info(self._embedder)
+        header = HeaderInfo(
+            memory_id=self._memory_id,
+            chunks=len(self._spool),
+            text_bytes=self._spool.text_bytes,
+            symbol_version=self._config.symbol_version,
+            error_correction=self._config.error_correction,
+            bare=self._config.bare,
+            compression=self._config.compression,
+            dictionary_pages=len(dictionary_pages),
+            dictionary_bytes=len(dictionary or b""),
+            model=model.name,
+            dim=model.dim,
+            model_digest=model.digest,
+        )
+        return pack_blob(PageKind.HEADER, encode_header_body(header), capacity=self._capacity) + dictionary_pages
+
+    def _write_chunks(self, writer: VideoWriter, feed: IndexFeed, compressor: PageCompressor) -> None:
+        threads = self._config.threads or _core.available_cores()
+        if self._config.bare:
+            self._write_bare(writer, feed)
+            return
+        used = None if self._config.compression == "none" else compressor
+        waiting: deque[Future[list[PageBody]]] = deque()
+        with ThreadPoolExecutor(threads, thread_name_prefix="memvid-pack") as pool:
+            try:
+                for segment in self._fed_segments(feed):
+                    waiting.append(pool.submit(self._pack, segment, used))
+                    while len(waiting) > threads:
+                        self._write_pages(writer, waiting.popleft().result())
+                while waiting:
+                    self._write_pages(writer, waiting.popleft().result())
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+    def _pack(self, segment: SpoolSegment, compressor: PageCompressor | None) -> list[PageBody]:
+        return pack(
+            segment.records,
+            segment.first_chunk,
+            capacity=self._capacity,
+            compressor=compressor,
+            chunks_per_frame=self._config.chunks_per_frame,
+        )
+
+    def _write_bare(self, writer: VideoWriter, feed: IndexFeed) -> None:
+        capacity = frame_capacity(self._config, bare=True)
+        metadatas: list[bytes] = []
+        for segment in self._fed_segments(feed):
+            payloads = pack_bare(segment.records, segment.first_chunk, capacity=capacity)
+            self._write_payloads(writer, payloads)
+            metadatas += [record.metadata for record in segment.records]
+        self._write_pages(writer, pack_attributes(metadatas, 0, capacity=self._capacity))
+
+    def _fed_segments(self, feed: IndexFeed) -> Iterator[SpoolSegment]:
+        """Segments from the spool, each handed to the index too."""
+        for segment in self._spool.segments(SEGMENT_CHUNKS):
+            yield segment
+            while not feed.offer(segment):
+                self._report("index", feed.done)
+            self._report("index", feed.done)
+        while not feed.offer(None):
+            self._report("index", feed.done)
+
+    def _write_pages(self, writer: VideoWriter, pages: list[PageBody]) -> None:
+        first = writer.frames
+        self._write_payloads(
+            writer, [seal(page, tag=self._tag, page_number=first + offset) for offset, page in enumerate(pages)]
+        )
+
+    def _write_payloads(self, writer: VideoWriter, payloads: list[bytes]) -> None:
+        begin = time.perf_counter()
+        for start in range(0, len(payloads), _WRITE_PAGES):
+            writer.write(payloads[start : start + _WRITE_PAGES])
+        self._seconds["pack and write"] += time.perf_counter() - begin
+
+    def _read_back(self, staged_video: Path) -> VideoIdentity:
+        """Read every frame of the finished file with the independent decoder, and compare all chunks with the spool's."""
+        video = VideoReader(staged_video, threads=self._config.threads)
+        try:
+            store = PageStore(video, cache_bytes=0)
+            digest = hashlib.sha256()
+            chunks = 0
+            for frame, page in store.scan(corrected=True):
+                for slot in range(len(page)):
+                    metadata = store.metadata_bytes(page, frame, slot)
+                    hash_record(digest, Record(page.text_bytes(slot), metadata))
+                chunks += len(page)
+                self._report("verify", chunks)
+            self._report("verify", chunks, last=True)
+            if digest.digest() != self._spool.digest().digest():
+                raise FrameError(
+                    f"the finished video does not hold what was added, {chunks} of {len(self._spool)} chunks were read "
+                    "back: nothing was changed; check the disk and build again"
+                )
+            return video.identity
+        finally:
+            video.close()
+
+    def _report(self, stage: str, done: int, *, last: bool = False) -> None:
+        if self._progress is None:
+            return
+        now = time.monotonic()
+        if last or now - self._last_report >= _REPORT_SECONDS:
+            self._last_report = now
+            self._progress(Progress(stage, done, len(self._spool)))
+
+    @contextmanager
+    def _timed(self, stage: str) -> Iterator[None]:
+        begin = time.perf_counter()
+        yield
+        self._seconds[stage] = self._seconds.get(stage, 0.0) + time.perf_counter() - begin

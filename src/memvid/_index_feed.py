@@ -1,0 +1,125 @@
+"""The half of a build that feeds the index, on a thread of its own."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memvid._spool import SpoolSegment
+from memvid.embedding import Embedder, encode_checked
+from memvid.errors import EmbeddingError
+from memvid.index import IndexBuilder
+from memvid.page import Record, decode_metadata
+
+__all__ = ["IndexFeed"]
+
+_BATCH = 256  # chunks embedded and added between two looks at whether the build was given up
+_WAITING_SEGMENTS = 2
+_POLL_SECONDS = 0.1
+
+
+class IndexFeed:
+    """Takes segments of chunks, makes the embeddings that are missing, and adds everything to the index.
+
+    One thread does it, in order: the graph of an HNSW index depends on the order of insertion, and the same chunks are
+    to give the same bytes. Usable as a context manager; leaving it by an exception stops the thread.
+
+    :ivar done: chunks in the index so far.
+    :ivar seconds: time spent in the stages ``"embed"`` and ``"index"``.
+    """
+
+    def __init__(self, index: IndexBuilder, embedder: Embedder) -> None:
+        self._index = index
+        self._embedder = embedder
+        self._segments: queue.Queue[SpoolSegment | None] = queue.Queue(_WAITING_SEGMENTS)
+        self._stop = threading.Event()
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="memvid-index", daemon=True)
+        self.done = 0
+        self.seconds = {"embed": 0.0, "index": 0.0}
+
+    def __enter__(self) -> IndexFeed:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def offer(self, segment: SpoolSegment | None) -> bool:
+        """Hand over the next segment, ``None`` behind the last; ``False`` if there was no room for it yet.
+
+        :raises: whatever ended the thread.
+        """
+        self.check()
+        try:
+            self._segments.put(segment, timeout=_POLL_SECONDS)
+        except queue.Full:
+            return False
+        return True
+
+    def finished(self) -> bool:
+        """Wait a moment for the thread; whether it is through with everything.
+
+        :raises: whatever ended the thread.
+        """
+        self._thread.join(_POLL_SECONDS)
+        self.check()
+        return not self._thread.is_alive()
+
+    def check(self) -> None:
+        """Raise what ended the thread, if anything did."""
+        if self._error is not None:
+            raise self._error
+
+    def _run(self) -> None:
+        try:
+            while not self._stop.is_set():
+                try:
+                    segment = self._segments.get(timeout=_POLL_SECONDS)
+                except queue.Empty:
+                    continue
+                if segment is None:
+                    return
+                for start in range(0, len(segment.records), _BATCH):
+                    if self._stop.is_set():
+                        return
+                    self._add(segment, slice(start, start + _BATCH))
+        except BaseException as error:  # raised again by the building thread
+            self._error = error
+
+    def _add(self, segment: SpoolSegment, part: slice) -> None:
+        records = segment.records[part]
+        first_chunk = segment.first_chunk + part.start
+        texts = [record.text.decode() for record in records]
+        begin = time.perf_counter()
+        vectors = self._embed(texts, None if segment.vectors is None else segment.vectors[part])
+        embedded = time.perf_counter()
+        self._index.add(first_chunk, vectors)
+        self._index.add_records(first_chunk, texts, [_metadata(record) for record in records])
+        self.seconds["embed"] += embedded - begin
+        self.seconds["index"] += time.perf_counter() - embedded
+        self.done += len(records)
+
+    def _embed(self, texts: Sequence[str], given: NDArray[np.float32] | None) -> NDArray[np.float32]:
+        if given is None:
+            return encode_checked(self._embedder, texts)
+        missing = np.flatnonzero(np.isnan(given[:, 0]))
+        if len(missing) == 0:
+            return given
+        made = encode_checked(self._embedder, [texts[row] for row in missing])
+        if made.shape[1] != given.shape[1]:
+            raise EmbeddingError(
+                f"the embedder makes {made.shape[1]} dimensions, the embeddings that were given have {given.shape[1]}"
+            )
+        given[missing] = made
+        return given
+
+
+def _metadata(record: Record) -> dict[str, object] | None:
+    return decode_metadata(record.metadata) if record.metadata else None

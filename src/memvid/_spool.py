@@ -1,0 +1,260 @@
+"""Chunks waiting to be built, on disk: a million of them are not a million Python objects.
+
+Each record is the lengths of text and metadata (``<II``), then both. Vectors that came with chunks lie in a file of
+their own, as ``float32`` rows. Nothing of a failed addition stays: the files are cut back to where they were.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+from struct import Struct
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memvid.errors import OutputError
+from memvid.page import Record
+
+__all__ = ["Spool", "SpoolSegment", "hash_record"]
+
+_LENGTHS = Struct("<II")
+_OFFSETS_EVERY = 256  # records between two remembered file positions
+_BUFFER_BYTES = 1 << 20
+
+
+def hash_record(digest: Any, record: Record) -> None:
+    """Add a record to a SHA-256, lengths first, so that no two lists of records have the same digest."""
+    digest.update(_LENGTHS.pack(len(record.text), len(record.metadata)))
+    digest.update(record.text)
+    digest.update(record.metadata)
+
+
+@dataclass(frozen=True, slots=True)
+class SpoolSegment:
+    """Consecutive chunks read back.
+
+    :ivar first_chunk: id of the first.
+    :ivar records: the chunks.
+    :ivar vectors: ``float32[n, dim]`` that were given with them, or ``None``.
+    """
+
+    first_chunk: int
+    records: list[Record]
+    vectors: NDArray[np.float32] | None
+
+
+@dataclass(slots=True)
+class _State:
+    """How far the files reach; replaced whole when an addition succeeds."""
+
+    records: int = 0
+    bytes: int = 0
+    text_bytes: int = 0
+    vectors: int = 0
+
+
+class _AppendFile:
+    """Appends through a buffer of its own, so that what a full disk refused can still be taken back."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = open(path, "wb", buffering=0)  # noqa: SIM115  # closed by close()
+        self._buffer = bytearray()
+
+    def append(self, data: bytes | memoryview) -> None:
+        self._buffer += data
+        if len(self._buffer) >= _BUFFER_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        while self._buffer:
+            written = self._file.write(self._buffer)
+            del self._buffer[:written]
+
+    def cut(self, end: int) -> None:
+        """Forget everything behind byte ``end``, written or not."""
+        self._buffer.clear()
+        self._file.truncate(end)
+        self._file.seek(end)
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class Spool:
+    """An append-only list of records. Not safe to share between threads while it is written."""
+
+    def __init__(self) -> None:
+        try:
+            self._folder = Path(tempfile.mkdtemp(prefix="memvid-"))
+        except OSError as error:
+            raise OutputError(error.errno, f"no temporary folder can be made for the chunks: {error}") from error
+        self._records_file = _AppendFile(self._folder / "records")
+        self._vectors_file = _AppendFile(self._folder / "vectors")
+        self._state = _State()
+        self._offsets = [0]
+        self._vector_runs: list[tuple[int, int]] = []  # (first chunk, chunks) that have vectors, ascending
+        self._digest = hashlib.sha256()
+        self.dim: int | None = None
+
+    def __len__(self) -> int:
+        return self._state.records
+
+    @property
+    def text_bytes(self) -> int:
+        """UTF-8 bytes of all texts."""
+        return self._state.text_bytes
+
+    @property
+    def vector_count(self) -> int:
+        """Chunks that came with a vector."""
+        return self._state.vectors
+
+    def digest(self) -> Any:
+        """A SHA-256 over all records, to be extended by the caller."""
+        return self._digest.copy()
+
+    @contextmanager
+    def adding(self) -> Iterator[_Adder]:
+        """An addition that is kept whole when the block ends and forgotten whole when it raises."""
+        adder = _Adder(self)
+        try:
+            yield adder
+            adder.finish()
+        except BaseException as error:
+            adder.forget()
+            if isinstance(error, OSError) and not isinstance(error, OutputError):
+                raise OutputError(
+                    error.errno, f"the chunks cannot be kept in {self._folder}: {error}; free space or set TMPDIR"
+                ) from error
+            raise
+
+    def segments(self, size: int) -> Iterator[SpoolSegment]:
+        """All chunks in order, ``size`` at a time."""
+        self._flush()
+        with open(self._folder / "records", "rb", buffering=_BUFFER_BYTES) as file:
+            for first in range(0, len(self), size):
+                records = [_read_record(file) for _ in range(min(size, len(self) - first))]
+                yield SpoolSegment(first, records, self._vectors(first, len(records)))
+
+    def sample(self, chunk_ids: Iterable[int]) -> list[bytes]:
+        """Texts and metadata of some chunks, ascending ids, each as one blob."""
+        self._flush()
+        blobs = []
+        with open(self._folder / "records", "rb") as file:
+            position = -1
+            for chunk_id in chunk_ids:
+                anchor = chunk_id // _OFFSETS_EVERY
+                if position < 0 or position > chunk_id or position // _OFFSETS_EVERY < anchor:
+                    file.seek(self._offsets[anchor])
+                    position = anchor * _OFFSETS_EVERY
+                while position < chunk_id:
+                    text, metadata = _LENGTHS.unpack(file.read(_LENGTHS.size))
+                    file.seek(text + metadata, 1)
+                    position += 1
+                record = _read_record(file)
+                position += 1
+                blobs.append(record.text + record.metadata)
+        return blobs
+
+    def close(self) -> None:
+        """Remove the files."""
+        self._records_file.close()
+        self._vectors_file.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _flush(self) -> None:
+        try:
+            self._records_file.flush()
+            self._vectors_file.flush()
+        except OSError as error:
+            raise OutputError(error.errno, f"the chunks cannot be kept in {self._folder}: {error}") from error
+
+    def _vectors(self, first: int, count: int) -> NDArray[np.float32] | None:
+        """Rows of ``count`` chunks, NaN for those that came without; ``None`` if none of them has one."""
+        if self.dim is None:
+            return None
+        rows: NDArray[np.float32] | None = None
+        starts = accumulate((run[1] for run in self._vector_runs), initial=0)
+        for (run_first, run_count), row in zip(self._vector_runs, starts, strict=False):
+            begin, end = max(first, run_first), min(first + count, run_first + run_count)
+            if begin >= end:
+                continue
+            if rows is None:
+                rows = np.full((count, self.dim), np.nan, np.float32)
+            with open(self._folder / "vectors", "rb") as file:
+                file.seek((row + begin - run_first) * self.dim * 4)
+                data = np.fromfile(file, np.float32, (end - begin) * self.dim)
+            rows[begin - first : end - first] = data.reshape(-1, self.dim)
+        return rows
+
+
+class _Adder:
+    """One addition to a spool."""
+
+    def __init__(self, spool: Spool) -> None:
+        self._spool = spool
+        old = spool._state
+        self._state = _State(old.records, old.bytes, old.text_bytes, old.vectors)
+        self._digest = spool._digest.copy()
+        self._offsets: list[int] = []
+        self._added = 0
+        self._vectors = 0
+        self._dim = spool.dim
+
+    def __len__(self) -> int:
+        return self._added
+
+    @property
+    def next_chunk(self) -> int:
+        """Id of the chunk that is added next."""
+        return self._state.records
+
+    def add(self, record: Record) -> None:
+        """Append a record."""
+        state = self._state
+        lengths = _LENGTHS.pack(len(record.text), len(record.metadata))
+        self._spool._records_file.append(b"".join((lengths, record.text, record.metadata)))
+        hash_record(self._digest, record)
+        state.records += 1
+        state.bytes += _LENGTHS.size + len(record.text) + len(record.metadata)
+        state.text_bytes += len(record.text)
+        self._added += 1
+        if state.records % _OFFSETS_EVERY == 0:
+            self._offsets.append(state.bytes)
+
+    def add_vectors(self, vectors: NDArray[np.float32]) -> None:
+        """Append rows for the chunks of this addition, ``float32[n, dim]``."""
+        self._dim = vectors.shape[1]
+        self._spool._vectors_file.append(np.ascontiguousarray(vectors, np.float32).data.cast("B"))
+        self._vectors += len(vectors)
+
+    def finish(self) -> None:
+        """Keep what was added."""
+        spool = self._spool
+        spool._flush()
+        if self._vectors:
+            spool._vector_runs.append((self._state.records - self._added, self._added))
+            self._state.vectors += self._vectors
+            spool.dim = self._dim
+        spool._state = self._state
+        spool._digest = self._digest
+        spool._offsets += self._offsets
+
+    def forget(self) -> None:
+        """Cut the files back to where they were."""
+        spool = self._spool
+        spool._records_file.cut(spool._state.bytes)
+        spool._vectors_file.cut(spool._state.vectors * 4 * (spool.dim or 0))
+
+
+def _read_record(file: IO[bytes]) -> Record:
+    text, metadata = _LENGTHS.unpack(file.read(_LENGTHS.size))
+    return Record(file.read(text), file.read(metadata))

@@ -1,0 +1,372 @@
+"""Questions to passages: the public retriever."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memvid._files import default_index_file, recover
+from memvid.config import RetrieverConfig, make_config
+from memvid.embedding import EmbedderLike, encode_query, model_info, resolve_embedder
+from memvid.errors import ChunkNotFoundError, ClosedError, QueryError
+from memvid.index import IndexManager
+from memvid.types import Chunk, ModelInfo, SearchResult
+from memvid.video import PageStore, VideoReader
+
+__all__ = ["MemoryInfo", "MemvidRetriever", "RetrieverStats"]
+
+Where = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class RetrieverStats:
+    """What a retriever did since it was opened.
+
+    :ivar queries: queries answered.
+    :ivar query_cache_hits: of them, those whose embedding was known.
+    :ivar page_cache_hits: pages that were in the cache.
+    :ivar page_cache_misses: pages that had to be read from frames.
+    :ivar page_cache_bytes: memory the cached pages take.
+    :ivar frames_read: frames read from the video.
+    :ivar fast_reads: of them, those whose own bits were perfect.
+    :ivar slow_reads: of them, those that took zxing-cpp.
+    :ivar bytes_read: bytes of the frames read.
+    :ivar embed_seconds: time spent on embedding queries.
+    :ivar search_seconds: time spent in the index.
+    :ivar read_seconds: time spent on frames: read, decode, verify, decompress.
+    """
+
+    queries: int
+    query_cache_hits: int
+    page_cache_hits: int
+    page_cache_misses: int
+    page_cache_bytes: int
+    frames_read: int
+    fast_reads: int
+    slow_reads: int
+    bytes_read: int
+    embed_seconds: float
+    search_seconds: float
+    read_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryInfo:
+    """What a memory is.
+
+    :ivar memory_id: SHA-256 over chunks and options, in hexadecimal.
+    :ivar chunks: chunks in it.
+    :ivar frames: frames in the video.
+    :ivar text_bytes: UTF-8 bytes of all chunks when it was built.
+    :ivar video_bytes: size of the video.
+    :ivar index_bytes: size of the index's files.
+    :ivar width: pixels a row of a frame.
+    :ivar height: rows of a frame.
+    :ivar fps: frames a second.
+    :ivar codec: codec of the frames.
+    :ivar symbol_version: QR symbol version.
+    :ivar error_correction: QR error correction level.
+    :ivar compression: ``"zstd"`` or ``"none"``.
+    :ivar dictionary_bytes: size of the zstd dictionary, 0 if there is none.
+    :ivar model: embedding model of the index.
+    :ivar vector_dtype: how the index keeps vectors.
+    """
+
+    memory_id: str
+    chunks: int
+    frames: int
+    text_bytes: int
+    video_bytes: int
+    index_bytes: int
+    width: int
+    height: int
+    fps: float
+    codec: str
+    symbol_version: int
+    error_correction: str
+    compression: str
+    dictionary_bytes: int
+    model: ModelInfo
+    vector_dtype: str
+
+
+class _QueryCache:
+    """Embeddings of recent queries, least recently used dropped first. Safe to share between threads."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._lock = threading.Lock()
+        self._vectors: OrderedDict[str, NDArray[np.float32]] = OrderedDict()
+
+    def get(self, query: str) -> NDArray[np.float32] | None:
+        with self._lock:
+            vector = self._vectors.get(query)
+            if vector is not None:
+                self._vectors.move_to_end(query)
+            return vector
+
+    def put(self, query: str, vector: NDArray[np.float32]) -> None:
+        with self._lock:
+            self._vectors[query] = vector
+            while len(self._vectors) > self._size:
+                self._vectors.popitem(last=False)
+
+
+class _Tally:
+    """Counters and clocks of a retriever. Safe to share between threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.queries = 0
+        self.cached = 0
+        self.seconds = [0.0, 0.0, 0.0]
+
+    def add(self, queries: int, cached: int, embed: float, search: float, read: float) -> None:
+        with self._lock:
+            self.queries += queries
+            self.cached += cached
+            for stage, seconds in enumerate((embed, search, read)):
+                self.seconds[stage] += seconds
+
+
+class MemvidRetriever:
+    """Searches a memory by meaning and reads the passages back out of its frames.
+
+    Every text that is returned came out of a frame of the video, and its checksum was verified; a frame that cannot be
+    read raises. Safe to share between threads; files stay as they were when it was opened.
+
+    :param video_file: the video.
+    :param index_file: its index; ``None`` takes ``<stem>_index.json`` beside the video.
+    :param embedder: what made the embeddings, if it was not the MiniLM model that comes with memvid.
+    :param config: a :class:`RetrieverConfig`, a dict of its options, or ``None`` for the defaults.
+    :param options: single options of :class:`RetrieverConfig`, on top of ``config``.
+    :raises VideoNotFoundError: there is no such video; likewise :class:`IndexNotFoundError`.
+    :raises VideoFormatError: the video is cut off, damaged, or not memvid's; likewise :class:`IndexFormatError`.
+    :raises IndexMismatchError: the index belongs to another video.
+    :raises ModelMismatchError: the index was made with another embedder.
+    :raises ConfigError: an option is unknown or out of range.
+    """
+
+    def __init__(
+        self,
+        video_file: str | os.PathLike[str],
+        index_file: str | os.PathLike[str] | None = None,
+        *,
+        embedder: EmbedderLike | None = None,
+        config: RetrieverConfig | Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> None:
+        self.config = make_config(RetrieverConfig, config, options)
+        video_path = Path(video_file)
+        index_path = default_index_file(video_path) if index_file is None else Path(index_file)
+        recover(index_path, video_file=video_path)
+        self._embedder = resolve_embedder(embedder)
+        self._video = VideoReader(video_path, threads=self.config.threads)
+        self._index = IndexManager.open(index_path, video=self._video.identity, model=model_info(self._embedder))
+        self._store = PageStore(self._video, cache_bytes=self.config.page_cache_bytes)
+        self._queries = _QueryCache(self.config.query_cache_size)
+        self._tally = _Tally()
+        self._closed = False
+
+    def __len__(self) -> int:
+        self._check_open()
+        return self._index.count
+
+    def search(self, query: str, top_k: int = 5) -> list[str]:
+        """The texts of the chunks nearest in meaning to ``query``, best first; all of them if there are fewer.
+
+        :raises QueryError: the query is blank or not a string, or ``top_k`` is below 1.
+        :raises FrameError: a frame that holds an answer cannot be read and verified.
+        """
+        return [result.text for result in self.search_results(query, top_k)]
+
+    def search_results(self, query: str, top_k: int = 5, *, where: Where | None = None) -> list[SearchResult]:
+        """Like :meth:`search`, with ids, scores, metadata and frames.
+
+        :param where: only chunks whose metadata has these values; a list stands for any of its values.
+        """
+        return self.search_many([query], top_k, where=where)[0]
+
+    def search_many(
+        self, queries: Sequence[str], top_k: int = 5, *, where: Where | None = None
+    ) -> list[list[SearchResult]]:
+        """Answers to several queries at once; each distinct frame is read once.
+
+        :raises QueryError: a query is blank or not a string, or ``top_k`` is below 1.
+        """
+        self._check_open()
+        if isinstance(queries, (str, bytes)):
+            raise QueryError("queries is a single string: use search_results() for one query")
+        for query in queries:
+            _check_query(query)
+        _check_top_k(top_k)
+        if not queries:
+            return []
+        begin = time.perf_counter()
+        vectors, cached = self._embed(queries)
+        embedded = time.perf_counter()
+        ids, scores = self._index.search(
+            vectors, min(top_k, self._index.count), expansion=self.config.expansion_search, where=where
+        )
+        found = time.perf_counter()
+        results = self._read(ids, scores)
+        read = time.perf_counter()
+        self._tally.add(len(queries), cached, embedded - begin, found - embedded, read - found)
+        return results
+
+    def get_chunk_by_id(self, chunk_id: int) -> str:
+        """The text of one chunk.
+
+        :raises ChunkNotFoundError: there is no chunk of that id.
+        """
+        return self.get_chunks_by_id([chunk_id])[0].text
+
+    def get_chunks_by_id(self, chunk_ids: Sequence[int]) -> list[Chunk]:
+        """Chunks, in the order of the ids given; each distinct frame is read once.
+
+        :raises ChunkNotFoundError: there is no chunk of that id.
+        """
+        self._check_open()
+        for chunk_id in chunk_ids:
+            if not isinstance(chunk_id, (int, np.integer)) or isinstance(chunk_id, bool):
+                raise ChunkNotFoundError(f"a chunk id is a whole number, not {chunk_id!r}")
+        return self._store.chunks(chunk_ids) if len(chunk_ids) else []
+
+    def neighbours(self, chunk_id: int, before: int = 1, after: int = 1) -> list[Chunk]:
+        """The chunk and those around it, in order, as far as the memory goes; most of them share its page.
+
+        :raises ChunkNotFoundError: there is no chunk of that id.
+        :raises QueryError: ``before`` or ``after`` is negative.
+        """
+        self._check_open()
+        if before < 0 or after < 0:
+            raise QueryError(f"before={before} and after={after}: both must be 0 or more")
+        return self.get_chunks_by_id(self._video.table.ids_around(chunk_id, before, after))
+
+    def warm(self) -> None:
+        """Load what the first query would load: the model, the index, the dictionary."""
+        self._check_open()
+        self._store.warm()
+        vector = encode_query(self._embedder, "warm")
+        ids, _ = self._index.search(vector[None, :], 1)
+        self._store.chunks(ids[ids >= 0][:1])
+
+    @property
+    def stats(self) -> RetrieverStats:
+        """What was done since opening."""
+        self._check_open()
+        reads = self._video.counters()
+        pages = self._store.cache_stats()
+        tally = self._tally
+        return RetrieverStats(
+            queries=tally.queries,
+            query_cache_hits=tally.cached,
+            page_cache_hits=pages.hits,
+            page_cache_misses=pages.misses,
+            page_cache_bytes=pages.nbytes,
+            frames_read=reads["frames"],
+            fast_reads=reads["fast"],
+            slow_reads=reads["corrected"] + reads["detected"],
+            bytes_read=reads["bytes"],
+            embed_seconds=tally.seconds[0],
+            search_seconds=tally.seconds[1],
+            read_seconds=tally.seconds[2],
+        )
+
+    @property
+    def info(self) -> MemoryInfo:
+        """What the memory is; reads its header page."""
+        self._check_open()
+        header = self._store.header
+        return MemoryInfo(
+            memory_id=header.memory_id,
+            chunks=self._index.count,
+            frames=self._video.frame_count,
+            text_bytes=header.text_bytes,
+            video_bytes=self._video.identity.bytes,
+            index_bytes=self._index.nbytes,
+            width=self._video.width,
+            height=self._video.height,
+            fps=self._video.fps,
+            codec=self._video.codec,
+            symbol_version=header.symbol_version,
+            error_correction=header.error_correction,
+            compression=header.compression,
+            dictionary_bytes=header.dictionary_bytes,
+            model=self._index.model,
+            vector_dtype=self._index.manifest.vectors.dtype,
+        )
+
+    def close(self) -> None:
+        """Let go of the files. Using the retriever afterwards raises :class:`ClosedError`; closing twice is fine."""
+        if not self._closed:
+            self._closed = True
+            self._index.close()
+            self._video.close()
+            self._store.clear_cache()
+
+    def __enter__(self) -> MemvidRetriever:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        if self._closed:
+            return f"MemvidRetriever({self._video.path!r}, closed)"
+        return f"MemvidRetriever({self._video.path!r}, {len(self)} chunks)"
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ClosedError(f"the retriever of {self._video.path} was closed: open the memory again")
+
+    def _embed(self, queries: Sequence[str]) -> tuple[NDArray[np.float32], int]:
+        """``float32[n, dim]`` of the queries, and how many of them were known."""
+        rows = []
+        cached = 0
+        for query in queries:
+            vector = self._queries.get(query)
+            if vector is None:
+                vector = encode_query(self._embedder, query)
+                self._queries.put(query, vector)
+            else:
+                cached += 1
+            rows.append(vector)
+        return np.stack(rows), cached
+
+    def _read(self, ids: NDArray[np.int64], scores: NDArray[np.float32]) -> list[list[SearchResult]]:
+        """The chunks of all hits, ``ids`` and ``scores`` of shape [queries, k] with -1 where there is none."""
+        wanted = list(dict.fromkeys(ids[ids >= 0].tolist()))
+        chunks = {chunk.chunk_id: chunk for chunk in self._store.chunks(wanted)} if wanted else {}
+        return [
+            [_result(chunks[chunk_id], score) for chunk_id, score in zip(row, row_scores, strict=True) if chunk_id >= 0]
+            for row, row_scores in zip(ids.tolist(), scores.tolist(), strict=True)
+        ]
+
+
+def _result(chunk: Chunk, score: float) -> SearchResult:
+    return SearchResult(chunk.chunk_id, score, chunk.text, chunk.metadata, chunk.frame_index)
+
+
+def _check_query(query: object) -> None:
+    if not isinstance(query, str):
+        raise QueryError(f"the query is a {type(query).__name__}: expected a string")
+    if not query or query.isspace():
+        raise QueryError("the query is blank: say what to look for")
+
+
+def _check_top_k(top_k: object) -> None:
+    if not isinstance(top_k, (int, np.integer)) or isinstance(top_k, bool) or top_k < 1:
+        raise QueryError(f"top_k={top_k!r} is not possible: expected a whole number of at least 1")

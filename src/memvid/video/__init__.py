@@ -1,0 +1,10 @@
+"""Videos of pages: writing one, reading frames out of one, and finding the frame of a chunk."""
+
+from __future__ import annotations
+
+from memvid.video.reader import VideoReader
+from memvid.video.store import PageStore
+from memvid.video.table import BARE, PageTable, PageTableBuilder
+from memvid.video.writer import VideoWriter, frame_capacity
+
+__all__ = ["BARE", "PageStore", "PageTable", "PageTableBuilder", "VideoReader", "VideoWriter", "frame_capacity"]

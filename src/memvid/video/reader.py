@@ -1,0 +1,138 @@
+"""Verified payloads out of the frames of a video."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memvid import _core
+from memvid.errors import ClosedError, FrameError, VideoFormatError, VideoNotFoundError
+from memvid.page import is_page, page_checksum, read_page
+from memvid.types import VideoIdentity
+from memvid.video.table import BARE, PageTable, PageTableBuilder
+
+__all__ = ["VideoReader"]
+
+_SCAN_FRAMES = 1024  # frames a batch when the whole video is read: a few MB of payload
+
+_REASONS = {
+    1: "the file ends inside it",
+    2: "it is not a picture of the video's size",
+    3: "no QR code in it can be read",
+    4: "its QR code holds something else than was written there: the checksum differs",
+}
+
+
+class VideoReader:
+    """Reads frames of one video. Safe to share between threads.
+
+    :param path: the video.
+    :param threads: worker threads for a batch; ``None`` uses the cores this process may run on.
+    :raises VideoNotFoundError: no file is there.
+    :raises VideoFormatError: it is empty, cut off, or not a video of memvid.
+    :raises UnsupportedVideoError: its codec or format is not one this release reads.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, threads: int | None = None) -> None:
+        self._path = os.fspath(path)
+        try:
+            self._native: _core.FrameReader | None = _core.FrameReader(self._path, threads=threads or 0)
+        except VideoNotFoundError as error:
+            raise VideoNotFoundError(
+                f"there is no video {self._path!r}: check the path, or build it with memvid build"
+            ) from error
+        reader = self._native
+        if reader.frame_count == 0:
+            raise VideoFormatError(f"{self._path} has no frame: it is not a video of memvid")
+        blob = reader.page_table
+        self.table = self._scan() if blob is None else PageTable.from_bytes(blob)
+        if len(self.table) != reader.frame_count:
+            raise VideoFormatError(
+                f"{self._path} has {reader.frame_count} frames, its page table {len(self.table)}: the video is damaged"
+            )
+        reader.expect(np.ascontiguousarray(self.table.checksums, np.uint32))
+        self.identity = VideoIdentity(self.table.digest, reader.frame_count, reader.file_size)
+        self.width, self.height = reader.width, reader.height
+        self.fps = reader.fps
+        self.codec = reader.codec
+
+    @property
+    def path(self) -> str:
+        """The video's path as it was given."""
+        return self._path
+
+    @property
+    def frame_count(self) -> int:
+        """Frames in the video."""
+        return self.identity.frames
+
+    def read(self, frames: Sequence[int] | NDArray[np.int64], *, corrected: bool = False) -> list[bytes]:
+        """Payloads of the frames, in their order, each verified against the page table.
+
+        One native call: distinct frames are read once, in the order they lie in the file, decoded in parallel.
+
+        :param corrected: decode by zxing-cpp with error correction only, not from the frame's own bits first.
+        :raises FrameError: a frame cannot be read, or is not what was written there.
+        """
+        reader = self._open_reader()
+        indices = np.ascontiguousarray(frames, np.int64)
+        payloads, statuses = reader.read(indices, corrected=corrected)
+        if statuses.any():
+            bad = int(np.flatnonzero(statuses)[0])
+            raise self._frame_error(int(indices[bad]), int(statuses[bad]))
+        return payloads  # type: ignore[return-value]  # no status, so no None
+
+    def read_all(self, *, corrected: bool = False) -> Iterator[tuple[int, bytes]]:
+        """All frames and their payloads, in order, a batch in memory at a time."""
+        for start in range(0, self.frame_count, _SCAN_FRAMES):
+            frames = np.arange(start, min(start + _SCAN_FRAMES, self.frame_count))
+            yield from enumerate(self.read(frames, corrected=corrected), start)
+
+    def read_pixels(self, frame_index: int) -> NDArray[np.uint8]:
+        """The picture of one frame: ``uint8[height, width]``, 0 black, 255 white."""
+        return self._open_reader().read_pixels(frame_index)
+
+    def counters(self) -> dict[str, int]:
+        """Frames and bytes read, and how: ``fast`` (own bits), ``corrected``, ``detected``, ``failed``."""
+        return self._open_reader().counters()
+
+    def close(self) -> None:
+        """Let go of the file. Reading afterwards raises :class:`ClosedError`."""
+        self._native = None
+
+    def _open_reader(self) -> _core.FrameReader:
+        reader = self._native
+        if reader is None:
+            raise ClosedError(f"{self._path} was closed: open it again")
+        return reader
+
+    def _frame_error(self, frame_index: int, status: int) -> FrameError:
+        return FrameError(
+            f"frame {frame_index} of {self._path} cannot be read: {_REASONS[status]}; "
+            "restore the video from a copy",
+            frame_index=frame_index,
+        )
+
+    def _scan(self) -> PageTable:
+        """The page table from the frames themselves, for a video that lost its box on the way."""
+        reader = self._open_reader()
+        table = PageTableBuilder()
+        tag: int | None = None
+        bare = 0
+        for start in range(0, reader.frame_count, _SCAN_FRAMES):
+            frames = np.arange(start, min(start + _SCAN_FRAMES, reader.frame_count))
+            payloads, statuses = reader.read(frames)
+            for frame_index, payload, status in zip(frames.tolist(), payloads, statuses.tolist(), strict=True):
+                if payload is None:
+                    raise self._frame_error(frame_index, status)
+                if tag is not None and not is_page(payload):
+                    table.add(BARE, 1, bare, page_checksum(payload))
+                    bare += 1
+                    continue
+                header = read_page(payload, frame_index=frame_index, tag=tag)
+                tag = header.tag
+                table.add(header.kind, header.count, header.first_chunk, header.checksum)
+        return table.build(tag or 0)

@@ -1,0 +1,210 @@
+"""The page table: for every frame its kind, the chunks that start in it, and its checksum.
+
+It rides in a box of its own in the MP4, so that a chunk's frame is found without reading any frame, and its digest is
+the video's identity. ``docs/format.md`` is normative.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from array import array
+from dataclasses import dataclass
+from struct import Struct
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memvid.errors import ChunkNotFoundError, UnsupportedVideoError, VideoFormatError
+from memvid.page import PageKind
+
+__all__ = ["BARE", "PageTable", "PageTableBuilder"]
+
+BARE = 255
+"""The kind of a frame that holds one chunk's bare text and no page."""
+
+_MAGIC = b"MVPT"
+_VERSION = 1
+_GAPS = 1  # flag: a column of gaps between chunk ids follows
+_HEAD = Struct("<4sHHII")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PageTable:
+    """The frames of a video, ``n`` of them.
+
+    :ivar tag: the memory's tag.
+    :ivar kinds: ``uint8[n]``, a :class:`~memvid.page.PageKind` or :data:`BARE`.
+    :ivar counts: ``uint16[n]``, chunks that start in the frame.
+    :ivar checksums: ``uint32[n]``, CRC-32 of the page.
+    :ivar first_chunks: ``int64[n]``, id of the first chunk that starts in the frame, or would.
+    """
+
+    tag: int
+    kinds: NDArray[np.uint8]
+    counts: NDArray[np.uint16]
+    checksums: NDArray[np.uint32]
+    first_chunks: NDArray[np.int64]
+    _data_frames: NDArray[np.int64]
+    _starts: NDArray[np.int64]
+    _ends: NDArray[np.int64]
+
+    @classmethod
+    def from_columns(
+        cls,
+        tag: int,
+        kinds: NDArray[np.uint8],
+        counts: NDArray[np.uint16],
+        checksums: NDArray[np.uint32],
+        gaps: NDArray[np.uint32] | None = None,
+    ) -> PageTable:
+        """Make a table. ``gaps[i]`` chunk ids, if given, are left out before frame ``i``."""
+        before = np.zeros(len(counts) + 1, np.int64)
+        np.cumsum(counts, out=before[1:])
+        first_chunks = before[:-1]
+        if gaps is not None:
+            first_chunks = first_chunks + np.cumsum(gaps, dtype=np.int64)
+        data_frames = np.flatnonzero(counts)
+        starts = first_chunks[data_frames]
+        return cls(tag, kinds, counts, checksums, first_chunks, data_frames, starts, starts + counts[data_frames])
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> PageTable:
+        """Read a table.
+
+        :raises VideoFormatError: it is damaged.
+        :raises UnsupportedVideoError: it is of a newer version.
+        """
+        if len(data) < _HEAD.size:
+            raise VideoFormatError(f"the page table has {len(data)} bytes, at least {_HEAD.size} are needed")
+        magic, version, flags, tag, frames = _HEAD.unpack_from(data)
+        if magic != _MAGIC:
+            raise VideoFormatError("the page table does not start as one: the video is damaged")
+        if version != _VERSION or flags & ~_GAPS:
+            raise UnsupportedVideoError(
+                f"the page table is of version {version} with flags {flags:#x}: install a newer memvid"
+            )
+        columns = [np.dtype("<u1"), np.dtype("<u2"), np.dtype("<u4")] + ([np.dtype("<u4")] if flags & _GAPS else [])
+        expected = _HEAD.size + frames * sum(dtype.itemsize for dtype in columns)
+        if len(data) != expected:
+            raise VideoFormatError(f"the page table of {frames} frames has {len(data)} bytes instead of {expected}")
+        arrays, offset = [], _HEAD.size
+        for dtype in columns:
+            arrays.append(np.frombuffer(data, dtype, frames, offset))
+            offset += frames * dtype.itemsize
+        return cls.from_columns(tag, *arrays)
+
+    def to_bytes(self) -> bytes:
+        """The table as it rides in the video."""
+        dense = np.zeros(len(self), np.int64)
+        np.cumsum(self.counts[:-1], out=dense[1:])
+        gaps = np.diff(self.first_chunks - dense, prepend=0)
+        columns = [self.kinds.astype("<u1"), self.counts.astype("<u2"), self.checksums.astype("<u4")]
+        if gaps.any():
+            columns.append(gaps.astype("<u4"))
+        head = _HEAD.pack(_MAGIC, _VERSION, _GAPS if gaps.any() else 0, self.tag, len(self))
+        return head + b"".join(column.tobytes() for column in columns)
+
+    def __len__(self) -> int:
+        return len(self.kinds)
+
+    @property
+    def chunk_count(self) -> int:
+        """Chunks in the video."""
+        return int(self._ends[-1] - self._starts[0] - self._gap_total()) if len(self._starts) else 0
+
+    def _gap_total(self) -> int:
+        return int((self._starts[1:] - self._ends[:-1]).sum())
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 in hexadecimal: the identity of what is in the video, whatever it is packed in."""
+        return hashlib.sha256(self.to_bytes()).hexdigest()
+
+    def frames_of(self, chunk_ids: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Frames in which the chunks start, ``int64[n]``, in their order. Costs a binary search each.
+
+        :raises ChunkNotFoundError: there is no such chunk.
+        """
+        at = np.searchsorted(self._starts, chunk_ids, side="right") - 1
+        known = at >= 0
+        if known.any():
+            known &= chunk_ids < self._ends[at]
+        if not known.all():
+            missing = int(np.asarray(chunk_ids)[~known][0])
+            raise ChunkNotFoundError(f"there is no chunk {missing}: {self._describe_ids()}")
+        frames: NDArray[np.int64] = self._data_frames[at]
+        return frames
+
+    def _describe_ids(self) -> str:
+        if not len(self._starts):
+            return "the memory has none"
+        return f"this memory's ids go from {int(self._starts[0])} to {int(self._ends[-1]) - 1}"
+
+    def ids_around(self, chunk_id: int, before: int, after: int) -> NDArray[np.int64]:
+        """The id, up to ``before`` ids below it and up to ``after`` above it that exist, ascending.
+
+        :raises ChunkNotFoundError: there is no such chunk.
+        """
+        frame = int(self.frames_of(np.array([chunk_id], np.int64))[0])
+        at = int(np.searchsorted(self._data_frames, frame))
+        first, last = at, at
+        while first > 0 and chunk_id - self._starts[first] < before:
+            first -= 1
+        while last + 1 < len(self._starts) and self._ends[last] - 1 - chunk_id < after:
+            last += 1
+        ids = np.concatenate([np.arange(self._starts[i], self._ends[i]) for i in range(first, last + 1)])
+        here = int(np.searchsorted(ids, chunk_id))
+        return ids[max(here - before, 0) : here + after + 1]
+
+    def run_of(self, frame_index: int) -> range:
+        """The frames of the run that starts at ``frame_index``: itself and the continuations behind it."""
+        end = frame_index + 1
+        while end < len(self.kinds) and self.kinds[end] == PageKind.CONTINUATION:
+            end += 1
+        return range(frame_index, end)
+
+    def frames_of_kind(self, kind: int) -> NDArray[np.int64]:
+        """Frames of one kind, ascending."""
+        return np.flatnonzero(self.kinds == kind)
+
+
+class PageTableBuilder:
+    """Collects the rows of a page table, 7 bytes each."""
+
+    def __init__(self) -> None:
+        self._kinds = array("B")
+        self._counts = array("H")
+        self._checksums = array("I")
+        self._gaps = array("q")
+        self._next_chunk = 0
+
+    def __len__(self) -> int:
+        return len(self._kinds)
+
+    def add(self, kind: int, count: int, first_chunk: int, checksum: int) -> None:
+        """Add the next frame. ``count`` and ``first_chunk`` matter where chunks start: in data pages and bare frames."""
+        starts_chunks = kind in {PageKind.DATA, BARE}
+        self._kinds.append(kind)
+        self._counts.append(count if starts_chunks else 0)
+        self._checksums.append(checksum)
+        if not starts_chunks or count == 0:
+            self._gaps.append(0)
+            return
+        if first_chunk < self._next_chunk:
+            raise VideoFormatError(
+                f"frame {len(self._kinds) - 1} starts with chunk {first_chunk}, but chunk {self._next_chunk - 1} "
+                "came before: frames are out of order"
+            )
+        self._gaps.append(first_chunk - self._next_chunk)
+        self._next_chunk = first_chunk + count
+
+    def build(self, tag: int) -> PageTable:
+        """The table of the frames so far."""
+        gaps = np.array(self._gaps, np.int64)
+        return PageTable.from_columns(
+            tag,
+            np.array(self._kinds, np.uint8),
+            np.array(self._counts, np.uint16),
+            np.array(self._checksums, np.uint32),
+            gaps.astype(np.uint32) if gaps.any() else None,
+        )

@@ -1,0 +1,74 @@
+"""Payloads into a video file, one frame each."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from memvid import _core
+from memvid.config import EncoderConfig
+from memvid.errors import OutputError
+from memvid.page import is_page, page_checksum, parse_header
+from memvid.video.table import BARE, PageTable, PageTableBuilder
+
+__all__ = ["VideoWriter", "frame_capacity"]
+
+
+def _symbol_options(config: EncoderConfig, *, utf8: bool = False) -> _core.SymbolOptions:
+    return _core.SymbolOptions(
+        version=config.symbol_version, level=config.error_correction, data_mask=config.data_mask, utf8=utf8
+    )
+
+
+def frame_capacity(config: EncoderConfig, *, bare: bool = False) -> int:
+    """Bytes of payload one frame holds: of a page, or (``bare``) of UTF-8 text without one."""
+    return _core.symbol_capacity(_symbol_options(config, utf8=bare))
+
+
+class VideoWriter:
+    """Writes one video, frame after frame; its page table grows along.
+
+    :param path: the file to write; an existing one is replaced.
+    :raises OutputError: the file cannot be made.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], config: EncoderConfig, *, tag: int) -> None:
+        self._path = Path(path)
+        self._tag = tag
+        self._table = PageTableBuilder()
+        self._next_bare = 0
+        self._native = _core.FrameWriter(
+            os.fspath(path), _symbol_options(config), fps=config.fps, threads=config.threads or 0
+        )
+
+    def write(self, payloads: Sequence[bytes]) -> None:
+        """Draw and append a frame for each payload, in parallel, off the GIL.
+
+        :raises OutputError: the disk is full, ...
+        :raises ChunkTooLargeError: a payload does not fit into the symbol.
+        """
+        self._native.write(list(payloads))
+        for payload in payloads:
+            if is_page(payload):
+                header = parse_header(payload, frame_index=len(self._table))
+                self._table.add(header.kind, header.count, header.first_chunk, header.checksum)
+            else:
+                self._table.add(BARE, 1, self._next_bare, page_checksum(payload))
+                self._next_bare += 1
+
+    @property
+    def frames(self) -> int:
+        """Frames written so far."""
+        return len(self._table)
+
+    def finish(self) -> PageTable:
+        """Write the movie header with the page table, wait until the device has the file, return the table.
+
+        :raises OutputError: the disk is full, ...
+        """
+        if not len(self._table):
+            raise OutputError(f"{self._path}: a video without a frame cannot be finished")
+        table = self._table.build(self._tag)
+        self._native.finish(table.to_bytes())
+        return table
