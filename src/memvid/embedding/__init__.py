@@ -1,0 +1,34 @@
+"""From texts to vectors: the shipped MiniLM, any ONNX export, any OpenAI-compatible endpoint, any function.
+
+>>> from memvid.embedding import HashingEmbedder
+>>> HashingEmbedder(dim=64).encode(["a text"]).shape
+(1, 64)
+
+An embedder is anything with ``name``, ``dim`` and ``encode(texts) -> float32[n, dim]`` (:class:`Embedder`). The
+runtimes behind them (onnxruntime, tokenizers, openai) are imported when the first text is embedded.
+"""
+
+from __future__ import annotations
+
+from memvid.embedding.callable_embedder import CallableEmbedder
+from memvid.embedding.hashing import HashingEmbedder
+from memvid.embedding.minilm import MiniLMEmbedder
+from memvid.embedding.onnx_embedder import OnnxEmbedder
+from memvid.embedding.openai_embedder import OpenAIEmbedder
+from memvid.embedding.protocol import Embedder, EmbedderLike, check_vectors, encode_checked, encode_query, model_info
+from memvid.embedding.resolve import resolve_embedder
+
+__all__ = [
+    "CallableEmbedder",
+    "Embedder",
+    "EmbedderLike",
+    "HashingEmbedder",
+    "MiniLMEmbedder",
+    "OnnxEmbedder",
+    "OpenAIEmbedder",
+    "check_vectors",
+    "encode_checked",
+    "encode_query",
+    "model_info",
+    "resolve_embedder",
+]

@@ -1,0 +1,44 @@
+"""Any function as an embedder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from memvid.embedding.protocol import Vectors, check_texts, check_vectors
+from memvid.errors import ConfigError
+
+__all__ = ["CallableEmbedder"]
+
+
+class CallableEmbedder:
+    """A function from texts to vectors, as an :class:`~memvid.embedding.Embedder`.
+
+    :param function: takes a list of strings, returns numbers of shape [n, dim]: an array, or nested lists of floats.
+    :param name: names the model in an index; change it when the function's vectors change.
+    :param dim: length of the vectors.
+    :raises ConfigError: if an argument is of the wrong kind.
+    """
+
+    def __init__(self, function: Callable[[list[str]], Any], *, name: str, dim: int) -> None:
+        if not callable(function):
+            raise ConfigError(f"function is a {type(function).__name__}: expected a function of a list of strings")
+        if not isinstance(name, str) or not name:
+            raise ConfigError(f"name={name!r} is not possible: expected a string that names the model")
+        if not isinstance(dim, int) or isinstance(dim, bool) or dim < 1:
+            raise ConfigError(f"dim={dim!r} is not possible: expected a whole number from 1")
+        self._function = function
+        self.name = name
+        self.dim = dim
+
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        """Call the function once with all ``texts``: float32[n, dim].
+
+        :raises EmbeddingError: if the result has another shape or is not finite.
+        """
+        check_texts(texts)
+        vectors = self._function(list(texts))
+        return check_vectors(vectors, count=len(texts), dim=self.dim, source=f"embedder {self.name!r}")
+
+    def __repr__(self) -> str:
+        return f"CallableEmbedder(name={self.name!r}, dim={self.dim})"

@@ -1,0 +1,67 @@
+"""Embeddings without a model: words and character n-grams, hashed into a vector."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from zlib import crc32
+
+import numpy as np
+
+from memvid.embedding.protocol import Vectors, check_texts
+from memvid.errors import ConfigError
+
+__all__ = ["HashingEmbedder"]
+
+_WORD = re.compile(r"\w+")
+_WORD_WEIGHT = 3.0  # a shared word says more than the handful of trigrams it is made of
+_TRIGRAM_WEIGHT = 1.0
+
+
+def _features(text: str) -> Iterator[tuple[str, float]]:
+    for word in _WORD.findall(text.casefold()):
+        yield "w" + word, _WORD_WEIGHT
+        padded = f"<{word}>"
+        for i in range(len(padded) - 2):
+            yield "t" + padded[i : i + 3], _TRIGRAM_WEIGHT
+
+
+class HashingEmbedder:
+    """Finds texts that share words or parts of words; knows nothing of meaning.
+
+    Every word, and every run of three characters in it, is hashed (CRC-32) to a place and a sign. Counts are damped by
+    a square root, the vector is brought to length 1. The same text gives the same vector on every machine. Costs some
+    tens of microseconds a sentence, no model, no dependency but numpy.
+
+    :param dim: length of the vectors, 8 to 65536.
+    :raises ConfigError: for another ``dim``.
+    """
+
+    def __init__(self, dim: int = 512) -> None:
+        if not isinstance(dim, int) or isinstance(dim, bool) or not 8 <= dim <= 65536:
+            raise ConfigError(f"dim={dim!r} is not possible: expected a whole number from 8 to 65536")
+        self.dim = dim
+        self.name = f"hashing-{dim}"
+
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        """Embed ``texts``: float32[n, dim], each of length 1.
+
+        :raises EmbeddingError: if a text is not a string.
+        """
+        check_texts(texts)
+        result = np.zeros((len(texts), self.dim), np.float32)
+        for row, text in zip(result, texts, strict=True):
+            self._add(row, text)
+        return result
+
+    def _add(self, row: Vectors, text: str) -> None:
+        for feature, weight in _features(text):
+            code = crc32(feature.encode("utf-8", "surrogatepass"))
+            row[code % self.dim] += weight if code >> 31 else -weight
+        if not row.any():  # no word, or words that cancel out: the text as a whole is the one feature left
+            row[crc32(text.encode("utf-8", "surrogatepass")) % self.dim] = 1
+        np.copysign(np.sqrt(np.abs(row)), row, out=row)
+        row /= np.linalg.norm(row)
+
+    def __repr__(self) -> str:
+        return f"HashingEmbedder(dim={self.dim})"

@@ -1,0 +1,41 @@
+"""The model that comes with memvid."""
+
+from __future__ import annotations
+
+import json
+from functools import cached_property
+from pathlib import Path
+
+from memvid.embedding.onnx_embedder import OnnxEmbedder
+
+__all__ = ["MiniLMEmbedder"]
+
+_FOLDER = Path(__file__).resolve().parent.parent / "models" / "all-MiniLM-L6-v2"
+
+
+class MiniLMEmbedder(OnnxEmbedder):
+    """all-MiniLM-L6-v2 in int8: 384 dimensions, texts up to 256 tokens (about 1000 characters), English.
+
+    Making one is free; the model loads when it first embeds. Vectors have length 1. Each text runs through the model by
+    itself, so its vector depends on nothing but the text: int8 activations share one scale in a batch.
+
+    :param threads: texts embedded at once; ``None`` uses the cores this process may run on.
+    """
+
+    def __init__(self, *, threads: int | None = None) -> None:
+        info = json.loads((_FOLDER / "memvid.json").read_text(encoding="utf-8"))
+        super().__init__(_FOLDER, threads=threads, batch_size=info["batch_size"], name=info["name"])
+        self._info = info
+
+    @property
+    def dim(self) -> int:
+        """Length of the vectors."""
+        return int(self._info["dim"])
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the model's files, written down when they were made: hashing 23 MB would delay every start."""
+        return str(self._info["digest"])
+
+    def __repr__(self) -> str:
+        return f"MiniLMEmbedder(threads={self.threads})"

@@ -1,0 +1,144 @@
+"""A loaded model: one tokenizer, one onnxruntime session, and the run of one batch of ids."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from memvid.embedding.model_folder import ModelFolder
+from memvid.embedding.pooling import normalize_rows, pool
+from memvid.embedding.protocol import Vectors
+from memvid.errors import ConfigError, DependencyError, EmbeddingError
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+    from tokenizers import Tokenizer
+
+__all__ = ["LoadedModel"]
+
+_INPUTS = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
+_FATAL = 4  # everything below is also raised as an exception; stderr belongs to the application
+
+
+def _import(name: str) -> ModuleType:
+    try:
+        return __import__(name)
+    except ImportError as error:
+        raise DependencyError(f"{name} is needed to run an ONNX model: pip install {name}") from error
+
+
+def _load_session(folder: ModelFolder, providers: Sequence[str]) -> InferenceSession:
+    ort = _import("onnxruntime")
+    options = ort.SessionOptions()
+    # One thread a run, as many runs at once as there are threads: no pool that spins or that a fork would lose, and
+    # better balanced than one run on several cores. onnxruntime's sessions may be run from many threads.
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = _FATAL
+    try:
+        return ort.InferenceSession(str(folder.model_file), options, providers=list(providers))
+    except Exception as error:  # onnxruntime's errors share no base but this one
+        raise EmbeddingError(f"{folder.model_file} cannot be loaded: {error}") from error
+
+
+def _load_tokenizer(folder: ModelFolder) -> Tokenizer:
+    tokenizers = _import("tokenizers")
+    try:
+        tokenizer: Tokenizer = tokenizers.Tokenizer.from_file(str(folder.tokenizer_file))
+    except Exception as error:  # tokenizers raises bare Exception
+        raise EmbeddingError(f"{folder.tokenizer_file} cannot be loaded: {error}") from error
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(max_length=folder.max_length)
+    return tokenizer
+
+
+class LoadedModel:
+    """The model of a folder in memory; safe to use from several threads.
+
+    :ivar dim: length of its vectors, or ``None`` if the graph leaves it open.
+    :ivar needs_equal_lengths: the graph takes no mask, so the texts of a batch must have equally many tokens.
+    """
+
+    def __init__(self, folder: ModelFolder, providers: Sequence[str]) -> None:
+        self._folder = folder
+        # Session and tokenizer take about equally long to load and both let go of the GIL.
+        failures: list[BaseException] = []
+
+        def load() -> None:
+            try:
+                self._session = _load_session(folder, providers)
+            except BaseException as error:  # handed to the thread that waits
+                failures.append(error)
+
+        worker = threading.Thread(target=load, name="memvid-load-model")
+        worker.start()
+        try:
+            self._tokenizer = _load_tokenizer(folder)
+        finally:
+            worker.join()
+        if failures:
+            raise failures[0]
+        self._inputs = self._check_inputs()
+        self._output, self._pooled, self.dim = self._choose_output()
+        self.needs_equal_lengths = "attention_mask" not in self._inputs
+
+    def _check_inputs(self) -> dict[str, Any]:
+        inputs = {}
+        for node in self._session.get_inputs():
+            if node.name not in _INPUTS:
+                raise ConfigError(
+                    f"{self._folder.model_file} wants an input {node.name!r}: known are {', '.join(_INPUTS)}; "
+                    "export the model for feature extraction"
+                )
+            inputs[node.name] = np.int32 if node.type == "tensor(int32)" else np.int64
+        return inputs
+
+    def _choose_output(self) -> tuple[str, bool, int | None]:
+        outputs = self._session.get_outputs()
+        pooled = [node for node in outputs if node.name == "sentence_embedding" or len(node.shape or ()) == 2]
+        tokens = [node for node in outputs if len(node.shape or ()) == 3]
+        # Without the sentence's own output, tokens win over a second output such as BERT's pooler.
+        sentence = [node for node in pooled if node.name == "sentence_embedding"]
+        chosen = next(iter(sentence + tokens + pooled), None)
+        if chosen is None:
+            names = ", ".join(node.name for node in outputs)
+            raise ConfigError(f"{self._folder.model_file} has outputs {names}: expected token or sentence embeddings")
+        last = chosen.shape[-1] if chosen.shape else None
+        return chosen.name, chosen in pooled, last if isinstance(last, int) else None
+
+    def tokenize(self, text: str) -> list[int]:
+        """Ids of one text, special tokens included, cut to the model's limit."""
+        try:
+            # One by one: encode_batch starts threads of its own, which a later fork would warn about.
+            ids: list[int] = self._tokenizer.encode(text).ids
+        except (TypeError, UnicodeError) as error:  # a lone surrogate has no UTF-8
+            raise EmbeddingError(f"text {text[:40]!r} cannot be tokenized: {error}") from error
+        return ids or [self._folder.pad_id]
+
+    def run(self, batch: Sequence[list[int]]) -> Vectors:
+        """Vectors of a batch of ids: float32[len(batch), dim]."""
+        lengths = np.array([len(ids) for ids in batch], np.int64)
+        shape = (len(batch), int(lengths.max()))
+        mask = np.arange(shape[1]) < lengths[:, None]
+        ids = np.full(shape, self._folder.pad_id, np.int64)
+        ids[mask] = np.concatenate([np.asarray(row, np.int64) for row in batch])
+        values = {
+            "input_ids": ids,
+            "attention_mask": mask,
+            "token_type_ids": np.zeros(shape, np.int64),
+            "position_ids": np.broadcast_to(np.arange(shape[1]), shape),
+        }
+        feeds = {name: np.ascontiguousarray(values[name], dtype) for name, dtype in self._inputs.items()}
+        try:
+            output = self._session.run([self._output], feeds)[0]
+        except Exception as error:  # as above
+            raise EmbeddingError(f"{self._folder.model_file} failed on a batch of shape {shape}: {error}") from error
+        vectors = np.asarray(output, np.float32)
+        if self._pooled:
+            return vectors
+        vectors = pool(vectors, lengths, self._folder.pooling)
+        return normalize_rows(vectors) if self._folder.normalize else vectors
