@@ -1,8 +1,8 @@
-"""One build: pages, frames, vectors and keywords of the same chunks, at the same time, then all of it committed at once.
+"""One build: pages, frames, vectors and keywords of the same chunks at the same time, then all of it committed at once.
 
 The calling thread reads segments of chunks from the spool, has them packed by a pool, and hands the pages to the native
-writer, which draws and deflates them on threads of its own. A second thread feeds the index. Both wait for each other by
-a bounded number of segments, so memory does not grow with the corpus. What each of them makes depends on the chunks
+writer, which draws and deflates them on threads of its own. A second thread feeds the index. Both wait for each other
+by a bounded number of segments, so memory does not grow with the corpus. What each of them makes depends on the chunks
 alone, not on who was faster.
 """
 
@@ -235,7 +235,7 @@ class Builder:
         self._seconds["pack and write"] += time.perf_counter() - begin
 
     def _read_back(self, staged_video: Path) -> VideoIdentity:
-        """Read every frame of the finished file with the independent decoder, and compare all chunks with the spool's."""
+        """Read every frame of the finished file with the independent decoder; compare all chunks with the spool's."""
         video = VideoReader(staged_video, threads=self._config.threads)
         try:
             store = PageStore(video, cache_bytes=0)

@@ -112,7 +112,7 @@ class IndexFeed:
         missing = np.flatnonzero(np.isnan(given[:, 0]))
         if len(missing) == 0:
             return given
-        made = encode_checked(self._embedder, [texts[row] for row in missing])
+        made = encode_checked(self._embedder, [texts[row] for row in missing.tolist()])
         if made.shape[1] != given.shape[1]:
             raise EmbeddingError(
                 f"the embedder makes {made.shape[1]} dimensions, the embeddings that were given have {given.shape[1]}"

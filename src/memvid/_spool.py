@@ -65,7 +65,7 @@ class _AppendFile:
     """Appends through a buffer of its own, so that what a full disk refused can still be taken back."""
 
     def __init__(self, path: Path) -> None:
-        self._file = open(path, "wb", buffering=0)  # noqa: SIM115  # closed by close()
+        self._file = path.open("wb", buffering=0)  # noqa: SIM115  # closed by close()
         self._buffer = bytearray()
 
     def append(self, data: bytes | memoryview) -> None:
@@ -139,7 +139,7 @@ class Spool:
     def segments(self, size: int) -> Iterator[SpoolSegment]:
         """All chunks in order, ``size`` at a time."""
         self._flush()
-        with open(self._folder / "records", "rb", buffering=_BUFFER_BYTES) as file:
+        with (self._folder / "records").open("rb", buffering=_BUFFER_BYTES) as file:
             for first in range(0, len(self), size):
                 records = [_read_record(file) for _ in range(min(size, len(self) - first))]
                 yield SpoolSegment(first, records, self._vectors(first, len(records)))
@@ -148,7 +148,7 @@ class Spool:
         """Texts and metadata of some chunks, ascending ids, each as one blob."""
         self._flush()
         blobs = []
-        with open(self._folder / "records", "rb") as file:
+        with (self._folder / "records").open("rb") as file:
             position = -1
             for chunk_id in chunk_ids:
                 anchor = chunk_id // _OFFSETS_EVERY
@@ -189,7 +189,7 @@ class Spool:
                 continue
             if rows is None:
                 rows = np.full((count, self.dim), np.nan, np.float32)
-            with open(self._folder / "vectors", "rb") as file:
+            with (self._folder / "vectors").open("rb") as file:
                 file.seek((row + begin - run_first) * self.dim * 4)
                 data = np.fromfile(file, np.float32, (end - begin) * self.dim)
             rows[begin - first : end - first] = data.reshape(-1, self.dim)

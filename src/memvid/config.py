@@ -76,7 +76,7 @@ class EncoderConfig:
     vector_dtype: VectorDtype = "i8"
     connectivity: int = 16
     expansion_add: int = 128
-    expansion_search: int = 64
+    expansion_search: int = 96
     keywords: bool = True
     threads: int | None = None
 
@@ -84,7 +84,10 @@ class EncoderConfig:
         _check_int("chunk_size", self.chunk_size, 16, MIB)
         _check_int("overlap", self.overlap, 0, MIB)
         _require(
-            self.overlap * 2 <= self.chunk_size, "overlap", self.overlap, f"at most half of chunk_size={self.chunk_size}"
+            self.overlap * 2 <= self.chunk_size,
+            "overlap",
+            self.overlap,
+            f"at most half of chunk_size={self.chunk_size}",
         )
         _check_choice("codec", self.codec, ("png",))
         _check_int("fps", self.fps, 1, 240)

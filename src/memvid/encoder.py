@@ -146,8 +146,8 @@ class MemvidEncoder:
     ) -> BuildResult:
         """Write the video and its index; either both appear, complete and read back, or neither does.
 
-        Files of these names are replaced at the end, in one step. The encoder keeps its chunks: building again gives the
-        same bytes.
+        Files of these names are replaced at the end, in one step. The encoder keeps its chunks: building again gives
+        the same bytes.
 
         :param output_file: the video, usually ``.mp4``.
         :param index_file: the index's manifest; ``None`` puts ``<stem>_index.json`` beside the video.

@@ -251,7 +251,7 @@ class MemvidRetriever:
         self._check_open()
         if before < 0 or after < 0:
             raise QueryError(f"before={before} and after={after}: both must be 0 or more")
-        return self.get_chunks_by_id(self._video.table.ids_around(chunk_id, before, after))
+        return self.get_chunks_by_id(self._video.table.ids_around(chunk_id, before, after).tolist())
 
     def warm(self) -> None:
         """Load what the first query would load: the model, the index, the dictionary."""
@@ -259,7 +259,7 @@ class MemvidRetriever:
         self._store.warm()
         vector = encode_query(self._embedder, "warm")
         ids, _ = self._index.search(vector[None, :], 1)
-        self._store.chunks(ids[ids >= 0][:1])
+        self._store.chunks(ids[ids >= 0][:1].tolist())
 
     @property
     def stats(self) -> RetrieverStats:

@@ -111,8 +111,7 @@ class VideoReader:
 
     def _frame_error(self, frame_index: int, status: int) -> FrameError:
         return FrameError(
-            f"frame {frame_index} of {self._path} cannot be read: {_REASONS[status]}; "
-            "restore the video from a copy",
+            f"frame {frame_index} of {self._path} cannot be read: {_REASONS[status]}; restore the video from a copy",
             frame_index=frame_index,
         )
 

@@ -10,6 +10,7 @@ import hashlib
 from array import array
 from dataclasses import dataclass
 from struct import Struct
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,7 +84,9 @@ class PageTable:
             raise UnsupportedVideoError(
                 f"the page table is of version {version} with flags {flags:#x}: install a newer memvid"
             )
-        columns = [np.dtype("<u1"), np.dtype("<u2"), np.dtype("<u4")] + ([np.dtype("<u4")] if flags & _GAPS else [])
+        columns: list[np.dtype[Any]] = [
+            np.dtype(code) for code in ("<u1", "<u2", "<u4", "<u4")[: 4 if flags & _GAPS else 3]
+        ]
         expected = _HEAD.size + frames * sum(dtype.itemsize for dtype in columns)
         if len(data) != expected:
             raise VideoFormatError(f"the page table of {frames} frames has {len(data)} bytes instead of {expected}")
@@ -182,7 +185,7 @@ class PageTableBuilder:
         return len(self._kinds)
 
     def add(self, kind: int, count: int, first_chunk: int, checksum: int) -> None:
-        """Add the next frame. ``count`` and ``first_chunk`` matter where chunks start: in data pages and bare frames."""
+        """Add the next frame; ``count`` and ``first_chunk`` matter where chunks start, in data pages and bare frames."""
         starts_chunks = kind in {PageKind.DATA, BARE}
         self._kinds.append(kind)
         self._counts.append(count if starts_chunks else 0)
