@@ -7,7 +7,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
-__all__ = ["BuildResult", "Chunk", "JsonObject", "ModelInfo", "Progress", "ProgressCallback", "SearchResult"]
+__all__ = [
+    "BuildResult",
+    "Chunk",
+    "JsonObject",
+    "ModelInfo",
+    "Progress",
+    "ProgressCallback",
+    "SearchResult",
+    "VideoIdentity",
+]
 
 JsonObject: TypeAlias = dict[str, Any]
 
@@ -68,6 +77,20 @@ class ModelInfo:
     name: str
     dim: int
     digest: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VideoIdentity:
+    """Which video an index belongs to.
+
+    :ivar digest: SHA-256 of the page table in hexadecimal: the same memory in other packaging has the same one.
+    :ivar frames: frames in the video.
+    :ivar bytes: size of the file.
+    """
+
+    digest: str
+    frames: int
+    bytes: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,299 @@
+"""Several files that change together, or not at all.
+
+A build writes every new file beside the one it replaces, under the same name with ``.new`` behind it. Then
+
+1. the staged files and their folders are synced;
+2. a journal, ``<index file>.commit``, names the renames to make. Its one rename is **the commit point**;
+3. the renames are made, the folders synced, the journal removed.
+
+Killed before 2, the old files are untouched and the staged ones are litter that the next build removes. Killed after
+it, :func:`recover` makes the renames that are missing. Every reader calls :func:`recover` before it opens anything.
+
+A journal comes with the files and may be hostile, so it holds names, never paths: it can only say that ``NAME.new``
+becomes ``NAME`` in the folder of the index, or that the video the caller asked for is to be replaced.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from memvid.errors import IndexFormatError, OutputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+__all__ = ["Commit", "default_index_file", "is_plain_name", "output_errors", "recover", "write_atomic"]
+
+StrPath: TypeAlias = "str | os.PathLike[str]"
+
+_JOURNAL_LIMIT = 65536  # bytes; a real one has a few hundred
+
+
+def default_index_file(video_file: StrPath) -> Path:
+    """Where a video's index is when nobody says otherwise: ``<stem>_index.json`` beside it."""
+    video = Path(video_file)
+    return video.with_name(f"{video.stem}_index.json")
+
+
+class Commit:
+    """A set of files to be replaced together. One build at a time may stage into an index's name.
+
+    Used as a context manager it removes what it staged unless :meth:`commit` was reached.
+
+    :param index_file: the manifest whose name the journal gets; need not exist.
+    :param video_file: the video, if it belongs to the set: it may lie in another folder.
+    :raises OutputError: an earlier commit was cut off and cannot be finished.
+    """
+
+    def __init__(self, index_file: StrPath, *, video_file: StrPath | None = None) -> None:
+        self._index_file = Path(index_file)
+        self._video_file = None if video_file is None else Path(video_file)
+        self._finals: list[Path] = []
+        self._done = False
+        recover(self._index_file, video_file=self._video_file)
+
+    @property
+    def committed(self) -> bool:
+        """Whether the new files are the ones that count."""
+        return self._done
+
+    def stage(self, final: StrPath) -> Path:
+        """Add a file to the set and return the path to write it to, where an empty file now is.
+
+        Files are renamed in the order they were staged, the manifest after all others.
+
+        :raises OutputError: the folder is missing or cannot be written to.
+        """
+        path = Path(final)
+        _folder_label(path, self._index_file, self._video_file)
+        staged = _staged(path)
+        if path not in self._finals:
+            with output_errors(path), staged.open("wb"):
+                pass  # also empties what a dead build left
+            self._finals.append(path)
+        return staged
+
+    def commit(self) -> None:
+        """Make the staged files the real ones; on return they are on the disk.
+
+        :raises OutputError: the disk is full, a folder went away, ... If it says that the commit will be finished, the
+            new files count and :func:`recover` makes the missing renames; otherwise nothing has changed.
+        """
+        finals = sorted(self._finals, key=lambda path: path == self._index_file)  # stable: the manifest goes last
+        folders = sorted({path.parent for path in finals} | {self._index_file.parent})
+        journal = _journal(self._index_file)
+        try:
+            with output_errors(self._index_file):
+                for path in finals:
+                    _sync_file(_staged(path))
+                for folder in folders:
+                    _sync_folder(folder)
+                write_atomic(journal, self._journal_text(finals).encode())
+        except BaseException:
+            self._retract(journal)
+            raise
+        self._done = True
+        try:
+            _roll_forward(finals, folders, journal)
+        except OSError as error:
+            raise OutputError(
+                error.errno,
+                f"{error.strerror}; the new files are complete and the next open will finish the commit",
+                str(error.filename or self._index_file),
+            ) from error
+
+    def abort(self) -> None:
+        """Remove the staged files. After :meth:`commit` this does nothing."""
+        if self._done:
+            return
+        for path in self._finals:
+            with suppress(OSError):
+                _staged(path).unlink(missing_ok=True)
+        self._finals.clear()
+
+    def __enter__(self) -> Commit:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.abort()
+
+    def _retract(self, journal: Path) -> None:
+        try:
+            journal.unlink(missing_ok=True)
+        except OSError:
+            self._done = True  # the journal stands, so the new files count; removing them would lose both
+            return
+        self.abort()
+
+    def _journal_text(self, finals: list[Path]) -> str:
+        renames = [
+            {
+                "bytes": _staged(path).stat().st_size,
+                "folder": _folder_label(path, self._index_file, self._video_file),
+                "name": path.name,
+            }
+            for path in finals
+        ]
+        return json.dumps({"renames": renames, "version": 1}, indent=2, sort_keys=True) + "\n"
+
+
+def recover(index_file: StrPath, *, video_file: StrPath | None = None) -> bool:
+    """Finish a commit that was cut off. Costs one ``stat`` when there is none.
+
+    :param video_file: the video the caller is about to open or replace, if it knows one.
+    :returns: whether there was a journal.
+    :raises IndexFormatError: the journal is not one, or names files it may not.
+    :raises OutputError: a rename failed, for instance in a read-only folder.
+    """
+    index_path = Path(index_file)
+    video_path = None if video_file is None else Path(video_file)
+    journal = _journal(index_path)
+    try:
+        with journal.open("rb") as file:
+            data = file.read(_JOURNAL_LIMIT + 1)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise OutputError(error.errno, f"the journal cannot be read: {error.strerror}", str(journal)) from error
+    finals = [_resolve(entry, index_path, video_path, journal) for entry in _parse_journal(data, journal)]
+    with output_errors(index_path):
+        _roll_forward(finals, sorted({path.parent for path in finals} | {index_path.parent}), journal)
+    return True
+
+
+def write_atomic(path: StrPath, data: bytes) -> None:
+    """Replace ``path`` by ``data``: it holds the old bytes or the new ones, whatever happens.
+
+    :raises OutputError: with the reason and the remedy; the old file is untouched.
+    """
+    final = Path(path)
+    staged = _staged(final)
+    with output_errors(final):
+        try:
+            with staged.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            staged.replace(final)
+        except BaseException:
+            with suppress(OSError):
+                staged.unlink(missing_ok=True)
+            raise
+        _sync_folder(final.parent)
+
+
+def is_plain_name(name: object) -> bool:
+    """Whether ``name`` can only be a file in the folder it is looked up in, on any system."""
+    if not isinstance(name, str) or not 0 < len(name.encode("utf-8", "replace")) <= 255:
+        return False
+    return name not in (".", "..") and not any(char in "/\\:\0" or ord(char) < 32 for char in name)
+
+
+@contextmanager
+def output_errors(path: StrPath) -> Iterator[None]:
+    """Turn an ``OSError`` into an :class:`OutputError` that says what to do."""
+    try:
+        yield
+    except OutputError:
+        raise
+    except OSError as error:
+        name = str(error.filename or path)
+        raise OutputError(error.errno, f"{error.strerror or error}: {_remedy(error, Path(path))}", name) from error
+
+
+def _remedy(error: OSError, path: Path) -> str:
+    if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", -1)):
+        return "free some space or write to another disk"
+    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+        return f"create the folder {str(path.parent)!r} first"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return "choose a folder you may write to"
+    return "nothing was changed, choose another place or try again"
+
+
+def _staged(path: Path) -> Path:
+    return path.with_name(path.name + ".new")
+
+
+def _journal(index_file: Path) -> Path:
+    return index_file.with_name(index_file.name + ".commit")
+
+
+def _folder_label(path: Path, index_file: Path, video_file: Path | None) -> str:
+    if path.parent == index_file.parent:
+        return "index"
+    if path == video_file:
+        return "video"
+    raise OutputError(errno.EINVAL, "is neither beside the index nor the video of this commit", str(path))
+
+
+def _parse_journal(data: bytes, journal: Path) -> list[dict[str, Any]]:
+    try:
+        content = json.loads(data) if len(data) <= _JOURNAL_LIMIT else None
+    except (ValueError, RecursionError):
+        content = None
+    renames = content.get("renames") if isinstance(content, dict) and content.get("version") == 1 else None
+    if not isinstance(renames, list) or not all(isinstance(entry, dict) for entry in renames):
+        raise IndexFormatError(f"{journal} is not the journal of a commit: remove it and build the memory again")
+    return renames
+
+
+def _resolve(entry: dict[str, Any], index_file: Path, video_file: Path | None, journal: Path) -> Path:
+    name, folder = entry.get("name"), entry.get("folder")
+    if not is_plain_name(name) or folder not in ("index", "video"):
+        raise IndexFormatError(f"{journal} names a file out of its folder ({name!r}): do not trust this memory")
+    if folder == "video" and (video_file is None or video_file.name != name):
+        asked = "no video" if video_file is None else repr(video_file.name)
+        raise IndexFormatError(
+            f"{journal} is a commit that was cut off and includes the video {name!r}, but {asked} was given: "
+            "open the memory once with that video and this index"
+        )
+    final = video_file if folder == "video" and video_file is not None else index_file.with_name(str(name))
+    with suppress(FileNotFoundError):  # renamed already
+        size = _staged(final).stat().st_size
+        if size != entry.get("bytes"):
+            raise IndexFormatError(
+                f"{_staged(final)} has {size} bytes and its journal says {entry.get('bytes')}: build the memory again"
+            )
+    return final
+
+
+def _roll_forward(finals: list[Path], folders: list[Path], journal: Path) -> None:
+    for path in finals:
+        with suppress(FileNotFoundError):  # renamed before the interruption, or by another reader just now
+            _staged(path).replace(path)
+    for folder in folders:
+        _sync_folder(folder)
+    journal.unlink(missing_ok=True)
+    _sync_folder(journal.parent)
+
+
+def _sync_file(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDWR | getattr(os, "O_BINARY", 0))  # some systems refuse to sync what is read-only
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _sync_folder_posix(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # network file systems that cannot sync a folder
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _sync_folder_windows(folder: Path) -> None:
+    """Windows cannot sync a folder; NTFS journals its renames."""
+
+
+_sync_folder: Callable[[Path], None] = _sync_folder_windows if os.name == "nt" else _sync_folder_posix

@@ -1,0 +1,290 @@
+"""The index of a memory, opened for searching."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from memvid._files import Commit, recover
+from memvid.config import EncoderConfig
+from memvid.errors import (
+    ClosedError,
+    IndexMismatchError,
+    ModelMismatchError,
+    QueryError,
+)
+from memvid.index.builder import IndexBuilder
+from memvid.index.manifest import MEND, Manifest, read_manifest
+from memvid.index.side_files import check_graph, check_side_file, open_records, open_vectors
+from memvid.index.vectors import SMALL, VectorReader, check_vectors
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping, Sequence
+
+    from memvid.index.records import RecordReader
+    from memvid.types import JsonObject, ModelInfo, VideoIdentity
+
+__all__ = ["IndexManager"]
+
+IntArray = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float32]
+
+_MAX_EXPANSION = 4096  # of a filtered search, before it looks at every candidate instead
+
+
+class IndexManager:
+    """Embeddings, frame numbers, metadata and keywords of a memory: a manifest and two side files, mapped, not loaded.
+
+    Safe to share between threads. A context manager; after :meth:`close` every method raises :class:`ClosedError`.
+
+    >>> with IndexManager.open("memory_index.json") as index:  # doctest: +SKIP
+    ...     ids, scores = index.search(vectors, 5)
+    """
+
+    def __init__(self, index_file: Path, manifest: Manifest, vectors: VectorReader, records: RecordReader) -> None:
+        """Use :meth:`open` or :meth:`create` instead."""
+        self._index_file = index_file
+        self._manifest = manifest
+        self._vectors = vectors
+        self._records = records
+        self._closed = False
+
+    @classmethod
+    def create(
+        cls,
+        index_file: str | os.PathLike[str],
+        *,
+        model: ModelInfo,
+        config: EncoderConfig | None = None,
+        commit: Commit | None = None,
+    ) -> IndexBuilder:
+        """Begin a new index; it replaces the old one when its commit is made.
+
+        :param commit: the commit to stage the files into, if the caller made one for the video already.
+        :raises OutputError: the folder is missing or read-only.
+        """
+        path = Path(index_file)
+        commit = Commit(path) if commit is None else commit
+        try:
+            return IndexBuilder(path, model=model, config=config or EncoderConfig(), commit=commit)
+        except BaseException:
+            commit.abort()
+            raise
+
+    @classmethod
+    def open(
+        cls,
+        index_file: str | os.PathLike[str],
+        *,
+        video: VideoIdentity | None = None,
+        model: ModelInfo | None = None,
+        video_file: str | os.PathLike[str] | None = None,
+    ) -> IndexManager:
+        """Open an index. Side files this machine has not seen are hashed in full first, others cost milliseconds.
+
+        :param video: the video it must belong to; ``None`` does not check.
+        :param model: the embedding model it must have been built with; ``None`` does not check.
+        :param video_file: where the video is, so that an interrupted build of both can be finished.
+        :raises IndexNotFoundError: there is no manifest.
+        :raises IndexFormatError: the manifest or a side file is missing, cut off or changed; says which.
+        :raises IndexMismatchError: it belongs to another video.
+        :raises ModelMismatchError: it was built with another model.
+        """
+        path = Path(index_file)
+        recover(path, video_file=video_file)
+        manifest = read_manifest(path)
+        if video is not None and video.digest != manifest.video.digest:
+            raise IndexMismatchError(
+                f"index {str(path)!r} belongs to another video (its digest is {manifest.video.digest[:16]}, "
+                f"the video's {video.digest[:16]}): give the right pair, or {MEND}"
+            )
+        _check_model(path, manifest.model, model)
+        records = open_records(path, manifest)
+        try:
+            vectors = open_vectors(path, manifest, records)
+        except BaseException:
+            records.close()
+            raise
+        return cls(path, manifest, vectors, records)
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the manifest says."""
+        return self._manifest
+
+    @property
+    def model(self) -> ModelInfo:
+        """The embedding model the vectors were made with."""
+        return self._manifest.model
+
+    @property
+    def count(self) -> int:
+        """Chunks in the index."""
+        return self._manifest.vectors.count
+
+    def __len__(self) -> int:
+        return self.count
+
+    @property
+    def dim(self) -> int:
+        """Length of the vectors."""
+        return self._manifest.vectors.dim
+
+    @property
+    def nbytes(self) -> int:
+        """Size of the manifest and the side files."""
+        return len(self._manifest.to_bytes()) + sum(file.bytes for file in self._manifest.files.values())
+
+    def search(
+        self,
+        vectors: Any,
+        k: int,
+        *,
+        expansion: int | None = None,
+        exact: bool = False,
+        where: Mapping[str, Any] | None = None,
+    ) -> tuple[IntArray, FloatArray]:
+        """The k nearest chunks of each query by cosine similarity.
+
+        Small memories and selective filters are searched exactly, other searches walk the HNSW graph. Scores are always
+        computed from the stored vectors in float64, so with ``i8`` they are within about 0.001 of float32 vectors'.
+
+        :param vectors: float32[q, dim].
+        :param k: at least 1; more than there are chunks returns all.
+        :param expansion: HNSW candidates (ef); ``None`` takes the index's own.
+        :param exact: compare with every chunk: about a microsecond each.
+        :param where: only chunks whose metadata has these values, e.g. ``{"source": "a.txt", "page": [1, 2]}``.
+        :returns: ids int64[q, m] and scores float32[q, m] with m = min(k, chunks), best first, ties by id; where a
+            filter leaves fewer, the rest is id -1 and score -inf.
+        :raises EmbeddingError: vectors of another shape or dtype, NaN or infinity.
+        :raises QueryError: k below 1, expansion below 1, or a filter that is not one.
+        """
+        self._check_open()
+        queries = check_vectors(vectors, self.dim)
+        _check_at_least_one("k", k)
+        if expansion is None:
+            expansion = self._manifest.vectors.expansion_search
+        _check_at_least_one("expansion", expansion)
+        rows = None if where is None else self._records.row_map.rows(self._records.ids_where(where))
+        wanted = min(int(k), self.count)
+        ids = np.full((len(queries), wanted), -1, np.int64)
+        scores = np.full((len(queries), wanted), -np.inf, np.float32)
+        for i in range(len(queries)):
+            query = queries[i : i + 1]
+            found, best = self._search_one(query, wanted, expansion=expansion, exact=exact, rows=rows)
+            ids[i, : len(found)] = self._records.row_map.ids(found)
+            scores[i, : len(found)] = best
+        return ids, scores
+
+    def keyword_search(self, text: str, k: int) -> tuple[IntArray, FloatArray]:
+        """The k best chunks that contain a word of ``text``; any text is allowed, nothing in it is syntax.
+
+        :returns: ids int64[m] and BM25 scores float32[m], m <= k, best first, ties by id.
+        :raises QueryError: k below 1, or an index without keywords.
+        """
+        self._check_open()
+        _check_at_least_one("k", k)
+        return self._records.keyword_search(text, int(k))
+
+    def metadata(self, ids: Sequence[int] | IntArray) -> list[JsonObject]:
+        """The metadata of each chunk, ``{}`` where none was given.
+
+        :raises ChunkNotFoundError: an id there is none of.
+        """
+        self._check_open()
+        return self._records.metadata(np.asarray(ids, np.int64))
+
+    def frames_of(self, ids: Sequence[int] | IntArray) -> IntArray:
+        """int64[n]: the 0-based frame in which each chunk starts.
+
+        :raises ChunkNotFoundError: an id there is none of.
+        """
+        self._check_open()
+        return self._records.frames_of(np.asarray(ids, np.int64))
+
+    def ids_where(self, where: Mapping[str, Any]) -> IntArray:
+        """int64[n], ascending: the chunks whose metadata has these values.
+
+        A value is a string, number, ``True``, ``False`` or ``None``, or a list of them, meaning any.
+
+        :raises QueryError: another value, or a field that no chunk has.
+        """
+        self._check_open()
+        return self._records.ids_where(where)
+
+    def verify(self) -> None:
+        """Hash both side files in full and check every link of the graph: about a second for a million chunks.
+
+        :raises IndexFormatError: which file is damaged, what was expected and what was found.
+        """
+        self._check_open()
+        check_side_file(self._index_file, self._manifest.files["records"], always=True)
+        if check_side_file(self._index_file, self._manifest.files["vectors"], always=True):
+            check_graph(self._index_file, self._manifest, self._vectors, self._records, links=True)
+
+    def close(self) -> None:
+        """Unmap the files. Calling it twice is allowed; searches under way in other threads finish."""
+        self._closed = True
+        self._vectors.close()
+        self._records.close()
+
+    def __enter__(self) -> IndexManager:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"IndexManager({str(self._index_file)!r}, {self.count} chunks, {self.model.name!r})"
+
+    def _search_one(
+        self, query: FloatArray, k: int, *, expansion: int, exact: bool, rows: IntArray | None
+    ) -> tuple[IntArray, FloatArray]:
+        """Rows and scores for one query. With few candidates or a large ``k`` a walk would visit them all anyway."""
+        candidates = self.count if rows is None else len(rows)
+        if exact or candidates <= SMALL or k * 4 >= candidates:
+            return self._vectors.exact(query, k, rows)
+        if rows is None:
+            return self._vectors.nearest(query, k, expansion=expansion)
+        member = np.zeros(self.count, bool)
+        member[rows] = True
+        # A filter that passes one chunk in s needs about s * k of the nearest; twice that allows for clumps.
+        reach = max(expansion, 2 * k * self.count // candidates)
+        while reach <= min(_MAX_EXPANSION, candidates):
+            near, scores = self._vectors.nearest(query, reach, expansion=reach)
+            passing = member[near]
+            if int(passing.sum()) >= k:
+                return near[passing][:k], scores[passing][:k]
+            reach *= 4
+        return self._vectors.exact(query, k, rows)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ClosedError("this index is closed: open it again")
+
+
+def _check_model(path: Path, built: ModelInfo, given: ModelInfo | None) -> None:
+    if given is None or (
+        built.name == given.name
+        and built.dim == given.dim
+        and (built.digest == given.digest or built.digest is None or given.digest is None)
+    ):
+        return
+    raise ModelMismatchError(
+        f"index {str(path)!r} was built with {_describe(built)}, not with {_describe(given)}: "
+        "use that embedder, or re-embed with `memvid reindex VIDEO`"
+    )
+
+
+def _describe(model: ModelInfo) -> str:
+    digest = "" if model.digest is None else f", digest {model.digest[:12]}"
+    return f"{model.name!r} (dim {model.dim}{digest})"
+
+
+def _check_at_least_one(name: str, value: object) -> None:
+    if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < 1:
+        raise QueryError(f"{name}={value!r}: expected a whole number of at least 1")

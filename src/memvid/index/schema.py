@@ -1,0 +1,132 @@
+"""The SQLite side file: its tables, and how it is opened. There is no chunk text in it.
+
+``arrays`` holds little-endian numpy arrays: the page table (``page_frames`` u4, ``page_first_chunks`` i8), the runs of
+chunk ids (``run_starts``, ``run_lengths`` i8) and the chunks' lengths (``length_codes`` u1, in the order of adding).
+``attributes`` says which runs of chunks have which value in which metadata field.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from memvid.errors import DependencyError, IndexFormatError, OutputError
+from memvid.index.manifest import MEND
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+__all__ = ["ARRAYS", "KEYWORD_TABLE", "check_schema", "create", "open_readonly", "reading", "writing"]
+
+ARRAYS = {
+    "page_frames": "<u4",
+    "page_first_chunks": "<i8",
+    "run_starts": "<i8",
+    "run_lengths": "<i8",
+    "length_codes": "u1",
+}
+
+_APPLICATION_ID = 0x4D56_4944  # "MVID"
+_VERSION = 1
+_TABLES = {
+    "arrays": "CREATE TABLE arrays(name TEXT PRIMARY KEY, data BLOB NOT NULL)",
+    "metadata": "CREATE TABLE metadata(id INTEGER PRIMARY KEY, json TEXT NOT NULL)",
+    "fields": "CREATE TABLE fields(field INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE)",
+    "attributes": (
+        "CREATE TABLE attributes(field INTEGER, value BLOB, first INTEGER, last INTEGER NOT NULL, "
+        "PRIMARY KEY(field, value, first)) WITHOUT ROWID"
+    ),
+}
+KEYWORD_TABLE = (
+    "CREATE VIRTUAL TABLE keywords USING fts5(text, content='', detail=none, columnsize=0, tokenize='ascii')"
+)
+_FTS5_OWN = {"keywords_data", "keywords_idx", "keywords_config"}
+_FULL = ("full", "disk i/o", "readonly", "read-only", "unable to open")
+
+
+def create(path: Path, *, keywords: bool) -> sqlite3.Connection:
+    """Make the tables in an empty file and begin the one transaction of a build.
+
+    No journal and no syncing: the file is nobody's until it is committed as a whole.
+    """
+    with writing(path):
+        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        for pragma in (
+            "page_size=4096",
+            "encoding='UTF-8'",
+            "journal_mode=OFF",
+            "synchronous=OFF",
+            "cache_size=-32768",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+        connection.execute(f"PRAGMA application_id={_APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version={_VERSION}")
+        for statement in _TABLES.values():
+            connection.execute(statement)
+        if keywords:
+            _create_keywords(connection)
+        connection.execute("BEGIN")
+        return connection
+
+
+def open_readonly(path: Path, *, keywords: bool) -> sqlite3.Connection:
+    """Open a finished side file that nothing will write to again; replacing it as a whole is fine."""
+    with reading(path):
+        connection = sqlite3.connect(
+            path.absolute().as_uri() + "?mode=ro&immutable=1", uri=True, isolation_level=None, check_same_thread=False
+        )
+        if keywords:
+            connection.execute("CREATE VIRTUAL TABLE temp.terms USING fts5vocab(main, keywords, row)")
+        for pragma in ("query_only=ON", "trusted_schema=OFF", "cell_size_check=ON"):
+            connection.execute(f"PRAGMA {pragma}")
+        return connection
+
+
+def check_schema(connection: sqlite3.Connection, path: Path, *, keywords: bool) -> None:
+    """Refuse a file with other tables than ours, before any of them is used.
+
+    :raises IndexFormatError: it has.
+    """
+    with reading(path):
+        identity = [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")]
+        rows = connection.execute("SELECT type, name, sql FROM sqlite_master").fetchall()
+    expected = {("table", name, sql) for name, sql in _TABLES.items()}
+    own = _FTS5_OWN if keywords else set()
+    if keywords:
+        expected.add(("table", "keywords", KEYWORD_TABLE))
+    found = {row for row in rows if row[1] not in own and not str(row[1]).startswith("sqlite_autoindex_")}
+    if identity != [_APPLICATION_ID, _VERSION] or found != expected:
+        raise IndexFormatError(f"{path} has not the tables of a memvid index: {MEND}")
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn SQLite's errors into :class:`IndexFormatError`."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise IndexFormatError(f"{path} cannot be read ({error}): {MEND}") from error
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn SQLite's errors about the disk into :class:`OutputError`."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if any(word in str(error).lower() for word in _FULL):
+            raise OutputError(f"{path}: {error}: free some space, or choose a folder you may write to") from error
+        raise
+
+
+def _create_keywords(connection: sqlite3.Connection) -> None:
+    try:
+        connection.execute(KEYWORD_TABLE)
+    except sqlite3.OperationalError as error:
+        if "no such module" not in str(error):
+            raise
+        raise DependencyError(
+            "this Python's SQLite has no FTS5: build with EncoderConfig(keywords=False), or use another Python"
+        ) from error
