@@ -39,7 +39,7 @@ _LEAST_SAMPLES = 64
 _SAMPLE_FACTOR = 24
 _BLOCK = 16
 # zstd's fastcover: segments of at most so many bytes, chosen by the words of 8 bytes they share with the corpus.
-# Segments of 200 bytes to 2 KiB differ by 1.5 % at most, now one ahead and now the other.
+# Segments of 200 bytes to 2 KiB differ by about 2 % at most, now one ahead and now the other.
 _SEGMENT, _WORD, _HASH_LOG = 1024, 8, 20
 _TRIAL_LEVEL = 12
 _TRIAL_PAGES = 64

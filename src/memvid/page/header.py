@@ -155,7 +155,7 @@ def parse_header(payload: bytes, *, frame_index: int) -> PageHeader:
 
 
 def verify(payload: bytes, *, frame_index: int) -> None:
-    """Compare a page's checksum with its bytes; every changed bit and every burst of up to 32 bits shows.
+    """Compare a page's checksum with its bytes; up to three changed bits in a page always show.
 
     :raises FrameError: the page is too short or differs from what was written.
     """
