@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import mmap
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -213,6 +214,10 @@ def _unit(vectors: FloatMatrix) -> FloatMatrix:
 
 
 def _new_index(dim: int, dtype: str, connectivity: int, *, expansion_add: int = 0) -> Any:
+    # usearch's Linux wheels (2.26.3 to 2.26.6) export the libstdc++ inside them: an onnxruntime that is loaded after
+    # them crashes the process, one that is loaded before does not.
+    with suppress(ImportError):
+        import onnxruntime  # noqa: F401
     from usearch.index import Index  # 0.1 s and 20 MB, which small memories never need
 
     return Index(
