@@ -1,0 +1,80 @@
+"""The verbs together, and what every way of ending means to the shell."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from memvid import __version__
+from memvid.cli.build import build
+from memvid.cli.demo import demo
+from memvid.cli.info import info
+from memvid.cli.output import ReaderGoneError, one_line
+from memvid.cli.search import search
+from memvid.errors import MemvidError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["app", "main"]
+
+OK, FAILURE, USAGE, INTERRUPTED, PIPE_CLOSED = 0, 1, 2, 130, 141
+_DEBUG = "MEMVID_DEBUG"
+
+
+class _InOrder(click.Group):
+    """Lists the verbs in the order a newcomer meets them."""
+
+    def list_commands(self, _ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+@click.group(cls=_InOrder, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="memvid", message="%(prog)s %(version)s")
+def app() -> None:
+    """A text memory inside a video of QR codes, searched by meaning.
+
+    \b
+    memvid demo                                   see it work, in half a minute
+    memvid build notes/ -o memory.mp4             make a memory of your files
+    memvid search memory.mp4 "what was decided?"  ask it
+    """
+
+
+for _verb in (demo, build, search, info):
+    app.add_command(_verb)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    :param argv: arguments without the program's name; ``None`` takes the process's own.
+    :returns: the exit code: 0 done, 1 failed (one line on stderr says why), 2 wrong usage, 130 interrupted by Ctrl-C,
+        141 the reader of standard output went away.
+    """
+    try:
+        code = app.main(args=None if argv is None else list(argv), prog_name="memvid", standalone_mode=False)
+    except click.UsageError as error:
+        error.show()
+        return USAGE
+    except (KeyboardInterrupt, click.Abort):
+        return INTERRUPTED
+    except ReaderGoneError:
+        # Nobody reads any more: keep the interpreter from complaining when it flushes on exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PIPE_CLOSED
+    except (MemvidError, OSError, click.ClickException, MemoryError) as error:
+        return _fail(error, error.format_message() if isinstance(error, click.ClickException) else str(error))
+    except Exception as error:  # a fault of memvid: still one line, and how to see the rest
+        return _fail(error, f"unexpected {type(error).__name__}: {error} ({_DEBUG}=1 shows where; please report it)")
+    return code if isinstance(code, int) else OK
+
+
+def _fail(error: BaseException, message: str) -> int:
+    if os.environ.get(_DEBUG):
+        raise error
+    click.echo(f"memvid: error: {one_line(message) or type(error).__name__}", err=True)
+    return FAILURE

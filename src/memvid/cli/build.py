@@ -1,0 +1,181 @@
+"""``memvid build``: files into a memory."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from memvid.cli import options
+from memvid.cli.output import ProgressBars, emit, emit_json, format_bytes, format_seconds, heading, rows
+from memvid.config import EncoderConfig
+from memvid.errors import EmptyMemoryError, OutputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from memvid.documents import Document, FilePlan
+    from memvid.encoder import MemvidEncoder
+    from memvid.types import BuildResult, JsonObject
+
+__all__ = ["build"]
+
+_DEFAULTS = EncoderConfig()
+
+
+def _number(flag: str, text: str, *, default: str | None = None) -> Callable[[Any], Any]:
+    """An option of :class:`EncoderConfig` that is a number; the configuration checks its range."""
+    value = getattr(_DEFAULTS, flag.strip("-").replace("-", "_"))
+    shown = default if default is not None else value
+    return click.option(flag, type=int, metavar="N", help=f"{text}  [default: {shown}]")
+
+
+def _choice(flag: str, choices: tuple[str, ...], text: str) -> Callable[[Any], Any]:
+    value = getattr(_DEFAULTS, flag.strip("-").replace("-", "_"))
+    return click.option(flag, type=click.Choice(choices), help=f"{text}  [default: {value}]")
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, metavar="FILES...")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=Path("memory.mp4"),
+    show_default=True,
+    help="The video to make.",
+)
+@options.index_file
+@click.option("-f", "--force", is_flag=True, help="Replace a memory that is there already.")
+@_number("--chunk-size", "Characters a chunk has at most.")
+@_number("--overlap", "Characters of whole sentences that a chunk repeats of the one before.")
+@click.option("--no-split", is_flag=True, help="Store each document (a line of a .jsonl, a file) as one chunk.")
+@click.option("--encoding", default="utf-8", show_default=True, help="Encoding of the text files.")
+@options.model
+@_number("--symbol-version", "QR symbol version, 1 to 40: the size of a frame.")
+@_choice("--error-correction", ("L", "M", "Q", "H"), "QR error correction level.")
+@_number("--data-mask", "QR data mask, 0 to 7.")
+@_choice("--compression", ("zstd", "none"), "Of the texts.")
+@_number("--compression-level", "1 (fast) to 22 (small).")
+@_number("--dictionary", "Bytes of the compression dictionary, 0 for none.", default="by the size of the text")
+@_number("--chunks-per-frame", "Chunks a frame has at most.", default="as many as fit")
+@_number("--fps", "Frames a second when the video is played.")
+@_choice("--vector-dtype", ("i8", "f16", "f32"), "How the index keeps vectors.")
+@_number("--connectivity", "HNSW neighbours of a vector.")
+@_number("--expansion-add", "HNSW candidates while building.")
+@_number("--expansion-search", "HNSW candidates while searching.")
+@click.option("--no-keywords", is_flag=True, help="Leave the keyword index out.")
+@options.threads
+@options.as_json
+def build(
+    *,
+    files: tuple[str, ...],
+    output: Path,
+    index_file: Path | None,
+    force: bool,
+    no_split: bool,
+    encoding: str,
+    model: str | None,
+    no_keywords: bool,
+    as_json: bool,
+    **settings: Any,
+) -> None:
+    """Make a memory of files and folders.
+
+    FILES are text, Markdown, HTML, JSON, CSV, PDF, EPUB. A folder stands for all files in it and below, without the
+    hidden and the binary ones. "-" is standard input. Each line of a .jsonl file is a document: {"text": ...}, all
+    other keys become metadata. Every chunk remembers the file it is from as "source".
+
+    \b
+    memvid build notes/ report.pdf -o memory.mp4
+    memvid build passages.jsonl --no-split -o memory.mp4 --force
+    git log | memvid build - -o history.mp4
+    """
+    given = {name: value for name, value in settings.items() if value is not None}
+    config = EncoderConfig(**given, keywords=not no_keywords)
+
+    from memvid._files import default_index_file
+    from memvid.documents import find_files
+    from memvid.encoder import MemvidEncoder
+
+    index = index_file or default_index_file(output)
+    for path in (output, index):
+        if path.exists() and not force:
+            raise OutputError(f"{path} is there already: --force replaces it, -o names another file")
+    logging.getLogger("pypdf").setLevel(logging.ERROR)  # it grumbles on stderr about pages it can read all the same
+    plan = find_files(files)
+    with MemvidEncoder(config, embedder=options.load_embedder(model)) as encoder, ProgressBars() as bars:
+        documents = _add(encoder, plan, encoding, split=not no_split)
+        if not len(encoder):
+            raise EmptyMemoryError(
+                f"nothing to store in {len(plan.sources)} files ({_skipped(plan) or 'none skipped'})"
+            )
+        result = encoder.build_video(output, index, progress=bars)
+    if as_json:
+        emit_json(_report(result, plan, documents))
+    else:
+        _print(result, plan, documents)
+
+
+def _add(encoder: MemvidEncoder, plan: FilePlan, encoding: str, *, split: bool) -> int:
+    """Add all documents, as one stream, and count them."""
+    from memvid.documents import read_documents
+
+    counted = itertools.count()
+    documents = (document for document in read_documents(plan.sources, encoding=encoding) if next(counted) >= 0)
+    texts, metadatas = itertools.tee(_chunks(documents, encoder.config, split=split))
+    encoder.add_chunks((text for text, _ in texts), metadatas=(metadata for _, metadata in metadatas))
+    return next(counted)
+
+
+def _chunks(documents: Iterator[Document], config: EncoderConfig, *, split: bool) -> Iterator[tuple[str, JsonObject]]:
+    from memvid.chunking import split_text
+
+    for document in documents:
+        if split:
+            for chunk in split_text(document.text, chunk_size=config.chunk_size, overlap=config.overlap):
+                yield chunk, document.metadata
+        else:
+            yield document.text, document.metadata
+
+
+def _skipped(plan: FilePlan) -> str:
+    reasons = Counter(skipped.reason for skipped in plan.skipped)
+    return ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
+
+
+def _report(result: BuildResult, plan: FilePlan, documents: int) -> JsonObject:
+    return {
+        "video_file": result.video_file,
+        "index_file": result.index_file,
+        "files": len(plan.sources),
+        "documents": documents,
+        "skipped": [{"path": skipped.path, "reason": skipped.reason} for skipped in plan.skipped],
+        "chunks": result.chunks,
+        "frames": result.frames,
+        "text_bytes": result.text_bytes,
+        "video_bytes": result.video_bytes,
+        "index_bytes": result.index_bytes,
+        "seconds": dict(result.seconds),
+    }
+
+
+def _print(result: BuildResult, plan: FilePlan, documents: int) -> None:
+    total = result.seconds.get("total", 0.0)
+    rate = f", {result.chunks / total:,.0f} chunks a second" if total else ""
+    ratio = result.video_bytes / result.text_bytes
+    listed = [
+        ("text", f"{format_bytes(result.text_bytes)} in {result.chunks:,} chunks from {documents:,} documents"),
+        ("video", f"{format_bytes(result.video_bytes)} in {result.frames:,} frames, {ratio:.2f} of the text"),
+        ("index", f"{format_bytes(result.index_bytes)}, {result.index_file}"),
+        ("time", f"{format_seconds(total)}{rate}"),
+    ]
+    if plan.skipped:
+        listed.append(("skipped", f"{len(plan.skipped):,} files: {_skipped(plan)} (--json lists them)"))
+    emit(heading(str(result.video_file)))
+    emit(rows(listed))
+    emit(f'\nAsk it:  memvid search {result.video_file} "your question"')

@@ -1,0 +1,65 @@
+"""``memvid info``: what a memory is."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from memvid.cli import options
+from memvid.cli.output import emit, emit_json, format_bytes, format_seconds, heading, rows
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from memvid.retriever import MemoryInfo
+
+__all__ = ["info"]
+
+
+@click.command()
+@options.memory_argument
+@options.index_file
+@options.model
+@options.as_json
+def info(*, memory: Path, index_file: Path | None, model: str | None, as_json: bool) -> None:
+    """Say what is in a memory.
+
+    Chunks, frames, sizes, QR geometry and embedding model of MEMORY.
+
+    \b
+    memvid info memory.mp4
+    """
+    from memvid.retriever import MemvidRetriever
+
+    with MemvidRetriever(memory, index_file, embedder=options.load_embedder(model)) as retriever:
+        found = retriever.info
+    if as_json:
+        emit_json({"video_file": memory, **asdict(found)})
+    else:
+        emit(heading(str(memory)))
+        emit(rows(_describe(found)))
+
+
+def _describe(found: MemoryInfo) -> list[tuple[str, str]]:
+    ratio = f", {found.video_bytes / found.text_bytes:.2f} of the text" if found.text_bytes else ""
+    modules = 4 * found.symbol_version + 17
+    dictionary = f", dictionary of {format_bytes(found.dictionary_bytes)}" if found.dictionary_bytes else ""
+    return [
+        ("chunks", f"{found.chunks:,}"),
+        ("text", f"{format_bytes(found.text_bytes)}, compression {found.compression}{dictionary}"),
+        ("video", f"{format_bytes(found.video_bytes)}{ratio}"),
+        (
+            "frames",
+            f"{found.frames:,} of {found.width} x {found.height} pixels, {found.codec}, {found.fps:g} a second: "
+            f"{format_seconds(found.frames / found.fps)}",
+        ),
+        (
+            "QR codes",
+            f"version {found.symbol_version}, {modules} x {modules} modules, error correction {found.error_correction}",
+        ),
+        ("index", f"{format_bytes(found.index_bytes)}, vectors of {found.model.dim} x {found.vector_dtype}"),
+        ("model", found.model.name),
+        ("memory id", found.memory_id),
+    ]

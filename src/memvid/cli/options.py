@@ -1,0 +1,73 @@
+"""Options that several verbs share."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from memvid.embedding import Embedder
+
+__all__ = ["as_json", "index_file", "load_embedder", "memory_argument", "model", "parse_where", "threads"]
+
+_Function = TypeVar("_Function", bound="Callable[..., Any]")
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on standard output.")
+
+index_file = click.option(
+    "--index",
+    "index_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The index's manifest.  [default: <memory>_index.json beside the video]",
+)
+
+model = click.option(
+    "--model",
+    metavar="MODEL",
+    help="What makes embeddings: the folder of a sentence-transformers model exported to ONNX, or 'hashing' (shared "
+    "words only, no model).  [default: the MiniLM that comes with memvid]",
+)
+
+threads = click.option("--threads", type=int, help="Worker threads.  [default: the cores there are]")
+
+
+def memory_argument(function: _Function) -> _Function:
+    """The video to open."""
+    return click.argument("memory", type=click.Path(dir_okay=False, path_type=Path))(function)
+
+
+def load_embedder(name: str | None) -> Embedder | None:
+    """The embedder of ``--model``; ``None`` is the default one."""
+    if name is None:
+        return None
+    from memvid import embedding
+
+    return embedding.HashingEmbedder() if name == "hashing" else embedding.OnnxEmbedder(name)
+
+
+def parse_where(conditions: tuple[str, ...]) -> dict[str, list[Any]] | None:
+    """Turn ``key=value`` conditions into a filter: different keys must all hold, of the same key any may.
+
+    A value that reads as a JSON number, boolean or null stands for that and for the text itself, so ``year=1999`` finds
+    both ``1999`` and ``"1999"``.
+
+    :raises click.BadParameter: a condition without ``=`` or without a key.
+    """
+    where: dict[str, list[Any]] = {}
+    for condition in conditions:
+        key, equals, value = condition.partition("=")
+        if not equals or not key:
+            raise click.BadParameter(f"{condition!r} is not key=value", param_hint="--where")
+        where.setdefault(key, []).append(value)
+        try:
+            scalar = json.loads(value)
+        except (ValueError, RecursionError):
+            continue
+        if scalar is None or isinstance(scalar, (str, int, float)):
+            where[key].append(scalar)
+    return where or None

@@ -1,0 +1,185 @@
+"""What the verbs print: readable text fit for a terminal, one JSON document, progress bars."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import textwrap
+import unicodedata
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from types import TracebackType
+
+    from memvid.types import JsonObject, Progress
+
+__all__ = [
+    "ProgressBars",
+    "ReaderGoneError",
+    "describe_metadata",
+    "emit",
+    "emit_json",
+    "format_bytes",
+    "format_seconds",
+    "heading",
+    "one_line",
+    "passage",
+    "rows",
+    "table",
+]
+
+_WIDEST = 100  # columns: longer lines are hard to read
+_UNPRINTABLE = "\N{REPLACEMENT CHARACTER}"
+
+
+class ReaderGoneError(Exception):
+    """Whoever read standard output has closed it."""
+
+
+def emit(text: str = "") -> None:
+    """Print a line, or several, to standard output at once.
+
+    :raises ReaderGoneError: nobody reads it any more.
+    """
+    encoding = sys.stdout.encoding or "utf-8"
+    try:
+        click.echo(text.encode(encoding, "replace").decode(encoding))
+    except BrokenPipeError as error:
+        raise ReaderGoneError from error
+
+
+def emit_json(value: Any) -> None:
+    """Print one JSON document: ASCII, so that no terminal or pipe can change it."""
+    emit(json.dumps(value, indent=2, default=os.fspath))
+
+
+def width() -> int:
+    """Columns to write: the terminal's, 80 when there is none, never more than is good to read."""
+    return max(40, min(shutil.get_terminal_size((80, 24)).columns, _WIDEST))
+
+
+def heading(text: str) -> str:
+    """A line that stands out where the terminal can show it."""
+    return text if os.environ.get("NO_COLOR") else click.style(text, bold=True)
+
+
+def one_line(text: str) -> str:
+    """``text`` on one line, without control characters."""
+    return " ".join(_printable(text).split())
+
+
+def passage(text: str, *, indent: str = "   ", lines: int | None = None) -> str:
+    """A chunk's text folded to the terminal, its control characters shown as such.
+
+    :param lines: a preview of at most so many lines, as one paragraph; ``None`` keeps the text's own lines.
+    """
+    room = width() - len(indent)
+    text = _printable(text)
+    if lines is not None:
+        folded = textwrap.wrap(" ".join(text.split()), room, max_lines=lines, placeholder=" ...")
+    else:
+        folded = []
+        for line in text.splitlines():
+            own = line[: len(line) - len(line.lstrip())][: room // 2]
+            folded += textwrap.wrap(line.strip(), room, initial_indent=own, subsequent_indent=own) or [""]
+    return "\n".join(f"{indent}{line}".rstrip() for line in folded)
+
+
+def _printable(text: str) -> str:
+    """Without what could steer a terminal: escape sequences, bidirectional overrides, line and page separators."""
+    return "".join(
+        character
+        if character in "\n\t" or unicodedata.category(character) not in ("Cc", "Cf", "Zl", "Zp")
+        else _swap(character)
+        for character in text.replace("\r\n", "\n")
+    ).expandtabs(4)
+
+
+def _swap(character: str) -> str:
+    # Joiners belong to scripts and emoji, the other separators are line ends.
+    if character in "\u200c\u200d\u00ad":
+        return character
+    return "\n" if character in "\r\x0b\x0c\x85\u2028\u2029" else _UNPRINTABLE
+
+
+def describe_metadata(metadata: JsonObject) -> str:
+    """``key: value`` pairs on one line, as many as fit."""
+    pairs = (f"{key}: {value if isinstance(value, str) else json.dumps(value)}" for key, value in metadata.items())
+    return textwrap.shorten(one_line(", ".join(pairs)), width() - 8, placeholder=" ...")
+
+
+def rows(pairs: Iterable[tuple[str, str]], *, indent: str = "  ") -> str:
+    """A two-column table: names, then values that continue below themselves."""
+    listed = list(pairs)
+    left = max((len(name) for name, _ in listed), default=0) + 2
+    lines = []
+    for name, value in listed:
+        first, *more = textwrap.wrap(one_line(value), max(20, width() - len(indent) - left)) or [""]
+        lines.append(f"{indent}{name:<{left}}{first}".rstrip())
+        lines += [" " * (len(indent) + left) + line for line in more]
+    return "\n".join(lines)
+
+
+def table(lines: Iterable[tuple[str, str, str, str]], *, indent: str = "  ") -> str:
+    """Four columns: a name, two numbers to the right, a note."""
+    listed = list(lines)
+    name, first, second = (max((len(line[column]) for line in listed), default=0) for column in range(3))
+    return "\n".join(
+        f"{indent}{line[0]:<{name}}  {line[1]:>{first}}  {line[2]:>{second}}  {line[3]}".rstrip() for line in listed
+    )
+
+
+def format_bytes(count: int) -> str:
+    """``1.23 MB``: powers of ten, as disks and downloads are sold."""
+    value = float(count)
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if value < 1000:
+            return f"{count} bytes" if unit == "bytes" else f"{value:.3g} {unit}"
+        value /= 1000
+    return f"{value:,.1f} TB"
+
+
+def format_seconds(seconds: float) -> str:
+    """``2.4 ms``, ``1.3 s``, ``2 min 5 s``."""
+    if seconds < 1:
+        return f"{seconds * 1000:.3g} ms"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    return f"{int(seconds // 60)} min {int(seconds % 60)} s"
+
+
+class ProgressBars:
+    """A bar on standard error for each stage of a long operation; nothing when that is not a terminal.
+
+    Give the object itself as ``progress=``.
+    """
+
+    def __init__(self) -> None:
+        self._bars: dict[str, Any] = {}
+        self._shown = sys.stderr.isatty()
+
+    def __call__(self, progress: Progress) -> None:
+        if not self._shown:
+            return
+        from tqdm import tqdm
+
+        bar = self._bars.get(progress.stage)
+        if bar is None:
+            bar = tqdm(desc=progress.stage, total=progress.total, file=sys.stderr, leave=False, dynamic_ncols=True)
+            self._bars[progress.stage] = bar
+        bar.total = progress.total
+        bar.update(progress.done - bar.n)
+
+    def __enter__(self) -> ProgressBars:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        for bar in self._bars.values():
+            bar.close()

@@ -1,0 +1,40 @@
+"""How found passages and the time they took are printed; shared by ``search`` and ``demo``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from memvid.cli.output import describe_metadata, format_seconds, heading, passage
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from memvid.types import JsonObject, SearchResult
+
+__all__ = ["result_json", "result_text", "stages_text"]
+
+
+def result_text(rank: int, result: SearchResult, *, lines: int | None = None) -> str:
+    """A result for reading: rank, score, frame and chunk, metadata, then the passage."""
+    facts = f"score {result.score:.3f}  frame {result.frame_index:,}  chunk {result.chunk_id:,}"
+    shown = [heading(f"{rank:>2} {facts}")]
+    if result.metadata:
+        shown.append(f"   {describe_metadata(result.metadata)}")
+    shown.append(passage(result.text, lines=lines))
+    return "\n".join(shown)
+
+
+def result_json(result: SearchResult) -> JsonObject:
+    """A result for machines."""
+    return {
+        "chunk_id": result.chunk_id,
+        "score": round(result.score, 6),
+        "frame_index": result.frame_index,
+        "metadata": result.metadata,
+        "text": result.text,
+    }
+
+
+def stages_text(seconds: Mapping[str, float]) -> str:
+    """``embed 2.1 ms, search 0.1 ms, ...``, in the order given."""
+    return ", ".join(f"{stage} {format_seconds(value)}" for stage, value in seconds.items())
