@@ -19,7 +19,7 @@ from memvid.page.header import (
 )
 from memvid.page.identity import HeaderInfo, decode_header_body, encode_header_body, memory_tag
 from memvid.page.packing import MAX_CHUNK_BYTES, check_record, pack, pack_attributes, pack_bare, pack_blob
-from memvid.page.reading import join_run, open_body, open_page, open_run
+from memvid.page.reading import join_run, open_blob, open_body, open_page, open_run
 from memvid.page.records import Record, RecordPage, decode_metadata, encode_body, encode_metadata, encode_text
 
 __all__ = [
@@ -44,6 +44,7 @@ __all__ = [
     "encode_text",
     "is_page",
     "join_run",
+    "open_blob",
     "memory_tag",
     "open_body",
     "open_page",

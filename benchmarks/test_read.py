@@ -1,0 +1,105 @@
+"""From frames to verified chunks: memvid's reader against OpenCV and the zxing-cpp wheel, on the same file.
+
+Both read the same frames, scattered over the video, and both end with the texts of the chunks in them, compared with
+what was stored. The baseline is what one would write in Python: ``CAP_PROP_POS_FRAMES``, ``read``, ``read_barcodes``
+with the fastest options it has for a perfect code, then the page by the same code as memvid's. Traps: the page cache
+of memvid is off, the operating system's is warm; OpenCV keeps its file open; one thread means one everywhere.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+import zxingcpp
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from benchmarks.support import Memory, compare
+from memvid.page import PageDecompressor, PageKind, open_blob, open_run
+from memvid.video import PageStore, VideoReader
+
+FRAMES = 60
+
+
+def pick_frames(video: VideoReader) -> list[int]:
+    data = np.flatnonzero(video.table.counts)
+    return sorted(np.random.default_rng(1).choice(data, min(FRAMES, len(data)), replace=False).tolist())
+
+
+def expected_texts(memory: Memory, video: VideoReader, frames: list[int]) -> list[str]:
+    table = video.table
+    return [
+        text
+        for frame in frames
+        for text in memory.corpus.chunks[table.first_chunks[frame] : table.first_chunks[frame] + table.counts[frame]]
+    ]
+
+
+class NaiveReader:
+    """OpenCV and the zxing-cpp wheel."""
+
+    def __init__(self, video: VideoReader) -> None:
+        self._capture = cv2.VideoCapture(video.path)
+        frames = video.table.frames_of_kind(PageKind.DICTIONARY)
+        run = list(video.table.run_of(int(frames[0]))) if len(frames) else []
+        dictionary = open_blob(PageKind.DICTIONARY, video.read(run), first_frame=run[0]) if run else None
+        self._decompressor = PageDecompressor(dictionary)
+
+    def texts(self, frames: list[int]) -> list[str]:
+        texts = []
+        for frame in frames:
+            self._capture.set(cv2.CAP_PROP_POS_FRAMES, frame)
+            ok, image = self._capture.read()
+            assert ok
+            codes = zxingcpp.read_barcodes(
+                image[:, :, 0],
+                formats=zxingcpp.BarcodeFormats(zxingcpp.BarcodeFormat.QRCode),
+                is_pure=True,
+                binarizer=zxingcpp.Binarizer.FixedThreshold,
+            )
+            _, page = open_run([codes[0].bytes], self._decompressor, first_frame=frame)
+            texts += [page.text(slot) for slot in range(len(page))]
+        return texts
+
+
+def read_texts(store: PageStore, frames: list[int]) -> list[str]:
+    pages = store.pages(frames)
+    return [page.text(slot) for frame in frames for page in [pages[frame]] for slot in range(len(page))]
+
+
+@pytest.mark.parametrize(("threads", "least"), [(1, 4.0), (2, 7.0)])
+def test_frames_to_chunks_against_opencv(
+    memory: Memory, benchmark: BenchmarkFixture, threads: int, least: float
+) -> None:
+    video = VideoReader(memory.video, threads=threads)
+    store = PageStore(video, cache_bytes=0)
+    frames = pick_frames(video)
+    naive = NaiveReader(video)
+    expected = expected_texts(memory, video, frames)
+    cv2.setNumThreads(threads)
+    assert read_texts(store, frames) == expected
+    assert naive.texts(frames) == expected
+
+    comparison = compare(lambda: read_texts(store, frames), lambda: naive.texts(frames))
+    benchmark.extra_info.update(comparison.info(len(frames)), unit="frame", threads=threads)
+    assert benchmark(read_texts, store, frames) == expected
+    assert video.counters()["fast"] == video.counters()["frames"]
+    assert comparison.ratio >= least
+
+
+@pytest.mark.parametrize("frame_count", [1, 5, 60])
+def test_batch_of_frames(memory: Memory, benchmark: BenchmarkFixture, frame_count: int) -> None:
+    video = VideoReader(memory.video)
+    store = PageStore(video, cache_bytes=0)
+    frames = pick_frames(video)[:frame_count]
+    assert benchmark(read_texts, store, frames) == expected_texts(memory, video, frames)
+    benchmark.extra_info.update(frames=frame_count)
+
+
+@pytest.mark.parametrize("corrected", [False, True], ids=["own bits", "zxing-cpp"])
+def test_native_payloads(memory: Memory, benchmark: BenchmarkFixture, corrected: bool) -> None:
+    video = VideoReader(memory.video, threads=1)
+    frames = pick_frames(video)
+    payloads = benchmark(video.read, frames, corrected=corrected)
+    assert payloads == video.read(frames)
+    benchmark.extra_info.update(frames=len(frames), symbol_bytes=len(payloads[0]))
