@@ -44,6 +44,7 @@ from memvid.page import (
     seal,
     train_dictionary,
 )
+from memvid.page.dictionary import SAMPLE_BYTES
 from memvid.types import BuildResult, Progress, ProgressCallback, VideoIdentity
 from memvid.video import PageStore, PageTable, VideoReader, VideoWriter, frame_capacity
 
@@ -51,6 +52,9 @@ __all__ = ["Builder"]
 
 SEGMENT_CHUNKS = 4096
 """Chunks packed as one piece: the last page of each is partly empty, which costs 0.2 % at this size."""
+
+SEGMENT_BYTES = 8 << 20
+"""A piece of larger chunks ends at so many bytes: a handful of pieces are in memory at a time."""
 
 _WRITE_PAGES = 128  # pages handed to the native writer at once
 _REPORT_SECONDS = 0.1
@@ -149,8 +153,9 @@ class Builder:
     def _train(self) -> bytes | None:
         if self._config.compression == "none":
             return None
-        plan = sample_plan(len(self._spool), self._spool.text_bytes, size=self._config.dictionary)
-        return train_dictionary(self._spool.sample(plan), self._spool.text_bytes, size=self._config.dictionary)
+        size = self._config.dictionary
+        plan = sample_plan(len(self._spool), self._spool.text_bytes, size=size)
+        return train_dictionary(self._spool.sample(plan, SAMPLE_BYTES), self._spool.text_bytes, size=size)
 
     def _front_pages(self, dictionary: bytes | None) -> list[PageBody]:
         """The header page, and the dictionary's."""
@@ -214,7 +219,7 @@ class Builder:
 
     def _fed_segments(self, feed: IndexFeed) -> Iterator[SpoolSegment]:
         """Segments from the spool, each handed to the index too."""
-        for segment in self._spool.segments(SEGMENT_CHUNKS):
+        for segment in self._spool.segments(SEGMENT_CHUNKS, SEGMENT_BYTES):
             yield segment
             while not feed.offer(segment):
                 self._report("index", feed.done)

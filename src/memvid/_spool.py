@@ -1,26 +1,26 @@
 """Chunks waiting to be built, on disk: a million of them are not a million Python objects.
 
 Each record is the lengths of text and metadata (``<II``), then both. Vectors that came with chunks lie in a file of
-their own, as ``float32`` rows. Nothing of a failed addition stays: the files are cut back to where they were.
+their own, as ``float32`` rows. Nothing of a failed addition stays: the files are cut back to where they were. The files
+have no name (where the system allows it): a killed process leaves nothing behind, and nobody can sweep them away.
 """
 
 from __future__ import annotations
 
 import hashlib
-import shutil
+import io
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import accumulate
-from pathlib import Path
 from struct import Struct
 from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from memvid.errors import OutputError
+from memvid.errors import ChunkError, OutputError
 from memvid.page import Record
 
 __all__ = ["Spool", "SpoolSegment", "hash_record"]
@@ -61,12 +61,17 @@ class _State:
     vectors: int = 0
 
 
-class _AppendFile:
-    """Appends through a buffer of its own, so that what a full disk refused can still be taken back."""
+class _SpoolFile:
+    """A temporary file that is appended to through a buffer, so that what a full disk refused can be taken back."""
 
-    def __init__(self, path: Path) -> None:
-        self._file = path.open("wb", buffering=0)  # noqa: SIM115  # closed by close()
+    def __init__(self) -> None:
+        try:
+            file = tempfile.TemporaryFile(prefix="memvid-", buffering=0)  # noqa: SIM115  # closed by close()
+        except OSError as error:
+            raise _output_error(error) from error
+        self._file = file
         self._buffer = bytearray()
+        self._end = 0
 
     def append(self, data: bytes | memoryview) -> None:
         self._buffer += data
@@ -74,30 +79,68 @@ class _AppendFile:
             self.flush()
 
     def flush(self) -> None:
-        while self._buffer:
-            written = self._file.write(self._buffer)
-            del self._buffer[:written]
+        try:
+            self._file.seek(self._end)
+            while self._buffer:
+                written = self._file.write(self._buffer)
+                del self._buffer[:written]
+                self._end += written
+        except OSError as error:
+            raise _output_error(error) from error
 
     def cut(self, end: int) -> None:
         """Forget everything behind byte ``end``, written or not."""
         self._buffer.clear()
         self._file.truncate(end)
-        self._file.seek(end)
+        self._end = end
+
+    def reader(self, position: int = 0) -> io.BufferedReader:
+        """A view from ``position`` on; closing it leaves the file open."""
+        return io.BufferedReader(_Cursor(self._file, position), _BUFFER_BYTES)
 
     def close(self) -> None:
         self._file.close()
+
+
+class _Cursor(io.RawIOBase):
+    """Reads a file from a position of its own."""
+
+    def __init__(self, file: io.FileIO, position: int) -> None:
+        self._file = file
+        self._position = position
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._position = offset + (self._position if whence == io.SEEK_CUR else 0)
+        return self._position
+
+    def readinto(self, buffer: Any) -> int:
+        self._file.seek(self._position)
+        count = self._file.readinto(buffer)
+        self._position += count
+        return count
+
+
+def _output_error(error: OSError) -> OutputError:
+    return OutputError(
+        error.errno,
+        f"the chunks cannot be kept in {tempfile.gettempdir()}: {error.strerror}; free space there, or set TMPDIR to "
+        "another folder",
+    )
 
 
 class Spool:
     """An append-only list of records. Not safe to share between threads while it is written."""
 
     def __init__(self) -> None:
-        try:
-            self._folder = Path(tempfile.mkdtemp(prefix="memvid-"))
-        except OSError as error:
-            raise OutputError(error.errno, f"no temporary folder can be made for the chunks: {error}") from error
-        self._records_file = _AppendFile(self._folder / "records")
-        self._vectors_file = _AppendFile(self._folder / "vectors")
+        self._records_file = _SpoolFile()
+        self._vectors_file = _SpoolFile()
+        self._busy = False
         self._state = _State()
         self._offsets = [0]
         self._vector_runs: list[tuple[int, int]] = []  # (first chunk, chunks) that have vectors, ascending
@@ -123,59 +166,71 @@ class Spool:
 
     @contextmanager
     def adding(self) -> Iterator[_Adder]:
-        """An addition that is kept whole when the block ends and forgotten whole when it raises."""
+        """An addition that is kept whole when the block ends and forgotten whole when it raises.
+
+        :raises ChunkError: another one is under way, whose chunks would be mixed up with these.
+        :raises OutputError: the disk is full.
+        """
+        self._check_idle("added to")
+        self._busy = True
         adder = _Adder(self)
         try:
             yield adder
             adder.finish()
-        except BaseException as error:
+        except BaseException:
             adder.forget()
-            if isinstance(error, OSError) and not isinstance(error, OutputError):
-                raise OutputError(
-                    error.errno, f"the chunks cannot be kept in {self._folder}: {error}; free space or set TMPDIR"
-                ) from error
             raise
+        finally:
+            self._busy = False
 
-    def segments(self, size: int) -> Iterator[SpoolSegment]:
-        """All chunks in order, ``size`` at a time."""
-        self._flush()
-        with (self._folder / "records").open("rb", buffering=_BUFFER_BYTES) as file:
-            for first in range(0, len(self), size):
-                records = [_read_record(file) for _ in range(min(size, len(self) - first))]
+    def segments(self, chunks: int, nbytes: int) -> Iterator[SpoolSegment]:
+        """All chunks in order, in pieces that end at ``chunks`` of them or where they reach ``nbytes``."""
+        with self._records_file.reader() as file:
+            first = 0
+            while first < len(self):
+                records: list[Record] = []
+                size = 0
+                while len(records) < min(chunks, len(self) - first) and size < nbytes:
+                    records.append(_read_record(file))
+                    size += len(records[-1].text) + len(records[-1].metadata)
                 yield SpoolSegment(first, records, self._vectors(first, len(records)))
+                first += len(records)
 
-    def sample(self, chunk_ids: Iterable[int]) -> list[bytes]:
-        """Texts and metadata of some chunks, ascending ids, each as one blob."""
-        self._flush()
+    def sample(self, chunk_ids: Iterable[int], limit: int) -> list[bytes]:
+        """Text and metadata of some chunks, ascending ids, each as one blob of at most ``limit`` bytes."""
         blobs = []
-        with (self._folder / "records").open("rb") as file:
+        with self._records_file.reader() as file:
             position = -1
             for chunk_id in chunk_ids:
                 anchor = chunk_id // _OFFSETS_EVERY
                 if position < 0 or position > chunk_id or position // _OFFSETS_EVERY < anchor:
                     file.seek(self._offsets[anchor])
                     position = anchor * _OFFSETS_EVERY
-                while position < chunk_id:
-                    text, metadata = _LENGTHS.unpack(file.read(_LENGTHS.size))
-                    file.seek(text + metadata, 1)
+                while position <= chunk_id:
+                    size = sum(_LENGTHS.unpack(file.read(_LENGTHS.size)))
+                    if position == chunk_id:
+                        blobs.append(file.read(min(size, limit)))
+                        size -= len(blobs[-1])
+                    file.seek(size, io.SEEK_CUR)
                     position += 1
-                record = _read_record(file)
-                position += 1
-                blobs.append(record.text + record.metadata)
         return blobs
 
     def close(self) -> None:
-        """Remove the files."""
+        """Remove the files.
+
+        :raises ChunkError: an addition is under way.
+        """
+        self._check_idle("emptied")
         self._records_file.close()
         self._vectors_file.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _check_idle(self, what: str) -> None:
+        if self._busy:
+            raise ChunkError(f"chunks are being added to this encoder: it cannot be {what} before that has ended")
 
     def _flush(self) -> None:
-        try:
-            self._records_file.flush()
-            self._vectors_file.flush()
-        except OSError as error:
-            raise OutputError(error.errno, f"the chunks cannot be kept in {self._folder}: {error}") from error
+        self._records_file.flush()
+        self._vectors_file.flush()
 
     def _vectors(self, first: int, count: int) -> NDArray[np.float32] | None:
         """Rows of ``count`` chunks, NaN for those that came without; ``None`` if none of them has one."""
@@ -189,10 +244,9 @@ class Spool:
                 continue
             if rows is None:
                 rows = np.full((count, self.dim), np.nan, np.float32)
-            with (self._folder / "vectors").open("rb") as file:
-                file.seek((row + begin - run_first) * self.dim * 4)
-                data = np.fromfile(file, np.float32, (end - begin) * self.dim)
-            rows[begin - first : end - first] = data.reshape(-1, self.dim)
+            with self._vectors_file.reader((row + begin - run_first) * self.dim * 4) as file:
+                data = file.read((end - begin) * self.dim * 4)
+            rows[begin - first : end - first] = np.frombuffer(data, np.float32).reshape(-1, self.dim)
         return rows
 
 
@@ -241,7 +295,11 @@ class _Adder:
         spool = self._spool
         spool._flush()
         if self._vectors:
-            spool._vector_runs.append((self._state.records - self._added, self._added))
+            first, count = self._state.records - self._added, self._added
+            if spool._vector_runs and sum(spool._vector_runs[-1]) == first:
+                first, before = spool._vector_runs.pop()
+                count += before
+            spool._vector_runs.append((first, count))
             self._state.vectors += self._vectors
             spool.dim = self._dim
         spool._state = self._state
