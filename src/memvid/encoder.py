@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from itertools import repeat
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -18,7 +18,7 @@ from memvid._files import default_index_file
 from memvid._spool import Spool
 from memvid.chunking import split_text
 from memvid.config import EncoderConfig, make_config
-from memvid.embedding import Embedder, EmbedderLike, check_vectors, resolve_embedder
+from memvid.embedding import EmbedderLike, check_vectors, resolve_embedder
 from memvid.errors import (
     ChunkError,
     ChunkTypeError,
@@ -59,7 +59,8 @@ class MemvidEncoder:
     :param embedder: what makes embeddings: an :class:`Embedder`, a function from texts to vectors, or ``None`` for the
         MiniLM model that comes with memvid.
     :param options: single options of :class:`EncoderConfig`, on top of ``config``.
-    :raises ConfigError: an option is unknown or out of range.
+    :raises ConfigError: an option is unknown or out of range, or ``embedder`` is nothing that embeds.
+    :raises EmbeddingError: ``embedder`` is a function and does not give one vector for one text.
 
     >>> with MemvidEncoder() as encoder:
     ...     encoder.add_chunks(["one chunk", "another"])
@@ -74,7 +75,7 @@ class MemvidEncoder:
         **options: Any,
     ) -> None:
         self.config = make_config(EncoderConfig, config, options)
-        self._embedder = embedder
+        self._embedder = resolve_embedder(embedder)
         self._spool: Spool | None = Spool()
 
     def add_chunks(
@@ -97,19 +98,7 @@ class MemvidEncoder:
         :raises EmbeddingError: wrong shape or dtype, or not finite.
         :raises OutputError: the temporary folder is full.
         """
-        if isinstance(chunks, (str, bytes)):
-            raise ChunkTypeError(
-                "chunks is a single string: put it into a list, or use add_text() to have it split into chunks"
-            )
-        if embeddings is not None and np.ndim(embeddings) != 2:
-            raise EmbeddingError(f"embeddings have {np.ndim(embeddings)} dimensions: expected [chunks, dim]")
-        with self._open_spool().adding() as adder:
-            for chunk, metadata in _pair(chunks, metadatas):
-                record = _make_record(chunk, metadata, adder.next_chunk)
-                adder.add(record)
-            if embeddings is not None:
-                adder.add_vectors(self._check_embeddings(embeddings, len(adder)))
-            return len(adder)
+        return self._add(_pair(chunks, metadatas), None if embeddings is None else self._as_matrix(embeddings))
 
     def add_text(
         self,
@@ -135,7 +124,7 @@ class MemvidEncoder:
             EncoderConfig, self.config, {name: value for name, value in changes.items() if value is not None}
         )
         pieces = split_text(text, chunk_size=config.chunk_size, overlap=config.overlap)
-        return self.add_chunks(pieces, metadatas=repeat(metadata))
+        return self._add(((piece, metadata) for piece in pieces), None)
 
     def build_video(
         self,
@@ -162,7 +151,7 @@ class MemvidEncoder:
             raise EmptyMemoryError("there is nothing to build: add chunks with add_chunks() or add_text() first")
         video = Path(output_file)
         index = default_index_file(video) if index_file is None else Path(index_file)
-        return Builder(spool, self.config, self._resolve_embedder(), video, index, progress).run()
+        return Builder(spool, self.config, self._embedder, video, index, progress).run()
 
     def clear(self) -> None:
         """Forget all chunks."""
@@ -190,7 +179,7 @@ class MemvidEncoder:
         self.close()
 
     def __del__(self) -> None:
-        if getattr(self, "_spool", None) is not None:
+        with suppress(AttributeError):  # __init__ did not get as far as the spool
             self.close()
 
     def __len__(self) -> int:
@@ -204,39 +193,67 @@ class MemvidEncoder:
             raise ClosedError("the encoder was closed: make a new one")
         return self._spool
 
-    def _resolve_embedder(self) -> Embedder:
-        return resolve_embedder(self._embedder)
+    def _add(self, pairs: Iterable[tuple[object, object]], embeddings: NDArray[Any] | None) -> int:
+        with self._open_spool().adding() as adder:
+            for chunk, metadata in pairs:
+                adder.add(_make_record(chunk, metadata, adder.next_chunk))
+            if embeddings is not None:
+                adder.add_vectors(self._check_embeddings(embeddings, len(adder)))
+            return len(adder)
 
-    def _check_embeddings(self, embeddings: ArrayLike, chunks: int) -> NDArray[np.float32]:
-        shape = np.shape(embeddings)
-        if shape[0] != chunks:
-            raise EmbeddingError(f"{shape[0]} embeddings were given for {chunks} chunks: give one row for each")
-        embedder = self._resolve_embedder()
-        if shape[1] != embedder.dim:
+    def _as_matrix(self, embeddings: ArrayLike) -> NDArray[Any]:
+        try:
+            matrix = np.asarray(embeddings)
+        except ValueError as error:
+            raise EmbeddingError("embeddings are rows of different lengths: expected [chunks, dim]") from error
+        if matrix.ndim != 2:
+            raise EmbeddingError(f"embeddings have {matrix.ndim} dimensions: expected 2, [chunks, dim]")
+        embedder = self._embedder
+        if matrix.shape[1] != embedder.dim:
             raise EmbeddingError(
-                f"embeddings have {shape[1]} dimensions, those of embedder {embedder.name!r} have {embedder.dim}: name "
-                "the one that made them, MemvidEncoder(embedder=...)"
+                f"embeddings have {matrix.shape[1]} dimensions, those of embedder {embedder.name!r} have "
+                f"{embedder.dim}: name the one that made them, MemvidEncoder(embedder=...)"
             )
-        return check_vectors(embeddings, count=chunks, dim=embedder.dim, source="embeddings=")
+        return matrix
+
+    def _check_embeddings(self, embeddings: NDArray[Any], chunks: int) -> NDArray[np.float32]:
+        if len(embeddings) != chunks:
+            raise EmbeddingError(f"{len(embeddings)} embeddings were given for {chunks} chunks: give one row for each")
+        return check_vectors(embeddings, count=chunks, dim=self._embedder.dim, source="embeddings=")
 
 
-def _pair(
-    chunks: Iterable[str], metadatas: Iterable[JsonObject | None] | None
-) -> Iterator[tuple[str, JsonObject | None]]:
-    """Chunks with their metadata; an endless ``repeat`` of metadata goes with any number of chunks."""
-    if metadatas is None or isinstance(metadatas, repeat):
-        yield from zip(chunks, repeat(None) if metadatas is None else metadatas, strict=False)
-        return
-    if isinstance(metadatas, (str, bytes, Mapping)):
+def _pair(chunks: object, metadatas: object) -> Iterator[tuple[object, object]]:
+    """Chunks with their metadata, ``None`` for each if there is none at all; both are read once, in step."""
+    if isinstance(chunks, (str, bytes)):
+        raise ChunkTypeError(
+            "chunks is a single string: put it into a list, or use add_text() to have it split into chunks"
+        )
+    texts = _iterate(chunks)
+    if texts is None:
+        raise ChunkTypeError(f"chunks is a {type(chunks).__name__}: expected a list or another iterable of strings")
+    if metadatas is None:
+        return ((chunk, None) for chunk in texts)
+    objects = None if isinstance(metadatas, (str, bytes, Mapping)) else _iterate(metadatas)
+    if objects is None:
         raise MetadataError(f"metadatas is a {type(metadatas).__name__}: give a list with one object for each chunk")
-    rest = iter(metadatas)
+    return _in_step(texts, objects)
+
+
+def _iterate(values: object) -> Iterator[object] | None:
+    try:
+        return iter(values)  # type: ignore[call-overload, no-any-return]  # that is what is asked
+    except TypeError:
+        return None
+
+
+def _in_step(chunks: Iterator[object], metadatas: Iterator[object]) -> Iterator[tuple[object, object]]:
     count = 0
     for count, chunk in enumerate(chunks, start=1):
-        metadata = next(rest, _MISSING)
+        metadata = next(metadatas, _MISSING)
         if metadata is _MISSING:
             raise MetadataError(f"there are more chunks than the {count - 1} metadatas: give one for each, or None")
-        yield chunk, metadata  # type: ignore[misc]  # what it is, encode_metadata checks
-    if next(rest, _MISSING) is not _MISSING:
+        yield chunk, metadata
+    if next(metadatas, _MISSING) is not _MISSING:
         raise MetadataError(f"there are more metadatas than the {count} chunks: give one for each")
 
 
