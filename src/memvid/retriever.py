@@ -7,7 +7,6 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -20,84 +19,14 @@ from memvid.config import RetrieverConfig, make_config
 from memvid.embedding import EmbedderLike, encode_query, model_info, resolve_embedder
 from memvid.errors import ChunkNotFoundError, ClosedError, QueryError
 from memvid.index import IndexManager
-from memvid.types import Chunk, ModelInfo, SearchResult
+from memvid.types import Chunk, MemoryInfo, RetrieverStats, SearchResult
 from memvid.video import PageStore, VideoReader
 
 __all__ = ["MemoryInfo", "MemvidRetriever", "RetrieverStats"]
 
 Where = Mapping[str, Any]
 
-
-@dataclass(frozen=True, slots=True)
-class RetrieverStats:
-    """What a retriever did since it was opened.
-
-    :ivar queries: queries answered.
-    :ivar query_cache_hits: of them, those whose embedding was known.
-    :ivar page_cache_hits: pages that were in the cache.
-    :ivar page_cache_misses: pages that had to be read from frames.
-    :ivar page_cache_bytes: memory the cached pages take.
-    :ivar frames_read: frames read from the video.
-    :ivar fast_reads: of them, those whose own bits were perfect.
-    :ivar slow_reads: of them, those that took zxing-cpp.
-    :ivar bytes_read: bytes of the frames read.
-    :ivar embed_seconds: time spent on embedding queries.
-    :ivar search_seconds: time spent in the index.
-    :ivar read_seconds: time spent on frames: read, decode, verify, decompress.
-    """
-
-    queries: int
-    query_cache_hits: int
-    page_cache_hits: int
-    page_cache_misses: int
-    page_cache_bytes: int
-    frames_read: int
-    fast_reads: int
-    slow_reads: int
-    bytes_read: int
-    embed_seconds: float
-    search_seconds: float
-    read_seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class MemoryInfo:
-    """What a memory is.
-
-    :ivar memory_id: SHA-256 over chunks and options, in hexadecimal.
-    :ivar chunks: chunks in it.
-    :ivar frames: frames in the video.
-    :ivar text_bytes: UTF-8 bytes of all chunks when it was built.
-    :ivar video_bytes: size of the video.
-    :ivar index_bytes: size of the index's files.
-    :ivar width: pixels a row of a frame.
-    :ivar height: rows of a frame.
-    :ivar fps: frames a second.
-    :ivar codec: codec of the frames.
-    :ivar symbol_version: QR symbol version.
-    :ivar error_correction: QR error correction level.
-    :ivar compression: ``"zstd"`` or ``"none"``.
-    :ivar dictionary_bytes: size of the zstd dictionary, 0 if there is none.
-    :ivar model: embedding model of the index.
-    :ivar vector_dtype: how the index keeps vectors.
-    """
-
-    memory_id: str
-    chunks: int
-    frames: int
-    text_bytes: int
-    video_bytes: int
-    index_bytes: int
-    width: int
-    height: int
-    fps: float
-    codec: str
-    symbol_version: int
-    error_correction: str
-    compression: str
-    dictionary_bytes: int
-    model: ModelInfo
-    vector_dtype: str
+_MAX_CHUNK_ID = (1 << 63) - 1
 
 
 class _QueryCache:
@@ -172,7 +101,11 @@ class MemvidRetriever:
         recover(index_path, video_file=video_path)
         self._embedder = resolve_embedder(embedder)
         self._video = VideoReader(video_path, threads=self.config.threads)
-        self._index = IndexManager.open(index_path, video=self._video.identity, model=model_info(self._embedder))
+        try:
+            self._index = IndexManager.open(index_path, video=self._video.identity, model=model_info(self._embedder))
+        except BaseException:
+            self._video.close()
+            raise
         self._store = PageStore(self._video, cache_bytes=self.config.page_cache_bytes)
         self._queries = _QueryCache(self.config.query_cache_size)
         self._tally = _Tally()
@@ -207,9 +140,10 @@ class MemvidRetriever:
         self._check_open()
         if isinstance(queries, (str, bytes)):
             raise QueryError("queries is a single string: use search_results() for one query")
+        queries = list(queries)
         for query in queries:
             _check_query(query)
-        _check_top_k(top_k)
+        _check_int("top_k", top_k, 1)
         if not queries:
             return []
         begin = time.perf_counter()
@@ -237,21 +171,20 @@ class MemvidRetriever:
         :raises ChunkNotFoundError: there is no chunk of that id.
         """
         self._check_open()
-        for chunk_id in chunk_ids:
-            if not isinstance(chunk_id, (int, np.integer)) or isinstance(chunk_id, bool):
-                raise ChunkNotFoundError(f"a chunk id is a whole number, not {chunk_id!r}")
-        return self._store.chunks(chunk_ids) if len(chunk_ids) else []
+        ids = [_check_chunk_id(chunk_id) for chunk_id in chunk_ids]
+        return self._store.chunks(ids) if ids else []
 
     def neighbours(self, chunk_id: int, before: int = 1, after: int = 1) -> list[Chunk]:
         """The chunk and those around it, in order, as far as the memory goes; most of them share its page.
 
         :raises ChunkNotFoundError: there is no chunk of that id.
-        :raises QueryError: ``before`` or ``after`` is negative.
+        :raises QueryError: ``before`` or ``after`` is not a whole number of at least 0.
         """
         self._check_open()
-        if before < 0 or after < 0:
-            raise QueryError(f"before={before} and after={after}: both must be 0 or more")
-        return self.get_chunks_by_id(self._video.table.ids_around(chunk_id, before, after).tolist())
+        _check_int("before", before, 0)
+        _check_int("after", after, 0)
+        ids = self._video.table.ids_around(_check_chunk_id(chunk_id), before, after)
+        return self._store.chunks(ids.tolist())
 
     def warm(self) -> None:
         """Load what the first query would load: the model, the index, the dictionary."""
@@ -367,6 +300,14 @@ def _check_query(query: object) -> None:
         raise QueryError("the query is blank: say what to look for")
 
 
-def _check_top_k(top_k: object) -> None:
-    if not isinstance(top_k, (int, np.integer)) or isinstance(top_k, bool) or top_k < 1:
-        raise QueryError(f"top_k={top_k!r} is not possible: expected a whole number of at least 1")
+def _check_int(name: str, value: object, least: int) -> None:
+    if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < least:
+        raise QueryError(f"{name}={value!r} is not possible: expected a whole number of at least {least}")
+
+
+def _check_chunk_id(chunk_id: object) -> int:
+    if not isinstance(chunk_id, (int, np.integer)) or isinstance(chunk_id, bool):
+        raise ChunkNotFoundError(f"a chunk id is a whole number, not {chunk_id!r}")
+    if not 0 <= chunk_id <= _MAX_CHUNK_ID:
+        raise ChunkNotFoundError(f"there is no chunk {chunk_id}: ids start at 0")
+    return int(chunk_id)

@@ -11,9 +11,11 @@ __all__ = [
     "BuildResult",
     "Chunk",
     "JsonObject",
+    "MemoryInfo",
     "ModelInfo",
     "Progress",
     "ProgressCallback",
+    "RetrieverStats",
     "SearchResult",
     "VideoIdentity",
 ]
@@ -138,3 +140,75 @@ class BuildResult:
             f"BuildResult({str(self.video_file)!r}, {self.chunks} chunks in {self.frames} frames, "
             f"{self.video_bytes} bytes for {self.text_bytes} of text)"
         )
+
+
+@dataclass(frozen=True, slots=True)
+class RetrieverStats:
+    """What a retriever did since it was opened.
+
+    :ivar queries: queries answered.
+    :ivar query_cache_hits: of them, those whose embedding was known.
+    :ivar page_cache_hits: pages that were in the cache.
+    :ivar page_cache_misses: pages that had to be read from frames.
+    :ivar page_cache_bytes: memory the cached pages take.
+    :ivar frames_read: frames read from the video.
+    :ivar fast_reads: of them, those whose own bits were perfect.
+    :ivar slow_reads: of them, those that took zxing-cpp.
+    :ivar bytes_read: bytes of the frames read.
+    :ivar embed_seconds: time spent on embedding queries.
+    :ivar search_seconds: time spent in the index.
+    :ivar read_seconds: time spent on frames: read, decode, verify, decompress.
+    """
+
+    queries: int
+    query_cache_hits: int
+    page_cache_hits: int
+    page_cache_misses: int
+    page_cache_bytes: int
+    frames_read: int
+    fast_reads: int
+    slow_reads: int
+    bytes_read: int
+    embed_seconds: float
+    search_seconds: float
+    read_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryInfo:
+    """What a memory is.
+
+    :ivar memory_id: SHA-256 over chunks and options, in hexadecimal.
+    :ivar chunks: chunks in it.
+    :ivar frames: frames in the video.
+    :ivar text_bytes: UTF-8 bytes of all chunks when it was built.
+    :ivar video_bytes: size of the video.
+    :ivar index_bytes: size of the index's files.
+    :ivar width: pixels a row of a frame.
+    :ivar height: rows of a frame.
+    :ivar fps: frames a second.
+    :ivar codec: codec of the frames.
+    :ivar symbol_version: QR symbol version.
+    :ivar error_correction: QR error correction level.
+    :ivar compression: ``"zstd"`` or ``"none"``.
+    :ivar dictionary_bytes: size of the zstd dictionary, 0 if there is none.
+    :ivar model: embedding model of the index.
+    :ivar vector_dtype: how the index keeps vectors.
+    """
+
+    memory_id: str
+    chunks: int
+    frames: int
+    text_bytes: int
+    video_bytes: int
+    index_bytes: int
+    width: int
+    height: int
+    fps: float
+    codec: str
+    symbol_version: int
+    error_correction: str
+    compression: str
+    dictionary_bytes: int
+    model: ModelInfo
+    vector_dtype: str
