@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
+from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
@@ -91,6 +93,13 @@ class _PageCache:
             return PageCacheStats(self._hits, self._misses, len(self._pages), self._nbytes)
 
 
+class _Attributes(NamedTuple):
+    """Pages of metadata and the ids of their first chunks, ascending."""
+
+    firsts: list[int]
+    pages: list[RecordPage]
+
+
 class PageStore:
     """Chunks of one video. Safe to share between threads.
 
@@ -121,15 +130,16 @@ class PageStore:
             return PageDecompressor(self._read_blob(int(frames[0]))[1] if len(frames) else None)
 
     @cached_property
-    def _attributes(self) -> list[tuple[int, RecordPage]]:
-        """Metadata pages of a bare memory, by their first chunk."""
-        pages = []
+    def _attributes(self) -> _Attributes:
+        """Metadata pages of a bare memory."""
+        found = _Attributes([], [])
         with self._lazy_lock:
             for frame in self._table.frames_of_kind(PageKind.ATTRIBUTES).tolist():
                 payloads = self._video.read(list(self._table.run_of(frame)))
                 header, page = open_run(payloads, PageDecompressor(), first_frame=frame, tag=self._table.tag)
-                pages.append((header.first_chunk, page))
-        return pages
+                found.firsts.append(header.first_chunk)
+                found.pages.append(page)
+        return found
 
     def warm(self) -> None:
         """Read what every query needs: the dictionary."""
@@ -190,10 +200,11 @@ class PageStore:
         if self._table.kinds[frame] != BARE:
             return page.metadata_bytes(slot)
         chunk_id = int(self._table.first_chunks[frame]) + slot
-        for first, attributes in self._attributes:
-            if first <= chunk_id < first + len(attributes):
-                return attributes.metadata_bytes(chunk_id - first)
-        return b""
+        at = bisect_right(self._attributes.firsts, chunk_id) - 1
+        if at < 0:
+            return b""
+        attributes, offset = self._attributes.pages[at], chunk_id - self._attributes.firsts[at]
+        return attributes.metadata_bytes(offset) if offset < len(attributes) else b""
 
     def cache_stats(self) -> PageCacheStats:
         """What the page cache did and holds."""

@@ -185,7 +185,7 @@ class PageTableBuilder:
         return len(self._kinds)
 
     def add(self, kind: int, count: int, first_chunk: int, checksum: int) -> None:
-        """Add the next frame; ``count`` and ``first_chunk`` matter where chunks start, in data pages and bare frames."""
+        """Add the next frame; ``count`` and ``first_chunk`` matter where chunks start: data pages and bare frames."""
         starts_chunks = kind in {PageKind.DATA, BARE}
         self._kinds.append(kind)
         self._counts.append(count if starts_chunks else 0)
