@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["QUESTIONS", "VIDEO_NAME", "DemoAnswer", "DemoReport", "load_topics", "run_demo"]
 
-VIDEO_NAME = "python-reference.mp4"
+VIDEO_NAME = "python.mp4"
 QUESTIONS = (
     "How do I run cleanup code whether or not an error happens?",
     "When are default values of function parameters evaluated?",

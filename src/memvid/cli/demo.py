@@ -19,7 +19,7 @@ __all__ = ["demo"]
 
 _LINES = 3  # of each passage
 _SIDE_FILES = {
-    ".json": "index: what belongs together",
+    ".json": "index: the manifest",
     ".sqlite": "index: filters, keywords",
     ".usearch": "index: vectors",
 }
@@ -65,7 +65,7 @@ def _sizes(report: DemoReport) -> str:
     sizes = [
         ("text", built.text_bytes, f"{report.topics} topics in {built.chunks:,} chunks"),
         ("gzip -9 of the text", report.gzip_bytes, "to compare; it cannot be searched"),
-        (built.video_file.name, built.video_bytes, f"{built.frames} QR codes: all text and metadata"),
+        (built.video_file.name, built.video_bytes, f"{built.frames} QR codes: all of the text"),
     ]
     sizes += [(name, size, _SIDE_FILES.get(Path(name).suffix, "index")) for name, size in report.index_files.items()]
     lines = [(name, format_bytes(size), f"{size / built.text_bytes:.2f} x", note) for name, size, note in sizes]
