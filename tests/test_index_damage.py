@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import mmap
 import os
 import re
 import sqlite3
@@ -152,7 +153,9 @@ def test_a_manifest_of_another_count_is_refused(index_file: Path, count: int) ->
         IndexManager.open(index_file)
 
 
-@pytest.mark.parametrize("change", [{"dim": DIM * 2}, {"dim": 1}, {"dtype": "f16"}, {"connectivity": 17}])
+@pytest.mark.parametrize(
+    "change", [{"dim": DIM * 2}, {"dim": 60000}, {"dim": 1}, {"dtype": "f16"}, {"connectivity": 17}]
+)
 def test_a_manifest_of_other_vectors_is_refused(index_file: Path, change: dict[str, object]) -> None:
     vectors = {**json.loads(index_file.read_bytes())["vectors"], **change}
     rewrite_manifest(index_file, {"vectors": vectors})
@@ -183,7 +186,8 @@ def test_a_crafted_graph_is_refused_before_it_is_walked(tmp_path: Path) -> None:
         sound.write_bytes(data)
         check_header(memoryview(data), info)
         with sound.open("rb") as file:
-            reader = VectorReader(file.fileno(), info, _dense(2500))
+            mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        reader = VectorReader(mapping, info, _dense(2500))
         reader.nearest(make_vectors(1), 5, expansion=500)
         reader.close()
     assert refused > 150
@@ -301,3 +305,12 @@ def test_a_full_disk_is_an_output_error(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr("usearch.index.Index.save", fail)
     with pytest.raises(OutputError, match="free some space"):
         build(tmp_path, 20)
+
+
+@pytest.mark.parametrize("data", [b"", b"x"])
+@pytest.mark.parametrize("name", FILES[1:])
+def test_an_empty_side_file_of_the_right_digest_is_refused(index_file: Path, name: str, data: bytes) -> None:
+    index_file.with_name(name).write_bytes(data)
+    rewrite_manifest(index_file, {})
+    with pytest.raises(IndexFormatError, match="memvid reindex"):
+        IndexManager.open(index_file)

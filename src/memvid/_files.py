@@ -22,6 +22,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from memvid._locks import FileLocks
 from memvid.errors import IndexFormatError, OutputError
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ _JOURNAL_LIMIT = 65536  # bytes; a real one has a few hundred
 def default_index_file(video_file: StrPath) -> Path:
     """Where a video's index is when nobody says otherwise: ``<stem>_index.json`` beside it."""
     video = Path(video_file)
-    return video.with_name(f"{video.stem}_index.json")
+    return video.parent / f"{video.stem}_index.json"
 
 
 class Commit:
@@ -47,14 +48,20 @@ class Commit:
 
     :param index_file: the manifest whose name the journal gets; need not exist.
     :param video_file: the video, if it belongs to the set: it may lie in another folder.
-    :raises OutputError: an earlier commit was cut off and cannot be finished.
+    :raises OutputError: a name is none, or an earlier commit was cut off and cannot be finished.
     """
 
     def __init__(self, index_file: StrPath, *, video_file: StrPath | None = None) -> None:
         self._index_file = Path(index_file)
         self._video_file = None if video_file is None else Path(video_file)
         self._finals: list[Path] = []
+        self._locks: FileLocks | None = None
         self._done = False
+        for path in self._owned():
+            if not path.name or "\0" in str(path):
+                raise OutputError(errno.EINVAL, "is not a file's name: give one, like memory.mp4", str(path))
+        journal = _journal(self._index_file)
+        self._taken = {_real(journal), _real(_staged(journal))}
         recover(self._index_file, video_file=self._video_file)
 
     @property
@@ -67,15 +74,27 @@ class Commit:
 
         Files are renamed in the order they were staged, the manifest after all others.
 
-        :raises OutputError: the folder is missing or cannot be written to.
+        :raises OutputError: the folder is missing or cannot be written to, the name is that of a folder, a device, or
+            another file of the set, or someone else is building this memory.
         """
         path = Path(final)
         _folder_label(path, self._index_file, self._video_file)
         staged = _staged(path)
-        if path not in self._finals:
-            with output_errors(path), staged.open("wb"):
+        with output_errors(path):
+            if path.exists() and not path.is_file():
+                raise OutputError(
+                    errno.EEXIST, "is not a file and will not be replaced: choose another name", str(path)
+                )
+            names = {_real(path), _real(staged)}
+            if names & self._taken:
+                raise OutputError(
+                    errno.EEXIST, "two files of one memory would have this name: name video and index apart", str(path)
+                )
+            self._lock()
+            with staged.open("wb"):
                 pass  # also empties what a dead build left
-            self._finals.append(path)
+        self._taken |= names
+        self._finals.append(path)
         return staged
 
     def commit(self) -> None:
@@ -106,6 +125,8 @@ class Commit:
                 f"{error.strerror}; the new files are complete and the next open will finish the commit",
                 str(error.filename or self._index_file),
             ) from error
+        finally:
+            self._unlock()
 
     def abort(self) -> None:
         """Remove the staged files. After :meth:`commit` this does nothing."""
@@ -115,12 +136,36 @@ class Commit:
             with suppress(OSError):
                 _staged(path).unlink(missing_ok=True)
         self._finals.clear()
+        self._unlock()
 
     def __enter__(self) -> Commit:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
         self.abort()
+
+    def _owned(self) -> list[Path]:
+        """The files by which two builds of one memory notice each other."""
+        return [self._index_file] if self._video_file is None else [self._video_file, self._index_file]
+
+    def _lock(self) -> None:
+        if self._locks is not None:
+            return
+        locks = FileLocks()
+        for path in self._owned():
+            locks.take(_staged(path))
+        self._locks = locks
+
+    def _unlock(self) -> None:
+        """Let others build, and remove what was made only to be locked."""
+        if self._locks is None:
+            return
+        for path in self._owned():
+            if path not in self._finals:
+                with suppress(OSError):
+                    _staged(path).unlink(missing_ok=True)
+        self._locks.release()
+        self._locks = None
 
     def _retract(self, journal: Path) -> None:
         try:
@@ -216,12 +261,17 @@ def _remedy(error: OSError, path: Path) -> str:
     return "nothing was changed, choose another place or try again"
 
 
+def _real(path: Path) -> str:
+    """One name for a file, by whatever way its folder was named."""
+    return os.path.join(os.path.realpath(path.parent), path.name)  # noqa: PTH118  # no loop of symlinks raises here
+
+
 def _staged(path: Path) -> Path:
     return path.with_name(path.name + ".new")
 
 
 def _journal(index_file: Path) -> Path:
-    return index_file.with_name(index_file.name + ".commit")
+    return index_file.parent / (index_file.name + ".commit")
 
 
 def _folder_label(path: Path, index_file: Path, video_file: Path | None) -> str:
@@ -251,7 +301,7 @@ def _resolve(entry: dict[str, Any], index_file: Path, video_file: Path | None, j
         asked = "no video" if video_file is None else repr(video_file.name)
         raise IndexFormatError(
             f"{journal} is a commit that was cut off and includes the video {name!r}, but {asked} was given: "
-            "open the memory once with that video and this index"
+            "open the memory once with that video, or remove the journal to give that build up"
         )
     final = video_file if folder == "video" and video_file is not None else index_file.with_name(str(name))
     with suppress(FileNotFoundError):  # renamed already

@@ -224,7 +224,7 @@ class IndexManager:
         self._check_open()
         check_side_file(self._index_file, self._manifest.files["records"], always=True)
         if check_side_file(self._index_file, self._manifest.files["vectors"], always=True):
-            check_graph(self._index_file, self._manifest, self._vectors, self._records, links=True)
+            check_graph(self._index_file, self._manifest, self._vectors.data, self._records, links=True)
 
     def close(self) -> None:
         """Unmap the files. Calling it twice is allowed; searches under way in other threads finish."""

@@ -160,7 +160,7 @@ def _side_file(entry: dict[str, Any]) -> SideFile:
     name = entry["name"]
     if not is_plain_name(name):
         raise ValueError(f"side file {name!r} is not a plain name")
-    return SideFile(name, _number(entry["bytes"]), _text(entry["sha256"]))
+    return SideFile(name, _number(entry["bytes"], 1), _text(entry["sha256"]))
 
 
 def _content_digest(content: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 from typing import TYPE_CHECKING
 
@@ -21,31 +22,38 @@ __all__ = ["check_graph", "check_side_file", "open_records", "open_vectors"]
 
 
 def open_records(path: Path, manifest: Manifest) -> RecordReader:
+    """Open the records of the manifest at ``path``.
+
+    :raises IndexFormatError: the file is missing, cut off, damaged, or not what the manifest says.
+    """
     side_file = manifest.files["records"]
     check_side_file(path, side_file)
     return RecordReader(path.with_name(side_file.name), count=manifest.vectors.count, keywords=manifest.keywords)
 
 
 def open_vectors(path: Path, manifest: Manifest, records: RecordReader) -> VectorReader:
+    """Map the vectors of the manifest at ``path``.
+
+    :raises IndexFormatError: the file is missing, cut off, damaged, or not what the manifest says.
+    """
     side_file = manifest.files["vectors"]
     fresh = check_side_file(path, side_file)
     with path.with_name(side_file.name).open("rb") as file:
-        reader = VectorReader(file.fileno(), manifest.vectors, records.row_map)
-    try:
-        check_graph(path, manifest, reader, records, links=fresh)
-    except BaseException:
-        reader.close()
-        raise
-    return reader
+        mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    check_graph(path, manifest, memoryview(mapping), records, links=fresh)
+    return VectorReader(mapping, manifest.vectors, records.row_map)
 
 
-def check_graph(path: Path, manifest: Manifest, vectors: VectorReader, records: RecordReader, *, links: bool) -> None:
+def check_graph(path: Path, manifest: Manifest, data: memoryview, records: RecordReader, *, links: bool) -> None:
+    """Check the headers of the mapped vectors, and with ``links`` every node of the graph.
+
+    :raises IndexFormatError: following it could lead out of the file.
+    """
     side_file = path.with_name(manifest.files["vectors"].name)
     try:
-        check_header(vectors.data, manifest.vectors)
+        check_header(data, manifest.vectors)
         if links:
-            ids = records.row_map.ids(np.arange(manifest.vectors.count))
-            check_links(vectors.data, manifest.vectors, ids)
+            check_links(data, manifest.vectors, records.row_map.ids(np.arange(manifest.vectors.count)))
     except HnswFileError as error:
         raise IndexFormatError(f"{side_file} is damaged: {error}: {MEND}") from error
 

@@ -108,13 +108,13 @@ class VectorWriter:
 class VectorReader:
     """Search in a mapped file whose content was checked before. Many threads at a time."""
 
-    def __init__(self, file: int, info: VectorInfo, row_map: RowMap) -> None:
-        """Map an open file descriptor, which may be closed afterwards."""
+    def __init__(self, mapping: mmap.mmap, info: VectorInfo, row_map: RowMap) -> None:
+        """Search in ``mapping``, which :func:`~memvid.index.hnsw_file.check_header` found to be what ``info`` says."""
         self._info = info
         self._row_map = row_map
-        self._map: mmap.mmap | None = mmap.mmap(file, 0, access=mmap.ACCESS_READ)
+        self._map: mmap.mmap | None = mapping
         self._matrix: npt.NDArray[Any] | None = np.frombuffer(
-            self._map, NUMPY_DTYPES[info.dtype], info.count * info.dim, MATRIX_OFFSET
+            mapping, NUMPY_DTYPES[info.dtype], info.count * info.dim, MATRIX_OFFSET
         ).reshape(info.count, info.dim)
         self._small: FloatMatrix | None = None
         # usearch's search is not safe to call on one object from two threads, so each caller borrows a view of its own.
