@@ -170,7 +170,15 @@ class ProgressBars:
 
         bar = self._bars.get(progress.stage)
         if bar is None:
-            bar = tqdm(desc=progress.stage, total=progress.total, file=sys.stderr, leave=False, dynamic_ncols=True)
+            tqdm.monitor_interval = 0  # its thread is for bars that are seldom updated, and Ctrl-C may hit it on exit
+            bar = tqdm(
+                desc=progress.stage,
+                total=progress.total,
+                unit=" chunks",
+                file=sys.stderr,
+                leave=False,
+                dynamic_ncols=True,
+            )
             self._bars[progress.stage] = bar
         bar.total = progress.total
         bar.update(progress.done - bar.n)
