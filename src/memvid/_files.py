@@ -60,6 +60,8 @@ class Commit:
         for path in self._owned():
             if not path.name or "\0" in str(path):
                 raise OutputError(errno.EINVAL, "is not a file's name: give one, like memory.mp4", str(path))
+        if len({_real(path) for path in self._owned()}) < len(self._owned()):
+            raise OutputError(errno.EEXIST, "is to be the video and the index: name them apart", str(index_file))
         journal = _journal(self._index_file)
         self._taken = {_real(journal), _real(_staged(journal))}
         recover(self._index_file, video_file=self._video_file)
@@ -82,15 +84,14 @@ class Commit:
         staged = _staged(path)
         with output_errors(path):
             if path.exists() and not path.is_file():
-                raise OutputError(
-                    errno.EEXIST, "is not a file and will not be replaced: choose another name", str(path)
-                )
+                raise OutputError(errno.EEXIST, "is not a file, so it is not replaced: choose another name", str(path))
             names = {_real(path), _real(staged)}
             if names & self._taken:
                 raise OutputError(
                     errno.EEXIST, "two files of one memory would have this name: name video and index apart", str(path)
                 )
-            self._lock()
+            if self._locks is None:
+                self._locks = FileLocks([_staged(owned) for owned in self._owned()])
             with staged.open("wb"):
                 pass  # also empties what a dead build left
         self._taken |= names
@@ -147,14 +148,6 @@ class Commit:
     def _owned(self) -> list[Path]:
         """The files by which two builds of one memory notice each other."""
         return [self._index_file] if self._video_file is None else [self._video_file, self._index_file]
-
-    def _lock(self) -> None:
-        if self._locks is not None:
-            return
-        locks = FileLocks()
-        for path in self._owned():
-            locks.take(_staged(path))
-        self._locks = locks
 
     def _unlock(self) -> None:
         """Let others build, and remove what was made only to be locked."""
