@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from memvid._files import default_index_file, recover
 from memvid.config import RetrieverConfig, make_config
 from memvid.embedding import EmbedderLike, encode_query, model_info, resolve_embedder
-from memvid.errors import ChunkNotFoundError, ClosedError, QueryError
+from memvid.errors import ChunkNotFoundError, ClosedError, QueryError, VideoNotFoundError
 from memvid.index import IndexManager
 from memvid.types import Chunk, MemoryInfo, RetrieverStats, SearchResult
 from memvid.video import PageStore, VideoReader
@@ -98,6 +98,8 @@ class MemvidRetriever:
         self.config = make_config(RetrieverConfig, config, options)
         video_path = Path(video_file)
         index_path = default_index_file(video_path) if index_file is None else Path(index_file)
+        if "\0" in f"{video_path}{index_path}":
+            raise VideoNotFoundError(f"no file can be named {video_path} or {index_path}: a name holds no NUL")
         recover(index_path, video_file=video_path)
         self._embedder = resolve_embedder(embedder)
         self._video = VideoReader(video_path, threads=self.config.threads)
