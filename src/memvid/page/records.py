@@ -53,10 +53,12 @@ def encode_metadata(metadata: object) -> bytes:
     :raises MetadataError: it is no ``dict``, or would not come back equal: NaN or infinity, keys that are not strings,
         tuples, values JSON does not have, a circle.
     """
-    if metadata is None or metadata == {}:
+    if metadata is None:
         return b""
     if not isinstance(metadata, dict):
         raise MetadataError(f"metadata is a {type(metadata).__name__}: expected a dict with string keys, or None")
+    if not metadata:
+        return b""
     try:
         data = json.dumps(metadata, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
         exact = json.loads(data) == metadata
