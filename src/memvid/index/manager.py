@@ -151,7 +151,7 @@ class IndexManager:
         """The k nearest chunks of each query by cosine similarity.
 
         Small memories and selective filters are searched exactly, other searches walk the HNSW graph. Scores are always
-        computed from the stored vectors in float64, so with ``i8`` they are within about 0.001 of float32 vectors'.
+        computed from the stored vectors in float64, so with ``i8`` they are within about 0.002 of float32 vectors'.
 
         :param vectors: float32[q, dim].
         :param k: at least 1; more than there are chunks returns all.
