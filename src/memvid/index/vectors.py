@@ -117,7 +117,7 @@ class VectorReader:
             mapping, NUMPY_DTYPES[info.dtype], info.count * info.dim, MATRIX_OFFSET
         ).reshape(info.count, info.dim)
         self._small: FloatMatrix | None = None
-        # usearch's search is not safe to call on one object from two threads, so each caller borrows a view of its own.
+        # Two searches on one usearch object share its scratch space, so each caller borrows a view of its own.
         self._views: Pool[Any] = Pool(self._make_view, _drop, limit=min(_MAX_VIEWS, os.cpu_count() or 1))
 
     @property
