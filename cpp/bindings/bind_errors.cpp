@@ -21,9 +21,11 @@ const char* class_name(ErrorCode code) {
 
 void raise(const Error& error) {
     const py::object type = py::module_::import("memvid.errors").attr(class_name(error.code()));
+    // A path in it may be bytes that are no UTF-8; Python has them as surrogates, as in os.fsdecode.
+    const auto message = py::reinterpret_steal<py::object>(PyUnicode_DecodeFSDefault(error.what()));
+    if (!message) throw py::error_already_set();
     // An OSError made of (errno, message) carries the number where Python programs look for it.
-    const py::object exception =
-        error.system_error() != 0 ? type(error.system_error(), error.what()) : type(error.what());
+    const py::object exception = error.system_error() != 0 ? type(error.system_error(), message) : type(message);
     PyErr_SetObject(type.ptr(), exception.ptr());
 }
 

@@ -1,3 +1,5 @@
+#include <pybind11/stl/filesystem.h>
+
 #include "common.hpp"
 #include "memvid/error.hpp"
 #include "memvid/frame_reader.hpp"
@@ -22,7 +24,8 @@ py::tuple to_python(const FrameBatch& batch) {
 }
 
 py::tuple read(const FrameReader& reader, const IndexArray& indices, bool corrected) {
-    const auto wanted = span_of(indices);
+    const auto view = span_of(indices);
+    const std::vector<std::int64_t> wanted(view.begin(), view.end());  // the array could change while the GIL is free
     FrameBatch batch;
     {
         const py::gil_scoped_release release;
@@ -60,9 +63,13 @@ py::dict counters(const FrameReader& reader) {
 }  // namespace
 
 void register_frame_reader(py::module_& module) {
-    py::class_<FrameReader>(module, "FrameReader", "Batches of frames out of a video. Safe to share between threads.")
-        .def(py::init<const std::string&, std::size_t>(), py::arg("path"), py::kw_only(), py::arg("threads") = 0,
-             py::call_guard<py::gil_scoped_release>())
+    py::class_<FrameReader>(module, "FrameReader", py::is_final(),
+                            "Batches of frames out of a video. Safe to share between threads.")
+        .def(py::init([](const std::filesystem::path& path, std::size_t threads) {
+                 const py::gil_scoped_release release;
+                 return std::make_unique<FrameReader>(path.native(), threads);
+             }),
+             py::arg("path"), py::kw_only(), py::arg("threads") = 0)
         .def_property_readonly("codec", [](const FrameReader& self) { return self.movie().codec; })
         .def_property_readonly("width", [](const FrameReader& self) { return self.movie().width; })
         .def_property_readonly("height", [](const FrameReader& self) { return self.movie().height; })

@@ -1,3 +1,5 @@
+#include <pybind11/stl/filesystem.h>
+
 #include "common.hpp"
 #include "memvid/frame_writer.hpp"
 
@@ -26,10 +28,10 @@ void finish(FrameWriter& writer, const py::bytes& page_table) {
 }  // namespace
 
 void register_frame_writer(py::module_& module) {
-    py::class_<FrameWriter>(module, "FrameWriter", "Payloads into the frames of a new video.")
-        .def(py::init([](const std::string& path, const SymbolOptions& symbol, int fps, std::size_t threads) {
+    py::class_<FrameWriter>(module, "FrameWriter", py::is_final(), "Payloads into the frames of a new video.")
+        .def(py::init([](const std::filesystem::path& path, const SymbolOptions& symbol, int fps, std::size_t threads) {
                  const py::gil_scoped_release release;
-                 return std::make_unique<FrameWriter>(path, WriterOptions{symbol, fps, threads});
+                 return std::make_unique<FrameWriter>(path.native(), WriterOptions{symbol, fps, threads});
              }),
              py::arg("path"), py::arg("symbol"), py::kw_only(), py::arg("fps") = 30, py::arg("threads") = 0)
         .def("write", &write, py::arg("payloads"), "Appends a frame for each of the payloads (bytes).")

@@ -10,6 +10,8 @@ namespace memvid::bindings {
 
 namespace {
 
+constexpr py::ssize_t max_picture_side = 32767;
+
 ErrorCorrection parse_level(const std::string& level) {
     for (int i = 0; i < 4; ++i)
         if (level == std::string(1, "LMQH"[i])) return static_cast<ErrorCorrection>(i);
@@ -35,6 +37,10 @@ GreyArray create(const py::bytes& payload, const SymbolOptions& options) {
 py::object read(const GreyArray& image, bool pure) {
     if (image.ndim() != 2 || image.size() == 0)
         throw Error(ErrorCode::config, "a picture is an array of uint8 with two dimensions, [height, width]");
+    if (image.shape(0) > max_picture_side || image.shape(1) > max_picture_side)
+        throw Error(ErrorCode::config, "a picture of " + std::to_string(image.shape(1)) + " x " +
+                                           std::to_string(image.shape(0)) + " pixels: at most " +
+                                           std::to_string(max_picture_side) + " a side can be read");
     const GreyImageView view{image.data(), static_cast<int>(image.shape(1)), static_cast<int>(image.shape(0)),
                              static_cast<std::size_t>(image.shape(1))};
     std::optional<Bytes> payload;
@@ -48,7 +54,7 @@ py::object read(const GreyArray& image, bool pure) {
 }  // namespace
 
 void register_symbols(py::module_& module) {
-    py::class_<SymbolOptions>(module, "SymbolOptions", "How a QR code is drawn.")
+    py::class_<SymbolOptions>(module, "SymbolOptions", py::is_final(), "How a QR code is drawn.")
         .def(py::init(&make_options), py::kw_only(), py::arg("version") = 40, py::arg("level") = "L",
              py::arg("data_mask") = 0, py::arg("utf8") = false);
     module.def("symbol_capacity", &symbol_capacity, py::arg("options"), "Bytes that surely fit into one symbol.");

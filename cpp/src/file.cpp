@@ -19,10 +19,16 @@ constexpr std::size_t buffer_bytes = 1 << 20;
     throw Error(code, std::string("cannot ") + doing + " " + path + ": " + std::strerror(error), error);
 }
 
+// The system would take what is before a NUL for the name, and open another file.
+const char* system_path(const std::string& path) {
+    if (path.find('\0') != std::string::npos) throw Error(ErrorCode::config, "a path has a NUL character in it");
+    return path.c_str();
+}
+
 }  // namespace
 
 InputFile::InputFile(const std::string& path) : path_(path) {
-    descriptor_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    descriptor_ = ::open(system_path(path), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // a pipe is refused, not waited for
     if (descriptor_ < 0) {
         const bool missing = errno == ENOENT || errno == ENOTDIR;
         fail(missing ? ErrorCode::not_found : ErrorCode::io, "open", path, errno);
@@ -53,7 +59,7 @@ bool InputFile::read_at(std::uint64_t offset, std::span<std::uint8_t> out) const
 }
 
 OutputFile::OutputFile(const std::string& path) : path_(path) {
-    descriptor_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    descriptor_ = ::open(system_path(path), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (descriptor_ < 0) fail(ErrorCode::output, "create", path, errno);
     buffer_.reserve(buffer_bytes);
 }
@@ -81,6 +87,11 @@ void OutputFile::flush() {
 
 void OutputFile::append(ByteView bytes) {
     if (buffer_.size() + bytes.size() > buffer_bytes) flush();
+    if (bytes.size() >= buffer_bytes) {
+        write_at(flushed_, bytes);
+        flushed_ += bytes.size();
+        return;
+    }
     buffer_.insert(buffer_.end(), bytes.begin(), bytes.end());
 }
 

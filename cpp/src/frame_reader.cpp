@@ -10,10 +10,11 @@ namespace memvid {
 namespace {
 
 // A frame is one code; more than this is not ours, and not worth the memory.
-constexpr std::uint32_t max_frame_bytes = 64 << 20;
-constexpr int max_side = 16384;
-// The full detector wants several pixels a module.
+constexpr std::uint32_t max_frame_bytes = 8 << 20;
+constexpr int max_side = 4096;
+// The full detector wants several pixels a module, where that does not make a huge picture.
 constexpr int detector_scale = 4;
+constexpr int detector_side = 2048;
 
 struct Workspace {
     Bytes file;
@@ -55,6 +56,8 @@ std::optional<Bytes> read_grey(const BitImageView& image, int scale, Detection d
 FrameReader::FrameReader(const std::string& path, std::size_t threads)
     : file_(path), movie_(read_movie(file_)), pool_(threads == 0 ? available_cores() : threads) {}
 
+FrameReader::~FrameReader() { delete symbol_.load(); }
+
 void FrameReader::expect(std::vector<std::uint32_t> checksums) {
     if (checksums.size() != movie_.samples.size())
         throw Error(ErrorCode::config, "the page table has " + std::to_string(checksums.size()) + " frames, the video " +
@@ -70,25 +73,20 @@ void FrameReader::require_png() const {
         throw Error(ErrorCode::format, file_.path() + " has frames of an impossible size");
 }
 
-std::shared_ptr<const SymbolReader> FrameReader::symbol_reader() const {
-    const std::lock_guard lock(symbol_mutex_);
-    return symbol_;
-}
-
 std::optional<Bytes> FrameReader::read_own_bits(const BitImageView& image, std::optional<std::uint32_t> expected) const {
-    auto symbol = symbol_reader();
-    const bool known = symbol != nullptr;
-    if (!known) {
+    const SymbolReader* symbol = symbol_.load(std::memory_order_acquire);
+    std::unique_ptr<const SymbolReader> candidate;
+    if (symbol == nullptr) {
         const auto geometry = locate_symbol(image);
         if (!geometry) return std::nullopt;
-        symbol = std::make_shared<const SymbolReader>(*geometry, image.stride);
+        candidate = std::make_unique<const SymbolReader>(*geometry, image.stride);
+        symbol = candidate.get();
     }
     auto payload = symbol->read(image);
     if (!payload || verify_payload(*payload, expected) != Verdict::verified) return std::nullopt;
-    if (!known) {
-        const std::lock_guard lock(symbol_mutex_);
-        symbol_ = symbol;
-    }
+    const SymbolReader* none = nullptr;
+    if (candidate && symbol_.compare_exchange_strong(none, candidate.get(), std::memory_order_acq_rel))
+        static_cast<void>(candidate.release());
     return payload;
 }
 
@@ -100,8 +98,9 @@ FrameResult FrameReader::decode(const BitImageView& image, std::optional<std::ui
         }
     }
     FrameStatus failure = FrameStatus::no_symbol;
+    const int scale = std::clamp(detector_side / std::max(image.width, image.height), 1, detector_scale);
     for (const auto detection : {Detection::pure, Detection::full}) {
-        auto payload = read_grey(image, detection == Detection::pure ? 1 : detector_scale, detection);
+        auto payload = read_grey(image, detection == Detection::pure ? 1 : scale, detection);
         if (!payload) continue;
         if (verify_payload(*payload, expected) == Verdict::wrong) {
             failure = FrameStatus::wrong;
@@ -149,7 +148,8 @@ Bytes FrameReader::read_pixels(std::size_t index) const {
     require_png();
     const Sample sample = movie_.samples.at(index);
     auto& space = workspace();
-    space.file.resize(std::min(sample.size, max_frame_bytes));
+    if (sample.size > max_frame_bytes) return {};
+    space.file.resize(sample.size);
     if (!file_.read_at(sample.offset, space.file)) return {};
     const auto picture = space.png.decode(space.file, movie_.width, movie_.height);
     return picture ? to_grey(picture->image) : Bytes{};

@@ -1,5 +1,6 @@
 #include "memvid/frame_writer.hpp"
 
+#include <string>
 #include <vector>
 
 #include "memvid/error.hpp"
@@ -7,8 +8,20 @@
 
 namespace memvid {
 
+namespace {
+
+const WriterOptions& checked(const WriterOptions& options) {
+    symbol_capacity(options.symbol);  // throws for a version or mask that is none
+    if (options.frames_per_second < 1 || options.frames_per_second > max_frames_per_second)
+        throw Error(ErrorCode::config, std::to_string(options.frames_per_second) + " frames a second: 1 to " +
+                                           std::to_string(max_frames_per_second) + " are possible");
+    return options;
+}
+
+}  // namespace
+
 FrameWriter::FrameWriter(const std::string& path, const WriterOptions& options)
-    : options_(options),
+    : options_(checked(options)),
       geometry_(frame_geometry(options.symbol.version)),
       file_(path),
       mp4_(file_, geometry_.width, geometry_.height, options.frames_per_second),
@@ -23,19 +36,28 @@ Bytes FrameWriter::draw(ByteView payload) const {
 
 void FrameWriter::write(std::span<const ByteView> payloads, const Poll& poll) {
     const std::lock_guard lock(mutex_);
-    if (finished_) throw Error(ErrorCode::closed, "the video is finished: no frame can be added");
+    check_usable();
     std::vector<Bytes> frames(payloads.size());
     pool_.parallel_for(payloads.size(), [&](std::size_t i) { frames[i] = draw(payloads[i]); }, poll);
+    broken_ = true;  // unless all that follows succeeds
     for (const auto& frame : frames) mp4_.append(frame);
+    broken_ = false;
 }
 
 void FrameWriter::finish(ByteView page_table) {
     const std::lock_guard lock(mutex_);
-    if (finished_) throw Error(ErrorCode::closed, "the video is finished already");
+    check_usable();
+    broken_ = true;
     mp4_.finish(page_table);
     file_.sync();
     file_.close();
+    broken_ = false;
     finished_ = true;
+}
+
+void FrameWriter::check_usable() const {
+    if (finished_) throw Error(ErrorCode::closed, "the video is finished: nothing can be added to it");
+    if (broken_) throw Error(ErrorCode::output, "writing the video failed before: start it again");
 }
 
 std::size_t FrameWriter::frames() const {

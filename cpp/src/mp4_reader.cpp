@@ -9,8 +9,11 @@ namespace memvid {
 
 namespace {
 
-// More than any video of ours needs: a table of a hundred million frames is about 2 GB.
 constexpr std::uint64_t max_movie_bytes = std::uint64_t{4} << 30;
+// Boxes outside the movie header; a file of nothing but empty ones would keep us for minutes.
+constexpr int max_file_boxes = 1 << 20;
+// No picture is smaller; the table of frames then takes no more memory than twice the file.
+constexpr std::uint64_t min_frame_bytes = 8;
 
 [[noreturn]] void fail(const std::string& path, const std::string& what) {
     throw Error(ErrorCode::format, path + " " + what);
@@ -95,11 +98,10 @@ std::optional<BoxHeader> read_box_header(const InputFile& file, std::uint64_t of
 
 Bytes load_movie_box(const InputFile& file) {
     if (file.size() == 0) fail(file.path(), "is empty");
-    bool first = true;
-    for (std::uint64_t offset = 0; offset < file.size();) {
+    std::uint64_t offset = 0;
+    for (int boxes = 0; boxes < max_file_boxes && offset < file.size(); ++boxes) {
         const auto box = read_box_header(file, offset);
-        if (first && (!box || box->name != fourcc("ftyp"))) fail(file.path(), "is not an MP4 file");
-        first = false;
+        if (boxes == 0 && (!box || box->name != fourcc("ftyp"))) fail(file.path(), "is not an MP4 file");
         if (!box) fail(file.path(), "is cut off at byte " + std::to_string(file.size()) + ": its last box is not whole");
         if (box->name == fourcc("moof"))
             throw Error(ErrorCode::unsupported, file.path() + " is a fragmented MP4: re-mux it into a plain one");
@@ -146,7 +148,10 @@ SampleEntry read_sample_entry(const BoxView& stbl) {
         if (!entry.codec.empty()) return;
         entry.width = box.u16(24);
         entry.height = box.u16(26);
-        for (int shift = 24; shift >= 0; shift -= 8) entry.codec += static_cast<char>(name >> shift & 0xff);
+        for (int shift = 24; shift >= 0; shift -= 8) {
+            const auto letter = static_cast<char>(name >> shift & 0x7f);
+            entry.codec += letter >= ' ' && letter <= '~' && (name >> shift & 0x80) == 0 ? letter : '?';
+        }
         if (name == fourcc("png ")) entry.codec = "png";
         if (name != fourcc("mp4v")) return;
         const auto esds = box.find("esds", 78);
@@ -168,7 +173,8 @@ std::vector<Sample> read_samples(const BoxView& stbl, std::uint64_t file_size) {
     const BoxView stsc = stbl.need("stsc");
     const std::uint32_t run_count = stsc.u32(4);
     const ByteView runs = stsc.table(8, run_count, 12);
-    if (fixed_size != 0 && count > file_size / fixed_size) fail(stbl.path(), "has more frames than bytes");
+    if (count > max_frames || count > file_size / std::max<std::uint64_t>(fixed_size, min_frame_bytes))
+        fail(stbl.path(), "has a table of more frames than its bytes can hold");
 
     std::vector<Sample> samples;
     samples.reserve(count);

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <limits>
+#include <string>
 
 #include "memvid/error.hpp"
 #include "memvid/mp4.hpp"
@@ -67,13 +68,15 @@ Mp4Writer::Mp4Writer(OutputFile& file, int width, int height, int frames_per_sec
 }
 
 void Mp4Writer::append(ByteView sample) {
-    if (sizes_.size() == std::numeric_limits<std::uint32_t>::max())
-        throw Error(ErrorCode::output, "a video cannot have more than 4294967295 frames");
+    if (sizes_.size() == max_frames)
+        throw Error(ErrorCode::output, "a video cannot have more than " + std::to_string(max_frames) + " frames");
     file_.append(sample);
     sizes_.push_back(static_cast<std::uint32_t>(sample.size()));
 }
 
 void Mp4Writer::finish(ByteView page_table) {
+    if (page_table.size() > max_frames * 16)
+        throw Error(ErrorCode::output, "a page table of " + std::to_string(page_table.size()) + " bytes is too large");
     const std::uint64_t data_end = file_.size();
     file_.append(movie_box(page_table));
     std::uint8_t size[8];

@@ -167,6 +167,7 @@ bool take_numeric(BitSource& bits, Bytes& out, std::size_t digits) {
         const unsigned width = group * 3 + 1;
         if (bits.available() < width) return false;
         const unsigned value = bits.take(width);
+        if (value >= (group == 3 ? 1000U : group == 2 ? 100U : 10U)) return false;
         for (unsigned scale = group == 3 ? 100 : group == 2 ? 10 : 1; scale > 0; scale /= 10)
             out.push_back(static_cast<std::uint8_t>('0' + value / scale % 10));
         digits -= group;
@@ -301,14 +302,16 @@ std::optional<Bytes> SymbolReader::read(const BitImageView& image) const {
 
     // One bit a byte first: the walk then loads instead of shifting.
     thread_local Bytes modules;
-    modules.resize(static_cast<std::size_t>(image.height) * stride_ * 8);
+    // A row's stride may reach beyond the picture's memory where the last row ends.
+    const std::size_t bytes = static_cast<std::size_t>(image.height - 1) * stride_ + (static_cast<std::size_t>(image.width) + 7) / 8;
+    modules.resize(bytes * 8);
     static const auto spread = [] {
         std::array<std::array<std::uint8_t, 8>, 256> table{};
         for (unsigned value = 0; value < 256; ++value)
             for (unsigned bit = 0; bit < 8; ++bit) table[value][bit] = static_cast<std::uint8_t>(value >> (7 - bit) & 1);
         return table;
     }();
-    for (std::size_t i = 0; i < static_cast<std::size_t>(image.height) * stride_; ++i)
+    for (std::size_t i = 0; i < bytes; ++i)
         std::memcpy(modules.data() + i * 8, spread[image.data[i]].data(), 8);
 
     thread_local Bytes data;

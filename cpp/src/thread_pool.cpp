@@ -5,7 +5,14 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <condition_variable>
+#include <deque>
 #include <exception>
+#include <mutex>
+#include <system_error>
+#include <thread>
+#include <utility>
+#include <vector>
 
 #ifdef __linux__
 #include <sched.h>
@@ -17,6 +24,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 constexpr auto poll_interval = std::chrono::milliseconds(50);
+constexpr std::size_t max_threads = 1024;
 
 }  // namespace
 
@@ -45,6 +53,13 @@ struct ThreadPool::Batch {
         failed = true;
     }
 
+    // The error leaves the batch: a worker may be the last to let go of it, and an exception of the caller's language
+    // must not die on a thread that its runtime does not know.
+    std::exception_ptr take_error() {
+        const std::lock_guard lock(mutex);
+        return std::exchange(error, nullptr);
+    }
+
     const std::size_t count;
     const std::function<void(std::size_t)>& task;  // outlives the batch's last started task: the caller waits for it
     std::atomic<std::size_t> next{0};
@@ -55,41 +70,62 @@ struct ThreadPool::Batch {
     std::exception_ptr error;
 };
 
-ThreadPool::ThreadPool(std::size_t threads) : threads_(std::max<std::size_t>(threads, 1)), owner_process_(::getpid()) {}
+struct ThreadPool::Workers {
+    // Called with the mutex held. The caller works too, so it does not matter when the system refuses a thread.
+    void start(std::size_t count) {
+        while (threads.size() < count && !refused) {
+            try {
+                threads.emplace_back([this] { work(); });
+            } catch (const std::system_error&) {
+                refused = true;
+            }
+        }
+    }
+
+    void stop() {
+        {
+            const std::lock_guard lock(mutex);
+            stopping = true;
+        }
+        wake.notify_all();
+        for (auto& thread : threads) thread.join();
+    }
+
+    void work() {
+        std::unique_lock lock(mutex);
+        for (;;) {
+            wake.wait(lock, [this] { return stopping || !batches.empty(); });
+            if (stopping) return;
+            auto batch = batches.front();
+            if (batch->next.load() >= batch->count) {
+                batches.pop_front();
+                continue;
+            }
+            lock.unlock();
+            batch->run({});
+            batch.reset();
+            lock.lock();
+        }
+    }
+
+    std::mutex mutex;
+    std::condition_variable wake;
+    std::deque<std::shared_ptr<Batch>> batches;
+    std::vector<std::thread> threads;
+    bool stopping = false;
+    bool refused = false;
+};
+
+ThreadPool::ThreadPool(std::size_t threads)
+    : threads_(std::clamp<std::size_t>(threads, 1, max_threads)),
+      owner_process_(::getpid()),
+      workers_(std::make_unique<Workers>()) {}
 
 ThreadPool::~ThreadPool() {
-    {
-        const std::lock_guard lock(mutex_);
-        stopping_ = true;
-    }
-    wake_.notify_all();
-    const bool forked = ::getpid() != owner_process_;
-    for (auto& worker : workers_) {
-        if (forked)
-            worker.detach();  // these threads stayed with the parent
-        else
-            worker.join();
-    }
-}
-
-void ThreadPool::start_workers() {
-    while (workers_.size() + 1 < threads_) workers_.emplace_back([this] { work(); });
-}
-
-void ThreadPool::work() {
-    std::unique_lock lock(mutex_);
-    for (;;) {
-        wake_.wait(lock, [this] { return stopping_ || !batches_.empty(); });
-        if (stopping_) return;
-        const auto batch = batches_.front();
-        if (batch->next.load() >= batch->count) {
-            batches_.pop_front();
-            continue;
-        }
-        lock.unlock();
-        batch->run({});
-        lock.lock();
-    }
+    if (::getpid() == owner_process_)
+        workers_->stop();
+    else
+        static_cast<void>(workers_.release());  // a fork's copy: its threads are the parent's, its locks may be held
 }
 
 void ThreadPool::parallel_for(std::size_t count, const std::function<void(std::size_t)>& task, const Poll& poll) {
@@ -103,14 +139,14 @@ void ThreadPool::parallel_for(std::size_t count, const std::function<void(std::s
     };
     if (count > 1 && threads_ > 1 && ::getpid() == owner_process_) {
         {
-            const std::lock_guard lock(mutex_);
-            start_workers();
-            batches_.push_back(batch);
+            const std::lock_guard lock(workers_->mutex);
+            workers_->start(threads_ - 1);
+            workers_->batches.push_back(batch);
         }
         if (count > 2)
-            wake_.notify_all();
+            workers_->wake.notify_all();
         else
-            wake_.notify_one();
+            workers_->wake.notify_one();
     }
     batch->run(paced_poll);
     {
@@ -126,7 +162,7 @@ void ThreadPool::parallel_for(std::size_t count, const std::function<void(std::s
             lock.lock();
         }
     }
-    if (batch->error) std::rethrow_exception(batch->error);
+    if (auto error = batch->take_error()) std::rethrow_exception(std::move(error));
 }
 
 std::size_t available_cores() {

@@ -4,7 +4,6 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <span>
 #include <string>
 #include <vector>
@@ -57,6 +56,9 @@ class FrameReader {
 public:
     // Throws Error(not_found | io | format | unsupported).
     FrameReader(const std::string& path, std::size_t threads);
+    ~FrameReader();
+    FrameReader(const FrameReader&) = delete;
+    FrameReader& operator=(const FrameReader&) = delete;
 
     const Movie& movie() const { return movie_; }
     std::uint64_t file_size() const { return file_.size(); }
@@ -76,15 +78,14 @@ private:
     FrameResult read_frame(std::size_t index, Decoder decoder) const;
     FrameResult decode(const BitImageView& image, std::optional<std::uint32_t> expected, Decoder decoder) const;
     std::optional<Bytes> read_own_bits(const BitImageView& image, std::optional<std::uint32_t> expected) const;
-    std::shared_ptr<const SymbolReader> symbol_reader() const;
     void require_png() const;
 
     InputFile file_;
     Movie movie_;
     std::vector<std::uint32_t> checksums_;
     mutable ThreadPool pool_;
-    mutable std::mutex symbol_mutex_;
-    mutable std::shared_ptr<const SymbolReader> symbol_;  // set by the first frame that it read right
+    // Owned; set once, by the first frame that it read right. Without a lock, which a fork could leave locked.
+    mutable std::atomic<const SymbolReader*> symbol_{nullptr};
     struct Tally {
         std::atomic<std::uint64_t> frames{0}, bytes{0}, fast{0}, corrected{0}, detected{0}, failed{0};
     };

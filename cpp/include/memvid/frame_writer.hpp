@@ -14,6 +14,8 @@
 
 namespace memvid {
 
+constexpr int max_frames_per_second = 1000;
+
 struct WriterOptions {
     SymbolOptions symbol;  // its content is chosen for each payload: pages are binary, bare texts UTF-8
     int frames_per_second = 30;
@@ -23,10 +25,11 @@ struct WriterOptions {
 // Safe to share between threads; batches are written one after the other.
 class FrameWriter {
 public:
-    // Throws Error(config | output).
+    // Throws Error(config) before it touches the file, Error(output) when the file cannot be made.
     FrameWriter(const std::string& path, const WriterOptions& options);
 
-    // Draws, packs and appends one frame for each payload, in order. All of them or, when it throws, none.
+    // Draws, packs and appends one frame for each payload, in order. When a payload or the poll is at fault, none is
+    // appended; after an error of the output the file is of no use any more, and every further call throws.
     void write(std::span<const ByteView> payloads, const Poll& poll);
     // Writes the index of frames and the page table, and waits until the device has the file.
     void finish(ByteView page_table);
@@ -37,6 +40,7 @@ public:
 
 private:
     Bytes draw(ByteView payload) const;
+    void check_usable() const;
 
     WriterOptions options_;
     FrameGeometry geometry_;
@@ -45,6 +49,7 @@ private:
     ThreadPool pool_;
     mutable std::mutex mutex_;
     bool finished_ = false;
+    bool broken_ = false;
 };
 
 }  // namespace memvid

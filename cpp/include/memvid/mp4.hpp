@@ -19,7 +19,7 @@ struct Sample {
 
 // What the `moov` box says of the one video track.
 struct Movie {
-    std::string codec;  // "png", or the sample entry's four characters
+    std::string codec;  // "png", or the sample entry's four characters, '?' for what is not printable
     int width = 0;
     int height = 0;
     double frames_per_second = 0;
@@ -35,6 +35,7 @@ class Mp4Writer {
 public:
     Mp4Writer(OutputFile& file, int width, int height, int frames_per_second);
 
+    // Throws Error(output) when there are too many, or the system refuses.
     void append(ByteView sample);
     std::size_t frames() const { return sizes_.size(); }
     // Writes the `moov` box with the page table in it; nothing may be appended afterwards.

@@ -2,14 +2,9 @@
 // workers were left behind in the parent of a fork.
 #pragma once
 
-#include <condition_variable>
 #include <cstddef>
-#include <deque>
 #include <functional>
 #include <memory>
-#include <mutex>
-#include <thread>
-#include <vector>
 
 namespace memvid {
 
@@ -18,7 +13,7 @@ using Poll = std::function<void()>;
 
 class ThreadPool {
 public:
-    // `threads` counts the caller: 1 starts no worker.
+    // `threads` counts the caller: 1 starts no worker. Where the system refuses a thread, fewer do the work.
     explicit ThreadPool(std::size_t threads);
     ~ThreadPool();
     ThreadPool(const ThreadPool&) = delete;
@@ -28,22 +23,16 @@ public:
 
     // Runs task(i) for every i in [0, count) on the caller and the workers, and returns when all are done. The first
     // exception (of a task or of `poll`) stops further ones from starting and is rethrown here. Safe to call from many
-    // threads at once.
+    // threads at once, and from inside a task.
     void parallel_for(std::size_t count, const std::function<void(std::size_t)>& task, const Poll& poll = {});
 
 private:
     struct Batch;
-
-    void start_workers();
-    void work();
+    struct Workers;
 
     const std::size_t threads_;
     const long owner_process_;
-    std::mutex mutex_;
-    std::condition_variable wake_;
-    std::deque<std::shared_ptr<Batch>> batches_;
-    std::vector<std::thread> workers_;
-    bool stopping_ = false;
+    std::unique_ptr<Workers> workers_;
 };
 
 // The cores this process may run on, at least 1.
