@@ -77,13 +77,15 @@ def folder(tmp_path: Path) -> Path:
     return path
 
 
-@given(st.lists(st.integers(1, 30)), st.integers(1, 7), st.booleans())
-def test_plan_batches(lengths: list[int], batch_size: int, equal: bool) -> None:
-    batches = plan_batches(lengths, batch_size, equal_lengths=equal)
+@given(st.lists(st.integers(1, 30)), st.integers(1, 7), st.none() | st.integers(1, 60), st.booleans())
+def test_plan_batches(lengths: list[int], batch_size: int, max_tokens: int | None, equal: bool) -> None:
+    batches = plan_batches(lengths, batch_size, max_tokens=max_tokens, equal_lengths=equal)
     assert sorted(i for batch in batches for i in batch) == list(range(len(lengths)))
     assert all(1 <= len(batch) <= batch_size for batch in batches)
     ordered = [lengths[i] for batch in batches for i in batch]
     assert ordered == sorted(lengths, reverse=True)
+    if max_tokens is not None:
+        assert all(len(batch) == 1 or len(batch) * lengths[batch[0]] <= max_tokens for batch in batches)
     if equal:
         assert all(len({lengths[i] for i in batch}) == 1 for batch in batches)
 

@@ -18,24 +18,37 @@ from memvid.errors import ConfigError
 
 __all__ = ["OnnxEmbedder", "plan_batches"]
 
+_CPU = ("CPUExecutionProvider",)
 
-def plan_batches(lengths: Sequence[int], batch_size: int, *, equal_lengths: bool = False) -> list[list[int]]:
+
+# A core computes texts of 128 tokens and more fastest one by one, and shorter ones together up to about this many
+# tokens: fewer starve the matrix kernels, more fall out of the cache (docs/embeddings.md).
+CPU_BATCH_TOKENS = 256
+
+
+def plan_batches(
+    lengths: Sequence[int], batch_size: int, *, max_tokens: int | None = None, equal_lengths: bool = False
+) -> list[list[int]]:
     """Group texts into batches by their lengths, longest first, so that a batch needs little or no padding.
 
     Longest first also keeps threads busy to the end: what is left over is short.
 
     :param lengths: tokens of each text.
     :param batch_size: at most so many texts a batch.
+    :param max_tokens: at most so many tokens a batch, padding included, unless one text alone has more.
     :param equal_lengths: only texts of one length share a batch.
     :returns: indices into ``lengths``; each index once.
     """
     batches: list[list[int]] = []
     for i in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
-        last = batches[-1] if batches else None
-        if last is None or len(last) == batch_size or (equal_lengths and lengths[last[0]] != lengths[i]):
-            batches.append([i])
-        else:
-            last.append(i)
+        if batches:
+            last = batches[-1]
+            longest, size = lengths[last[0]], len(last) + 1
+            fits = size <= batch_size and (max_tokens is None or size * longest <= max_tokens)
+            if fits and not (equal_lengths and lengths[i] != longest):
+                last.append(i)
+                continue
+        batches.append([i])
     return batches
 
 
@@ -87,7 +100,8 @@ class OnnxEmbedder:
 
     :param folder: the model's folder.
     :param threads: batches computed at once, each on one core; ``None`` uses the cores this process may run on.
-    :param batch_size: texts a batch. Batches are made of texts of like length. A model whose activations are quantised
+    :param batch_size: at most so many texts a batch. Batches are made of texts of like length; on the CPU they are also
+        kept to a few hundred tokens, which is faster than larger ones. A model whose activations are quantised
         gives a text slightly different vectors in different company; a batch size of 1 avoids that.
     :param providers: onnxruntime execution providers, in order of preference; ``None`` is the CPU.
     :param file_name: the graph to take within the folder, if it has several.
@@ -114,7 +128,7 @@ class OnnxEmbedder:
             _check_count("threads", threads)
         self._folder = read_model_folder(folder, file_name=file_name)
         self._file_name = file_name
-        self._providers = tuple(providers) if providers is not None else ("CPUExecutionProvider",)
+        self._providers = tuple(providers) if providers is not None else _CPU
         self._lock = threading.Lock()
         self._loaded: LoadedModel | None = None
         self._query_prefix = self._folder.query_prefix if query_prefix is None else query_prefix
@@ -168,7 +182,12 @@ class OnnxEmbedder:
             return np.zeros((0, self.dim), np.float32)
         model = self._model()
         ids = [model.tokenize(prefix + text) for text in texts]
-        batches = plan_batches([len(row) for row in ids], self.batch_size, equal_lengths=model.needs_equal_lengths)
+        batches = plan_batches(
+            [len(row) for row in ids],
+            self.batch_size,
+            max_tokens=CPU_BATCH_TOKENS if self._providers == _CPU else None,
+            equal_lengths=model.needs_equal_lengths,
+        )
         parts: dict[int, Vectors] = {}
 
         def work(batch: list[int]) -> None:
