@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from memvid import _core
+from memvid._files import output_errors
 from memvid.config import EncoderConfig
 from memvid.errors import OutputError
 from memvid.page import is_page, page_checksum, parse_header
@@ -38,9 +40,10 @@ class VideoWriter:
         self._tag = tag
         self._table = PageTableBuilder()
         self._next_bare = 0
-        self._native = _core.FrameWriter(
-            os.fspath(path), _symbol_options(config), fps=config.fps, threads=config.threads or 0
-        )
+        with self._remedies():
+            self._native = _core.FrameWriter(
+                os.fspath(path), _symbol_options(config), fps=config.fps, threads=config.threads or 0
+            )
 
     def write(self, payloads: Sequence[bytes]) -> None:
         """Draw and append a frame for each payload, in parallel, off the GIL.
@@ -48,7 +51,8 @@ class VideoWriter:
         :raises OutputError: the disk is full, ...
         :raises ChunkTooLargeError: a payload does not fit into the symbol.
         """
-        self._native.write(list(payloads))
+        with self._remedies():
+            self._native.write(list(payloads))
         for payload in payloads:
             if is_page(payload):
                 header = parse_header(payload, frame_index=len(self._table))
@@ -70,5 +74,17 @@ class VideoWriter:
         if not len(self._table):
             raise OutputError(f"{self._path}: a video without a frame cannot be finished")
         table = self._table.build(self._tag)
-        self._native.finish(table.to_bytes())
+        with self._remedies():
+            self._native.finish(table.to_bytes())
         return table
+
+    @contextmanager
+    def _remedies(self) -> Iterator[None]:
+        """Have the native core's errors say what to do, like those of the other files."""
+        try:
+            yield
+        except OutputError as error:
+            if error.errno is None:
+                raise
+            with output_errors(self._path):
+                raise OSError(error.errno, os.strerror(error.errno), os.fspath(self._path)) from error
