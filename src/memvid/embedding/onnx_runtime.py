@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from memvid._onnxruntime import import_onnxruntime
 from memvid.embedding.model_folder import ModelFolder
 from memvid.embedding.pooling import normalize_rows, pool
 from memvid.embedding.protocol import Vectors
@@ -24,15 +24,8 @@ _INPUTS = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
 _FATAL = 4  # everything below is also raised as an exception; stderr belongs to the application
 
 
-def _import(name: str) -> ModuleType:
-    try:
-        return __import__(name)
-    except ImportError as error:
-        raise DependencyError(f"{name} is needed to run an ONNX model: pip install {name}") from error
-
-
 def _load_session(folder: ModelFolder, providers: Sequence[str]) -> InferenceSession:
-    ort = _import("onnxruntime")
+    ort = import_onnxruntime()
     options = ort.SessionOptions()
     # One thread a run, as many runs at once as there are threads: no pool that spins or that a fork would lose, and
     # better balanced than one run on several cores. onnxruntime's sessions may be run from many threads.
@@ -46,9 +39,12 @@ def _load_session(folder: ModelFolder, providers: Sequence[str]) -> InferenceSes
 
 
 def _load_tokenizer(folder: ModelFolder) -> Tokenizer:
-    tokenizers = _import("tokenizers")
     try:
-        tokenizer: Tokenizer = tokenizers.Tokenizer.from_file(str(folder.tokenizer_file))
+        from tokenizers import Tokenizer
+    except ImportError as error:
+        raise DependencyError("tokenizers is needed to run an ONNX model: pip install tokenizers") from error
+    try:
+        tokenizer: Tokenizer = Tokenizer.from_file(str(folder.tokenizer_file))
     except Exception as error:  # tokenizers raises bare Exception
         raise EmbeddingError(f"{folder.tokenizer_file} cannot be loaded: {error}") from error
     tokenizer.no_padding()

@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from memvid._files import output_errors
-from memvid.errors import ClosedError, EmbeddingError, OutputError
+from memvid._onnxruntime import import_onnxruntime
+from memvid.errors import ClosedError, DependencyError, EmbeddingError, OutputError
 from memvid.index.hnsw_file import MATRIX_OFFSET, NUMPY_DTYPES
 from memvid.index.pool import Pool
 
@@ -214,10 +215,10 @@ def _unit(vectors: FloatMatrix) -> FloatMatrix:
 
 
 def _new_index(dim: int, dtype: str, connectivity: int, *, expansion_add: int = 0) -> Any:
-    # usearch's Linux wheels (2.26.3 to 2.26.6) export the libstdc++ inside them: an onnxruntime that is loaded after
-    # them crashes the process, one that is loaded before does not.
-    with suppress(ImportError):
-        import onnxruntime  # noqa: F401
+    # With usearch's Linux wheels 2.26.3 to 2.26.6, an onnxruntime that is loaded after them crashes the process (seen
+    # with 1.27 to 1.32), and one that is loaded before does not. Both carry a C++ runtime of their own.
+    with suppress(DependencyError):
+        import_onnxruntime()
     from usearch.index import Index  # 0.1 s and 20 MB, which small memories never need
 
     return Index(
