@@ -18,7 +18,7 @@ from memvid.chunking import split_text
 
 __all__ = ["Corpus", "load_corpus"]
 
-CHUNK_SIZE = 500
+CHUNK_SIZE = 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Corpus:
 
 
 def load_corpus(path: Path | None = None, *, limit_bytes: int | None = None) -> Corpus:
-    """Text of ``path`` or of this Python installation, in chunks of up to 500 characters, up to ``limit_bytes``."""
+    """Text of ``path`` or of this Python installation, in chunks of about 500 bytes, up to ``limit_bytes``."""
     texts = _installation() if path is None else iter([path.read_text("utf-8")])
     chunks: list[str] = []
     seen: set[str] = set()
