@@ -1,8 +1,8 @@
 """The one place that imports onnxruntime, because the import itself does things.
 
-From 1.29 on, its packages send usage data to their maker unless ``ORT_DISABLE_TELEMETRY`` is set before the first import,
-and keep a database in the user's cache folder. A memory is a file on your own disk; nothing about it leaves the machine.
-Whoever wants to take part sets ``ORT_DISABLE_TELEMETRY=0``.
+From 1.29 on, its packages send usage data to their maker unless ``ORT_DISABLE_TELEMETRY`` is set before the first
+import, and keep a database in the user's cache folder. A memory is a file on your own disk; nothing about it leaves the
+machine. A value that is set already is left alone.
 """
 
 from __future__ import annotations
