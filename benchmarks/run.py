@@ -1,4 +1,4 @@
-"""Run all benchmarks and write what they found to ``benchmarks/results``: ``python -m benchmarks.run [pytest options]``.
+"""Run all benchmarks and write what they found to ``benchmarks/results``: ``python -m benchmarks.run [OPTIONS]``.
 
 The results name the machine, the versions, the commit and the corpus. pytest-benchmark's own report is reduced to what
 says something: medians, spread, and what each benchmark noted beside its time.
@@ -94,19 +94,18 @@ def _markdown(result: dict[str, Any]) -> str:
     lines = [
         "# Benchmark results",
         "",
-        "Written by `python -m benchmarks.run`; what each one does and its traps are in the files. Times are medians of "
-        "whole rounds, in milliseconds, with minimum and maximum.",
+        "Written by `python -m benchmarks.run`; what each one does, and its traps, are in the files. Times are medians "
+        "of whole rounds, in milliseconds, with minimum and maximum.",
         "",
         f"{environment['when']}, commit {environment['commit']}, {environment['cpu']}, {environment['cores']} cores, "
         f"{environment['system']}, Python {environment['python']}, {packages}.",
     ]
     for file in sorted({row["file"] for row in result["benchmarks"]}):
         lines += ["", f"## {file}", "", "| benchmark | median ms | min | max | noted |", "|---|---|---|---|---|"]
-        lines += [
-            f"| {row['name']} | {row['median_ms']:.3f} | {row['min_ms']:.3f} | {row['max_ms']:.3f} | {_note(row['noted'])} |"
-            for row in result["benchmarks"]
-            if row["file"] == file
-        ]
+        for row in result["benchmarks"]:
+            if row["file"] == file:
+                times = " | ".join(f"{row[name]:.3f}" for name in ("median_ms", "min_ms", "max_ms"))
+                lines.append(f"| {row['name']} | {times} | {_note(row['noted'])} |")
     return "\n".join(lines) + "\n"
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from memvid._files import default_index_file, recover
 from memvid.config import RetrieverConfig, make_config
-from memvid.embedding import EmbedderLike, encode_query, model_info, resolve_embedder
+from memvid.embedding import EmbedderLike, encode_queries, model_info, resolve_embedder
 from memvid.errors import ChunkNotFoundError, ClosedError, QueryError, VideoNotFoundError
 from memvid.index import IndexManager
 from memvid.types import Chunk, MemoryInfo, RetrieverStats, SearchResult
@@ -192,8 +192,7 @@ class MemvidRetriever:
         """Load what the first query would load: the model, the index, the dictionary."""
         self._check_open()
         self._store.warm()
-        vector = encode_query(self._embedder, "warm")
-        ids, _ = self._index.search(vector[None, :], 1)
+        ids, _ = self._index.search(encode_queries(self._embedder, ["warm"]), 1)
         self._store.chunks(ids[ids >= 0][:1].tolist())
 
     @property
@@ -269,17 +268,15 @@ class MemvidRetriever:
 
     def _embed(self, queries: Sequence[str]) -> tuple[NDArray[np.float32], int]:
         """``float32[n, dim]`` of the queries, and how many of them were known."""
-        rows = []
-        cached = 0
-        for query in queries:
-            vector = self._queries.get(query)
-            if vector is None:
-                vector = encode_query(self._embedder, query)
-                self._queries.put(query, vector)
-            else:
-                cached += 1
-            rows.append(vector)
-        return np.stack(rows), cached
+        vectors = {query: vector for query in set(queries) if (vector := self._queries.get(query)) is not None}
+        cached = sum(query in vectors for query in queries)
+        missing = [query for query in dict.fromkeys(queries) if query not in vectors]
+        if missing:
+            made = encode_queries(self._embedder, missing)
+            for query, vector in zip(missing, made, strict=True):
+                vectors[query] = vector.copy()  # a row alone, not a view that keeps the whole batch in memory
+                self._queries.put(query, vectors[query])
+        return np.stack([vectors[query] for query in queries]), cached
 
     def _read(self, ids: NDArray[np.int64], scores: NDArray[np.float32]) -> list[list[SearchResult]]:
         """The chunks of all hits, ``ids`` and ``scores`` of shape [queries, k] with -1 where there is none."""

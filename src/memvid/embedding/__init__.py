@@ -15,7 +15,15 @@ from memvid.embedding.hashing import HashingEmbedder
 from memvid.embedding.minilm import MiniLMEmbedder
 from memvid.embedding.onnx_embedder import OnnxEmbedder
 from memvid.embedding.openai_embedder import OpenAIEmbedder
-from memvid.embedding.protocol import Embedder, EmbedderLike, check_vectors, encode_checked, encode_query, model_info
+from memvid.embedding.protocol import (
+    Embedder,
+    EmbedderLike,
+    check_vectors,
+    encode_checked,
+    encode_queries,
+    encode_query,
+    model_info,
+)
 from memvid.embedding.resolve import resolve_embedder
 
 __all__ = [
@@ -28,6 +36,7 @@ __all__ = [
     "OpenAIEmbedder",
     "check_vectors",
     "encode_checked",
+    "encode_queries",
     "encode_query",
     "model_info",
     "resolve_embedder",

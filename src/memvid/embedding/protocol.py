@@ -18,6 +18,7 @@ __all__ = [
     "check_texts",
     "check_vectors",
     "encode_checked",
+    "encode_queries",
     "encode_query",
     "model_info",
 ]
@@ -113,14 +114,18 @@ def encode_checked(embedder: Embedder, texts: Sequence[str]) -> Vectors:
     return _run(embedder, embedder.encode, texts)
 
 
-def encode_query(embedder: Embedder, text: str) -> Vectors:
-    """Embed one query: float32[dim], by ``encode_queries`` if the embedder has it, else by ``encode``.
+def encode_queries(embedder: Embedder, texts: Sequence[str]) -> Vectors:
+    """Embed queries: float32[n, dim], by ``encode_queries`` if the embedder has it, else by ``encode``.
 
     :raises EmbeddingError: as :func:`encode_checked`.
     """
     encode = getattr(embedder, "encode_queries", None)
-    vectors = _run(embedder, encode if callable(encode) else embedder.encode, [text])
-    row: Vectors = vectors[0]
+    return _run(embedder, encode if callable(encode) else embedder.encode, texts)
+
+
+def encode_query(embedder: Embedder, text: str) -> Vectors:
+    """Embed one query: float32[dim]; see :func:`encode_queries`."""
+    row: Vectors = encode_queries(embedder, [text])[0]
     return row
 
 
