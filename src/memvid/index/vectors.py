@@ -166,9 +166,10 @@ class VectorReader:
         """Row numbers and their unit vectors, a block at a time."""
         count = len(matrix) if rows is None else len(rows)
         if rows is None and count <= SMALL:
-            if self._small is None:
-                self._small = _directions(matrix)
-            yield np.arange(count), self._small
+            small = self._small
+            if small is None:
+                small = self._small = _directions(matrix)
+            yield np.arange(count), small  # not the attribute, which another thread's close() may have cleared
             return
         for start in range(0, count, _BLOCK):
             if rows is None:
