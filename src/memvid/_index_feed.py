@@ -18,7 +18,7 @@ from memvid.page import Record, decode_metadata
 
 __all__ = ["IndexFeed"]
 
-_BATCH = 256  # chunks embedded and added between two looks at whether the build was given up
+_BATCH = 128  # chunks embedded and added between two looks at whether the build was given up: about a second
 _WAITING_SEGMENTS = 2
 _POLL_SECONDS = 0.1
 
