@@ -151,10 +151,13 @@ class PageTable:
         frame = int(self.frames_of(np.array([chunk_id], np.int64))[0])
         at = int(np.searchsorted(self._data_frames, frame))
         first, last = at, at
-        while first > 0 and chunk_id - self._starts[first] < before:
+        below, above = chunk_id - int(self._starts[at]), int(self._ends[at]) - 1 - chunk_id
+        while first > 0 and below < before:
             first -= 1
-        while last + 1 < len(self._starts) and self._ends[last] - 1 - chunk_id < after:
+            below += int(self._ends[first] - self._starts[first])
+        while last + 1 < len(self._starts) and above < after:
             last += 1
+            above += int(self._ends[last] - self._starts[last])
         ids = np.concatenate([np.arange(self._starts[i], self._ends[i]) for i in range(first, last + 1)])
         here = int(np.searchsorted(ids, chunk_id))
         return ids[max(here - before, 0) : here + after + 1]
