@@ -13,7 +13,8 @@ py::tuple to_python(const FrameBatch& batch) {
     std::vector<py::object> payloads;
     payloads.reserve(batch.results.size());
     for (const auto& result : batch.results)
-        payloads.push_back(result.status == FrameStatus::ok ? py::object(bindings::to_python(result.payload)) : py::none());
+        payloads.push_back(result.status == FrameStatus::ok ? py::object(bindings::to_python(result.payload))
+                                                            : py::none());
     py::list in_order(batch.plan.slots.size());
     GreyArray statuses(static_cast<py::ssize_t>(batch.plan.slots.size()));
     for (std::size_t i = 0; i < batch.plan.slots.size(); ++i) {
@@ -81,13 +82,14 @@ void register_frame_reader(py::module_& module) {
                                    const auto& table = self.movie().page_table;
                                    return table ? py::object(bindings::to_python(*table)) : py::none();
                                })
-        .def("expect",
-             [](FrameReader& self, const ChecksumArray& checksums) {
-                 const auto values = span_of(checksums);
-                 self.expect({values.begin(), values.end()});
-             },
-             py::arg("checksums").noconvert(),
-             "From now on frame i must have checksums[i] (uint32). Call it before the reader is shared.")
+        .def(
+            "expect",
+            [](FrameReader& self, const ChecksumArray& checksums) {
+                const auto values = span_of(checksums);
+                self.expect({values.begin(), values.end()});
+            },
+            py::arg("checksums").noconvert(),
+            "From now on frame i must have checksums[i] (uint32). Call it before the reader is shared.")
         .def("read", &read, py::arg("indices").noconvert(), py::kw_only(), py::arg("corrected") = false,
              "Payloads (bytes or None) and statuses (uint8) of int64 frame indices, in their order.")
         .def("read_pixels", &read_pixels, py::arg("index"), "The picture of one frame: uint8[height, width].")

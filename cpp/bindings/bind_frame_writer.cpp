@@ -35,15 +35,18 @@ void register_frame_writer(py::module_& module) {
              }),
              py::arg("path"), py::arg("symbol"), py::kw_only(), py::arg("fps") = 30, py::arg("threads") = 0)
         .def("write", &write, py::arg("payloads"), "Appends a frame for each of the payloads (bytes).")
-        .def("finish", &finish, py::arg("page_table"), "Writes the movie header and waits until the device has the file.")
-        .def_property_readonly("frames", [](const FrameWriter& self) {
-            const py::gil_scoped_release release;
-            return self.frames();
-        })
-        .def_property_readonly("bytes", [](const FrameWriter& self) {
-            const py::gil_scoped_release release;
-            return self.bytes();
-        })
+        .def("finish", &finish, py::arg("page_table"),
+             "Writes the movie header and waits until the device has the file.")
+        .def_property_readonly("frames",
+                               [](const FrameWriter& self) {
+                                   const py::gil_scoped_release release;
+                                   return self.frames();
+                               })
+        .def_property_readonly("bytes",
+                               [](const FrameWriter& self) {
+                                   const py::gil_scoped_release release;
+                                   return self.bytes();
+                               })
         .def_property_readonly("width", [](const FrameWriter& self) { return self.geometry().width; })
         .def_property_readonly("height", [](const FrameWriter& self) { return self.geometry().height; });
 }

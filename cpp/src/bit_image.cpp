@@ -12,7 +12,8 @@ Bytes to_grey(const BitImageView& image, int scale) {
         auto pixel = row;
         for (int x = 0; x < image.width; ++x)
             pixel = std::fill_n(pixel, scale, static_cast<std::uint8_t>(image.white(x, y) ? 255 : 0));
-        for (int copy = 1; copy < scale; ++copy) pixel = std::copy(row, row + static_cast<std::ptrdiff_t>(width), pixel);
+        for (int copy = 1; copy < scale; ++copy)
+            pixel = std::copy(row, row + static_cast<std::ptrdiff_t>(width), pixel);
         row = pixel;
     }
     return grey;

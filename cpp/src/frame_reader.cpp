@@ -47,8 +47,9 @@ std::optional<SymbolGeometry> locate_symbol(const BitImageView& image) {
 
 std::optional<Bytes> read_grey(const BitImageView& image, int scale, Detection detection) {
     const Bytes grey = to_grey(image, scale);
-    return read_symbol({grey.data(), image.width * scale, image.height * scale, static_cast<std::size_t>(image.width * scale)},
-                       detection);
+    return read_symbol(
+        {grey.data(), image.width * scale, image.height * scale, static_cast<std::size_t>(image.width * scale)},
+        detection);
 }
 
 }  // namespace
@@ -60,8 +61,8 @@ FrameReader::~FrameReader() { delete symbol_.load(); }
 
 void FrameReader::expect(std::vector<std::uint32_t> checksums) {
     if (checksums.size() != movie_.samples.size())
-        throw Error(ErrorCode::config, "the page table has " + std::to_string(checksums.size()) + " frames, the video " +
-                                           std::to_string(movie_.samples.size()));
+        throw Error(ErrorCode::config, "the page table has " + std::to_string(checksums.size()) +
+                                           " frames, the video " + std::to_string(movie_.samples.size()));
     checksums_ = std::move(checksums);
 }
 
@@ -73,7 +74,8 @@ void FrameReader::require_png() const {
         throw Error(ErrorCode::format, file_.path() + " has frames of an impossible size");
 }
 
-std::optional<Bytes> FrameReader::read_own_bits(const BitImageView& image, std::optional<std::uint32_t> expected) const {
+std::optional<Bytes> FrameReader::read_own_bits(const BitImageView& image,
+                                                std::optional<std::uint32_t> expected) const {
     const SymbolReader* symbol = symbol_.load(std::memory_order_acquire);
     std::unique_ptr<const SymbolReader> candidate;
     if (symbol == nullptr) {
@@ -90,7 +92,8 @@ std::optional<Bytes> FrameReader::read_own_bits(const BitImageView& image, std::
     return payload;
 }
 
-FrameResult FrameReader::decode(const BitImageView& image, std::optional<std::uint32_t> expected, Decoder decoder) const {
+FrameResult FrameReader::decode(const BitImageView& image, std::optional<std::uint32_t> expected,
+                                Decoder decoder) const {
     if (decoder == Decoder::automatic) {
         if (auto payload = read_own_bits(image, expected)) {
             ++tally_.fast;
@@ -140,7 +143,8 @@ FrameBatch FrameReader::read(std::span<const std::int64_t> indices, Decoder deco
     FrameBatch batch{plan_frames(indices, movie_.samples.size()), {}};
     batch.results.resize(batch.plan.frames.size());
     pool_.parallel_for(
-        batch.results.size(), [&](std::size_t i) { batch.results[i] = read_frame(batch.plan.frames[i], decoder); }, poll);
+        batch.results.size(), [&](std::size_t i) { batch.results[i] = read_frame(batch.plan.frames[i], decoder); },
+        poll);
     return batch;
 }
 

@@ -38,7 +38,8 @@ void FrameWriter::write(std::span<const ByteView> payloads, const Poll& poll) {
     const std::lock_guard lock(mutex_);
     check_usable();
     std::vector<Bytes> frames(payloads.size());
-    pool_.parallel_for(payloads.size(), [&](std::size_t i) { frames[i] = draw(payloads[i]); }, poll);
+    pool_.parallel_for(
+        payloads.size(), [&](std::size_t i) { frames[i] = draw(payloads[i]); }, poll);
     broken_ = true;  // unless all that follows succeeds
     for (const auto& frame : frames) mp4_.append(frame);
     broken_ = false;

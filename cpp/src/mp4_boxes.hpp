@@ -12,7 +12,7 @@ constexpr std::uint8_t page_table_uuid[16] = {0x6d, 0x65, 0x6d, 0x76, 0x69, 0x64
 // MPEG-4 registration authority: PNG as the coding of a visual stream.
 constexpr std::uint8_t png_object_type = 0x6d;
 
-// More would not fit into the one box that lists them, whose size has 32 bits: up to 16 bytes a frame with the page table.
+// The one box that lists them has a size of 32 bits: 16 bytes a frame, with the page table, must fit.
 constexpr std::uint64_t max_frames = std::uint64_t{1} << 27;
 
 }  // namespace memvid

@@ -31,7 +31,8 @@ public:
     BoxView(ByteView body, const std::string& path) : body_(body), path_(&path) {}
 
     ByteView bytes(std::size_t offset, std::size_t count) const {
-        if (offset > body_.size() || count > body_.size() - offset) fail(*path_, "has a damaged box in its movie header");
+        if (offset > body_.size() || count > body_.size() - offset)
+            fail(*path_, "has a damaged box in its movie header");
         return body_.subspan(offset, count);
     }
     std::uint8_t u8(std::size_t offset) const { return bytes(offset, 1)[0]; }
@@ -46,9 +47,11 @@ public:
 
     std::optional<BoxView> find(const char (&name)[5], std::size_t skip = 0) const {
         std::optional<BoxView> found;
-        for_each([&](std::uint32_t box, const BoxView& view) {
-            if (box == fourcc(name) && !found) found = view;
-        }, skip);
+        for_each(
+            [&](std::uint32_t box, const BoxView& view) {
+                if (box == fourcc(name) && !found) found = view;
+            },
+            skip);
         return found;
     }
     BoxView need(const char (&name)[5], std::size_t skip = 0) const {
@@ -68,7 +71,8 @@ public:
                 header = 16;
             }
             if (size < header || size > rest.size()) fail(*path_, "has a damaged box in its movie header");
-            function(load_be32(rest.data() + 4), BoxView(rest.subspan(header, static_cast<std::size_t>(size) - header), *path_));
+            function(load_be32(rest.data() + 4),
+                     BoxView(rest.subspan(header, static_cast<std::size_t>(size) - header), *path_));
             rest = rest.subspan(static_cast<std::size_t>(size));
         }
     }
@@ -102,7 +106,8 @@ Bytes load_movie_box(const InputFile& file) {
     for (int boxes = 0; boxes < max_file_boxes && offset < file.size(); ++boxes) {
         const auto box = read_box_header(file, offset);
         if (boxes == 0 && (!box || box->name != fourcc("ftyp"))) fail(file.path(), "is not an MP4 file");
-        if (!box) fail(file.path(), "is cut off at byte " + std::to_string(file.size()) + ": its last box is not whole");
+        if (!box)
+            fail(file.path(), "is cut off at byte " + std::to_string(file.size()) + ": its last box is not whole");
         if (box->name == fourcc("moof"))
             throw Error(ErrorCode::unsupported, file.path() + " is a fragmented MP4: re-mux it into a plain one");
         if (box->name == fourcc("moov")) {
@@ -144,19 +149,21 @@ unsigned object_type(const BoxView& esds) {
 SampleEntry read_sample_entry(const BoxView& stbl) {
     const BoxView stsd = stbl.need("stsd");
     SampleEntry entry;
-    stsd.for_each([&](std::uint32_t name, const BoxView& box) {
-        if (!entry.codec.empty()) return;
-        entry.width = box.u16(24);
-        entry.height = box.u16(26);
-        for (int shift = 24; shift >= 0; shift -= 8) {
-            const auto letter = static_cast<char>(name >> shift & 0x7f);
-            entry.codec += letter >= ' ' && letter <= '~' && (name >> shift & 0x80) == 0 ? letter : '?';
-        }
-        if (name == fourcc("png ")) entry.codec = "png";
-        if (name != fourcc("mp4v")) return;
-        const auto esds = box.find("esds", 78);
-        if (esds && object_type(*esds) == png_object_type) entry.codec = "png";
-    }, 8);
+    stsd.for_each(
+        [&](std::uint32_t name, const BoxView& box) {
+            if (!entry.codec.empty()) return;
+            entry.width = box.u16(24);
+            entry.height = box.u16(26);
+            for (int shift = 24; shift >= 0; shift -= 8) {
+                const auto letter = static_cast<char>(name >> shift & 0x7f);
+                entry.codec += letter >= ' ' && letter <= '~' && (name >> shift & 0x80) == 0 ? letter : '?';
+            }
+            if (name == fourcc("png ")) entry.codec = "png";
+            if (name != fourcc("mp4v")) return;
+            const auto esds = box.find("esds", 78);
+            if (esds && object_type(*esds) == png_object_type) entry.codec = "png";
+        },
+        8);
     if (entry.codec.empty()) fail(stbl.path(), "has a video track without a codec");
     return entry;
 }
@@ -179,10 +186,12 @@ std::vector<Sample> read_samples(const BoxView& stbl, std::uint64_t file_size) {
     std::vector<Sample> samples;
     samples.reserve(count);
     for (std::uint32_t run = 0; run < run_count; ++run) {
-        const std::uint32_t first = load_be32(runs.data() + run * 12), per_chunk = load_be32(runs.data() + run * 12 + 4);
+        const std::uint32_t first = load_be32(runs.data() + run * 12),
+                            per_chunk = load_be32(runs.data() + run * 12 + 4);
         const std::uint64_t end =
             run + 1 < run_count ? load_be32(runs.data() + (run + 1) * 12) : std::uint64_t{chunk_count} + 1;
-        if (first == 0 || end < first || end > std::uint64_t{chunk_count} + 1) fail(stbl.path(), "has a damaged frame table");
+        if (first == 0 || end < first || end > std::uint64_t{chunk_count} + 1)
+            fail(stbl.path(), "has a damaged frame table");
         for (std::uint64_t chunk = first; chunk < end && samples.size() < count; ++chunk) {
             const std::uint8_t* at = offsets.data() + (chunk - 1) * offset_bytes;
             std::uint64_t offset = offset_bytes == 8 ? load_be64(at) : load_be32(at);

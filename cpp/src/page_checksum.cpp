@@ -7,7 +7,8 @@
 namespace memvid {
 
 bool is_page(ByteView payload) {
-    return payload.size() >= page_header_bytes && std::equal(std::begin(page_magic), std::end(page_magic), payload.begin());
+    return payload.size() >= page_header_bytes &&
+           std::equal(std::begin(page_magic), std::end(page_magic), payload.begin());
 }
 
 Verdict verify_payload(ByteView payload, std::optional<std::uint32_t> expected) {

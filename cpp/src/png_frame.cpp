@@ -91,8 +91,7 @@ Bytes PngEncoder::encode(const Symbol& symbol, const FrameGeometry& geometry) {
         }
     }
     Bytes stream(libdeflate_zlib_compress_bound(compressor_.get(), raw_.size()));
-    stream.resize(
-        libdeflate_zlib_compress(compressor_.get(), raw_.data(), raw_.size(), stream.data(), stream.size()));
+    stream.resize(libdeflate_zlib_compress(compressor_.get(), raw_.data(), raw_.size(), stream.data(), stream.size()));
 
     Bytes header, png;
     ByteWriter header_writer(header);
@@ -150,8 +149,8 @@ std::optional<PngDecoder::Picture> PngDecoder::decode(ByteView png, int width, i
     if (!has_header) return std::nullopt;
     const std::size_t row = row_bytes(width);
     raw_.resize((row + 1) * static_cast<std::size_t>(height));
-    if (libdeflate_zlib_decompress(decompressor_.get(), stream.data(), stream.size(), raw_.data(), raw_.size(), nullptr) !=
-        LIBDEFLATE_SUCCESS)
+    if (libdeflate_zlib_decompress(decompressor_.get(), stream.data(), stream.size(), raw_.data(), raw_.size(),
+                                   nullptr) != LIBDEFLATE_SUCCESS)
         return std::nullopt;
     if (!unfilter(raw_.data(), height, row)) return std::nullopt;
     picture.image = {raw_.data() + 1, width, height, row + 1};

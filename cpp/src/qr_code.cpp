@@ -18,8 +18,8 @@ constexpr char level_letters[] = "LMQH";
 int eci_bits(Content content) { return content == Content::utf8 ? 12 : 20; }
 
 std::string creator_options(const SymbolOptions& options) {
-    std::string text = "version=" + std::to_string(options.version) + ",ecLevel=" +
-                       level_letters[static_cast<int>(options.level)] +
+    std::string text = "version=" + std::to_string(options.version) +
+                       ",ecLevel=" + level_letters[static_cast<int>(options.level)] +
                        (options.content == Content::utf8 ? ",eci=26" : ",eci=899");
     if (options.data_mask >= 0) text += ",dataMask=" + std::to_string(options.data_mask);
     return text;
@@ -43,9 +43,9 @@ Symbol create_symbol(ByteView payload, const SymbolOptions& options) {
     const int capacity = symbol_capacity(options);
     if (payload.empty()) throw Error(ErrorCode::config, "a QR code of no bytes cannot be created");
     if (payload.size() > static_cast<std::size_t>(capacity))
-        throw Error(ErrorCode::too_large, std::to_string(payload.size()) + " bytes do not fit into a symbol of version " +
-                                              std::to_string(options.version) + ", which takes " +
-                                              std::to_string(capacity));
+        throw Error(ErrorCode::too_large,
+                    std::to_string(payload.size()) + " bytes do not fit into a symbol of version " +
+                        std::to_string(options.version) + ", which takes " + std::to_string(capacity));
     const ZXing::CreatorOptions creator(ZXing::BarcodeFormat::QRCode, creator_options(options));
     try {
         const auto barcode = ZXing::CreateBarcodeFromBytes(payload.data(), static_cast<int>(payload.size()), creator);
@@ -74,9 +74,8 @@ std::optional<Bytes> read_symbol(const GreyImageView& image, Detection detection
                              .tryDownscale(full)
                              .maxNumberOfSymbols(1)
                              .binarizer(full ? ZXing::Binarizer::LocalAverage : ZXing::Binarizer::FixedThreshold);
-    const auto barcode =
-        ZXing::ReadBarcode({image.data, image.width, image.height, ZXing::ImageFormat::Lum, static_cast<int>(image.stride)},
-                           options);
+    const auto barcode = ZXing::ReadBarcode(
+        {image.data, image.width, image.height, ZXing::ImageFormat::Lum, static_cast<int>(image.stride)}, options);
     if (!barcode.isValid()) return std::nullopt;
     return barcode.bytes();
 }

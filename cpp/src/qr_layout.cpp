@@ -21,7 +21,7 @@ constexpr std::uint8_t correction_per_block[4][40] = {
      30, 24, 30, 30, 30, 30, 30, 30, 30, 30, 30, 30, 30, 30, 30, 30, 30, 30, 30, 30},
 };
 constexpr std::uint8_t block_counts[4][40] = {
-    {1, 1, 1, 1, 1,  2,  2,  2,  2,  4,  4,  4,  4,  4,  6,  6,  6,  6,  7,  8,
+    {1, 1, 1, 1,  1,  2,  2,  2,  2,  4,  4,  4,  4,  4,  6,  6,  6,  6,  7,  8,
      8, 9, 9, 10, 12, 12, 12, 13, 14, 15, 16, 17, 18, 19, 19, 20, 21, 22, 24, 25},
     {1,  1,  1,  2,  2,  4,  4,  4,  5,  5,  5,  8,  9,  9,  10, 10, 11, 13, 14, 16,
      17, 17, 18, 20, 21, 23, 25, 26, 28, 29, 31, 33, 35, 37, 38, 40, 43, 45, 47, 49},
@@ -65,9 +65,7 @@ public:
     bool operator()(int x, int y) const { return set_[static_cast<std::size_t>(y * side_ + x)]; }
 
 private:
-    bool in_finder(int x, int y) const {
-        return (x == 6 && (y == 6 || y == side_ - 7)) || (x == side_ - 7 && y == 6);
-    }
+    bool in_finder(int x, int y) const { return (x == 6 && (y == 6 || y == side_ - 7)) || (x == side_ - 7 && y == 6); }
 
     void mark(int left, int top, int width, int height) {
         for (int y = top; y < top + height; ++y)
@@ -101,9 +99,7 @@ int raw_codewords(int version) {
     return modules / 8;
 }
 
-int block_count(int version, ErrorCorrection level) {
-    return block_counts[static_cast<int>(level)][version - 1];
-}
+int block_count(int version, ErrorCorrection level) { return block_counts[static_cast<int>(level)][version - 1]; }
 
 // The data is cut into blocks, and drawn interleaved: the first codeword of every block, the second of every block, ...
 // Short blocks come first and lack the last one.
@@ -263,7 +259,8 @@ SymbolReader::SymbolReader(const SymbolGeometry& geometry, std::size_t stride) :
                 const std::size_t bit = bit_positions_.size();
                 for (int mask = 0; mask < 8; ++mask)
                     if (masked(mask, x, y))
-                        masks_[static_cast<std::size_t>(mask)][bit >> 3] |= static_cast<std::uint8_t>(0x80 >> (bit & 7));
+                        masks_[static_cast<std::size_t>(mask)][bit >> 3] |=
+                            static_cast<std::uint8_t>(0x80 >> (bit & 7));
                 const auto column = static_cast<std::size_t>(x + geometry.left);
                 const auto row = static_cast<std::size_t>(y + geometry.top);
                 bit_positions_.push_back(static_cast<std::uint32_t>(row * stride * 8 + column));
@@ -274,7 +271,8 @@ SymbolReader::SymbolReader(const SymbolGeometry& geometry, std::size_t stride) :
     for (auto& mask : masks_)
         for (auto& codeword : mask) codeword ^= 0xff;
     for (int level = 0; level < 4; ++level)
-        levels_[static_cast<std::size_t>(level)].destination = interleaving(version, static_cast<ErrorCorrection>(level));
+        levels_[static_cast<std::size_t>(level)].destination =
+            interleaving(version, static_cast<ErrorCorrection>(level));
 }
 
 std::optional<int> SymbolReader::read_format(const BitImageView& image) const {
@@ -303,16 +301,17 @@ std::optional<Bytes> SymbolReader::read(const BitImageView& image) const {
     // One bit a byte first: the walk then loads instead of shifting.
     thread_local Bytes modules;
     // A row's stride may reach beyond the picture's memory where the last row ends.
-    const std::size_t bytes = static_cast<std::size_t>(image.height - 1) * stride_ + (static_cast<std::size_t>(image.width) + 7) / 8;
+    const std::size_t bytes =
+        static_cast<std::size_t>(image.height - 1) * stride_ + (static_cast<std::size_t>(image.width) + 7) / 8;
     modules.resize(bytes * 8);
     static const auto spread = [] {
         std::array<std::array<std::uint8_t, 8>, 256> table{};
         for (unsigned value = 0; value < 256; ++value)
-            for (unsigned bit = 0; bit < 8; ++bit) table[value][bit] = static_cast<std::uint8_t>(value >> (7 - bit) & 1);
+            for (unsigned bit = 0; bit < 8; ++bit)
+                table[value][bit] = static_cast<std::uint8_t>(value >> (7 - bit) & 1);
         return table;
     }();
-    for (std::size_t i = 0; i < bytes; ++i)
-        std::memcpy(modules.data() + i * 8, spread[image.data[i]].data(), 8);
+    for (std::size_t i = 0; i < bytes; ++i) std::memcpy(modules.data() + i * 8, spread[image.data[i]].data(), 8);
 
     thread_local Bytes data;
     data.resize(destination.size());

@@ -43,7 +43,8 @@ void check_equal(const A& actual, const B& expected, const char* text, const cha
     fail(file, line, out.str());
 }
 
-inline void check_error(ErrorCode code, const std::function<void()>& action, const char* text, const char* file, int line) {
+inline void check_error(ErrorCode code, const std::function<void()>& action, const char* text, const char* file,
+                        int line) {
     try {
         action();
     } catch (const Error& error) {
@@ -72,13 +73,13 @@ inline int run_all() {
 
 }  // namespace memvid::testing
 
-#define TEST(name)                                                            \
-    static void name();                                                       \
+#define TEST(name)                                                               \
+    static void name();                                                          \
     static const memvid::testing::Registration registration_##name(#name, name); \
     static void name()
-#define CHECK(condition) \
-    ((condition) ? static_cast<void>(0) : memvid::testing::fail(__FILE__, __LINE__, #condition))
+#define CHECK(condition) ((condition) ? static_cast<void>(0) : memvid::testing::fail(__FILE__, __LINE__, #condition))
 #define CHECK_EQUAL(actual, expected) \
     memvid::testing::check_equal((actual), (expected), #actual " == " #expected, __FILE__, __LINE__)
-#define CHECK_ERROR(code, ...) \
-    memvid::testing::check_error(memvid::ErrorCode::code, [&] { __VA_ARGS__; }, #__VA_ARGS__, __FILE__, __LINE__)
+#define CHECK_ERROR(code, ...)    \
+    memvid::testing::check_error( \
+        memvid::ErrorCode::code, [&] { __VA_ARGS__; }, #__VA_ARGS__, __FILE__, __LINE__)

@@ -44,10 +44,10 @@ TEST(capacities_are_those_of_the_standard) {
     // ISO/IEC 18004, table 7: bytes of a single segment in byte mode.
     constexpr struct {
         int version, by_level[4];
-    } rows[] = {{1, {17, 14, 11, 7}},           {2, {32, 26, 20, 14}},          {5, {106, 84, 60, 44}},
-                {7, {154, 122, 86, 64}},        {9, {230, 180, 130, 98}},       {10, {271, 213, 151, 119}},
-                {14, {458, 362, 258, 194}},     {20, {858, 666, 482, 382}},     {25, {1273, 997, 715, 535}},
-                {26, {1367, 1059, 751, 593}},   {27, {1465, 1125, 805, 625}},   {32, {1952, 1538, 1112, 842}},
+    } rows[] = {{1, {17, 14, 11, 7}},           {2, {32, 26, 20, 14}},         {5, {106, 84, 60, 44}},
+                {7, {154, 122, 86, 64}},        {9, {230, 180, 130, 98}},      {10, {271, 213, 151, 119}},
+                {14, {458, 362, 258, 194}},     {20, {858, 666, 482, 382}},    {25, {1273, 997, 715, 535}},
+                {26, {1367, 1059, 751, 593}},   {27, {1465, 1125, 805, 625}},  {32, {1952, 1538, 1112, 842}},
                 {39, {2809, 2213, 1579, 1219}}, {40, {2953, 2331, 1663, 1273}}};
     for (const auto& row : rows)
         for (std::size_t level = 0; level < 4; ++level)
@@ -84,10 +84,19 @@ TEST(both_readers_agree_on_every_version_level_and_mask) {
 }
 
 TEST(texts_of_mixed_segments_are_read_whole) {
-    // The writer packs digits three, and capitals two to a group: other segments than bytes, in every class of versions.
+    // The writer packs digits three, and capitals two to a group: other segments than bytes, in every class of
+    // versions.
     const std::string texts[] = {
-        "1", "12", "1234567890", "00000000000001", "A", "AB", "HTTP://EXAMPLE.ORG/", "$%*+-./: ",
-        "abc1234567890123456789abc", "lower ABCDEFGHIJKLMNOPQRSTUVWXYZ 0123456789012345678901234567890 lower",
+        "1",
+        "12",
+        "1234567890",
+        "00000000000001",
+        "A",
+        "AB",
+        "HTTP://EXAMPLE.ORG/",
+        "$%*+-./: ",
+        "abc1234567890123456789abc",
+        "lower ABCDEFGHIJKLMNOPQRSTUVWXYZ 0123456789012345678901234567890 lower",
         "0123456789012345678901234567890123456789ABCDEFGHIJKLMNOPQRSTUVWXYZbytes\xc3\xa9\xf0\x9f\x98\x80",
         std::string(40, '9') + std::string(41, 'Z') + std::string(7, '#')};
     for (const int version : {7, 12, 30})
@@ -140,8 +149,10 @@ TEST(the_table_never_reads_beyond_the_picture) {
 
 TEST(impossible_options_are_refused) {
     const Bytes payload = to_bytes("x");
-    for (const int version : {-1, 0, 41}) CHECK_ERROR(config, create_symbol(payload, {version, ErrorCorrection::L, 0, Content::binary}));
-    for (const int mask : {-2, 8}) CHECK_ERROR(config, create_symbol(payload, {5, ErrorCorrection::L, mask, Content::binary}));
+    for (const int version : {-1, 0, 41})
+        CHECK_ERROR(config, create_symbol(payload, {version, ErrorCorrection::L, 0, Content::binary}));
+    for (const int mask : {-2, 8})
+        CHECK_ERROR(config, create_symbol(payload, {5, ErrorCorrection::L, mask, Content::binary}));
     CHECK_ERROR(config, create_symbol({}, {5, ErrorCorrection::L, 0, Content::binary}));
 }
 

@@ -1,5 +1,3 @@
-#include "memvid/thread_pool.hpp"
-
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -9,6 +7,7 @@
 #include <vector>
 
 #include "check.hpp"
+#include "memvid/thread_pool.hpp"
 
 using memvid::ThreadPool;
 

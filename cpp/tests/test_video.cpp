@@ -52,7 +52,8 @@ void read_hostile(const std::string& path) {
     try {
         FrameReader reader(path, 1);
         if (reader.movie().samples.size() > 1000) return;  // sound, but too long for so many rounds
-        for (const auto decoder : {Decoder::automatic, Decoder::corrected}) reader.read(all_frames(reader), decoder, {});
+        for (const auto decoder : {Decoder::automatic, Decoder::corrected})
+            reader.read(all_frames(reader), decoder, {});
         if (!reader.movie().samples.empty()) reader.read_pixels(0);
     } catch (const Error&) {
     }
@@ -115,7 +116,8 @@ TEST(every_flipped_module_is_corrected_or_refused) {
     for (const bool bare : {false, true}) {
         const int version = bare ? 1 : 3;
         const Bytes payload = bare ? to_bytes("bare text") : make_page(45, 3);
-        const Symbol sound = create_symbol(payload, {version, ErrorCorrection::L, 0, bare ? Content::utf8 : Content::binary});
+        const Symbol sound =
+            create_symbol(payload, {version, ErrorCorrection::L, 0, bare ? Content::utf8 : Content::binary});
         std::vector<Symbol> symbols(1, sound);
         for (std::size_t i = 0; i < sound.modules.size(); ++i) {
             symbols.push_back(sound);
@@ -199,8 +201,8 @@ TEST(hostile_numbers_anywhere_never_crash) {
     for (std::size_t at = 0; at + 4 <= whole.size(); ++at) {
         if (at == first) at = header;  // pictures have tests of their own
         const std::uint32_t present = load_be32(whole.data() + at);
-        for (const std::uint32_t value : {0U, 1U, 7U, 8U, 0x00ffffffU, 0x7fffffffU, 0x80000000U, 0xfffffff8U, 0xffffffffU,
-                                          present + 1, present - 1, present << 1}) {
+        for (const std::uint32_t value : {0U, 1U, 7U, 8U, 0x00ffffffU, 0x7fffffffU, 0x80000000U, 0xfffffff8U,
+                                          0xffffffffU, present + 1, present - 1, present << 1}) {
             Bytes damaged = whole;
             store_be32(damaged.data() + at, value);
             save(path, damaged);
@@ -230,7 +232,8 @@ TEST(boxes_that_never_end_are_refused) {
     }
     save(folder.file("a.mp4"), bytes);
     CHECK_ERROR(format, FrameReader(folder.file("a.mp4"), 1));
-    for (const std::uint64_t size : {std::uint64_t{0}, std::uint64_t{15}, std::uint64_t{17}, UINT64_MAX, UINT64_MAX - 8}) {
+    for (const std::uint64_t size :
+         {std::uint64_t{0}, std::uint64_t{15}, std::uint64_t{17}, UINT64_MAX, UINT64_MAX - 8}) {
         bytes.resize(start);
         out.u32(1);
         out.text("mdat");
@@ -253,7 +256,8 @@ TEST(another_codec_is_named_in_printable_letters) {
     Bytes bytes = load(folder.file("a.mp4"));
     const std::string entry = "mp4v";
     const auto at = std::search(bytes.begin(), bytes.end(), entry.begin(), entry.end());
-    for (const auto& [name, shown] : {std::pair<std::string, std::string>{"avc1", "avc1"}, {"\xff\xfe\x01\x80", "????"}}) {
+    for (const auto& [name, shown] :
+         {std::pair<std::string, std::string>{"avc1", "avc1"}, {"\xff\xfe\x01\x80", "????"}}) {
         std::copy(name.begin(), name.end(), at);
         save(folder.file("b.mp4"), bytes);
         const FrameReader reader(folder.file("b.mp4"), 1);
@@ -280,7 +284,8 @@ TEST(readers_are_shared_between_threads) {
                 const auto batch = reader.read(wanted, decoder, {});
                 bool same = true;
                 for (std::size_t i = 0; i < wanted.size(); ++i)
-                    same = same && batch.results[batch.plan.slots[i]].payload == pages[static_cast<std::size_t>(wanted[i])];
+                    same = same &&
+                           batch.results[batch.plan.slots[i]].payload == pages[static_cast<std::size_t>(wanted[i])];
                 if (same) ++right;
             }
         });

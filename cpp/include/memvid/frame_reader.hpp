@@ -20,10 +20,10 @@ namespace memvid {
 
 enum class FrameStatus : std::uint8_t {
     ok,
-    cut_off,       // the file ends inside the frame
-    not_a_picture, // the frame is not a PNG of the video's size
-    no_symbol,     // no QR code in the picture, or too much of it is damaged
-    wrong,         // a QR code, but not this frame's page: the checksum is another
+    cut_off,        // the file ends inside the frame
+    not_a_picture,  // the frame is not a PNG of the video's size
+    no_symbol,      // no QR code in the picture, or too much of it is damaged
+    wrong,          // a QR code, but not this frame's page: the checksum is another
 };
 
 struct FrameResult {

@@ -42,7 +42,7 @@ private:
 
     SymbolGeometry geometry_;
     std::size_t stride_;
-    std::vector<std::uint32_t> bit_positions_;       // of each data bit, in drawing order: offset in the picture
+    std::vector<std::uint32_t> bit_positions_;        // of each data bit, in drawing order: offset in the picture
     std::array<std::vector<std::uint8_t>, 8> masks_;  // per data mask: what to xor each codeword with
     std::array<LevelTable, 4> levels_;
 };
