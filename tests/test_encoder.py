@@ -32,7 +32,6 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "one a frame": {"symbol_version": 12, "chunks_per_frame": 1},
     "three a frame": {"symbol_version": 8, "chunks_per_frame": 3},
     "stored": {"symbol_version": 9, "compression": "none"},
-    "dictionary": {"symbol_version": 20, "dictionary": 512},
     "M": {"symbol_version": 15, "error_correction": "M"},
     "Q": {"symbol_version": 15, "error_correction": "Q", "data_mask": None},
     "H": {"symbol_version": 15, "error_correction": "H", "data_mask": 7},
@@ -80,6 +79,7 @@ def assert_round_trip(pairs: Pairs, options: dict[str, Any]) -> None:
         )
         with open_memory(video) as memory:
             assert len(memory) == len(pairs)
+            assert memory.info.dictionary_bytes == options.get("dictionary", 0)
             found = memory.get_chunks_by_id(range(len(pairs)))
             assert [chunk.chunk_id for chunk in found] == list(range(len(pairs)))
             assert [chunk.text.encode() for chunk in found] == [text.encode() for text, _ in pairs]
@@ -117,6 +117,13 @@ def test_chunks_of_any_size_come_back_exactly(size: int, options: dict[str, Any]
     assert_round_trip(
         [("before", {"n": 1}), (noise, {"m": noise[:3000]}), ("x" * size, None), ("after", None)], options
     )
+
+
+@given(pairs=records)
+@settings(max_examples=8, deadline=None)
+def test_texts_come_back_exactly_through_a_dictionary(pairs: Pairs) -> None:
+    known = [(text, {"n": number}) for number, text in enumerate(make_texts(80))]
+    assert_round_trip([*known, *pairs], {"symbol_version": 20, "dictionary": 1024})
 
 
 def test_a_bare_memory_without_metadata_has_a_frame_for_each_text_behind_the_header(tmp_path: Path) -> None:
