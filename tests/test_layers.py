@@ -1,0 +1,165 @@
+"""Imports point down, and `import memvid` costs next to nothing."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import memvid
+from tests.memory_support import build
+
+ROOT = Path(memvid.__file__).parent
+
+# From the top down. A module may import from its own unit and from rows below, never from another unit of its row.
+# A unit is named by its modules, public one first; packages stand for all that is in them.
+LAYERS: tuple[tuple[tuple[str, ...], ...], ...] = (
+    (("__main__",),),
+    (("cli",), ("web",)),
+    (("chat",), ("demo",)),
+    (("encoder", "_build", "_index_feed", "_spool"), ("retriever",), ("maintenance",)),
+    (("llm",), ("index",), ("video",), ("embedding",), ("documents",), ("preprocess",)),
+    (("page",), ("chunking", "sentences")),
+    (("_core",), ("_files", "_locks"), ("_onnxruntime",)),
+    (("config",), ("types",)),
+    (("errors",),),
+)
+PLACES = {name: (row, unit) for row, units in enumerate(LAYERS) for unit in units for name in unit}
+HEAVY = (
+    "cv2",
+    "onnxruntime",
+    "tokenizers",
+    "usearch",
+    "openai",
+    "segno",
+    "zstandard",
+    "numpy",
+    "sqlite3",
+    "click",
+    "tqdm",
+)
+
+
+def module_files() -> Iterator[tuple[str, Path]]:
+    """Every module of the package by its name below ``memvid``; the package itself has none."""
+    for path in sorted(ROOT.rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        if name:
+            yield name, path
+
+
+MODULES = dict(module_files())
+
+
+def imported(path: Path) -> Iterator[tuple[int, str]]:
+    """Line and name of all that a module imports from memvid, in functions and for the type checker too."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno} imports relative to itself"
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for name in names:
+            package, _, rest = name.partition(".")
+            if package == "memvid" and rest != "__version__":
+                yield node.lineno, rest
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_imports_point_down(name: str) -> None:
+    top = name.partition(".")[0]
+    assert top in PLACES, f"{name} has no place in LAYERS"
+    row, unit = PLACES[top]
+    for line, target in imported(MODULES[name]):
+        below = target.split(".")[0]
+        where = f"{MODULES[name]}:{line}"
+        assert below in PLACES, f"{where} imports {target!r} from the package itself: import it from its home"
+        assert below in unit or PLACES[below][0] > row, f"{where}: {top} must not import {below}"
+
+
+def test_a_wrong_import_would_be_seen(tmp_path: Path) -> None:
+    file = tmp_path / "x.py"
+    file.write_text(
+        "import memvid.page\nfrom memvid import _core, __version__\ndef f():\n    from memvid.video import A, B\n"
+    )
+    assert list(imported(file)) == [(1, "page"), (2, "_core"), (4, "video.A"), (4, "video.B")]
+
+
+def test_the_native_core_knows_the_errors_and_nothing_else() -> None:
+    sources = list((ROOT.parent.parent / "cpp").rglob("*.?pp"))
+    if not sources:
+        pytest.skip("the sources are not here")
+    for path in sources:
+        text = path.read_text(encoding="utf-8")
+        if "bindings" not in path.parts:
+            assert "pybind11" not in text
+            assert "Python.h" not in text
+        assert text.count("memvid.") == text.count("memvid.errors"), path
+
+
+def run_fresh(script: str) -> str:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=False)
+    assert run.returncode == 0, run.stderr
+    return run.stdout
+
+
+def heavy_after(statement: str) -> set[str]:
+    return set(run_fresh(f"import sys; {statement}; print(*[m for m in {HEAVY!r} if m in sys.modules])").split())
+
+
+def test_importing_memvid_imports_nothing_heavy() -> None:
+    assert heavy_after("import memvid, memvid.errors, memvid.config, memvid.types; memvid.EncoderConfig()") == set()
+
+
+def test_importing_encoder_and_retriever_loads_no_model_and_no_search() -> None:
+    for module in ("encoder", "retriever"):
+        assert heavy_after(f"import memvid.{module}") <= {"numpy", "zstandard", "sqlite3"}
+
+
+def test_a_small_memory_is_read_without_model_and_search_engine(tmp_path: Path) -> None:
+    video = build(tmp_path, ["a b"])
+    script = f"from tests.memory_support import open_memory; assert open_memory({video!s!r}).search('a') == ['a b']"
+    assert heavy_after(script) <= {"numpy", "zstandard", "sqlite3"}
+
+
+def test_every_public_name_is_there() -> None:
+    script = "import memvid; print(*(type(getattr(memvid, name)).__name__ for name in memvid.__all__))"
+    assert len(run_fresh(script).split()) == len(memvid.__all__)
+    assert memvid.__all__ == sorted(memvid.__all__)
+    assert set(memvid.__all__) <= set(dir(memvid))
+    assert run_fresh("from memvid import *; print(MemvidEncoder.__name__)") == "MemvidEncoder\n"
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'MemvidDecoder'"):
+        _ = memvid.MemvidDecoder
+    with pytest.raises(ImportError):
+        exec("from memvid import nothing_of_that_name")
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_all_lists_what_a_module_has(name: str) -> None:
+    tree = ast.parse(MODULES[name].read_text(encoding="utf-8"))
+    listed = next(
+        (
+            ast.literal_eval(node.value)
+            for node in tree.body
+            if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "__all__" for t in node.targets)
+        ),
+        None,
+    )
+    if listed is None:
+        assert name.partition(".")[0] == "__main__"
+        return
+    assert len(listed) == len(set(listed))
+    module = __import__(f"memvid.{name}", fromlist=["x"])
+    assert [public for public in listed if not hasattr(module, public)] == []
