@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memvid._files import Commit, is_plain_name, output_errors, recover, write_atomic
+from memvid._disk import output_errors, write_atomic
+from memvid._files import Commit, is_plain_name, recover
 from memvid.errors import IndexFormatError, OutputError
 
 NAMES = ("memory.mp4", "memory_index.usearch", "memory_index.sqlite", "memory_index.json")

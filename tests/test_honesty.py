@@ -6,6 +6,7 @@ import os
 import random
 import shutil
 import struct
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -491,3 +492,37 @@ class TestFailedBuilds:
         with pytest.raises(MemvidError):
             encoder(EMBEDDER).build_video(tmp_path / "memory.mp4")
         assert all_files(tmp_path) == before
+
+
+BUILD_AGAIN_AND_AGAIN = """
+import sys
+from pathlib import Path
+from memvid.errors import OutputError
+from tests.memory_support import build
+done = 0
+while done < 12:
+    try:
+        build(Path(sys.argv[1]), [sys.argv[2]] * int(sys.argv[2]), keywords=False, threads=1)
+    except OutputError as error:
+        assert "another build" in str(error), error
+    done += 1
+"""
+
+
+def test_readers_meet_whole_memories_while_others_are_built(tmp_path: Path) -> None:
+    build(tmp_path, ["0"], keywords=False)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    builders = [
+        subprocess.Popen([sys.executable, "-c", BUILD_AGAIN_AND_AGAIN, str(tmp_path), number], env=environment)
+        for number in ("3", "5")
+    ]
+    seen = set()
+    while any(builder.poll() is None for builder in builders):
+        with open_memory(tmp_path / "memory.mp4") as memory:
+            texts = [chunk.text for chunk in memory.get_chunks_by_id(range(len(memory)))]
+        assert texts in (["0"], ["3"] * 3, ["5"] * 5)
+        seen.add(texts[0])
+    assert [builder.returncode for builder in builders] == [0, 0]
+    assert seen & {"3", "5"}
+    build(tmp_path, ["0"], keywords=False)
+    assert set(all_files(tmp_path)) == FILES

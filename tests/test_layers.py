@@ -25,7 +25,7 @@ LAYERS: tuple[tuple[tuple[str, ...], ...], ...] = (
     (("encoder", "_build", "_index_feed", "_spool"), ("retriever",), ("maintenance",)),
     (("llm",), ("index",), ("video",), ("embedding",), ("documents",), ("preprocess",)),
     (("page",), ("chunking", "sentences")),
-    (("_core",), ("_files", "_locks"), ("_onnxruntime",)),
+    (("_core",), ("_files", "_disk", "_locks"), ("_onnxruntime",)),
     (("config",), ("types",)),
     (("errors",),),
 )

@@ -8,6 +8,8 @@ A build writes every new file beside the one it replaces, under the same name wi
 
 Killed before 2, the old files are untouched and the staged ones are litter that the next build removes. Killed after
 it, :func:`recover` makes the renames that are missing. Every reader calls :func:`recover` before it opens anything.
+Builds hold locks on video and index from the first staged file to the end, and :func:`recover` takes them, so nobody
+renames what another build has just begun to stage.
 
 A journal comes with the files and may be hostile, so it holds names, never paths: it can only say that ``NAME.new``
 becomes ``NAME`` in the folder of the index, or that the video the caller asked for is to be replaced.
@@ -18,17 +20,15 @@ from __future__ import annotations
 import errno
 import json
 import os
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
-from memvid._locks import FileLocks
+from memvid._disk import output_errors, staged_name, sync_file, sync_folder, write_atomic
+from memvid._locks import FileLocks, lock_file
 from memvid.errors import IndexFormatError, OutputError
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-__all__ = ["Commit", "default_index_file", "is_plain_name", "output_errors", "recover", "write_atomic"]
+__all__ = ["Commit", "default_index_file", "is_plain_name", "recover", "snapshot"]
 
 StrPath: TypeAlias = "str | os.PathLike[str]"
 
@@ -54,16 +54,17 @@ class Commit:
     def __init__(self, index_file: StrPath, *, video_file: StrPath | None = None) -> None:
         self._index_file = Path(index_file)
         self._video_file = None if video_file is None else Path(video_file)
+        self._owned = _present(self._index_file, self._video_file)  # by which builds of one memory notice each other
         self._finals: list[Path] = []
         self._locks: FileLocks | None = None
         self._done = False
-        for path in self._owned():
+        for path in self._owned:
             if not path.name or "\0" in str(path):
                 raise OutputError(errno.EINVAL, "is not a file's name: give one, like memory.mp4", str(path))
-        if len({_real(path) for path in self._owned()}) < len(self._owned()):
+        if len({_real(path) for path in self._owned}) < len(self._owned):
             raise OutputError(errno.EEXIST, "is to be the video and the index: name them apart", str(index_file))
         journal = _journal(self._index_file)
-        self._taken = {_real(journal), _real(_staged(journal))}
+        self._taken = {_real(journal), _real(staged_name(journal)), *(_real(lock_file(path)) for path in self._owned)}
         recover(self._index_file, video_file=self._video_file)
 
     @property
@@ -81,7 +82,7 @@ class Commit:
         """
         path = Path(final)
         _folder_label(path, self._index_file, self._video_file)
-        staged = _staged(path)
+        staged = staged_name(path)
         with output_errors(path):
             if path.exists() and not path.is_file():
                 raise OutputError(errno.EEXIST, "is not a file, so it is not replaced: choose another name", str(path))
@@ -90,8 +91,7 @@ class Commit:
                 raise OutputError(
                     errno.EEXIST, "two files of one memory would have this name: name video and index apart", str(path)
                 )
-            if self._locks is None:
-                self._locks = FileLocks([_staged(owned) for owned in self._owned()])
+            self._lock()
             with staged.open("wb"):
                 pass  # also empties what a dead build left
         self._taken |= names
@@ -110,9 +110,9 @@ class Commit:
         try:
             with output_errors(self._index_file):
                 for path in finals:
-                    _sync_file(_staged(path))
+                    sync_file(staged_name(path))
                 for folder in folders:
-                    _sync_folder(folder)
+                    sync_folder(folder)
                 write_atomic(journal, self._journal_text(finals).encode())
         except BaseException:
             self._retract(journal)
@@ -135,7 +135,7 @@ class Commit:
             return
         for path in self._finals:
             with suppress(OSError):
-                _staged(path).unlink(missing_ok=True)
+                staged_name(path).unlink(missing_ok=True)
         self._finals.clear()
         self._unlock()
 
@@ -145,33 +145,31 @@ class Commit:
     def __exit__(self, *exc_info: object) -> None:
         self.abort()
 
-    def _owned(self) -> list[Path]:
-        """The files by which two builds of one memory notice each other."""
-        return [self._index_file] if self._video_file is None else [self._video_file, self._index_file]
+    def _lock(self) -> None:
+        if self._locks is not None:
+            return
+        self._locks = FileLocks(self._owned, building=True)
+        # A build that had the locks until now may have been killed behind its commit point.
+        _finish(self._index_file, self._video_file)
 
     def _unlock(self) -> None:
-        """Let others build, and remove what was made only to be locked."""
-        if self._locks is None:
-            return
-        for path in self._owned():
-            if path not in self._finals:
-                with suppress(OSError):
-                    _staged(path).unlink(missing_ok=True)
-        self._locks.release()
-        self._locks = None
+        if self._locks is not None:
+            self._locks.release()
+            self._locks = None
 
     def _retract(self, journal: Path) -> None:
         try:
             journal.unlink(missing_ok=True)
         except OSError:
             self._done = True  # the journal stands, so the new files count; removing them would lose both
+            self._unlock()
             return
         self.abort()
 
     def _journal_text(self, finals: list[Path]) -> str:
         renames = [
             {
-                "bytes": _staged(path).stat().st_size,
+                "bytes": staged_name(path).stat().st_size,
                 "folder": _folder_label(path, self._index_file, self._video_file),
                 "name": path.name,
             }
@@ -181,48 +179,26 @@ class Commit:
 
 
 def recover(index_file: StrPath, *, video_file: StrPath | None = None) -> bool:
-    """Finish a commit that was cut off. Costs one ``stat`` when there is none.
+    """Finish a commit that was cut off, or wait for one that is under way. Costs one ``stat`` when there is none.
 
     :param video_file: the video the caller is about to open or replace, if it knows one.
     :returns: whether there was a journal.
     :raises IndexFormatError: the journal is not one, or names files it may not.
-    :raises OutputError: a rename failed, for instance in a read-only folder.
+    :raises OutputError: a rename failed, for instance in a read-only folder; or the video is being built again.
     """
     index_path = Path(index_file)
     video_path = None if video_file is None else Path(video_file)
-    journal = _journal(index_path)
-    try:
-        with journal.open("rb") as file:
-            data = file.read(_JOURNAL_LIMIT + 1)
-    except (FileNotFoundError, NotADirectoryError):
+    if not os.path.lexists(_journal(index_path)):
         return False
-    except OSError as error:
-        raise OutputError(error.errno, f"the journal cannot be read: {error.strerror}", str(journal)) from error
-    finals = [_resolve(entry, index_path, video_path, journal) for entry in _parse_journal(data, journal)]
-    with output_errors(index_path):
-        _roll_forward(finals, sorted({path.parent for path in finals} | {index_path.parent}), journal)
+    with output_errors(index_path), FileLocks(_present(index_path, video_path), building=False):
+        _finish(index_path, video_path)
     return True
 
 
-def write_atomic(path: StrPath, data: bytes) -> None:
-    """Replace ``path`` by ``data``: it holds the old bytes or the new ones, whatever happens.
-
-    :raises OutputError: with the reason and the remedy; the old file is untouched.
-    """
-    final = Path(path)
-    staged = _staged(final)
-    with output_errors(final):
-        try:
-            with staged.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            staged.replace(final)
-        except BaseException:
-            with suppress(OSError):
-                staged.unlink(missing_ok=True)
-            raise
-        _sync_folder(final.parent)
+def snapshot(index_file: StrPath, video_file: StrPath) -> list[tuple[int, ...] | None]:
+    """What tells a memory's files from those a build puts in their place; equal as long as none is committed."""
+    index_path = Path(index_file)
+    return [_identity(path) for path in (index_path, Path(video_file), _journal(index_path))]
 
 
 def is_plain_name(name: object) -> bool:
@@ -232,35 +208,13 @@ def is_plain_name(name: object) -> bool:
     return name not in (".", "..") and not any(char in "/\\:\0" or ord(char) < 32 for char in name)
 
 
-@contextmanager
-def output_errors(path: StrPath) -> Iterator[None]:
-    """Turn an ``OSError`` into an :class:`OutputError` that says what to do."""
-    try:
-        yield
-    except OutputError:
-        raise
-    except OSError as error:
-        name = str(error.filename or path)
-        raise OutputError(error.errno, f"{error.strerror or error}: {_remedy(error, Path(path))}", name) from error
-
-
-def _remedy(error: OSError, path: Path) -> str:
-    if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", -1)):
-        return "free some space or write to another disk"
-    if error.errno in (errno.ENOENT, errno.ENOTDIR):
-        return f"create the folder {str(path.parent)!r} first"
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return "choose a folder you may write to"
-    return "nothing was changed, choose another place or try again"
+def _present(*paths: Path | None) -> list[Path]:
+    return [path for path in paths if path is not None]
 
 
 def _real(path: Path) -> str:
     """One name for a file, by whatever way its folder was named."""
     return os.path.join(os.path.realpath(path.parent), path.name)  # noqa: PTH118  # no loop of symlinks raises here
-
-
-def _staged(path: Path) -> Path:
-    return path.with_name(path.name + ".new")
 
 
 def _journal(index_file: Path) -> Path:
@@ -273,6 +227,29 @@ def _folder_label(path: Path, index_file: Path, video_file: Path | None) -> str:
     if path == video_file:
         return "video"
     raise OutputError(errno.EINVAL, "is neither beside the index nor the video of this commit", str(path))
+
+
+def _finish(index_file: Path, video_file: Path | None) -> None:
+    """Make the renames that a journal names, if there is one. Whoever calls it holds the locks."""
+    journal = _journal(index_file)
+    try:
+        with journal.open("rb") as file:
+            data = file.read(_JOURNAL_LIMIT + 1)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        raise OutputError(error.errno, f"the journal cannot be read: {error.strerror}", str(journal)) from error
+    finals = [_resolve(entry, index_file, video_file, journal) for entry in _parse_journal(data, journal)]
+    with output_errors(index_file):
+        _roll_forward(finals, sorted({path.parent for path in finals} | {index_file.parent}), journal)
+
+
+def _identity(path: Path) -> tuple[int, ...] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _parse_journal(data: bytes, journal: Path) -> list[dict[str, Any]]:
@@ -298,10 +275,10 @@ def _resolve(entry: dict[str, Any], index_file: Path, video_file: Path | None, j
         )
     final = video_file if folder == "video" and video_file is not None else index_file.with_name(str(name))
     with suppress(FileNotFoundError):  # renamed already
-        size = _staged(final).stat().st_size
+        size = staged_name(final).stat().st_size
         if size != entry.get("bytes"):
             raise IndexFormatError(
-                f"{_staged(final)} has {size} bytes and its journal says {entry.get('bytes')}: build the memory again"
+                f"{staged_name(final)} has {size} bytes, its journal says {entry.get('bytes')}: build the memory again"
             )
     return final
 
@@ -309,34 +286,8 @@ def _resolve(entry: dict[str, Any], index_file: Path, video_file: Path | None, j
 def _roll_forward(finals: list[Path], folders: list[Path], journal: Path) -> None:
     for path in finals:
         with suppress(FileNotFoundError):  # renamed before the interruption, or by another reader just now
-            _staged(path).replace(path)
+            staged_name(path).replace(path)
     for folder in folders:
-        _sync_folder(folder)
+        sync_folder(folder)
     journal.unlink(missing_ok=True)
-    _sync_folder(journal.parent)
-
-
-def _sync_file(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDWR | getattr(os, "O_BINARY", 0))  # some systems refuse to sync what is read-only
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _sync_folder_posix(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # network file systems that cannot sync a folder
-            raise
-    finally:
-        os.close(descriptor)
-
-
-def _sync_folder_windows(folder: Path) -> None:
-    """Windows cannot sync a folder; NTFS journals its renames."""
-
-
-_sync_folder: Callable[[Path], None] = _sync_folder_windows if os.name == "nt" else _sync_folder_posix
+    sync_folder(journal.parent)

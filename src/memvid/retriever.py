@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from memvid._files import default_index_file, recover
+from memvid._files import default_index_file, recover, snapshot
 from memvid.config import RetrieverConfig, make_config
 from memvid.embedding import EmbedderLike, encode_queries, model_info, resolve_embedder
-from memvid.errors import ChunkNotFoundError, ClosedError, QueryError, VideoNotFoundError
+from memvid.errors import ChunkNotFoundError, ClosedError, IndexFileError, QueryError, VideoError, VideoNotFoundError
 from memvid.index import IndexManager
 from memvid.types import Chunk, MemoryInfo, RetrieverStats, SearchResult
 from memvid.video import PageStore, VideoReader
@@ -26,6 +26,7 @@ __all__ = ["MemoryInfo", "MemvidRetriever", "RetrieverStats"]
 
 Where = Mapping[str, Any]
 
+_OPEN_TRIES = 9  # each fails only if a build was committed meanwhile
 _MAX_CHUNK_ID = (1 << 63) - 1
 
 
@@ -100,14 +101,8 @@ class MemvidRetriever:
         index_path = default_index_file(video_path) if index_file is None else Path(index_file)
         if "\0" in f"{video_path}{index_path}":
             raise VideoNotFoundError(f"no file can be named {video_path} or {index_path}: a name holds no NUL")
-        recover(index_path, video_file=video_path)
         self._embedder = resolve_embedder(embedder)
-        self._video = VideoReader(video_path, threads=self.config.threads)
-        try:
-            self._index = IndexManager.open(index_path, video=self._video.identity, model=model_info(self._embedder))
-        except BaseException:
-            self._video.close()
-            raise
+        self._video, self._index = self._open(video_path, index_path)
         self._store = PageStore(self._video, cache_bytes=self.config.page_cache_bytes)
         self._queries = _QueryCache(self.config.query_cache_size)
         self._tally = _Tally()
@@ -261,6 +256,27 @@ class MemvidRetriever:
         if self._closed:
             return f"MemvidRetriever({self._video.path!r}, closed)"
         return f"MemvidRetriever({self._video.path!r}, {len(self)} chunks)"
+
+    def _open(self, video_path: Path, index_path: Path) -> tuple[VideoReader, IndexManager]:
+        """Video and index of one build, even when another one replaces them in this very moment."""
+        for _ in range(_OPEN_TRIES):
+            before = snapshot(index_path, video_path)
+            try:
+                return self._open_once(video_path, index_path)
+            except (VideoError, IndexFileError):
+                if snapshot(index_path, video_path) == before:
+                    raise
+        return self._open_once(video_path, index_path)
+
+    def _open_once(self, video_path: Path, index_path: Path) -> tuple[VideoReader, IndexManager]:
+        recover(index_path, video_file=video_path)
+        video = VideoReader(video_path, threads=self.config.threads)
+        try:
+            model = model_info(self._embedder)
+            return video, IndexManager.open(index_path, video=video.identity, model=model, video_file=video_path)
+        except BaseException:
+            video.close()
+            raise
 
     def _check_open(self) -> None:
         if self._closed:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from memvid._files import Commit, output_errors
+from memvid._disk import output_errors
+from memvid._files import Commit
 from memvid.errors import EmbeddingError, EmptyMemoryError
 from memvid.index.digests import file_digest, remember_verified
 from memvid.index.manifest import Manifest, SideFile, VectorInfo, side_file_name

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from memvid._files import output_errors
+from memvid._disk import output_errors
 from memvid._onnxruntime import import_onnxruntime
 from memvid.errors import ClosedError, DependencyError, EmbeddingError, OutputError
 from memvid.index.hnsw_file import MATRIX_OFFSET, NUMPY_DTYPES

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from memvid import _core
-from memvid._files import output_errors
+from memvid._disk import output_errors
 from memvid.config import EncoderConfig
 from memvid.errors import OutputError
 from memvid.page import is_page, page_checksum, parse_header

@@ -1,0 +1,90 @@
+"""Writing to a disk that may be full, read-only or about to lose its power."""
+
+from __future__ import annotations
+
+import errno
+import os
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from memvid.errors import MemvidError, OutputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+__all__ = ["output_errors", "staged_name", "sync_file", "sync_folder", "write_atomic"]
+
+
+def staged_name(path: Path) -> Path:
+    """Where a file is written before it takes the place of ``path``."""
+    return path.with_name(path.name + ".new")
+
+
+def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
+    """Replace ``path`` by ``data``: it holds the old bytes or the new ones, whatever happens.
+
+    :raises OutputError: with the reason and the remedy; the old file is untouched.
+    """
+    final = Path(path)
+    staged = staged_name(final)
+    with output_errors(final):
+        try:
+            with staged.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            staged.replace(final)
+        except BaseException:
+            with suppress(OSError):
+                staged.unlink(missing_ok=True)
+            raise
+        sync_folder(final.parent)
+
+
+@contextmanager
+def output_errors(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Turn an ``OSError`` into an :class:`OutputError` that says what to do."""
+    try:
+        yield
+    except MemvidError:
+        raise
+    except OSError as error:
+        name = str(error.filename or path)
+        raise OutputError(error.errno, f"{error.strerror or error}: {_remedy(error, Path(path))}", name) from error
+
+
+def _remedy(error: OSError, path: Path) -> str:
+    if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", -1)):
+        return "free some space or write to another disk"
+    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+        return f"create the folder {str(path.parent)!r} first"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return "choose a folder you may write to"
+    return "nothing was changed, choose another place or try again"
+
+
+def sync_file(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDWR | getattr(os, "O_BINARY", 0))  # some systems refuse to sync what is read-only
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _sync_folder_posix(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # network file systems that cannot sync a folder
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _sync_folder_windows(folder: Path) -> None:
+    """Windows cannot sync a folder; NTFS journals its renames."""
+
+
+sync_folder: Callable[[Path], None] = _sync_folder_windows if os.name == "nt" else _sync_folder_posix
