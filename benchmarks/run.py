@@ -33,7 +33,7 @@ def main(arguments: list[str]) -> int:
             print("no benchmark was run: nothing written", file=sys.stderr)
             return status or 1
         benchmarks = [_row(benchmark) for benchmark in json.loads(report.read_text("utf-8"))["benchmarks"]]
-    result = {"environment": _environment(arguments), "benchmarks": benchmarks}
+    result = {"environment": environment(arguments), "benchmarks": benchmarks}
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "results.json").write_text(json.dumps(result, indent=1, sort_keys=True) + "\n", "utf-8")
     (RESULTS / "results.md").write_text(_markdown(result), "utf-8")
@@ -53,7 +53,8 @@ def _row(benchmark: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _environment(arguments: list[str]) -> dict[str, Any]:
+def environment(arguments: list[str]) -> dict[str, Any]:
+    """The machine, the versions, the commit."""
     return {
         "when": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
         "options": [argument for argument in arguments if "/" not in argument],
@@ -64,7 +65,7 @@ def _environment(arguments: list[str]) -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "core": _core.build_info(),
-        "packages": {name: _version(name) for name in PACKAGES},
+        "packages": {name: version_of(name) for name in PACKAGES},
     }
 
 
@@ -81,7 +82,8 @@ def _cpu_name() -> str:
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
-def _version(package: str) -> str | None:
+def version_of(package: str) -> str | None:
+    """The version of a package that is installed."""
     try:
         return version(package)
     except PackageNotFoundError:

@@ -11,11 +11,10 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-import zxingcpp
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from benchmarks.naive import NaiveReader
 from benchmarks.support import Memory, compare
-from memvid.page import PageDecompressor, PageKind, open_blob, open_run
 from memvid.video import PageStore, VideoReader
 
 FRAMES = 60
@@ -33,33 +32,6 @@ def expected_texts(memory: Memory, video: VideoReader, frames: list[int]) -> lis
         for frame in frames
         for text in memory.corpus.chunks[table.first_chunks[frame] : table.first_chunks[frame] + table.counts[frame]]
     ]
-
-
-class NaiveReader:
-    """OpenCV and the zxing-cpp wheel."""
-
-    def __init__(self, video: VideoReader) -> None:
-        self._capture = cv2.VideoCapture(video.path)
-        frames = video.table.frames_of_kind(PageKind.DICTIONARY)
-        run = list(video.table.run_of(int(frames[0]))) if len(frames) else []
-        dictionary = open_blob(PageKind.DICTIONARY, video.read(run), first_frame=run[0]) if run else None
-        self._decompressor = PageDecompressor(dictionary)
-
-    def texts(self, frames: list[int]) -> list[str]:
-        texts = []
-        for frame in frames:
-            self._capture.set(cv2.CAP_PROP_POS_FRAMES, frame)
-            ok, image = self._capture.read()
-            assert ok
-            codes = zxingcpp.read_barcodes(
-                image[:, :, 0],
-                formats=zxingcpp.BarcodeFormats(zxingcpp.BarcodeFormat.QRCode),
-                is_pure=True,
-                binarizer=zxingcpp.Binarizer.FixedThreshold,
-            )
-            _, page = open_run([codes[0].bytes], self._decompressor, first_frame=frame)
-            texts += [page.text(slot) for slot in range(len(page))]
-        return texts
 
 
 def read_texts(store: PageStore, frames: list[int]) -> list[str]:
