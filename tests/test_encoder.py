@@ -403,14 +403,14 @@ class TestBuilding:
             encoder.add_chunks(make_texts(3000, words=8), embeddings=make_vectors(3000))
             encoder.build_video(tmp_path / "m.mp4", progress=seen.append)
         stages = list(dict.fromkeys(progress.stage for progress in seen))
-        assert stages == ["index", "verify"]
+        assert stages == ["write", "verify", "index"]
         for stage in stages:
             done = [progress.done for progress in seen if progress.stage == stage]
             assert done == sorted(done)
             assert done[-1] == 3000
         assert {progress.total for progress in seen} == {3000}
 
-    @pytest.mark.parametrize("stage", ["index", "verify"])
+    @pytest.mark.parametrize("stage", ["write", "verify", "index"])
     @pytest.mark.parametrize("kind", [KeyboardInterrupt, ValueError])
     def test_an_interrupted_build_leaves_the_old_memory_and_nothing_else(
         self, tmp_path: Path, stage: str, kind: type[BaseException]

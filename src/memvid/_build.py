@@ -1,9 +1,9 @@
 """One build: pages, frames, vectors and keywords of the same chunks at the same time, then all of it committed at once.
 
-The calling thread reads segments of chunks from the spool, has them packed by a pool, and hands the pages to the native
-writer, which draws and deflates them on threads of its own. A second thread feeds the index. Both wait for each other
-by a bounded number of segments, so memory does not grow with the corpus. What each of them makes depends on the chunks
-alone, not on who was faster.
+The calling thread reads segments of chunks from the spool, has them packed by a pool, hands the pages to the native
+writer, which draws and deflates them on threads of its own, and reads the finished video back. Meanwhile a second
+thread goes through the chunks for the index. A bounded number of segments is in memory, whatever the size of the
+corpus. What each thread makes depends on the chunks alone, not on who was faster.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from memvid._spool import Spool, SpoolSegment, hash_record
 from memvid.config import EncoderConfig
 from memvid.embedding import Embedder, model_info
 from memvid.errors import FrameError
-from memvid.index import IndexBuilder, IndexManager
+from memvid.index import IndexManager
 from memvid.page import (
     HeaderInfo,
     PageBody,
@@ -96,6 +96,7 @@ class Builder:
         self._index_file = index_file
         self._progress = progress
         self._last_report = 0.0
+        self._feed: IndexFeed | None = None
         self._seconds: dict[str, float] = {}
         self._capacity = frame_capacity(config)
         digest = spool.digest()
@@ -113,9 +114,15 @@ class Builder:
                 self._index_file, model=model_info(self._embedder), config=self._config, commit=commit
             )
             try:
-                table = self._write(staged_video, index)
-                with self._timed("verify"):
-                    video = self._read_back(staged_video)
+                with IndexFeed(self._spool, index, self._embedder) as feed:
+                    self._feed = feed
+                    table = self._write(staged_video)
+                    with self._timed("verify"):
+                        video = self._read_back(staged_video)
+                    while not feed.finished():
+                        self._report("index", feed.done)
+                    self._report("index", feed.done, last=True)
+                    self._seconds.update(feed.seconds)
                 with self._timed("commit"):
                     starts = np.flatnonzero(table.counts)
                     index.add_pages(starts, table.first_chunks[starts], table.counts[starts])
@@ -136,18 +143,19 @@ class Builder:
             seconds=dict(self._seconds),
         )
 
-    def _write(self, staged_video: Path, index: IndexBuilder) -> PageTable:
+    def _write(self, staged_video: Path) -> PageTable:
         with self._timed("dictionary"):
             dictionary = self._train()
         writer = VideoWriter(staged_video, self._config, tag=self._tag)
         self._seconds["pack and write"] = 0.0
-        with IndexFeed(index, self._embedder) as feed:
-            self._write_pages(writer, self._front_pages(dictionary))
-            self._write_chunks(writer, feed, PageCompressor(self._config.compression_level, dictionary))
-            while not feed.finished():
-                self._report("index", feed.done)
-            self._report("index", feed.done, last=True)
-        self._seconds.update(feed.seconds)
+        self._write_pages(writer, self._front_pages(dictionary))
+        if self._config.bare:
+            self._write_bare(writer)
+        else:
+            uncompressed = self._config.compression == "none"
+            compressor = None if uncompressed else PageCompressor(self._config.compression_level, dictionary)
+            self._write_chunks(writer, compressor)
+        self._report("write", len(self._spool), last=True)
         return writer.finish()
 
     def _train(self) -> bytes | None:
@@ -181,17 +189,13 @@ class Builder:
         )
         return pack_blob(PageKind.HEADER, encode_header_body(header), capacity=self._capacity) + dictionary_pages
 
-    def _write_chunks(self, writer: VideoWriter, feed: IndexFeed, compressor: PageCompressor) -> None:
+    def _write_chunks(self, writer: VideoWriter, compressor: PageCompressor | None) -> None:
         threads = self._config.threads or _core.available_cores()
-        if self._config.bare:
-            self._write_bare(writer, feed)
-            return
-        used = None if self._config.compression == "none" else compressor
         waiting: deque[Future[list[PageBody]]] = deque()
         with ThreadPoolExecutor(threads, thread_name_prefix="memvid-pack") as pool:
             try:
-                for segment in self._fed_segments(feed):
-                    waiting.append(pool.submit(self._pack, segment, used))
+                for segment in self._segments():
+                    waiting.append(pool.submit(self._pack, segment, compressor))
                     while len(waiting) > threads:
                         self._write_pages(writer, waiting.popleft().result())
                 while waiting:
@@ -208,24 +212,19 @@ class Builder:
             chunks_per_frame=self._config.chunks_per_frame,
         )
 
-    def _write_bare(self, writer: VideoWriter, feed: IndexFeed) -> None:
+    def _write_bare(self, writer: VideoWriter) -> None:
         capacity = frame_capacity(self._config, bare=True)
         metadatas: list[bytes] = []
-        for segment in self._fed_segments(feed):
+        for segment in self._segments():
             payloads = pack_bare(segment.records, segment.first_chunk, capacity=capacity)
             self._write_payloads(writer, payloads)
             metadatas += [record.metadata for record in segment.records]
         self._write_pages(writer, pack_attributes(metadatas, 0, capacity=self._capacity))
 
-    def _fed_segments(self, feed: IndexFeed) -> Iterator[SpoolSegment]:
-        """Segments from the spool, each handed to the index too."""
+    def _segments(self) -> Iterator[SpoolSegment]:
         for segment in self._spool.segments(SEGMENT_CHUNKS, SEGMENT_BYTES):
+            self._report("write", segment.first_chunk)
             yield segment
-            while not feed.offer(segment):
-                self._report("index", feed.done)
-            self._report("index", feed.done)
-        while not feed.offer(None):
-            self._report("index", feed.done)
 
     def _write_pages(self, writer: VideoWriter, pages: list[PageBody]) -> None:
         first = writer.frames
@@ -263,6 +262,9 @@ class Builder:
             video.close()
 
     def _report(self, stage: str, done: int, *, last: bool = False) -> None:
+        """Tell how far a stage is, and raise what ended the other thread, if anything did."""
+        if self._feed is not None:
+            self._feed.check()
         if self._progress is None:
             return
         now = time.monotonic()

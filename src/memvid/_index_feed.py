@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import queue
 import threading
 import time
 from collections.abc import Sequence
@@ -10,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from memvid._spool import SpoolSegment
+from memvid._spool import Spool, SpoolSegment
 from memvid.embedding import Embedder, encode_checked
 from memvid.errors import EmbeddingError
 from memvid.index import IndexBuilder
@@ -19,24 +18,24 @@ from memvid.page import Record, decode_metadata
 __all__ = ["IndexFeed"]
 
 _BATCH = 128  # chunks embedded and added between two looks at whether the build was given up: about a second
-_WAITING_SEGMENTS = 2
+_BATCH_BYTES = 1 << 20
 _POLL_SECONDS = 0.1
 
 
 class IndexFeed:
-    """Takes segments of chunks, makes the embeddings that are missing, and adds everything to the index.
+    """Goes through the chunks, makes the embeddings that are missing, and adds everything to the index.
 
     One thread does it, in order: the graph of an HNSW index depends on the order of insertion, and the same chunks are
-    to give the same bytes. Usable as a context manager; leaving it by an exception stops the thread.
+    to give the same bytes. Usable as a context manager; leaving it stops the thread.
 
     :ivar done: chunks in the index so far.
     :ivar seconds: time spent in the stages ``"embed"`` and ``"index"``.
     """
 
-    def __init__(self, index: IndexBuilder, embedder: Embedder) -> None:
+    def __init__(self, spool: Spool, index: IndexBuilder, embedder: Embedder) -> None:
+        self._spool = spool
         self._index = index
         self._embedder = embedder
-        self._segments: queue.Queue[SpoolSegment | None] = queue.Queue(_WAITING_SEGMENTS)
         self._stop = threading.Event()
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="memvid-index", daemon=True)
@@ -50,18 +49,6 @@ class IndexFeed:
     def __exit__(self, *exc_info: object) -> None:
         self._stop.set()
         self._thread.join()
-
-    def offer(self, segment: SpoolSegment | None) -> bool:
-        """Hand over the next segment, ``None`` behind the last; ``False`` if there was no room for it yet.
-
-        :raises: whatever ended the thread.
-        """
-        self.check()
-        try:
-            self._segments.put(segment, timeout=_POLL_SECONDS)
-        except queue.Full:
-            return False
-        return True
 
     def finished(self) -> bool:
         """Wait a moment for the thread; whether it is through with everything.
@@ -79,29 +66,21 @@ class IndexFeed:
 
     def _run(self) -> None:
         try:
-            while not self._stop.is_set():
-                try:
-                    segment = self._segments.get(timeout=_POLL_SECONDS)
-                except queue.Empty:
-                    continue
-                if segment is None:
+            for segment in self._spool.segments(_BATCH, _BATCH_BYTES, with_vectors=True):
+                if self._stop.is_set():
                     return
-                for start in range(0, len(segment.records), _BATCH):
-                    if self._stop.is_set():
-                        return
-                    self._add(segment, slice(start, start + _BATCH))
+                self._add(segment)
         except BaseException as error:  # raised again by the building thread
             self._error = error
 
-    def _add(self, segment: SpoolSegment, part: slice) -> None:
-        records = segment.records[part]
-        first_chunk = segment.first_chunk + part.start
+    def _add(self, segment: SpoolSegment) -> None:
+        records = segment.records
         texts = [record.text.decode() for record in records]
         begin = time.perf_counter()
-        vectors = self._embed(texts, None if segment.vectors is None else segment.vectors[part])
+        vectors = self._embed(texts, segment.vectors)
         embedded = time.perf_counter()
-        self._index.add(first_chunk, vectors)
-        self._index.add_records(first_chunk, texts, [_metadata(record) for record in records])
+        self._index.add(segment.first_chunk, vectors)
+        self._index.add_records(segment.first_chunk, texts, [_metadata(record) for record in records])
         self.seconds["embed"] += embedded - begin
         self.seconds["index"] += time.perf_counter() - embedded
         self.done += len(records)

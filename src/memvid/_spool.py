@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -43,7 +44,8 @@ class SpoolSegment:
 
     :ivar first_chunk: id of the first.
     :ivar records: the chunks.
-    :ivar vectors: ``float32[n, dim]`` that were given with them, or ``None``.
+    :ivar vectors: ``float32[n, dim]`` that were given with them, NaN for those without; ``None`` if none was given, or
+        they were not asked for.
     """
 
     first_chunk: int
@@ -120,10 +122,10 @@ class _Cursor(io.RawIOBase):
         return self._position
 
     def readinto(self, buffer: Any) -> int:
-        self._file.seek(self._position)
-        count = self._file.readinto(buffer)
-        self._position += count
-        return count
+        data = os.pread(self._file.fileno(), len(buffer), self._position)  # moves no position that others share
+        buffer[: len(data)] = data
+        self._position += len(data)
+        return len(data)
 
 
 def _output_error(error: OSError) -> OutputError:
@@ -183,8 +185,11 @@ class Spool:
         finally:
             self._busy = False
 
-    def segments(self, chunks: int, nbytes: int) -> Iterator[SpoolSegment]:
-        """All chunks in order, in pieces that end at ``chunks`` of them or where they reach ``nbytes``."""
+    def segments(self, chunks: int, nbytes: int, *, with_vectors: bool = False) -> Iterator[SpoolSegment]:
+        """All chunks in order, in pieces that end at ``chunks`` of them or where they reach ``nbytes``.
+
+        Several threads may each go through them at a time.
+        """
         with self._records_file.reader() as file:
             first = 0
             while first < len(self):
@@ -193,7 +198,8 @@ class Spool:
                 while len(records) < min(chunks, len(self) - first) and size < nbytes:
                     records.append(_read_record(file))
                     size += len(records[-1].text) + len(records[-1].metadata)
-                yield SpoolSegment(first, records, self._vectors(first, len(records)))
+                vectors = self._vectors(first, len(records)) if with_vectors else None
+                yield SpoolSegment(first, records, vectors)
                 first += len(records)
 
     def sample(self, chunk_ids: Iterable[int], limit: int) -> list[bytes]:
