@@ -150,7 +150,7 @@ def test_the_size_of_a_dictionary_can_be_said(texts: list[bytes]) -> None:
     dictionary = train_dictionary(texts, corpus, size=4096)
     assert dictionary is not None
     assert len(dictionary) <= 4096
-    with pytest.raises(ConfigError, match="dictionary=100 is not possible: expected 0 or at least 256"):
+    with pytest.raises(ConfigError, match="dictionary=100 is not possible: expected 0 or at least 1024"):
         train_dictionary(texts, corpus, size=100)
 
 

@@ -98,7 +98,8 @@ class EncoderConfig:
         _check_choice("compression", self.compression, ("zstd", "none"))
         _check_int("compression_level", self.compression_level, 1, 22)
         if self.dictionary is not None:
-            _check_int("dictionary", self.dictionary, 0, 16 * MIB)
+            possible = _is_int(self.dictionary, 1024, 16 * MIB) or _is_int(self.dictionary, 0, 0)
+            _require(possible, "dictionary", self.dictionary, f"0, or a whole number from 1024 to {16 * MIB}")
         if self.chunks_per_frame is not None:
             _check_int("chunks_per_frame", self.chunks_per_frame, 1, 65535)
         _check_choice("vector_dtype", self.vector_dtype, ("i8", "f16", "f32"))

@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -128,7 +128,7 @@ class MemvidRetriever:
         return self.search_many([query], top_k, where=where)[0]
 
     def search_many(
-        self, queries: Sequence[str], top_k: int = 5, *, where: Where | None = None
+        self, queries: Iterable[str], top_k: int = 5, *, where: Where | None = None
     ) -> list[list[SearchResult]]:
         """Answers to several queries at once; each distinct frame is read once.
 
@@ -162,7 +162,7 @@ class MemvidRetriever:
         """
         return self.get_chunks_by_id([chunk_id])[0].text
 
-    def get_chunks_by_id(self, chunk_ids: Sequence[int]) -> list[Chunk]:
+    def get_chunks_by_id(self, chunk_ids: Iterable[int]) -> list[Chunk]:
         """Chunks, in the order of the ids given; each distinct frame is read once.
 
         :raises ChunkNotFoundError: there is no chunk of that id.

@@ -23,8 +23,8 @@ __all__ = [
 DICTIONARY_LEVEL = 19
 """zstd level a dictionary itself is stored at."""
 
-MIN_DICTIONARY_BYTES = 256
-"""Least size zstd accepts."""
+MIN_DICTIONARY_BYTES = 1024
+"""Least size the trainer makes anything of: one of its segments."""
 
 SAMPLE_BYTES = 8192
 """Bytes of one chunk that are looked at; give the trainer no more of a longer one."""
