@@ -43,7 +43,7 @@ def _latency(results: Results, path: Path) -> None:
     axes.set(xlabel="chunks", ylabel="ms, median", title="Vector in, five texts out, at the same recall@10")
     axes.grid(visible=True, which="both", alpha=0.25)
     if lines:
-        axes.legend()
+        figure.legend(loc="outside right upper")
     _save(figure, path)
 
 
