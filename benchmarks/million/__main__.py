@@ -120,6 +120,7 @@ def _measure_memvid(data: Data, result: dict[str, Any], save: Any, *, rebuild: b
     found["stages"] = _job("stages", "memvid", data, effort)
     save()
     found["threads"] = _job("threads", "memvid", data, effort)
+    found["parts"] = _job("parts", "memvid", data, effort)
     found["cold"] = measure_cold(data.folder / "memvid", int(effort), drop_all=drop_all)
     save()
 

@@ -1,7 +1,7 @@
 """Measures one engine in a process of its own: ``python -m benchmarks.million.measure JOB ENGINE WORK CHUNKS``.
 
 Jobs print JSON as their last line. ``build`` builds; ``serve`` finds the search parameter for a recall, then takes
-times; ``stages`` and ``threads`` look closer at memvid.
+times; ``stages``, ``threads`` and ``parts`` look closer at memvid.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import numpy as np
 
 from benchmarks.million.data import Data, question_strings
 from benchmarks.million.engines import Engine, MemvidEngine
+from benchmarks.million.parts import measure_parts
 from benchmarks.million.peers import ENGINES
 from benchmarks.million.vectors import recall
 from memvid import MemvidRetriever
@@ -223,6 +224,8 @@ def main(arguments: list[str]) -> int:
         result = serve(name, data, float(rest[0]) if rest else None)
     elif job == "stages":
         result = stages(data, int(rest[0]))
+    elif job == "parts":
+        result = measure_parts(data, int(rest[0]))
     else:
         result = threads(data, int(rest[0]))
     print(json.dumps(result))

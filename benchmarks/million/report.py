@@ -145,6 +145,13 @@ def _memvid(found: dict[str, Any]) -> list[str]:
             f"Resident while serving it with the model loaded: {memory['anonymous'] / 1e6:.0f} MB anonymous, "
             f"{memory['mapped'] / 1e6:.0f} MB of mapped files.",
         ]
+    if "parts" in found:
+        lines += ["", "| part, alone | median us | p95 |", "|---|---|---|"]
+        lines += [
+            f"| {part} | {times['median']:.0f} | {times['p95']:.0f} |"
+            for part, times in found["parts"].items()
+            if isinstance(times, dict)
+        ]
     if "threads" in found:
         lines += ["", "| threads | queries a second, vectors given | with embedding |", "|---|---|---|"]
         given, embedded = found["threads"]["vectors given"], found["threads"]["embedded"]

@@ -1,0 +1,103 @@
+"""Where memvid's milliseconds go: each part of a query alone, one thread, everything in the page cache.
+
+Parts measured alone find their own data and code in the processor's caches, so they add up to less than a query.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from benchmarks.million.data import Data, question_strings
+from benchmarks.million.engines import MemvidEngine
+from memvid import MiniLMEmbedder
+from memvid.index import IndexManager
+from memvid.index.vectors import quantise
+from memvid.page import PageDecompressor, PageKind, open_blob, open_run
+from memvid.video import PageStore, VideoReader
+
+__all__ = ["measure_parts"]
+
+_ROUNDS = 300
+_WARMUP = 30
+_CANDIDATES = 21  # what a search for five asks of the graph
+
+
+def measure_parts(data: Data, effort: int) -> dict[str, dict[str, float]]:
+    """Microseconds of each part: median and 95th percentile."""
+    folder = data.folder / "memvid"
+    result: dict[str, dict[str, float]] = {}
+
+    def take(name: str, part: Callable[[int], object]) -> None:
+        times = []
+        for i in range(_WARMUP + _ROUNDS):
+            begin = time.perf_counter()
+            part(i)
+            times.append(time.perf_counter() - begin)
+        times = sorted(times[_WARMUP:])
+        result[name] = {"median": times[_ROUNDS // 2] * 1e6, "p95": times[_ROUNDS * 95 // 100] * 1e6}
+
+    _embedding(data, take)
+    hits = _searching(data, effort, take)
+    _reading(data, hits, take)
+    engine = MemvidEngine()
+    engine.open(folder, effort)
+    queries = data.queries
+    take("all but embedding", lambda i: engine.search(queries[i], 5))
+    engine.close()
+    return result
+
+
+Take = Callable[[str, Callable[[int], object]], None]
+
+
+def _embedding(data: Data, take: Take) -> None:
+    model = MiniLMEmbedder(threads=1)
+    questions = question_strings(data.work, _WARMUP + _ROUNDS)
+    take("embed", lambda i: model.encode_queries([questions[i]]))
+
+
+def _searching(data: Data, effort: int, take: Take) -> list[list[int]]:
+    """Returns the ids of the five best chunks of each query."""
+    from usearch.index import Index
+
+    folder = data.folder / "memvid"
+    queries = [row[None] for row in data.queries]
+    with IndexManager.open(folder / "memory_index.json") as index:
+        info = index.manifest.vectors
+        take("search", lambda i: index.search(queries[i], 5, expansion=effort))
+        hits = [index.search(query, 5, expansion=effort)[0][0].tolist() for query in queries]
+    graph: Any = Index(ndim=info.dim, metric="cos", dtype=info.dtype, connectivity=info.connectivity)
+    graph.view(str(folder / "memory_index.usearch"))
+    graph.expansion_search = effort
+    rounded = [quantise(query, info.dtype) for query in queries]
+    take("search: round the query", lambda i: quantise(queries[i], info.dtype))
+    take("search: usearch", lambda i: graph.search(rounded[i], _CANDIDATES, threads=1))
+    return hits
+
+
+def _reading(data: Data, hits: list[list[int]], take: Take) -> None:
+    video = VideoReader(data.folder / "memvid" / "memory.mp4")
+    table = video.table
+    start = table.frames_of_kind(PageKind.DICTIONARY)
+    run = list(table.run_of(int(start[0]))) if len(start) else []
+    dictionary = open_blob(PageKind.DICTIONARY, video.read(run), first_frame=run[0]) if run else None
+    store = PageStore(video, cache_bytes=0)
+    store.warm()
+    frames = [np.array(sorted(set(table.frames_of(np.array(row)).tolist())), np.int64) for row in hits]
+    payloads = [video.read(row) for row in frames]
+    decompressor = PageDecompressor(dictionary)
+    take("read", lambda i: store.chunks(hits[i]))
+    take("read: frames to payloads, native", lambda i: video.read(frames[i]))
+    take("read: one frame, native", lambda i: video.read(frames[i][:1]))
+    take(
+        "read: payloads to records (checksum, zstd, lengths)",
+        lambda i: [
+            open_run([payload], decompressor, first_frame=frame, tag=table.tag)
+            for payload, frame in zip(payloads[i], frames[i].tolist(), strict=True)
+        ],
+    )
+    video.close()
