@@ -100,7 +100,7 @@ def test_recall_of_real_questions(request: pytest.FixtureRequest, tmp_path: Path
     video = tmp_path / "memory.mp4"
     with MemvidEncoder() as encoder:
         encoder.add_chunks(passages)
-        encoder.build_video(video)
+        built = encoder.build_video(video)
     with MemvidRetriever(video) as retriever:
         assert [chunk.text for chunk in retriever.get_chunks_by_id(range(len(passages)))] == passages
         results = benchmark.pedantic(retriever.search_many, args=(questions, 10), rounds=1)
@@ -113,6 +113,7 @@ def test_recall_of_real_questions(request: pytest.FixtureRequest, tmp_path: Path
     benchmark.extra_info.update(
         passages=len(passages),
         questions=len(questions),
+        mp4_to_text=built.video_bytes / built.text_bytes,
         reference="fp32" if "MEMVID_FP32_MODEL" in os.environ else "int8",
         memvid=ours,
         exact=oracle,
