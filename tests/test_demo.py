@@ -53,6 +53,7 @@ def test_the_command_names_its_folder_and_what_to_do_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("shutil.which", lambda _: "/usr/bin/memvid")
     assert main(["demo", "--model", "hashing"]) == 0
     out, err = capsys.readouterr()
     assert err == ""
@@ -61,6 +62,16 @@ def test_the_command_names_its_folder_and_what_to_do_next(
     for expected in ("memvid-demo/", "gzip -9 of the text", f"memvid search {video}", f"{video}", *QUESTIONS):
         assert expected in out
     assert max(map(len, out.splitlines())) <= 80
+
+
+def test_what_to_do_next_can_be_pasted_where_memvid_is_not_on_the_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("shutil.which", lambda _: None)
+    monkeypatch.setattr("sys.executable", str(tmp_path / ".venv/bin/python"))
+    assert main(["demo", "--model", "hashing"]) == 0
+    assert "\n  .venv/bin/python -m memvid search memvid-demo/" in capsys.readouterr().out
 
 
 def test_the_command_again_replaces_its_memory_and_speaks_json(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -92,16 +94,26 @@ def _answer(number: int, answer: DemoAnswer) -> str:
 
 def _next_steps(report: DemoReport) -> str:
     video = report.build.video_file
+    memvid = _command()
     return "\n".join(
         [
             heading("Next"),
-            f'  memvid search {video} "how do decorators work?"',
-            f"  memvid info {video}",
-            "  memvid build YOUR_FILES -o memory.mp4",
+            f'  {memvid} search {video} "how do decorators work?"',
+            f"  {memvid} info {video}",
+            f"  {memvid} build YOUR_FILES -o memory.mp4",
             f"  ffplay -x 740 -y 740 -vf setpts=10*PTS {video}",
             "  (or mpv --speed=0.1: it really is a video of QR codes)",
         ]
     )
+
+
+def _command() -> str:
+    """How the user can call this program: in an environment that is not active its name alone is not found."""
+    if shutil.which("memvid") is not None:
+        return "memvid"
+    python = Path(sys.executable)
+    here = Path.cwd()
+    return f"{python.relative_to(here) if python.is_relative_to(here) else python} -m memvid"
 
 
 def _report(report: DemoReport) -> JsonObject:
