@@ -114,7 +114,7 @@ def _memvid(found: dict[str, Any]) -> list[str]:
     lines = ["", "## memvid", "", "Build:", "", "| stage | seconds |", "|---|---|"]
     build = found["build"]
     lines += [f"| {name} | {seconds:.1f} |" for name, seconds in build["stages"].items()]
-    lines += ["", "Stages overlap. Files:", "", "| file | bytes |", "|---|---|"]
+    lines += ["", "Stages overlap." + _circumstances(found), "", "| file | bytes |", "|---|---|"]
     lines += [f"| {name} | {size:,} |" for name, size in build["files"].items()]
     if "serve" in found:
         lines += [
@@ -168,6 +168,18 @@ def _memvid(found: dict[str, Any]) -> list[str]:
         ]
         lines += ["", f"Dropped by {found['cold']['page cache dropped']['how']}."]
     return lines
+
+
+def _circumstances(found: dict[str, Any]) -> str:
+    """What else the machine was doing: the load before each step, and time for which the build was stopped."""
+    steps = {
+        name: step["load_before"] for name, step in found.items() if isinstance(step, dict) and "load_before" in step
+    }
+    told = " Load average before each step: " + ", ".join(f"{name} {load:.1f}" for name, load in steps.items()) + "."
+    stopped = found["build"].get("stopped_seconds", 0.0)
+    if stopped:
+        told += f" The build was stopped for {stopped:.0f} s to let others measure; they are not counted."
+    return told
 
 
 def _data(found: dict[str, Any]) -> list[str]:
