@@ -44,7 +44,7 @@ from memvid.page import (
     seal,
     train_dictionary,
 )
-from memvid.page.dictionary import SAMPLE_BYTES
+from memvid.page.dictionary import DICTIONARY_LEVEL, SAMPLE_BYTES
 from memvid.types import BuildResult, Progress, ProgressCallback, VideoIdentity
 from memvid.video import PageStore, PageTable, VideoReader, VideoWriter, frame_capacity
 
@@ -58,7 +58,6 @@ SEGMENT_BYTES = 8 << 20
 
 _WRITE_PAGES = 128  # pages handed to the native writer at once
 _REPORT_SECONDS = 0.1
-_DICTIONARY_LEVEL = 19
 
 # Options that decide the bytes of the pages, and so are part of the memory's id.
 _IDENTITY_OPTIONS = (
@@ -170,7 +169,7 @@ class Builder:
         dictionary_pages: list[PageBody] = []
         if dictionary is not None:
             dictionary_pages = pack_blob(
-                PageKind.DICTIONARY, dictionary, capacity=self._capacity, compressor=PageCompressor(_DICTIONARY_LEVEL)
+                PageKind.DICTIONARY, dictionary, capacity=self._capacity, compressor=PageCompressor(DICTIONARY_LEVEL)
             )
         model = model_info(self._embedder)
         header = HeaderInfo(

@@ -22,8 +22,7 @@ from memvid.page import (
     decode_header_body,
     decode_metadata,
     encode_body,
-    join_run,
-    open_body,
+    open_blob,
     open_run,
 )
 from memvid.types import Chunk, JsonObject
@@ -120,14 +119,13 @@ class PageStore:
 
         :raises FrameError: it cannot be read.
         """
-        _, body = self._read_blob(0)
-        return decode_header_body(body)
+        return decode_header_body(self._read_blob(PageKind.HEADER, 0))
 
     @cached_property
     def _decompressor(self) -> PageDecompressor:
         with self._lazy_lock:
             frames = self._table.frames_of_kind(PageKind.DICTIONARY)
-            return PageDecompressor(self._read_blob(int(frames[0]))[1] if len(frames) else None)
+            return PageDecompressor(self._read_blob(PageKind.DICTIONARY, int(frames[0])) if len(frames) else None)
 
     @cached_property
     def _attributes(self) -> _Attributes:
@@ -234,7 +232,6 @@ class PageStore:
             )
         return page
 
-    def _read_blob(self, frame: int) -> tuple[PageKind, bytes]:
+    def _read_blob(self, kind: PageKind, frame: int) -> bytes:
         payloads = self._video.read(list(self._table.run_of(frame)))
-        header, stored = join_run(payloads, first_frame=frame, tag=self._table.tag)
-        return header.kind, open_body(stored, header.flags, PageDecompressor(), frame_index=frame)
+        return open_blob(kind, payloads, first_frame=frame, tag=self._table.tag)
