@@ -78,7 +78,7 @@ def run_script(script: str, *args: object) -> subprocess.CompletedProcess[str]:
 
 def test_the_build_names_its_parts() -> None:
     info = _core.build_info()
-    assert set(info) == {"version", "compiler", "zxing_cpp", "libdeflate"}
+    assert set(info) == {"version", "compiler", "zxing_cpp", "libdeflate", "zstd"}
     assert all(info.values())
     assert 1 <= _core.available_cores() <= (os.cpu_count() or 1)
 
@@ -569,7 +569,8 @@ def test_the_stub_tells_the_truth(tmp_path: Path) -> None:
     allowed = tmp_path / "allowed.txt"  # the metaclass of pybind11; methods and properties are still compared
     options = tmp_path / "mypy.ini"  # the stub alone: what others import is not compared, and takes long to read
     options.write_text("[mypy]\nfollow_imports = skip\n")
-    allowed.write_text("".join(f"memvid._core.{name}\n" for name in ("FrameReader", "FrameWriter", "SymbolOptions")))
+    classes = ("ChunkReader", "FrameReader", "FrameWriter", "SymbolOptions")
+    allowed.write_text("".join(f"memvid._core.{name}\n" for name in classes))
     result = subprocess.run(
         [
             *(sys.executable, "-m", "mypy.stubtest", "memvid._core"),

@@ -16,7 +16,6 @@ from benchmarks.million.engines import MemvidEngine
 from memvid import MiniLMEmbedder
 from memvid.index import IndexManager
 from memvid.index.vectors import quantise
-from memvid.page import PageDecompressor, PageKind, open_blob, open_run
 from memvid.video import PageStore, VideoReader
 
 __all__ = ["measure_parts"]
@@ -82,22 +81,15 @@ def _searching(data: Data, effort: int, take: Take) -> list[list[int]]:
 def _reading(data: Data, hits: list[list[int]], take: Take) -> None:
     video = VideoReader(data.folder / "memvid" / "memory.mp4")
     table = video.table
-    start = table.frames_of_kind(PageKind.DICTIONARY)
-    run = list(table.run_of(int(start[0]))) if len(start) else []
-    dictionary = open_blob(PageKind.DICTIONARY, video.read(run), first_frame=run[0]) if run else None
+    ids = [np.array(row, np.int64) for row in hits]
+    frames = [np.unique(table.frames_of(row)) for row in ids]
     store = PageStore(video, cache_bytes=0)
-    store.warm()
-    frames = [np.array(sorted(set(table.frames_of(np.array(row)).tolist())), np.int64) for row in hits]
-    payloads = [video.read(row) for row in frames]
-    decompressor = PageDecompressor(dictionary)
-    take("read", lambda i: store.chunks(hits[i]))
-    take("read: frames to payloads, native", lambda i: video.read(frames[i]))
-    take("read: one frame, native", lambda i: video.read(frames[i][:1]))
-    take(
-        "read: payloads to records (checksum, zstd, lengths)",
-        lambda i: [
-            open_run([payload], decompressor, first_frame=frame, tag=table.tag)
-            for payload, frame in zip(payloads[i], frames[i].tolist(), strict=True)
-        ],
-    )
+    cached = PageStore(video, cache_bytes=1 << 30)
+    for row in ids:
+        cached.read(row)
+    take("read: five chunks", lambda i: store.read(ids[i]))
+    take("read: one chunk", lambda i: store.read(ids[i][:1]))
+    take("read: five frames to payloads", lambda i: video.read(frames[i]))
+    take("read: one frame to its payload", lambda i: video.read(frames[i][:1]))
+    take("read: five chunks out of the page cache", lambda i: cached.read(ids[i]))
     video.close()

@@ -25,7 +25,7 @@ inline ByteView view_of(const py::bytes& bytes) {
     return {reinterpret_cast<const std::uint8_t*>(data), static_cast<std::size_t>(size)};
 }
 
-inline py::bytes to_python(const Bytes& bytes) {
+inline py::bytes to_python(ByteView bytes) {
     return py::bytes(reinterpret_cast<const char*>(bytes.data()), bytes.size());
 }
 
@@ -43,6 +43,7 @@ inline void check_signals() {
 void register_errors(py::module_& module);
 void register_symbols(py::module_& module);
 void register_frame_reader(py::module_& module);
+void register_chunk_reader(py::module_& module);
 void register_frame_writer(py::module_& module);
 
 }  // namespace memvid::bindings

@@ -9,6 +9,7 @@ PYBIND11_MODULE(_core, module, py::mod_gil_not_used()) {
     register_errors(module);
     register_symbols(module);
     register_frame_reader(module);
+    register_chunk_reader(module);
     register_frame_writer(module);
     module.def(
         "build_info",
@@ -18,6 +19,7 @@ PYBIND11_MODULE(_core, module, py::mod_gil_not_used()) {
             info["compiler"] = MEMVID_COMPILER;
             info["zxing_cpp"] = MEMVID_ZXING_VERSION;
             info["libdeflate"] = MEMVID_LIBDEFLATE_VERSION;
+            info["zstd"] = MEMVID_ZSTD_VERSION;
             return info;
         },
         "What this extension was built from.");

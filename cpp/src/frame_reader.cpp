@@ -138,12 +138,18 @@ FrameResult FrameReader::read_frame(std::size_t index, Decoder decoder) const {
     return result;
 }
 
-FrameBatch FrameReader::read(std::span<const std::int64_t> indices, Decoder decoder, const Poll& poll) const {
+void FrameReader::read_each(std::span<const std::size_t> frames, Decoder decoder, const Take& take,
+                            const Poll& poll) const {
     require_png();
+    pool_.parallel_for(
+        frames.size(), [&](std::size_t i) { take(i, read_frame(frames[i], decoder)); }, poll);
+}
+
+FrameBatch FrameReader::read(std::span<const std::int64_t> indices, Decoder decoder, const Poll& poll) const {
     FrameBatch batch{plan_frames(indices, movie_.samples.size()), {}};
     batch.results.resize(batch.plan.frames.size());
-    pool_.parallel_for(
-        batch.results.size(), [&](std::size_t i) { batch.results[i] = read_frame(batch.plan.frames[i], decoder); },
+    read_each(
+        batch.plan.frames, decoder, [&](std::size_t i, FrameResult result) { batch.results[i] = std::move(result); },
         poll);
     return batch;
 }

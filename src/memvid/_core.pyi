@@ -41,6 +41,25 @@ class FrameReader:
     def counters(self) -> dict[str, int]: ...
 
 @final
+class ChunkReader:
+    def __init__(
+        self,
+        video: FrameReader,
+        *,
+        frames: NDArray[np.int64],
+        first_chunks: NDArray[np.int64],
+        counts: NDArray[np.uint16],
+        runs: NDArray[np.int64],
+        bare: NDArray[np.uint8],
+        tag: int,
+        dictionary: bytes | None,
+        cache_bytes: int,
+    ) -> None: ...
+    def read(self, ids: NDArray[np.int64]) -> tuple[list[str | None], list[bytes | None], list[int]]: ...
+    def cache_stats(self) -> dict[str, int]: ...
+    def clear_cache(self) -> None: ...
+
+@final
 class FrameWriter:
     def __init__(
         self, path: str | bytes | PathLike[str], symbol: SymbolOptions, *, fps: int = ..., threads: int = ...

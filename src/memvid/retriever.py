@@ -169,7 +169,7 @@ class MemvidRetriever:
         """
         self._check_open()
         ids = [_check_chunk_id(chunk_id) for chunk_id in chunk_ids]
-        return self._store.chunks(ids) if ids else []
+        return self._chunks(ids) if ids else []
 
     def neighbours(self, chunk_id: int, before: int = 1, after: int = 1) -> list[Chunk]:
         """The chunk and those around it, in order, as far as the memory goes; most of them share its page.
@@ -181,14 +181,14 @@ class MemvidRetriever:
         _check_int("before", before, 0)
         _check_int("after", after, 0)
         ids = self._video.table.ids_around(_check_chunk_id(chunk_id), before, after)
-        return self._store.chunks(ids.tolist())
+        return self._chunks(ids.tolist())
 
     def warm(self) -> None:
         """Load what the first query would load: the model, the index, the dictionary."""
         self._check_open()
         self._store.warm()
         ids, _ = self._index.search(encode_queries(self._embedder, ["warm"]), 1)
-        self._store.chunks(ids[ids >= 0][:1].tolist())
+        self._store.read(ids[ids >= 0][:1])
 
     @property
     def stats(self) -> RetrieverStats:
@@ -242,7 +242,7 @@ class MemvidRetriever:
             self._closed = True
             self._index.close()
             self._video.close()
-            self._store.clear_cache()
+            self._store.close()
 
     def __enter__(self) -> MemvidRetriever:
         return self
@@ -297,15 +297,19 @@ class MemvidRetriever:
     def _read(self, ids: NDArray[np.int64], scores: NDArray[np.float32]) -> list[list[SearchResult]]:
         """The chunks of all hits, ``ids`` and ``scores`` of shape [queries, k] with -1 where there is none."""
         wanted = list(dict.fromkeys(ids[ids >= 0].tolist()))
-        chunks = {chunk.chunk_id: chunk for chunk in self._store.chunks(wanted)} if wanted else {}
+        stored = dict(zip(wanted, self._store.read(wanted), strict=True)) if wanted else {}
         return [
-            [_result(chunks[chunk_id], score) for chunk_id, score in zip(row, row_scores, strict=True) if chunk_id >= 0]
+            [
+                SearchResult(chunk_id, score, *stored[chunk_id])
+                for chunk_id, score in zip(row, row_scores, strict=True)
+                if chunk_id >= 0
+            ]
             for row, row_scores in zip(ids.tolist(), scores.tolist(), strict=True)
         ]
 
-
-def _result(chunk: Chunk, score: float) -> SearchResult:
-    return SearchResult(chunk.chunk_id, score, chunk.text, chunk.metadata, chunk.frame_index)
+    def _chunks(self, chunk_ids: list[int]) -> list[Chunk]:
+        stored = self._store.read(chunk_ids)
+        return [Chunk(chunk_id, *chunk) for chunk_id, chunk in zip(chunk_ids, stored, strict=True)]
 
 
 def _check_query(query: object) -> None:

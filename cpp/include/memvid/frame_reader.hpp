@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -68,6 +69,11 @@ public:
 
     // One bad frame is a status in the batch. Throws Error(unsupported) when the codec is not PNG.
     FrameBatch read(std::span<const std::int64_t> indices, Decoder decoder, const Poll& poll) const;
+
+    // The same for distinct frames that exist, in their order: `take(i, result)` gets each, on whatever thread read it.
+    // What it throws ends the batch.
+    using Take = std::function<void(std::size_t, FrameResult)>;
+    void read_each(std::span<const std::size_t> frames, Decoder decoder, const Take& take, const Poll& poll) const;
 
     // The picture, one byte a pixel; empty when the frame is not a picture.
     Bytes read_pixels(std::size_t index) const;

@@ -135,11 +135,6 @@ class RecordPage:
     def __len__(self) -> int:
         return len(self._starts) // 2
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes of memory this page takes, nearly: what a cache should charge for it."""
-        return len(self._body) + 40 * len(self._starts) + 160
-
     def text_bytes(self, index: int) -> bytes:
         """UTF-8 of the ``index``-th chunk that starts in this page."""
         return self._slice(index, 0)

@@ -85,6 +85,27 @@ class VideoReader:
             raise self._frame_error(int(indices[bad]), int(statuses[bad]))
         return payloads  # type: ignore[return-value]  # no status, so no None
 
+    def chunk_reader(self, dictionary: bytes | None, *, cache_bytes: int) -> _core.ChunkReader:
+        """The native reader of this video's chunks, which keeps the file open as long as it lives.
+
+        :param dictionary: the memory's zstd dictionary, if it has one.
+        :param cache_bytes: decoded pages to keep, in bytes of memory; 0 keeps none.
+        :raises VideoFormatError: the dictionary is none.
+        """
+        table = self.table
+        frames = np.flatnonzero(table.counts)
+        return _core.ChunkReader(
+            self._open_reader(),
+            frames=frames,
+            first_chunks=table.first_chunks[frames],
+            counts=np.ascontiguousarray(table.counts[frames], np.uint16),
+            runs=table.run_lengths(frames),
+            bare=np.asarray(table.kinds[frames] == BARE, np.uint8),
+            tag=table.tag,
+            dictionary=dictionary,
+            cache_bytes=cache_bytes,
+        )
+
     def read_all(self, *, corrected: bool = False) -> Iterator[tuple[int, bytes]]:
         """All frames and their payloads, in order, a batch in memory at a time."""
         for start in range(0, self.frame_count, _SCAN_FRAMES):

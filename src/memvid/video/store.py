@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_right
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from memvid.errors import FrameError
+from memvid import _core
+from memvid.errors import ClosedError, FrameError
 from memvid.page import (
     HeaderInfo,
     PageDecompressor,
@@ -25,11 +26,11 @@ from memvid.page import (
     open_blob,
     open_run,
 )
-from memvid.types import Chunk, JsonObject
+from memvid.types import JsonObject
 from memvid.video.reader import VideoReader
 from memvid.video.table import BARE
 
-__all__ = ["PageCacheStats", "PageStore"]
+__all__ = ["PageCacheStats", "PageStore", "StoredChunk"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,48 +49,17 @@ class PageCacheStats:
     nbytes: int
 
 
-class _PageCache:
-    """Decoded pages by frame, least recently used dropped first, bounded by bytes. Safe to share between threads."""
+class StoredChunk(NamedTuple):
+    """One chunk as it came out of its frame.
 
-    def __init__(self, capacity_bytes: int) -> None:
-        self._capacity = capacity_bytes
-        self._lock = threading.Lock()
-        self._pages: OrderedDict[int, RecordPage] = OrderedDict()
-        self._nbytes = 0
-        self._hits = 0
-        self._misses = 0
+    :ivar text: the text.
+    :ivar metadata: its metadata, ``{}`` if it has none.
+    :ivar frame_index: the frame in which it starts.
+    """
 
-    def get(self, frames: Sequence[int]) -> dict[int, RecordPage]:
-        """Those of the pages that are here."""
-        found = {}
-        with self._lock:
-            for frame in frames:
-                page = self._pages.get(frame)
-                if page is not None:
-                    self._pages.move_to_end(frame)
-                    found[frame] = page
-            self._hits += len(found)
-            self._misses += len(frames) - len(found)
-        return found
-
-    def put(self, pages: dict[int, RecordPage]) -> None:
-        with self._lock:
-            for frame, page in pages.items():
-                replaced = self._pages.pop(frame, None)
-                self._nbytes += page.nbytes - (replaced.nbytes if replaced is not None else 0)
-                self._pages[frame] = page
-            while self._nbytes > self._capacity and self._pages:
-                _, dropped = self._pages.popitem(last=False)
-                self._nbytes -= dropped.nbytes
-
-    def clear(self) -> None:
-        with self._lock:
-            self._pages.clear()
-            self._nbytes = 0
-
-    def stats(self) -> PageCacheStats:
-        with self._lock:
-            return PageCacheStats(self._hits, self._misses, len(self._pages), self._nbytes)
+    text: str
+    metadata: JsonObject
+    frame_index: int
 
 
 class _Attributes(NamedTuple):
@@ -110,7 +80,9 @@ class PageStore:
     def __init__(self, video: VideoReader, *, cache_bytes: int) -> None:
         self._video = video
         self._table = video.table
-        self._cache = _PageCache(cache_bytes)
+        self._cache_bytes = cache_bytes
+        self._native: _core.ChunkReader | None = None
+        self._closed = False
         self._lazy_lock = threading.Lock()
 
     @cached_property
@@ -122,10 +94,13 @@ class PageStore:
         return decode_header_body(self._read_blob(PageKind.HEADER, 0))
 
     @cached_property
+    def _dictionary(self) -> bytes | None:
+        frames = self._table.frames_of_kind(PageKind.DICTIONARY)
+        return self._read_blob(PageKind.DICTIONARY, int(frames[0])) if len(frames) else None
+
+    @cached_property
     def _decompressor(self) -> PageDecompressor:
-        with self._lazy_lock:
-            frames = self._table.frames_of_kind(PageKind.DICTIONARY)
-            return PageDecompressor(self._read_blob(PageKind.DICTIONARY, int(frames[0])) if len(frames) else None)
+        return PageDecompressor(self._dictionary)
 
     @cached_property
     def _attributes(self) -> _Attributes:
@@ -141,35 +116,29 @@ class PageStore:
 
     def warm(self) -> None:
         """Read what every query needs: the dictionary."""
-        _ = self._decompressor
+        self._reader()
 
-    def chunks(self, chunk_ids: Sequence[int]) -> list[Chunk]:
-        """The chunks, in the order of their ids; each distinct frame is read once, all of them in one native call.
+    def read(self, chunk_ids: Sequence[int] | NDArray[np.int64]) -> list[StoredChunk]:
+        """The chunks, in the order of their ids.
+
+        One native call: each distinct page comes from the cache or is read once, and only the texts that were asked for
+        become Python strings.
 
         :raises ChunkNotFoundError: there is no chunk of that id.
         :raises FrameError: a frame cannot be read and verified.
         """
-        ids = np.asarray(chunk_ids, np.int64)
-        frames = self._table.frames_of(ids)
-        slots = (ids - self._table.first_chunks[frames]).tolist()
-        wanted = frames.tolist()
-        pages = self.pages(list(dict.fromkeys(wanted)))
-        return [
-            Chunk(chunk_id, pages[frame].text(slot), self._metadata(pages[frame], frame, slot), frame)
-            for chunk_id, frame, slot in zip(ids.tolist(), wanted, slots, strict=True)
-        ]
-
-    def pages(self, frames: Sequence[int]) -> dict[int, RecordPage]:
-        """Decoded pages of distinct frames, from the cache or the video.
-
-        :raises FrameError: a frame cannot be read and verified.
-        """
-        found = self._cache.get(frames)
-        missing = [frame for frame in frames if frame not in found]
-        if missing:
-            read = self._read_pages(missing)
-            self._cache.put(read)
-            found.update(read)
+        ids = np.ascontiguousarray(chunk_ids, np.int64)
+        texts, metadatas, frames = self._reader().read(ids)
+        found = []
+        for i, text in enumerate(texts):
+            if text is None:
+                found.append(self._read_again(int(ids[i])))
+                continue
+            metadata = metadatas[i]
+            if self._has_attributes:
+                metadata = self._attributes_of(int(ids[i]))
+            frame = frames[i]
+            found.append(StoredChunk(text, decode_metadata(metadata, frame_index=frame) if metadata else {}, frame))
         return found
 
     def scan(self, *, corrected: bool = False) -> Iterator[tuple[int, RecordPage]]:
@@ -197,34 +166,62 @@ class PageStore:
         """Stored JSON of one chunk's metadata, empty if it has none."""
         if self._table.kinds[frame] != BARE:
             return page.metadata_bytes(slot)
-        chunk_id = int(self._table.first_chunks[frame]) + slot
+        return self._attributes_of(int(self._table.first_chunks[frame]) + slot)
+
+    def cache_stats(self) -> PageCacheStats:
+        """What the page cache did and holds."""
+        native = self._native
+        return PageCacheStats(**native.cache_stats()) if native is not None else PageCacheStats(0, 0, 0, 0)
+
+    def clear_cache(self) -> None:
+        """Forget all decoded pages."""
+        native = self._native
+        if native is not None:
+            native.clear_cache()
+
+    def close(self) -> None:
+        """Let go of the video and of all decoded pages. Reading afterwards raises :class:`ClosedError`."""
+        with self._lazy_lock:
+            self._closed = True
+            self._native = None
+
+    def _reader(self) -> _core.ChunkReader:
+        native = self._native
+        if native is not None:
+            return native
+        with self._lazy_lock:
+            if self._closed:
+                raise ClosedError(f"{self._video.path} was closed: open it again")
+            if self._native is None:
+                self._native = self._video.chunk_reader(self._dictionary, cache_bytes=self._cache_bytes)
+            return self._native
+
+    def _read_again(self, chunk_id: int) -> StoredChunk:
+        """A chunk that the native reader did not deliver, step by step: to name what is wrong, where it still is."""
+        ids = np.array([chunk_id], np.int64)
+        frame = int(self._table.frames_of(ids)[0])
+        page = self._open(frame, self._video.read(list(self._table.run_of(frame))))
+        slot = chunk_id - int(self._table.first_chunks[frame])
+        metadata = decode_metadata(self.metadata_bytes(page, frame, slot), frame_index=frame)
+        return StoredChunk(page.text(slot), metadata, frame)
+
+    @cached_property
+    def _has_attributes(self) -> bool:
+        return bool((self._table.kinds == BARE).any())
+
+    def _attributes_of(self, chunk_id: int) -> bytes:
         at = bisect_right(self._attributes.firsts, chunk_id) - 1
         if at < 0:
             return b""
         attributes, offset = self._attributes.pages[at], chunk_id - self._attributes.firsts[at]
         return attributes.metadata_bytes(offset) if offset < len(attributes) else b""
 
-    def cache_stats(self) -> PageCacheStats:
-        """What the page cache did and holds."""
-        return self._cache.stats()
-
-    def clear_cache(self) -> None:
-        """Forget all decoded pages."""
-        self._cache.clear()
-
-    def _metadata(self, page: RecordPage, frame: int, slot: int) -> JsonObject:
-        return decode_metadata(self.metadata_bytes(page, frame, slot), frame_index=frame)
-
-    def _read_pages(self, frames: list[int]) -> dict[int, RecordPage]:
-        runs = [self._table.run_of(frame) for frame in frames]
-        payloads = iter(self._video.read([frame for run in runs for frame in run]))
-        return {run.start: self._open(run.start, [next(payloads) for _ in run]) for run in runs}
-
     def _open(self, frame: int, payloads: list[bytes]) -> RecordPage:
         if self._table.kinds[frame] == BARE:
             return RecordPage(encode_body([Record(payloads[0])]), 1, frame_index=frame)
         header, page = open_run(payloads, self._decompressor, first_frame=frame, tag=self._table.tag)
-        if header.first_chunk != self._table.first_chunks[frame] or header.count != self._table.counts[frame]:
+        expected = (PageKind.DATA, self._table.first_chunks[frame], self._table.counts[frame])
+        if (header.kind, header.first_chunk, header.count) != expected:
             raise FrameError(
                 f"frame {frame}: its page and the page table do not agree on its chunks; "
                 "the video is damaged: restore it from a copy",

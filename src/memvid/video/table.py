@@ -169,6 +169,11 @@ class PageTable:
             end += 1
         return range(frame_index, end)
 
+    def run_lengths(self, frames: NDArray[np.int64]) -> NDArray[np.int64]:
+        """``int64[n]``: how many frames each of the pages takes that start in these frames, ascending."""
+        starts = np.append(np.flatnonzero(self.kinds != PageKind.CONTINUATION), len(self.kinds))
+        return np.asarray(starts[np.searchsorted(starts, frames, side="right")] - frames, np.int64)
+
     def frames_of_kind(self, kind: int) -> NDArray[np.int64]:
         """Frames of one kind, ascending."""
         return np.flatnonzero(self.kinds == kind)

@@ -1,0 +1,81 @@
+#include <pybind11/stl.h>
+
+#include "common.hpp"
+#include "memvid/chunk_reader.hpp"
+
+namespace memvid::bindings {
+
+namespace {
+
+using CountArray = py::array_t<std::uint16_t, py::array::c_style>;
+
+template <typename T>
+std::vector<T> vector_of(const py::array_t<T, py::array::c_style>& array) {
+    const auto view = span_of(array);
+    return {view.begin(), view.end()};
+}
+
+py::object to_text(ByteView bytes) {
+    PyObject* text = PyUnicode_DecodeUTF8(reinterpret_cast<const char*>(bytes.data()),
+                                          static_cast<py::ssize_t>(bytes.size()), nullptr);
+    if (text != nullptr) return py::reinterpret_steal<py::object>(text);
+    if (PyErr_ExceptionMatches(PyExc_UnicodeDecodeError) == 0) throw py::error_already_set();
+    PyErr_Clear();
+    return py::none();
+}
+
+// Texts, metadata and frames in the caller's order. The text is None where the page cannot be read and verified; then,
+// and where there is no such chunk (frame -1), so is the metadata.
+py::tuple read(const ChunkReader& reader, const IndexArray& ids) {
+    const auto wanted = vector_of(ids);  // the array could change while the GIL is free
+    std::vector<FoundChunk> found;
+    {
+        const py::gil_scoped_release release;
+        found = reader.read(wanted, check_signals);
+    }
+    py::list texts(found.size()), metadatas(found.size()), frames(found.size());
+    for (std::size_t i = 0; i < found.size(); ++i) {
+        const auto& chunk = found[i];
+        py::object text = chunk.page ? to_text(chunk.page->text(chunk.slot)) : py::none();
+        metadatas[i] =
+            text.is_none() ? py::object(py::none()) : py::object(to_python(chunk.page->metadata(chunk.slot)));
+        texts[i] = std::move(text);
+        frames[i] = chunk.frame;
+    }
+    return py::make_tuple(std::move(texts), std::move(metadatas), std::move(frames));
+}
+
+py::dict cache_stats(const ChunkReader& reader) {
+    const auto stats = reader.cache_stats();
+    py::dict result;
+    result["hits"] = stats.hits;
+    result["misses"] = stats.misses;
+    result["pages"] = stats.pages;
+    result["nbytes"] = stats.nbytes;
+    return result;
+}
+
+}  // namespace
+
+void register_chunk_reader(py::module_& module) {
+    py::class_<ChunkReader>(module, "ChunkReader", py::is_final(),
+                            "Chunks out of a video, with a cache of decoded pages. Safe to share between threads.")
+        .def(py::init([](const FrameReader& video, const IndexArray& frames, const IndexArray& first_chunks,
+                         const CountArray& counts, const IndexArray& runs, const GreyArray& bare, std::uint32_t tag,
+                         const std::optional<py::bytes>& dictionary, std::size_t cache_bytes) {
+                 DataFrames table{vector_of(frames), vector_of(first_chunks), vector_of(counts), vector_of(runs),
+                                  vector_of(bare)};
+                 const auto view = dictionary ? std::optional(view_of(*dictionary)) : std::nullopt;
+                 return std::make_unique<ChunkReader>(video, std::move(table), tag, view, cache_bytes);
+             }),
+             py::arg("video"), py::kw_only(), py::arg("frames").noconvert(), py::arg("first_chunks").noconvert(),
+             py::arg("counts").noconvert(), py::arg("runs").noconvert(), py::arg("bare").noconvert(), py::arg("tag"),
+             py::arg("dictionary"), py::arg("cache_bytes"), py::keep_alive<1, 2>(),
+             "Columns of the page table, a row for each page with chunks: int64, int64, uint16, int64, uint8.")
+        .def("read", &read, py::arg("ids").noconvert(),
+             "Texts (None where the page is bad), metadata (bytes) and frames (-1: no such chunk) of int64 chunk ids.")
+        .def("cache_stats", &cache_stats, "What the page cache did and holds.")
+        .def("clear_cache", &ChunkReader::clear_cache, "Forget all decoded pages.");
+}
+
+}  // namespace memvid::bindings

@@ -1,0 +1,70 @@
+// Chunks out of a video: from chunk id to frame to verified page to the bytes of text and metadata.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "memvid/decompressor.hpp"
+#include "memvid/frame_reader.hpp"
+#include "memvid/page.hpp"
+#include "memvid/page_cache.hpp"
+
+namespace memvid {
+
+// The frames in which chunks start, of one length each, ascending: rows of the page table.
+struct DataFrames {
+    std::vector<std::int64_t> frames;
+    std::vector<std::int64_t> first_chunks;
+    std::vector<std::uint16_t> counts;
+    std::vector<std::int64_t> runs;  // frames of the page: 1, or more where it is continued
+    std::vector<std::uint8_t> bare;  // 1 where the frame holds one bare text and no page
+};
+
+// Where a chunk is. No page: it cannot be read and verified. Frame -1: there is no such chunk.
+struct FoundChunk {
+    std::shared_ptr<const RecordPage> page;
+    std::size_t slot = 0;
+    std::int64_t frame = -1;
+};
+
+// Safe to share between threads. It says that a page is bad, not what is wrong with it: the caller, who has words for
+// it, reads such a page again by itself.
+class ChunkReader {
+public:
+    // `video` must outlive this. Throws Error(config) for columns of different lengths, Error(format) for a dictionary
+    // that is none.
+    ChunkReader(const FrameReader& video, DataFrames table, std::uint32_t tag, std::optional<ByteView> dictionary,
+                std::size_t cache_bytes);
+    ~ChunkReader();
+    ChunkReader(const ChunkReader&) = delete;
+    ChunkReader& operator=(const ChunkReader&) = delete;
+
+    // The chunks, in the order of their ids; each distinct page comes from the cache or is read once, in parallel.
+    std::vector<FoundChunk> read(std::span<const std::int64_t> ids, const Poll& poll) const;
+
+    PageCacheStats cache_stats() const { return cache().stats(); }
+    void clear_cache() const { cache().clear(); }
+
+private:
+    struct PageRead;
+    struct ProcessCache;
+
+    std::optional<std::size_t> row_of(std::int64_t id) const;
+    std::shared_ptr<const RecordPage> open_page(std::size_t row, std::span<FrameResult> frames) const;
+    std::optional<Bytes> join(std::size_t row, std::span<FrameResult> frames) const;
+    bool belongs(const PageHeader& header, std::size_t frame) const;
+    PageCache& cache() const;
+
+    const FrameReader& video_;
+    const DataFrames table_;
+    const std::uint32_t tag_;
+    const Decompressor decompressor_;
+    const std::size_t cache_bytes_;
+    mutable std::atomic<ProcessCache*> cache_;  // owned
+};
+
+}  // namespace memvid

@@ -1,0 +1,31 @@
+// zstd frames to bodies, with the memory's dictionary.
+#pragma once
+
+#include <memory>
+#include <optional>
+
+#include "memvid/bytes.hpp"
+
+struct ZSTD_DDict_s;
+
+namespace memvid {
+
+// Most bytes of a body: what a crafted frame may make a reader allocate.
+constexpr std::size_t max_body_bytes = 64 << 20;
+
+// Safe to share: each thread has a zstd context of its own.
+class Decompressor {
+public:
+    // `dictionary` is copied. Throws Error(format) when it is not a zstd dictionary.
+    explicit Decompressor(std::optional<ByteView> dictionary);
+    ~Decompressor();
+
+    // The body in `stored`, which must be exactly one zstd frame that states its size; nothing when it is not, when it
+    // is larger than max_body_bytes, or when it needs a dictionary that the memory does not have.
+    std::optional<Bytes> decompress(ByteView stored, bool use_dictionary) const;
+
+private:
+    std::unique_ptr<ZSTD_DDict_s, std::size_t (*)(ZSTD_DDict_s*)> dictionary_;
+};
+
+}  // namespace memvid
