@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
@@ -25,15 +27,18 @@ def test_first_example_answers_as_shown(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 @pytest.mark.model
-def test_second_example_runs_on_the_first_ones_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_examples_run_on_the_first_ones_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    first, second = code_blocks()
+    first, *others = code_blocks()
     chunks = "[" + first.split("add_chunks([")[1].split("])")[0] + "] * 20"
     first = re.sub(
         r"add_chunks\(\[.*?\]\)", f"add_chunks({chunks}, metadatas=[{{'year': 2026}}] * 60)", first, flags=re.S
     )
     names: dict[str, object] = {}
-    exec(first + second, names)
+    exec("\n".join([first, *others]), names)
+    answer, memory = cast(Any, names["answer"]), cast(Any, names["memory"])
+    assert asyncio.run(answer("signing in")) == memory.search("signing in", 3)
+    memory.close()
 
 
 def test_links_to_files_that_exist() -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from memvid._async import AsyncSearches
 from memvid._files import default_index_file, recover, snapshot
 from memvid.config import RetrieverConfig, make_config
 from memvid.embedding import EmbedderLike, encode_queries, model_info, resolve_embedder
@@ -69,11 +70,12 @@ class _Tally:
                 self.seconds[stage] += seconds
 
 
-class MemvidRetriever:
+class MemvidRetriever(AsyncSearches):
     """Searches a memory by meaning and reads the passages back out of its frames.
 
     Every text that is returned came out of a frame of the video, and its checksum was verified; a frame that cannot be
-    read raises. Safe to share between threads; files stay as they were when it was opened.
+    read raises. Safe to share between threads; files stay as they were when it was opened. :meth:`asearch`,
+    :meth:`asearch_results` and :meth:`asearch_many` are for event loops (docs/threads.md).
 
     :param video_file: the video.
     :param index_file: its index; ``None`` takes ``<stem>_index.json`` beside the video.
@@ -96,6 +98,7 @@ class MemvidRetriever:
         config: RetrieverConfig | Mapping[str, Any] | None = None,
         **options: Any,
     ) -> None:
+        super().__init__()
         self.config = make_config(RetrieverConfig, config, options)
         video_path = Path(video_file)
         index_path = default_index_file(video_path) if index_file is None else Path(index_file)
@@ -134,13 +137,7 @@ class MemvidRetriever:
 
         :raises QueryError: a query is blank or not a string, or ``top_k`` is below 1.
         """
-        self._check_open()
-        if isinstance(queries, (str, bytes)):
-            raise QueryError("queries is a single string: use search_results() for one query")
-        queries = list(queries)
-        for query in queries:
-            _check_query(query)
-        _check_int("top_k", top_k, 1)
+        queries = self._checked(queries, top_k)
         if not queries:
             return []
         begin = time.perf_counter()
@@ -237,9 +234,13 @@ class MemvidRetriever:
         )
 
     def close(self) -> None:
-        """Let go of the files. Using the retriever afterwards raises :class:`ClosedError`; closing twice is fine."""
+        """Let go of the files. Using the retriever afterwards raises :class:`ClosedError`; closing twice is fine.
+
+        Waits for no search: one that is under way in another thread finishes or raises :class:`ClosedError`.
+        """
         if not self._closed:
             self._closed = True
+            self._close_pool()
             self._index.close()
             self._video.close()
             self._store.close()
@@ -281,6 +282,16 @@ class MemvidRetriever:
     def _check_open(self) -> None:
         if self._closed:
             raise ClosedError(f"the retriever of {self._video.path} was closed: open the memory again")
+
+    def _checked(self, queries: Iterable[str], top_k: int) -> list[str]:
+        self._check_open()
+        if isinstance(queries, (str, bytes)):
+            raise QueryError("queries is a single string: use search_results() for one query")
+        wanted = list(queries)
+        for query in wanted:
+            _check_query(query)
+        _check_int("top_k", top_k, 1)
+        return wanted
 
     def _embed(self, queries: Sequence[str]) -> tuple[NDArray[np.float32], int]:
         """``float32[n, dim]`` of the queries, and how many of them were known."""

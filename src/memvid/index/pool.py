@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -16,10 +17,20 @@ __all__ = ["Pool"]
 T = TypeVar("T")
 
 
+class _Shelf(Generic[T]):
+    """What one process has of a pool."""
+
+    def __init__(self) -> None:
+        self.changed = threading.Condition()
+        self.idle: list[T] = []
+        self.made = 0
+
+
 class Pool(Generic[T]):
     """Lends an idle object, makes one if all are lent, and waits once ``limit`` exist.
 
-    The most recently returned object goes out first, so a single-threaded program makes exactly one.
+    The most recently returned object goes out first, so a single-threaded program makes exactly one. A forked child
+    makes objects of its own: what was lent in the parent would never come back, and a lock held there would stay held.
 
     :param make: makes an object; called without the pool's lock, at most ``limit`` times.
     :param dispose: frees one; called when the pool closes, for a lent object when it comes back.
@@ -29,10 +40,8 @@ class Pool(Generic[T]):
         self._make = make
         self._dispose = dispose
         self._limit = limit
-        self._idle: list[T] = []
-        self._made = 0
         self._closed = False
-        self._changed = threading.Condition()
+        self._shelves: dict[int, _Shelf[T]] = {}  # by process
 
     @contextmanager
     def lend(self) -> Iterator[T]:
@@ -48,34 +57,41 @@ class Pool(Generic[T]):
 
     def close(self) -> None:
         """Dispose of all that is idle now, and of the rest as it comes back. Calling it twice is allowed."""
-        with self._changed:
+        shelf = self._shelf()
+        with shelf.changed:
             self._closed = True
-            idle, self._idle = self._idle, []
-            self._changed.notify_all()
+            idle, shelf.idle = shelf.idle, []
+            shelf.changed.notify_all()
         for item in idle:
             self._dispose(item)
 
+    def _shelf(self) -> _Shelf[T]:
+        pid = os.getpid()
+        return self._shelves.get(pid) or self._shelves.setdefault(pid, _Shelf())
+
     def _take(self) -> T:
-        with self._changed:
-            while not self._closed and not self._idle and self._made >= self._limit:
-                self._changed.wait()
+        shelf = self._shelf()
+        with shelf.changed:
+            while not self._closed and not shelf.idle and shelf.made >= self._limit:
+                shelf.changed.wait()
             if self._closed:
                 raise ClosedError("this index is closed: open it again")
-            if self._idle:
-                return self._idle.pop()
-            self._made += 1
+            if shelf.idle:
+                return shelf.idle.pop()
+            shelf.made += 1
         try:
             return self._make()
         except BaseException:
-            with self._changed:
-                self._made -= 1
-                self._changed.notify()
+            with shelf.changed:
+                shelf.made -= 1
+                shelf.changed.notify()
             raise
 
     def _give_back(self, item: T) -> None:
-        with self._changed:
+        shelf = self._shelf()
+        with shelf.changed:
             if not self._closed:
-                self._idle.append(item)
-                self._changed.notify()
+                shelf.idle.append(item)
+                shelf.changed.notify()
                 return
         self._dispose(item)

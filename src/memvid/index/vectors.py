@@ -149,7 +149,7 @@ class VectorReader:
         candidates: list[IntArray] = []
         floor = -np.inf
         for numbers, block in self._blocks(matrix, rows):
-            scores = block @ direction
+            scores = _products(block, direction)
             if len(scores) > k:
                 floor = max(floor, float(np.partition(scores, len(scores) - k)[-k]))
             candidates.append(numbers[scores >= floor - _SLACK])
@@ -189,7 +189,7 @@ class VectorReader:
         norms = np.sqrt(np.einsum("nd,nd->n", stored, stored)) * np.sqrt(target @ target)
         norms[norms == 0] = 1
         # Rounding to float32 makes equal vectors score equal, in whatever order a product was summed.
-        scores = ((stored @ target) / norms).astype(np.float32)
+        scores = (_products(stored, target) / norms).astype(np.float32)
         order = np.lexsort((rows, -scores))[:k]
         return rows[order], scores[order]
 
@@ -197,6 +197,16 @@ class VectorReader:
         view = _new_index(self._info.dim, self._info.dtype, self._info.connectivity)
         view.view(self.data)
         return view
+
+
+def _products(rows: npt.NDArray[Any], vector: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """``rows @ vector``, without the BLAS library behind it.
+
+    That one hands a product of this size to threads of its own. On a busy machine it then waits for cores, for many
+    times as long as the product takes; and when the process forks, it ends them, and a product that is under way in
+    another thread never returns.
+    """
+    return np.asarray(np.einsum("nd,d->n", rows, vector))
 
 
 def _directions(stored: npt.NDArray[Any]) -> FloatMatrix:
