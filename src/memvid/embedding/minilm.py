@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
 from memvid.embedding.onnx_embedder import OnnxEmbedder
+from memvid.embedding.providers import CPU
 
 __all__ = ["MiniLMEmbedder"]
 
@@ -20,11 +22,20 @@ class MiniLMEmbedder(OnnxEmbedder):
     itself, so its vector depends on nothing but the text: int8 activations share one scale in a batch.
 
     :param threads: texts embedded at once; ``None`` uses the cores this process may run on.
+    :param providers: onnxruntime execution providers, as of :class:`OnnxEmbedder`; ``None`` is the CPU, also on a
+        machine with a GPU: the graph is made for the CPU's int8 kernels, which CUDA does not have, so that it would go
+        back and forth between both; and the same texts are to give the same memory on every machine.
     """
 
-    def __init__(self, *, threads: int | None = None) -> None:
+    def __init__(self, *, threads: int | None = None, providers: Sequence[str] | None = None) -> None:
         info = json.loads((_FOLDER / "memvid.json").read_text(encoding="utf-8"))
-        super().__init__(_FOLDER, threads=threads, batch_size=info["batch_size"], name=info["name"])
+        super().__init__(
+            _FOLDER,
+            threads=threads,
+            batch_size=info["batch_size"],
+            name=info["name"],
+            providers=(CPU,) if providers is None else providers,
+        )
         self._info = info
 
     @property

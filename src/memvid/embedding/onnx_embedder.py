@@ -14,12 +14,10 @@ import numpy as np
 from memvid.embedding.model_folder import folder_digest, read_model_folder
 from memvid.embedding.onnx_runtime import LoadedModel
 from memvid.embedding.protocol import Vectors, check_texts
+from memvid.embedding.providers import CPU, check_providers
 from memvid.errors import ConfigError
 
 __all__ = ["OnnxEmbedder", "plan_batches"]
-
-_CPU = ("CPUExecutionProvider",)
-
 
 # A core computes texts of 128 tokens and more fastest one by one, and shorter ones together up to about this many
 # tokens: fewer starve the matrix kernels, more fall out of the cache (docs/embeddings.md).
@@ -95,15 +93,18 @@ class OnnxEmbedder:
     """A sentence-transformers folder with an ONNX export (``model.onnx`` or ``onnx/model*.onnx``) as an embedder.
 
     Pooling, normalisation, prompts and the token limit are read from the folder's configuration
-    (:func:`~memvid.embedding.model_folder.read_model_folder`). Safe to share between threads, and usable after a fork.
+    (:func:`~memvid.embedding.model_folder.read_model_folder`). Safe to share between threads, and on the CPU usable
+    after a fork.
     The model loads when it is first needed, or by :meth:`warm`.
 
     :param folder: the model's folder.
-    :param threads: batches computed at once, each on one core; ``None`` uses the cores this process may run on.
+    :param threads: batches computed at once, each on one core; ``None`` uses the cores this process may run on. On
+        another device than the CPU it is one at a time.
     :param batch_size: at most so many texts a batch. Batches are made of texts of like length; on the CPU they are also
         kept to a few hundred tokens, which is faster than larger ones. A model whose activations are quantised
         gives a text slightly different vectors in different company; a batch size of 1 avoids that.
-    :param providers: onnxruntime execution providers, in order of preference; ``None`` is the CPU.
+    :param providers: onnxruntime execution providers, in order of preference, all of which must work; ``None`` takes
+        CUDA if this onnxruntime has it and it works, else the CPU. Devices give vectors that differ in their last bits.
     :param file_name: the graph to take within the folder, if it has several.
     :param name: names the model in an index; ``None`` takes the folder's name.
     :param query_prefix: put before queries instead of the folder's own prompt.
@@ -128,7 +129,7 @@ class OnnxEmbedder:
             _check_count("threads", threads)
         self._folder = read_model_folder(folder, file_name=file_name)
         self._file_name = file_name
-        self._providers = tuple(providers) if providers is not None else _CPU
+        self._providers = check_providers(providers)
         self._lock = threading.Lock()
         self._loaded: LoadedModel | None = None
         self._query_prefix = self._folder.query_prefix if query_prefix is None else query_prefix
@@ -155,6 +156,14 @@ class OnnxEmbedder:
         """Tokens a text is cut to, special tokens included."""
         return self._folder.max_length
 
+    @property
+    def provider(self) -> str:
+        """The execution provider the model runs on, such as ``"CPUExecutionProvider"``; loads the model.
+
+        :raises ConfigError: ``providers`` names one that is not there or does not work.
+        """
+        return self._model().provider
+
     def warm(self) -> None:
         """Load the model now instead of with the first text."""
         self._model()
@@ -163,6 +172,7 @@ class OnnxEmbedder:
         """Embed texts that are to be found: float32[n, dim], in their order. What exceeds the token limit is cut.
 
         :raises EmbeddingError: if a text is not a string, or the model cannot be loaded or run.
+        :raises ConfigError: ``providers`` names one that is not there or does not work.
         """
         return self._embed(texts, self._document_prefix)
 
@@ -185,7 +195,7 @@ class OnnxEmbedder:
         batches = plan_batches(
             [len(row) for row in ids],
             self.batch_size,
-            max_tokens=CPU_BATCH_TOKENS if self._providers == _CPU else None,
+            max_tokens=CPU_BATCH_TOKENS if model.provider == CPU else None,
             equal_lengths=model.needs_equal_lengths,
         )
         parts: dict[int, Vectors] = {}
@@ -193,7 +203,7 @@ class OnnxEmbedder:
         def work(batch: list[int]) -> None:
             parts.update(zip(batch, model.run([ids[i] for i in batch]), strict=True))
 
-        _run_all(work, batches, self.threads)
+        _run_all(work, batches, self.threads if model.provider == CPU else 1)
         return np.stack([parts[i] for i in range(len(texts))])
 
     def __repr__(self) -> str:

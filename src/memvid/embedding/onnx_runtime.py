@@ -12,6 +12,7 @@ from memvid._onnxruntime import import_onnxruntime
 from memvid.embedding.model_folder import ModelFolder
 from memvid.embedding.pooling import normalize_rows, pool
 from memvid.embedding.protocol import Vectors
+from memvid.embedding.providers import open_session
 from memvid.errors import ConfigError, DependencyError, EmbeddingError
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ _INPUTS = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
 _FATAL = 4  # everything below is also raised as an exception; stderr belongs to the application
 
 
-def _load_session(folder: ModelFolder, providers: Sequence[str]) -> InferenceSession:
+def _load_session(folder: ModelFolder, providers: tuple[str, ...] | None) -> InferenceSession:
     ort = import_onnxruntime()
     options = ort.SessionOptions()
     # One thread a run, as many runs at once as there are threads: no pool that spins or that a fork would lose, and
@@ -32,10 +33,15 @@ def _load_session(folder: ModelFolder, providers: Sequence[str]) -> InferenceSes
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = _FATAL
-    try:
-        return ort.InferenceSession(str(folder.model_file), options, providers=list(providers))
-    except Exception as error:  # onnxruntime's errors share no base but this one
-        raise EmbeddingError(f"{folder.model_file} cannot be loaded: {error}") from error
+
+    def make(names: tuple[str, ...]) -> InferenceSession:
+        try:
+            # Its own fallback prints to standard output and does not tell the caller.
+            return ort.InferenceSession(str(folder.model_file), options, providers=list(names), enable_fallback=False)
+        except Exception as error:  # onnxruntime's errors share no base but this one
+            raise EmbeddingError(f"{folder.model_file} cannot be loaded: {error}") from error
+
+    return open_session(make, providers, ort.get_available_providers())
 
 
 def _load_tokenizer(folder: ModelFolder) -> Tokenizer:
@@ -55,11 +61,13 @@ def _load_tokenizer(folder: ModelFolder) -> Tokenizer:
 class LoadedModel:
     """The model of a folder in memory; safe to use from several threads.
 
+    :param providers: onnxruntime execution providers to run on, all of them; ``None`` chooses.
+    :ivar provider: the one it runs on; what that cannot do runs on the CPU.
     :ivar dim: length of its vectors, or ``None`` if the graph leaves it open.
     :ivar needs_equal_lengths: the graph takes no mask, so the texts of a batch must have equally many tokens.
     """
 
-    def __init__(self, folder: ModelFolder, providers: Sequence[str]) -> None:
+    def __init__(self, folder: ModelFolder, providers: tuple[str, ...] | None) -> None:
         self._folder = folder
         # Session and tokenizer take about equally long to load and both let go of the GIL.
         failures: list[BaseException] = []
@@ -78,6 +86,7 @@ class LoadedModel:
             worker.join()
         if failures:
             raise failures[0]
+        self.provider: str = self._session.get_providers()[0]
         self._inputs = self._check_inputs()
         self._output, self._pooled, self.dim = self._choose_output()
         self.needs_equal_lengths = "attention_mask" not in self._inputs

@@ -30,9 +30,13 @@ Vectors: TypeAlias = npt.NDArray[np.float32]
 class Embedder(Protocol):
     """Turns texts into vectors whose cosine says how near their meanings are.
 
-    Two more members are used where they exist: ``encode_queries(texts)``, for models that want queries told apart from
-    passages, and ``digest`` (hexadecimal SHA-256 of the model's files, or ``None``), which an index remembers so that
-    another model of the same name is noticed.
+    More members are used where they exist: ``encode_queries(texts)``, for models that want queries told apart from
+    passages; ``digest`` (hexadecimal SHA-256 of the model's files, or ``None``), which an index remembers so that
+    another model of the same name is noticed; ``provider``, what it runs on, which the result of a build names.
+
+    A vector should depend on its text alone, not on the texts it is embedded with: then a build that resumes from a
+    checkpoint gives the bytes of one that was never interrupted, even if chunks changed in between. Where it does
+    depend on the batch by a little (padding, quantised activations), it gives them as long as no chunk changed.
 
     Encoders and retrievers may call an embedder from several threads at once.
     """
