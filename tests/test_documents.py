@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import sys
@@ -60,6 +61,21 @@ class TestFindFiles:
             Skipped(tmp_path / "dangling", "not a file"),
             Skipped(kept, "given twice"),
         }
+
+    def test_zipped_json_lines_are_not_skipped_as_binary(self, tmp_path: Path) -> None:
+        for name in ("a.jsonl.gz", "b.NDJSON.GZ", "c.tar.gz"):
+            write(tmp_path / name, gzip.compress(b'{"text": "zipped", "n": 1}\n', mtime=0))
+        plan = find_files([tmp_path])
+        assert [skipped.path.name for skipped in plan.skipped] == ["c.tar.gz"]
+        folder = tmp_path.name
+        assert list(read_documents(plan.sources)) == [
+            Document("zipped", {"source": f"{folder}/{name}", "n": 1}) for name in ("a.jsonl.gz", "b.NDJSON.GZ")
+        ]
+
+    def test_damaged_zipped_json_lines(self, tmp_path: Path) -> None:
+        path = write(tmp_path / "a.jsonl.gz", gzip.compress(b'"a"\n' * 99)[:-9])
+        with pytest.raises(DocumentError, match=r"a\.jsonl\.gz, behind line \d+: the gzip data is damaged"):
+            read(path)
 
     def test_a_hidden_file_that_is_named_is_read(self, tmp_path: Path) -> None:
         assert [doc.text for doc in read(write(tmp_path / ".notes", "mine"))] == ["mine"]

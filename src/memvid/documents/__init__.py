@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from memvid.documents.document import Document
 from memvid.documents.files import FilePlan, Skipped, Source, find_files
-from memvid.documents.readers import Document, read_documents
+from memvid.documents.json_documents import read_jsonl
+from memvid.documents.readers import read_documents
 
-__all__ = ["Document", "FilePlan", "Skipped", "Source", "find_files", "read_documents"]
+__all__ = ["Document", "FilePlan", "Skipped", "Source", "find_files", "read_documents", "read_jsonl"]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["STDIN", "FilePlan", "Skipped", "Source", "find_files"]
 
 STDIN = "-"
-BOOK_SUFFIXES = frozenset({".pdf", ".epub"})  # binary, and readable all the same
+_READABLE = (".pdf", ".epub", ".jsonl.gz", ".ndjson.gz")  # binary, and read all the same
 _SNIFFED = 8192  # bytes looked at for a NUL, which text does not have
 
 
@@ -61,9 +61,9 @@ class FilePlan:
 def find_files(paths: Iterable[str | os.PathLike[str]]) -> FilePlan:
     """Plan the reading of files and of folders with everything in them; ``"-"`` is standard input.
 
-    In a folder, hidden files, binary ones (a NUL in the first 8 KiB; PDF and EPUB excepted) and special ones are
-    skipped; a file that is named is read whatever it looks like, unless it is empty. No symbolic link to a folder is
-    followed.
+    In a folder, hidden files, binary ones (a NUL in the first 8 KiB; PDF, EPUB and zipped JSON lines excepted) and
+    special ones are skipped; a file that is named is read whatever it looks like, unless it is empty. No symbolic link
+    to a folder is followed.
 
     :raises DocumentNotFoundError: nothing is there.
     :raises DocumentError: a folder or file may not be read.
@@ -130,7 +130,7 @@ def _reason_to_skip(path: Path) -> str | None:
         raise DocumentError(f"{path}: {error.strerror}; take it out of the folder or make it readable") from error
     if not first:
         return "empty"
-    return "binary" if b"\0" in first and path.suffix.lower() not in BOOK_SUFFIXES else None
+    return "binary" if b"\0" in first and not path.name.lower().endswith(_READABLE) else None
 
 
 def _refuse(error: OSError) -> None:

@@ -1,18 +1,19 @@
-"""Reading documents: plain text, JSON, JSON lines, CSV, HTML here; PDF and EPUB in :mod:`memvid.documents.books`."""
+"""Reading documents: text, CSV and HTML here, the rest in :mod:`.json_documents` and :mod:`.books`."""
 
 from __future__ import annotations
 
 import codecs
 import csv
+import gzip
 import io
-import json
 import re
 import sys
-from dataclasses import dataclass, field
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING
 
+from memvid.documents.document import Document, decode
 from memvid.documents.html_text import html_to_text
+from memvid.documents.json_documents import read_json, read_json_lines
 from memvid.errors import ConfigError, DocumentError
 
 if TYPE_CHECKING:
@@ -20,28 +21,11 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from memvid.documents.files import Source
-    from memvid.types import JsonObject
 
-__all__ = ["Document", "read_documents"]
+__all__ = ["read_documents"]
 
 _CHARSET = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?\s*([A-Za-z0-9_:.-]{1,40})", re.IGNORECASE)
 _UTF8 = "utf-8"
-
-
-@dataclass(frozen=True, slots=True)
-class Document:
-    """A text from a file.
-
-    :ivar text: the text; never blank.
-    :ivar metadata: ``{"source": name}`` and what the format adds: ``"page"`` (from 1) of a PDF, ``"title"`` of an HTML
-        page or an EPUB chapter, the other keys of a JSON object, the other columns of a CSV row.
-    """
-
-    text: str
-    metadata: JsonObject = field(default_factory=dict)
-
-    def __repr__(self) -> str:
-        return f"Document({len(self.text)} characters, {self.metadata!r})"
 
 
 def read_documents(sources: Iterable[Source], *, encoding: str = _UTF8) -> Iterator[Document]:
@@ -49,7 +33,7 @@ def read_documents(sources: Iterable[Source], *, encoding: str = _UTF8) -> Itera
 
     ======================  ==========================================================================================
     ``.jsonl``, ``.ndjson``  a document a line, streamed: a string, or an object with ``"text"``; its other keys and
-                            those of its ``"metadata"`` object become metadata
+                            those of its ``"metadata"`` object become metadata; also ``.jsonl.gz``, ``.ndjson.gz``
     ``.json``               the same from a list, or from one object with ``"text"``; any other JSON is plain text
     ``.csv``, ``.tsv``      a document a row, if there is a column ``text``; otherwise plain text
     ``.html``, ``.htm``     the visible text; ``<meta charset>`` overrides ``encoding``
@@ -73,7 +57,7 @@ def read_documents(sources: Iterable[Source], *, encoding: str = _UTF8) -> Itera
 
 def _read_all(sources: Iterable[Source], encoding: str) -> Iterator[Document]:
     for source in sources:
-        suffix = PurePosixPath(source.name).suffix.lower() if source.path is not None else ""
+        suffix = _suffix(source.name) if source.path is not None else ""
         read = _READERS.get(suffix, _read_text)
         try:
             if source.path is None:
@@ -86,25 +70,18 @@ def _read_all(sources: Iterable[Source], encoding: str) -> Iterator[Document]:
             raise DocumentError(f"{source.path or source.name}: {error.strerror or error}") from error
 
 
+def _suffix(name: str) -> str:
+    """The last suffix, with the one before if that is compressed."""
+    *before, last = PurePosixPath(name.lower()).suffixes or [""]
+    return "".join([*before[-1:], last]) if last == ".gz" else last
+
+
 def _named(found: Iterator[Document], name: str) -> Iterator[Document]:
     return (Document(doc.text, {"source": name, **doc.metadata}) for doc in found if doc.text.strip())
 
 
-def _decode(data: bytes, name: str, encoding: str, offset: int = 0) -> str:
-    try:
-        text = data.decode(encoding)
-    except UnicodeDecodeError as error:
-        raise DocumentError(
-            f"{name}: byte {offset + error.start} (0x{data[error.start]:02x}) is not {encoding} ({error.reason}); "
-            "convert the file to UTF-8 or give its encoding (--encoding on the command line)"
-        ) from error
-    except UnicodeError as error:  # UTF-16 and 32 say it without a position
-        raise DocumentError(f"{name}: not {encoding} ({error}); give the file's own encoding") from error
-    return text[1:] if offset == 0 and text.startswith("\ufeff") else text
-
-
 def _read_text(file: BinaryIO, name: str, encoding: str) -> Iterator[Document]:
-    yield Document(_decode(file.read(), name, encoding))
+    yield Document(decode(file.read(), name, encoding))
 
 
 def _read_html(file: BinaryIO, name: str, encoding: str) -> Iterator[Document]:
@@ -112,7 +89,7 @@ def _read_html(file: BinaryIO, name: str, encoding: str) -> Iterator[Document]:
     declared = _CHARSET.search(data, 0, 2048)
     if declared and encoding == _UTF8 and not data.startswith(codecs.BOM_UTF8):
         encoding = _known_encoding(declared.group(1).decode("ascii"), name)
-    title, text = html_to_text(_decode(data, name, encoding))
+    title, text = html_to_text(decode(data, name, encoding))
     yield Document(text, {"title": title} if title else {})
 
 
@@ -124,58 +101,12 @@ def _known_encoding(declared: str, name: str) -> str:
 
 
 def _read_json_lines(file: BinaryIO, name: str, encoding: str) -> Iterator[Document]:
-    offset = 0
-    for number, line in enumerate(file, 1):
-        text = _decode(line, name, encoding, offset)
-        offset += len(line)
-        if text.strip():
-            where = f"{name}, line {number}"
-            yield _record(_parse_json(text, where), where)
-
-
-def _read_json(file: BinaryIO, name: str, encoding: str) -> Iterator[Document]:
-    text = _decode(file.read(), name, encoding)
-    value = _parse_json(text, name)
-    if isinstance(value, list):
-        for number, item in enumerate(value):
-            yield _record(item, f"{name}, item {number}")
-    elif isinstance(value, dict) and "text" in value:
-        yield _record(value, name)
-    else:
-        yield Document(text)
-
-
-def _parse_json(text: str, where: str) -> Any:
-    try:
-        return json.loads(text, parse_constant=_refuse_constant)
-    except json.JSONDecodeError as error:
-        raise DocumentError(f"{where}: not JSON: {error}; mend it or rename the file to .txt") from error
-    except (ValueError, RecursionError) as error:
-        raise DocumentError(f"{where}: not usable JSON: {error}") from error
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON; use null or a string")
-
-
-def _record(value: Any, where: str) -> Document:
-    """A document from a string or an object with ``"text"``."""
-    if isinstance(value, str):
-        return Document(value)
-    if not isinstance(value, dict) or not isinstance(value.get("text"), str):
-        found = f"an object with {', '.join(map(repr, value)) or 'no key'}" if isinstance(value, dict) else repr(value)
-        raise DocumentError(f'{where}: {found[:120]}: expected a string or an object with a string "text"')
-    metadata = {key: item for key, item in value.items() if key not in ("text", "metadata")}
-    inner = value.get("metadata")
-    if isinstance(inner, dict):
-        metadata |= inner
-    elif inner is not None:
-        metadata["metadata"] = inner
-    return Document(value["text"], metadata)
+    lines: Iterable[bytes] = gzip.GzipFile(fileobj=file) if name.lower().endswith(".gz") else file
+    return (document for _, document in read_json_lines(lines, name, encoding=encoding))
 
 
 def _read_table(file: BinaryIO, name: str, encoding: str) -> Iterator[Document]:
-    text = _decode(file.read(), name, encoding)
+    text = decode(file.read(), name, encoding)
     delimiter = "\t" if name.lower().endswith(".tsv") else ","
     rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
@@ -200,7 +131,9 @@ def _read_book(file: BinaryIO, name: str, _encoding: str) -> Iterator[Document]:
 _READERS: dict[str, Callable[[BinaryIO, str, str], Iterator[Document]]] = {
     ".jsonl": _read_json_lines,
     ".ndjson": _read_json_lines,
-    ".json": _read_json,
+    ".jsonl.gz": _read_json_lines,
+    ".ndjson.gz": _read_json_lines,
+    ".json": read_json,
     ".csv": _read_table,
     ".tsv": _read_table,
     ".html": _read_html,

@@ -1,0 +1,46 @@
+"""What a reader of documents gives, and how bytes become its text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from memvid.errors import DocumentError
+
+if TYPE_CHECKING:
+    from memvid.types import JsonObject
+
+__all__ = ["Document", "decode"]
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A text from a file.
+
+    :ivar text: the text.
+    :ivar metadata: ``{"source": name}`` and what the format adds: ``"page"`` (from 1) of a PDF, ``"title"`` of an HTML
+        page or an EPUB chapter, the other keys of a JSON object, the other columns of a CSV row.
+    """
+
+    text: str
+    metadata: JsonObject = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"Document({len(self.text)} characters, {self.metadata!r})"
+
+
+def decode(data: bytes, name: str, encoding: str, offset: int = 0) -> str:
+    """The text of a file, or of a part that begins at byte ``offset``; without a byte order mark.
+
+    :raises DocumentError: it is not in that encoding.
+    """
+    try:
+        text = data.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise DocumentError(
+            f"{name}: byte {offset + error.start} (0x{data[error.start]:02x}) is not {encoding} ({error.reason}); "
+            "convert the file to UTF-8 or give its encoding (--encoding on the command line)"
+        ) from error
+    except UnicodeError as error:  # UTF-16 and 32 say it without a position
+        raise DocumentError(f"{name}: not {encoding} ({error}); give the file's own encoding") from error
+    return text[1:] if offset == 0 and text.startswith("\ufeff") else text
