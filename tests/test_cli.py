@@ -16,8 +16,15 @@ import memvid
 from memvid.cli import main
 from memvid.cli.app import app
 from memvid.cli.options import parse_where
-from memvid.cli.output import ProgressBars, describe_metadata, format_bytes, format_seconds, one_line, passage, rows
-from memvid.types import Progress
+from memvid.cli.output import (
+    describe_metadata,
+    format_bytes,
+    format_left,
+    format_seconds,
+    one_line,
+    passage,
+    rows,
+)
 
 MODEL = ("--model", "hashing")
 DOCS = Path(__file__).parents[1] / "docs" / "cli.md"
@@ -328,9 +335,17 @@ class TestOutput:
     def test_bytes(self, count: int, text: str) -> None:
         assert format_bytes(count) == text
 
-    @pytest.mark.parametrize(("seconds", "text"), [(0.00234, "2.34 ms"), (1.26, "1.3 s"), (125, "2 min 5 s")])
+    @pytest.mark.parametrize(
+        ("seconds", "text"), [(0.00234, "2.34 ms"), (1.26, "1.3 s"), (125, "2 min 5 s"), (7384, "2 h 3 min")]
+    )
     def test_seconds(self, seconds: float, text: str) -> None:
         assert format_seconds(seconds) == text
+
+    @pytest.mark.parametrize(
+        ("seconds", "text"), [(0.2, "1 s"), (89, "89 s"), (90, "2 min"), (5280, "88 min"), (25_900, "7 h 12 min")]
+    )
+    def test_time_left(self, seconds: float, text: str) -> None:
+        assert format_left(seconds) == text
 
     def test_conditions(self) -> None:
         assert parse_where(()) is None
@@ -340,19 +355,3 @@ class TestOutput:
             "c": ['"1"', "1"],
             "d": ["[1]"],
         }
-
-    def test_bars_are_silent_without_a_terminal(self, capsys: pytest.CaptureFixture[str]) -> None:
-        with ProgressBars() as bars:
-            bars(Progress("embed", 1, 2))
-        assert capsys.readouterr().err == ""
-
-    def test_bars_are_drawn_on_a_terminal(
-        self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-        with ProgressBars() as bars:
-            bars(Progress("embed", 0, 2))
-            bars(Progress("embed", 2, 2))
-        out, err = capsys.readouterr()
-        assert out == ""
-        assert "embed" in err

@@ -403,7 +403,7 @@ class TestBuilding:
             encoder.add_chunks(make_texts(3000, words=8), embeddings=make_vectors(3000))
             encoder.build_video(tmp_path / "m.mp4", progress=seen.append)
         stages = list(dict.fromkeys(progress.stage for progress in seen))
-        assert stages == ["write", "verify", "index"]
+        assert stages == ["write", "index", "verify"]
         for stage in stages:
             done = [progress.done for progress in seen if progress.stage == stage]
             assert done == sorted(done)

@@ -22,7 +22,7 @@ LAYERS: tuple[tuple[tuple[str, ...], ...], ...] = (
     (("__main__",),),
     (("cli",), ("web",)),
     (("chat",), ("demo",)),
-    (("encoder", "_build", "_index_feed", "_spool"), ("retriever", "_async"), ("maintenance",)),
+    (("encoder", "_build", "_checkpoint", "_index_feed", "_spool"), ("retriever", "_async"), ("maintenance",)),
     (("llm",), ("index",), ("video",), ("embedding",), ("documents",), ("preprocess",)),
     (("page",), ("chunking", "sentences")),
     (("_core",), ("_files", "_disk", "_locks"), ("_onnxruntime",)),

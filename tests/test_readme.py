@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import re
 from pathlib import Path
 from typing import Any, cast
@@ -29,6 +30,7 @@ def test_first_example_answers_as_shown(tmp_path: Path, monkeypatch: pytest.Monk
 @pytest.mark.model
 def test_other_examples_run_on_the_first_ones_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "articles.jsonl.gz").write_bytes(gzip.compress(b'{"text": "An article.", "year": 2026}\n'))
     first, *others = code_blocks()
     chunks = "[" + first.split("add_chunks([")[1].split("])")[0] + "] * 20"
     first = re.sub(

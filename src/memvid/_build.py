@@ -14,20 +14,21 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
 from memvid import _core
+from memvid._checkpoint import Checkpoint
 from memvid._files import Commit
-from memvid._index_feed import IndexFeed
+from memvid._index_feed import Indexed, IndexFeed
 from memvid._spool import Spool, SpoolSegment, hash_record
 from memvid.config import EncoderConfig
 from memvid.embedding import Embedder, model_info
 from memvid.errors import FrameError
-from memvid.index import IndexManager
+from memvid.index import IndexBuilder, IndexManager
 from memvid.page import (
     HeaderInfo,
     PageBody,
@@ -45,7 +46,7 @@ from memvid.page import (
     train_dictionary,
 )
 from memvid.page.dictionary import DICTIONARY_LEVEL, SAMPLE_BYTES
-from memvid.types import BuildResult, Progress, ProgressCallback, VideoIdentity
+from memvid.types import BuildResult, ModelInfo, Progress, ProgressCallback, VideoIdentity
 from memvid.video import PageStore, PageTable, VideoReader, VideoWriter, frame_capacity
 
 __all__ = ["Builder"]
@@ -77,6 +78,7 @@ class Builder:
     """Builds one video and its index from a spool. For one use.
 
     :param progress: called from the thread that calls :meth:`run`.
+    :param checkpoint: file that keeps the embeddings until the build has succeeded, and has those of an earlier one.
     """
 
     def __init__(
@@ -87,6 +89,7 @@ class Builder:
         video_file: Path,
         index_file: Path,
         progress: ProgressCallback | None,
+        checkpoint: Path | None = None,
     ) -> None:
         self._spool = spool
         self._config = config
@@ -94,6 +97,7 @@ class Builder:
         self._video_file = video_file
         self._index_file = index_file
         self._progress = progress
+        self._checkpoint = checkpoint
         self._last_report = 0.0
         self._feed: IndexFeed | None = None
         self._seconds: dict[str, float] = {}
@@ -107,26 +111,22 @@ class Builder:
     def run(self) -> BuildResult:
         """Build, read back, commit."""
         begin = time.perf_counter()
+        model = model_info(self._embedder)
         with Commit(self._index_file, video_file=self._video_file) as commit:
+            if self._checkpoint is not None:
+                commit.claim(self._checkpoint)
             staged_video = commit.stage(self._video_file)
-            index = IndexManager.create(
-                self._index_file, model=model_info(self._embedder), config=self._config, commit=commit
-            )
+            index = IndexManager.create(self._index_file, model=model, config=self._config, commit=commit)
             try:
-                with IndexFeed(self._spool, index, self._embedder) as feed:
-                    self._feed = feed
-                    table = self._write(staged_video)
-                    with self._timed("verify"):
-                        video = self._read_back(staged_video)
-                    while not feed.finished():
-                        self._report("index", feed.done)
-                    self._report("index", feed.done, last=True)
-                    self._seconds.update(feed.seconds)
-                with self._timed("commit"):
-                    starts = np.flatnonzero(table.counts)
-                    index.add_pages(starts, table.first_chunks[starts], table.counts[starts])
-                    index_bytes = sum(path.stat().st_size for path in index.stage(video))
-                    commit.commit()
+                with self._open_checkpoint(model) as checkpoint:
+                    table, video, indexed = self._fill(staged_video, index, checkpoint)
+                    with self._timed("commit"):
+                        starts = np.flatnonzero(table.counts)
+                        index.add_pages(starts, table.first_chunks[starts], table.counts[starts])
+                        index_bytes = sum(path.stat().st_size for path in index.stage(video))
+                        commit.commit()
+                    if checkpoint is not None:
+                        checkpoint.remove()
             except BaseException:
                 index.abort()
                 raise
@@ -140,7 +140,29 @@ class Builder:
             video_bytes=video.bytes,
             index_bytes=index_bytes,
             seconds=dict(self._seconds),
+            embeddings_made=indexed.made,
+            embeddings_resumed=indexed.resumed,
+            provider=getattr(self._embedder, "provider", None) if indexed.made else None,
         )
+
+    def _open_checkpoint(self, model: ModelInfo) -> AbstractContextManager[Checkpoint | None]:
+        return nullcontext() if self._checkpoint is None else Checkpoint(self._checkpoint, model)
+
+    def _fill(
+        self, staged_video: Path, index: IndexBuilder, checkpoint: Checkpoint | None
+    ) -> tuple[PageTable, VideoIdentity, Indexed]:
+        """Write the video, read it back, and wait for the index to have all chunks."""
+        with IndexFeed(self._spool, index, self._embedder, checkpoint) as feed:
+            self._feed = feed
+            table = self._write(staged_video)
+            with self._timed("verify"):
+                video = self._read_back(staged_video)
+            while not feed.finished():
+                if self._is_time():
+                    self._report_index()
+            self._report_index()
+            self._seconds.update(feed.seconds)
+            return table, video, feed.indexed
 
     def _write(self, staged_video: Path) -> PageTable:
         with self._timed("dictionary"):
@@ -261,15 +283,24 @@ class Builder:
             video.close()
 
     def _report(self, stage: str, done: int, *, last: bool = False) -> None:
-        """Tell how far a stage is, and raise what ended the other thread, if anything did."""
+        """Tell how far a stage and the index are, and raise what ended the other thread, if anything did."""
         if self._feed is not None:
             self._feed.check()
-        if self._progress is None:
-            return
-        now = time.monotonic()
-        if last or now - self._last_report >= _REPORT_SECONDS:
-            self._last_report = now
+        if self._progress is not None and (last or self._is_time()):
             self._progress(Progress(stage, done, len(self._spool)))
+            self._report_index()
+
+    def _report_index(self) -> None:
+        if self._progress is not None and self._feed is not None:
+            done = self._feed.indexed
+            self._progress(Progress("index", done.chunks, len(self._spool), resumed=done.resumed))
+
+    def _is_time(self) -> bool:
+        now = time.monotonic()
+        if now - self._last_report < _REPORT_SECONDS:
+            return False
+        self._last_report = now
+        return True
 
     @contextmanager
     def _timed(self, stage: str) -> Iterator[None]:

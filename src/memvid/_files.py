@@ -86,17 +86,24 @@ class Commit:
         with output_errors(path):
             if path.exists() and not path.is_file():
                 raise OutputError(errno.EEXIST, "is not a file, so it is not replaced: choose another name", str(path))
-            names = {_real(path), _real(staged)}
-            if names & self._taken:
-                raise OutputError(
-                    errno.EEXIST, "two files of one memory would have this name: name video and index apart", str(path)
-                )
+            self.claim(path, staged)
             self._lock()
             with staged.open("wb"):
                 pass  # also empties what a dead build left
-        self._taken |= names
         self._finals.append(path)
         return staged
+
+    def claim(self, *paths: Path) -> None:
+        """Take names that no other file of the set may have.
+
+        :raises OutputError: one of them is taken.
+        """
+        names = {_real(path) for path in paths}
+        if names & self._taken:
+            raise OutputError(
+                errno.EEXIST, "two files of one memory would have this name: name all of them apart", str(paths[0])
+            )
+        self._taken |= names
 
     def commit(self) -> None:
         """Make the staged files the real ones; on return they are on the disk.

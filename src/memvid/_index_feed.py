@@ -5,21 +5,37 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from memvid._checkpoint import Checkpoint
 from memvid._spool import Spool, SpoolSegment
 from memvid.embedding import Embedder, encode_checked
 from memvid.errors import EmbeddingError
 from memvid.index import IndexBuilder
 from memvid.page import Record, decode_metadata
 
-__all__ = ["IndexFeed"]
+__all__ = ["IndexFeed", "Indexed"]
 
 _BATCH = 128  # chunks embedded and added between two looks at whether the build was given up: about a second
 _BATCH_BYTES = 1 << 20
 _POLL_SECONDS = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Indexed:
+    """How far a feed is.
+
+    :ivar chunks: chunks in the index.
+    :ivar made: of them, those whose embedding was made now.
+    :ivar resumed: of them, those whose embedding was in the checkpoint.
+    """
+
+    chunks: int = 0
+    made: int = 0
+    resumed: int = 0
 
 
 class IndexFeed:
@@ -28,18 +44,22 @@ class IndexFeed:
     One thread does it, in order: the graph of an HNSW index depends on the order of insertion, and the same chunks are
     to give the same bytes. Usable as a context manager; leaving it stops the thread.
 
-    :ivar done: chunks in the index so far.
+    :param checkpoint: gives embeddings that were made before, and keeps those made now.
+    :ivar indexed: how far it is; replaced whole, so any thread may look.
     :ivar seconds: time spent in the stages ``"embed"`` and ``"index"``.
     """
 
-    def __init__(self, spool: Spool, index: IndexBuilder, embedder: Embedder) -> None:
+    def __init__(
+        self, spool: Spool, index: IndexBuilder, embedder: Embedder, checkpoint: Checkpoint | None = None
+    ) -> None:
         self._spool = spool
         self._index = index
         self._embedder = embedder
+        self._checkpoint = checkpoint
         self._stop = threading.Event()
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="memvid-index", daemon=True)
-        self.done = 0
+        self.indexed = Indexed()
         self.seconds = {"embed": 0.0, "index": 0.0}
 
     def __enter__(self) -> IndexFeed:
@@ -77,27 +97,45 @@ class IndexFeed:
         records = segment.records
         texts = [record.text.decode() for record in records]
         begin = time.perf_counter()
-        vectors = self._embed(texts, segment.vectors)
+        vectors, made, resumed = self._complete(texts, segment.vectors)
         embedded = time.perf_counter()
         self._index.add(segment.first_chunk, vectors)
         self._index.add_records(segment.first_chunk, texts, [_metadata(record) for record in records])
         self.seconds["embed"] += embedded - begin
         self.seconds["index"] += time.perf_counter() - embedded
-        self.done += len(records)
+        done = self.indexed
+        self.indexed = Indexed(done.chunks + len(records), done.made + made, done.resumed + resumed)
 
-    def _embed(self, texts: Sequence[str], given: NDArray[np.float32] | None) -> NDArray[np.float32]:
+    def _complete(
+        self, texts: Sequence[str], given: NDArray[np.float32] | None
+    ) -> tuple[NDArray[np.float32], int, int]:
+        """Vectors of a batch, and how many of them were made, and resumed."""
         if given is None:
-            return encode_checked(self._embedder, texts)
+            vectors, made = self._embed(texts)
+            return vectors, made, len(texts) - made
         missing = np.flatnonzero(np.isnan(given[:, 0]))
         if len(missing) == 0:
-            return given
-        made = encode_checked(self._embedder, [texts[row] for row in missing.tolist()])
-        if made.shape[1] != given.shape[1]:
+            return given, 0, 0
+        vectors, made = self._embed([texts[row] for row in missing.tolist()])
+        if vectors.shape[1] != given.shape[1]:
             raise EmbeddingError(
-                f"the embedder makes {made.shape[1]} dimensions, the embeddings that were given have {given.shape[1]}"
+                f"the embedder makes {vectors.shape[1]} dimensions, the embeddings that were given have "
+                f"{given.shape[1]}"
             )
-        given[missing] = made
-        return given
+        given[missing] = vectors
+        return given, made, len(missing) - made
+
+    def _embed(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], int]:
+        """Vectors from the checkpoint and from the embedder, and how many the embedder made."""
+        if self._checkpoint is None:
+            return encode_checked(self._embedder, texts), len(texts)
+        keys = [text.encode() for text in texts]
+        vectors, found = self._checkpoint.find(keys)
+        missing = np.flatnonzero(~found).tolist()
+        if missing:
+            vectors[missing] = encode_checked(self._embedder, [texts[row] for row in missing])
+            self._checkpoint.append([keys[row] for row in missing], vectors[missing])
+        return vectors, len(missing)
 
 
 def _metadata(record: Record) -> dict[str, object] | None:

@@ -101,12 +101,14 @@ class Progress:
 
     :ivar stage: what it is doing, in a word.
     :ivar done: units finished.
-    :ivar total: units there are.
+    :ivar total: units there are; 0 while nobody knows.
+    :ivar resumed: of those that are finished, the ones a checkpoint saved from being made again.
     """
 
     stage: str
     done: int
     total: int
+    resumed: int = 0
 
 
 ProgressCallback: TypeAlias = Callable[[Progress], object]
@@ -124,6 +126,9 @@ class BuildResult:
     :ivar video_bytes: size of the video.
     :ivar index_bytes: size of the manifest and its side files.
     :ivar seconds: wall time of each stage; stages overlap, so they add up to more than ``"total"``.
+    :ivar embeddings_made: embeddings the embedder made.
+    :ivar embeddings_resumed: embeddings that were in the checkpoint of an interrupted build.
+    :ivar provider: what the embedder ran on, such as ``"CPUExecutionProvider"``, if it made any and says so.
     """
 
     video_file: Path
@@ -134,6 +139,9 @@ class BuildResult:
     video_bytes: int
     index_bytes: int
     seconds: Mapping[str, float] = field(default_factory=dict)
+    embeddings_made: int = 0
+    embeddings_resumed: int = 0
+    provider: str | None = None
 
     def __repr__(self) -> str:
         return (

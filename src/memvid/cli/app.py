@@ -55,8 +55,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     :returns: the exit code: 0 done, 1 failed (one line on stderr says why), 2 wrong usage, 130 interrupted by Ctrl-C,
         141 the reader of standard output went away.
     """
+    arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        code = app.main(args=None if argv is None else list(argv), prog_name="memvid", standalone_mode=False)
+        # What was typed goes to the verbs, one of which tells how to go on with it.
+        code = app.main(args=arguments, prog_name="memvid", standalone_mode=False, obj=tuple(arguments))
     except click.UsageError as error:
         error.show()
         return USAGE

@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import itertools
 import logging
+import shlex
 from collections import Counter
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from memvid.cli import options
-from memvid.cli.output import ProgressBars, emit, emit_json, format_bytes, format_seconds, heading, rows
+from memvid.cli.output import (
+    emit,
+    emit_json,
+    format_bytes,
+    format_seconds,
+    heading,
+    program_name,
+    rows,
+)
+from memvid.cli.progress import ProgressBars
 from memvid.config import EncoderConfig
 from memvid.errors import EmptyMemoryError, OutputError
 
@@ -20,7 +31,7 @@ if TYPE_CHECKING:
 
     from memvid.documents import Document, FilePlan
     from memvid.encoder import MemvidEncoder
-    from memvid.types import BuildResult, JsonObject
+    from memvid.types import BuildResult, JsonObject, ProgressCallback
 
 __all__ = ["build"]
 
@@ -51,6 +62,7 @@ def _choice(flag: str, choices: tuple[str, ...], text: str) -> Callable[[Any], A
 )
 @options.index_file
 @click.option("-f", "--force", is_flag=True, help="Replace a memory that is there already.")
+@click.option("--resume", is_flag=True, help="Go on with a build that was cut off, if there is one.")
 @_number("--chunk-size", "Characters a chunk has at most.")
 @_number("--overlap", "Characters of whole sentences that a chunk repeats of the one before.")
 @click.option("--no-split", is_flag=True, help="Store each document (a line of a .jsonl, a file) as one chunk.")
@@ -71,12 +83,16 @@ def _choice(flag: str, choices: tuple[str, ...], text: str) -> Callable[[Any], A
 @click.option("--no-keywords", is_flag=True, help="Leave the keyword index out.")
 @options.threads
 @options.as_json
+@click.pass_obj
 def build(
+    arguments: tuple[str, ...],
+    /,
     *,
     files: tuple[str, ...],
     output: Path,
     index_file: Path | None,
     force: bool,
+    resume: bool,
     no_split: bool,
     encoding: str,
     model: str | None,
@@ -90,46 +106,96 @@ def build(
     hidden and the binary ones. "-" is standard input. Each line of a .jsonl file is a document: {"text": ...}, all
     other keys become metadata. Every chunk remembers the file it is from as "source".
 
+    Embeddings are kept in <memory>.checkpoint until the memory is complete: after an interruption, the same command
+    with --resume goes on from there.
+
     \b
     memvid build notes/ report.pdf -o memory.mp4
     memvid build passages.jsonl --no-split -o memory.mp4 --force
+    memvid build library/ -o library.mp4 --resume
     git log | memvid build - -o history.mp4
     """
     given = {name: value for name, value in settings.items() if value is not None}
     config = EncoderConfig(**given, keywords=not no_keywords)
 
+    from memvid._checkpoint import checkpoint_file
     from memvid._files import default_index_file
     from memvid.documents import find_files
+    from memvid.embedding import resolve_embedder
     from memvid.encoder import MemvidEncoder
 
     index = index_file or default_index_file(output)
     for path in (output, index):
         if path.exists() and not force:
             raise OutputError(f"{path} is there already: --force replaces it, -o names another file")
+    # Embeddings of the hashing embedder are made in less time than it takes to keep them.
+    checkpoint = None if model == "hashing" else checkpoint_file(output)
+    if checkpoint is not None and checkpoint.exists() and not resume:
+        raise OutputError(
+            f"{checkpoint} keeps embeddings of a build that was cut off: --resume goes on with them; to do without, "
+            "remove the file"
+        )
     logging.getLogger("pypdf").setLevel(logging.ERROR)  # it grumbles on stderr about pages it can read all the same
     plan = find_files(files)
-    with MemvidEncoder(config, embedder=options.load_embedder(model)) as encoder, ProgressBars() as bars:
-        documents = _add(encoder, plan, encoding, split=not no_split)
+    embedder = resolve_embedder(options.load_embedder(model))
+    with (
+        MemvidEncoder(config, embedder=embedder) as encoder,
+        _telling_what_is_kept(checkpoint, arguments),
+        ProgressBars() as bars,
+    ):
+        documents = _add(encoder, plan, encoding, split=not no_split, progress=bars)
         if not len(encoder):
             raise EmptyMemoryError(
                 f"nothing to store in {len(plan.sources)} files ({_skipped(plan) or 'none skipped'})"
             )
-        result = encoder.build_video(output, index, progress=bars)
+        result = encoder.build_video(output, index, progress=bars, checkpoint=checkpoint)
     if as_json:
-        emit_json(_report(result, plan, documents))
+        emit_json(_report(result, plan, documents, embedder.name))
     else:
-        _print(result, plan, documents)
+        _print(result, plan, documents, embedder.name)
 
 
-def _add(encoder: MemvidEncoder, plan: FilePlan, encoding: str, *, split: bool) -> int:
+@contextmanager
+def _telling_what_is_kept(checkpoint: Path | None, arguments: tuple[str, ...]) -> Iterator[None]:
+    """Say how to go on with a build that ended early, if it has made embeddings."""
+    if checkpoint is None:
+        yield
+        return
+    from memvid._checkpoint import checkpoint_rows
+
+    before = checkpoint_rows(checkpoint)
+    try:
+        yield
+    except BaseException as error:
+        kept = checkpoint_rows(checkpoint)
+        if kept > before or (kept and isinstance(error, KeyboardInterrupt)):
+            again = [argument for argument in arguments if argument != "--resume"]
+            command = shlex.join([*again[:1], "--resume", *again[1:]])
+            click.echo(
+                f"memvid: {kept:,} embeddings are kept in {checkpoint}; to go on:\n  {program_name()} {command}",
+                err=True,
+            )
+        raise
+
+
+def _add(encoder: MemvidEncoder, plan: FilePlan, encoding: str, *, split: bool, progress: ProgressCallback) -> int:
     """Add all documents, as one stream, and count them."""
     from memvid.documents import read_documents
+    from memvid.types import Progress
 
-    counted = itertools.count()
-    documents = (document for document in read_documents(plan.sources, encoding=encoding) if next(counted) >= 0)
-    texts, metadatas = itertools.tee(_chunks(documents, encoder.config, split=split))
+    count = 0
+
+    def counted() -> Iterator[Document]:
+        nonlocal count
+        for document in read_documents(plan.sources, encoding=encoding):
+            yield document
+            count += 1
+            progress(Progress("read", count, 0))
+
+    texts, metadatas = itertools.tee(_chunks(counted(), encoder.config, split=split))
     encoder.add_chunks((text for text, _ in texts), metadatas=(metadata for _, metadata in metadatas))
-    return next(counted)
+    progress(Progress("read", count, count))
+    return count
 
 
 def _chunks(documents: Iterator[Document], config: EncoderConfig, *, split: bool) -> Iterator[tuple[str, JsonObject]]:
@@ -148,7 +214,7 @@ def _skipped(plan: FilePlan) -> str:
     return ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
 
 
-def _report(result: BuildResult, plan: FilePlan, documents: int) -> JsonObject:
+def _report(result: BuildResult, plan: FilePlan, documents: int, model: str) -> JsonObject:
     return {
         "video_file": result.video_file,
         "index_file": result.index_file,
@@ -160,18 +226,25 @@ def _report(result: BuildResult, plan: FilePlan, documents: int) -> JsonObject:
         "text_bytes": result.text_bytes,
         "video_bytes": result.video_bytes,
         "index_bytes": result.index_bytes,
+        "embeddings": {
+            "model": model,
+            "made": result.embeddings_made,
+            "resumed": result.embeddings_resumed,
+            "provider": result.provider,
+        },
         "seconds": dict(result.seconds),
     }
 
 
-def _print(result: BuildResult, plan: FilePlan, documents: int) -> None:
+def _print(result: BuildResult, plan: FilePlan, documents: int, model: str) -> None:
     total = result.seconds.get("total", 0.0)
-    rate = f", {result.chunks / total:,.0f} chunks a second" if total else ""
+    rate = f", {result.chunks / total:,.0f} chunks a second" if total and not result.embeddings_resumed else ""
     ratio = result.video_bytes / result.text_bytes
     listed = [
         ("text", f"{format_bytes(result.text_bytes)} in {result.chunks:,} chunks from {documents:,} documents"),
         ("video", f"{format_bytes(result.video_bytes)} in {result.frames:,} frames, {ratio:.2f} of the text"),
         ("index", f"{format_bytes(result.index_bytes)}, {result.index_file}"),
+        ("embeddings", _embeddings(result, model)),
         ("time", f"{format_seconds(total)}{rate}"),
     ]
     if plan.skipped:
@@ -179,3 +252,9 @@ def _print(result: BuildResult, plan: FilePlan, documents: int) -> None:
     emit(heading(str(result.video_file)))
     emit(rows(listed))
     emit(f'\nAsk it:  memvid search {result.video_file} "your question"')
+
+
+def _embeddings(result: BuildResult, model: str) -> str:
+    place = f" on {result.provider}" if result.provider else ""
+    resumed = f", {result.embeddings_resumed:,} resumed" if result.embeddings_resumed else ""
+    return f"{result.embeddings_made:,} made by {model}{place}{resumed}"

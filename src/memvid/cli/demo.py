@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from memvid.cli import options
-from memvid.cli.output import ProgressBars, emit, emit_json, format_bytes, format_seconds, heading, rows, table
+from memvid.cli.output import emit, emit_json, format_bytes, format_seconds, heading, program_name, rows, table
+from memvid.cli.progress import ProgressBars
 from memvid.cli.results import result_json, result_text, stages_text
 
 if TYPE_CHECKING:
@@ -94,7 +93,7 @@ def _answer(number: int, answer: DemoAnswer) -> str:
 
 def _next_steps(report: DemoReport) -> str:
     video = report.build.video_file
-    memvid = _command()
+    memvid = program_name()
     return "\n".join(
         [
             heading("Next"),
@@ -105,15 +104,6 @@ def _next_steps(report: DemoReport) -> str:
             "  (or mpv --speed=0.1: it really is a video of QR codes)",
         ]
     )
-
-
-def _command() -> str:
-    """How the user can call this program: in an environment that is not active its name alone is not found."""
-    if shutil.which("memvid") is not None:
-        return "memvid"
-    python = Path(sys.executable)
-    here = Path.cwd()
-    return f"{python.relative_to(here) if python.is_relative_to(here) else python} -m memvid"
 
 
 def _report(report: DemoReport) -> JsonObject:

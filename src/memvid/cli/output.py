@@ -1,34 +1,36 @@
-"""What the verbs print: readable text fit for a terminal, one JSON document, progress bars."""
+"""What the verbs print: readable text fit for a terminal, one JSON document."""
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import sys
 import textwrap
 import unicodedata
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from types import TracebackType
 
-    from memvid.types import JsonObject, Progress
+    from memvid.types import JsonObject
 
 __all__ = [
-    "ProgressBars",
     "ReaderGoneError",
     "describe_metadata",
     "emit",
     "emit_json",
     "format_bytes",
+    "format_left",
     "format_seconds",
     "heading",
     "one_line",
     "passage",
+    "program_name",
     "rows",
     "table",
 ]
@@ -145,49 +147,28 @@ def format_bytes(count: int) -> str:
 
 
 def format_seconds(seconds: float) -> str:
-    """``2.4 ms``, ``1.3 s``, ``2 min 5 s``."""
+    """``2.4 ms``, ``1.3 s``, ``2 min 5 s``, ``7 h 12 min``."""
     if seconds < 1:
         return f"{seconds * 1000:.3g} ms"
     if seconds < 60:
         return f"{seconds:.1f} s"
-    return f"{int(seconds // 60)} min {int(seconds % 60)} s"
+    if seconds < 3600:
+        return f"{int(seconds // 60)} min {int(seconds % 60)} s"
+    return f"{int(seconds // 3600)} h {int(seconds % 3600 // 60)} min"
 
 
-class ProgressBars:
-    """A bar on standard error for each stage of a long operation; nothing when that is not a terminal.
+def format_left(seconds: float) -> str:
+    """An estimate, no finer than it is good: ``40 s``, ``12 min``, ``7 h 12 min``."""
+    if seconds < 90:
+        return f"{math.ceil(seconds)} s"
+    minutes = math.ceil(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
 
-    Give the object itself as ``progress=``.
-    """
 
-    def __init__(self) -> None:
-        self._bars: dict[str, Any] = {}
-        self._shown = sys.stderr.isatty()
-
-    def __call__(self, progress: Progress) -> None:
-        if not self._shown:
-            return
-        from tqdm import tqdm
-
-        bar = self._bars.get(progress.stage)
-        if bar is None:
-            tqdm.monitor_interval = 0  # its thread is for bars that are seldom updated, and Ctrl-C may hit it on exit
-            bar = tqdm(
-                desc=progress.stage,
-                total=progress.total,
-                unit=" chunks",
-                file=sys.stderr,
-                leave=False,
-                dynamic_ncols=True,
-            )
-            self._bars[progress.stage] = bar
-        bar.total = progress.total
-        bar.update(progress.done - bar.n)
-
-    def __enter__(self) -> ProgressBars:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        for bar in self._bars.values():
-            bar.close()
+def program_name() -> str:
+    """How the user can call this program: in an environment that is not active its name alone is not found."""
+    if shutil.which("memvid") is not None:
+        return "memvid"
+    python = Path(sys.executable)
+    here = Path.cwd()
+    return f"{python.relative_to(here) if python.is_relative_to(here) else python} -m memvid"
