@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import errno
 import os
 import random
 import shutil
 import signal
 import sys
 import tracemalloc
+import zlib
 from collections.abc import Callable, Sequence
 from itertools import count
 from pathlib import Path
@@ -177,6 +179,39 @@ class TestFile:
             Checkpoint(path, MODEL)
         assert path.read_bytes() == content
         assert checkpoint_rows(path) == 0
+
+    @pytest.mark.parametrize("content", [b"{}", b"[]", b"no json", b'{"model": "m", "dim": "wide", "digest": null}'])
+    def test_a_header_without_a_model_is_none(self, tmp_path: Path, content: bytes) -> None:
+        path = tmp_path / "c"
+        start = b"MVCKPT01" + len(content).to_bytes(4, "little") + content
+        path.write_bytes(start + zlib.crc32(start).to_bytes(4, "little"))
+        with pytest.raises(OutputError, match="no checkpoint"):
+            Checkpoint(path, MODEL)
+        assert checkpoint_rows(path) == 0
+
+    def test_a_full_disk(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        path, real = tmp_path / "c", os.pwrite
+        write(path, [texts_of(0, 2)])
+
+        def fill_up(descriptor: int, data: Any, offset: int) -> int:
+            if len(data) < 70:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return real(descriptor, data[:-50], offset)
+
+        with monkeypatch.context() as patch, Checkpoint(path, MODEL) as checkpoint:
+            patch.setattr(os, "pwrite", fill_up)
+            assert checkpoint.find(texts_of(0, 2))[1].all()
+            with pytest.raises(OutputError, match="free some space"):
+                checkpoint.append(texts_of(2, 3), vectors_of(texts_of(2, 3)))
+        assert found_in(path, [texts_of(0, 2), texts_of(2, 3)]) == [[True] * 2, [False] * 3]
+
+    def test_vectors_are_the_callers(self, tmp_path: Path) -> None:
+        write(tmp_path / "c", [texts_of(0, 1), texts_of(1, 2)])
+        with Checkpoint(tmp_path / "c", MODEL) as checkpoint:
+            for batch in (texts_of(0, 1), texts_of(1, 2), texts_of(0, 2)):
+                vectors, _ = checkpoint.find(batch)
+                assert vectors.flags.writeable
+                assert vectors.flags.c_contiguous
 
     def test_places_where_no_file_can_be(self, tmp_path: Path) -> None:
         with pytest.raises(OutputError, match="not a file"):

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memvid import MemvidEncoder
-from memvid.errors import ChunkError, DocumentError, DocumentNotFoundError, MemvidError, MetadataError
+from memvid.errors import ChunkError, ConfigError, DocumentError, DocumentNotFoundError, MemvidError, MetadataError
 from tests.memory_support import EMBEDDER, open_memory
 
 LINES = (
@@ -116,6 +116,21 @@ class TestJsonLines:
             encoder.add_jsonl(path)
         assert message in str(caught.value)
         assert len(encoder) == 1
+
+    def test_a_byte_order_mark_is_not_text(self, encoder: MemvidEncoder, tmp_path: Path) -> None:
+        for lines in (io.BytesIO(b'\xef\xbb\xbf"a"\n"b"'), ['\ufeff"a"', '"b"']):
+            encoder.clear()
+            assert encoder.add_jsonl(lines) == 2
+            assert [text for text, _ in stored(encoder, tmp_path)] == ["a", "b"]
+
+    @pytest.mark.parametrize("source", [b'"a"', 7, None])
+    def test_what_is_no_source(self, encoder: MemvidEncoder, source: Any) -> None:
+        with pytest.raises(DocumentError, match="give a path, an open file, or lines"):
+            encoder.add_jsonl(source)
+
+    def test_an_unknown_encoding(self, encoder: MemvidEncoder) -> None:
+        with pytest.raises(ConfigError, match="klingon"):
+            encoder.add_jsonl(io.BytesIO(b'"a"'), encoding="klingon")
 
     def test_files_that_cannot_be_read(self, encoder: MemvidEncoder, tmp_path: Path) -> None:
         with pytest.raises(DocumentNotFoundError, match="there is no file"):

@@ -108,7 +108,7 @@ class Checkpoint:
                 rows = self._read(self._cursor, min(len(keys), self._old - self._cursor))
                 if len(rows) == len(keys) and self._is_good(rows, keys).all():
                     self._cursor += len(keys)
-                    return np.ascontiguousarray(rows["vector"], np.float32), np.ones(len(keys), np.bool_)
+                    return np.array(rows["vector"], np.float32), np.ones(len(keys), np.bool_)
                 if self._cursor < self._old:
                     self._known = self._list_rows()
             return self._look_up(keys)
@@ -274,8 +274,11 @@ def _parse_header(data: bytes) -> ModelInfo | None:
     end = start + int(_NUMBER.unpack_from(data, len(_MAGIC))[0])
     if data[end : end + _NUMBER.size] != _NUMBER.pack(zlib.crc32(data[:end])):
         return None
-    content = json.loads(data[start:end])
-    return ModelInfo(content["model"], content["dim"], content["digest"])
+    try:
+        content = json.loads(data[start:end])
+        return ModelInfo(str(content["model"]), int(content["dim"]), content["digest"])
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def _refusal(path: Path, found: ModelInfo | None, model: ModelInfo) -> Exception:

@@ -150,6 +150,7 @@ class MemvidEncoder:
         :raises DocumentError: with the line that is no JSON, has no text or a blank one, or is in another encoding.
         :raises ChunkError: with the line whose text is too large or not valid Unicode.
         :raises MetadataError: with the line whose metadata cannot be stored.
+        :raises ConfigError: an unknown ``encoding``.
         """
         where = ""
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import codecs
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from memvid.errors import DocumentError
+from memvid.errors import ConfigError, DocumentError
 
 if TYPE_CHECKING:
     from memvid.types import JsonObject
 
-__all__ = ["Document", "decode"]
+__all__ = ["Document", "check_encoding", "decode"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,14 @@ class Document:
 
     def __repr__(self) -> str:
         return f"Document({len(self.text)} characters, {self.metadata!r})"
+
+
+def check_encoding(encoding: str) -> None:
+    """Raise :class:`ConfigError` for an encoding that nobody knows."""
+    try:
+        codecs.lookup(encoding)
+    except LookupError as error:
+        raise ConfigError(f"encoding={encoding!r} is unknown: utf-8, latin-1 and cp1252 are common ones") from error
 
 
 def decode(data: bytes, name: str, encoding: str, offset: int = 0) -> str:

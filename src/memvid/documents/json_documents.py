@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from memvid.documents.document import Document, decode
+from memvid.documents.document import Document, check_encoding, decode
 from memvid.errors import DocumentError, DocumentNotFoundError
 
 if TYPE_CHECKING:
@@ -34,7 +34,9 @@ def read_jsonl(
         iterable of lines.
     :raises DocumentNotFoundError: there is no such file.
     :raises DocumentError: with the line and what is wrong with it.
+    :raises ConfigError: an unknown ``encoding``.
     """
+    check_encoding(encoding)
     with ExitStack() as stack:
         lines: Iterable[bytes | str]
         if isinstance(source, (str, os.PathLike)):
@@ -48,6 +50,8 @@ def read_jsonl(
                 raise DocumentError(f"{path}: {error.strerror}") from error
             lines = gzip.GzipFile(fileobj=file) if name.lower().endswith(".gz") else file
         else:
+            if isinstance(source, (bytes, bytearray)) or not hasattr(source, "__iter__"):
+                raise DocumentError(f"source is a {type(source).__name__}: give a path, an open file, or lines")
             lines = source
             name = str(getattr(source, "name", "JSON lines"))
         yield from read_json_lines(lines, name, encoding=encoding, text_key=text_key)
@@ -64,7 +68,7 @@ def read_json_lines(
     for number, line in _count(lines, name):
         where = f"{name}, line {number}"
         if isinstance(line, str):
-            text = line
+            text = line.removeprefix("\ufeff") if number == 1 else line
         else:
             text = decode(line, name, encoding, offset)
             offset += len(line)

@@ -11,10 +11,10 @@ import sys
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from memvid.documents.document import Document, decode
+from memvid.documents.document import Document, check_encoding, decode
 from memvid.documents.html_text import html_to_text
 from memvid.documents.json_documents import read_json, read_json_lines
-from memvid.errors import ConfigError, DocumentError
+from memvid.errors import DocumentError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -48,10 +48,7 @@ def read_documents(sources: Iterable[Source], *, encoding: str = _UTF8) -> Itera
     :raises DependencyError: a PDF without the package that reads it.
     :raises ConfigError: an unknown ``encoding``.
     """
-    try:
-        codecs.lookup(encoding)
-    except LookupError as error:
-        raise ConfigError(f"encoding={encoding!r} is unknown: utf-8, latin-1 and cp1252 are common ones") from error
+    check_encoding(encoding)
     return _read_all(sources, encoding)
 
 
