@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from memvid._files import Commit
+from memvid._onnxruntime import import_onnxruntime
 from memvid.errors import (
     ChunkNotFoundError,
     ClosedError,
@@ -26,6 +27,7 @@ from memvid.errors import (
     QueryError,
 )
 from memvid.index import IndexManager
+from memvid.index.vectors import quantise
 from tests.index_support import (
     DIM,
     MODEL,
@@ -206,14 +208,44 @@ def test_after_close_everything_raises(tmp_path: Path) -> None:
             call()
 
 
-def test_small_memories_never_import_usearch(tmp_path: Path) -> None:
-    index_file = build(tmp_path)
+def test_searching_never_imports_usearch(large: Path) -> None:
     script = (
         "import sys, numpy as np; from memvid.index import IndexManager\n"
-        f"with IndexManager.open({str(index_file)!r}) as index: index.search(np.ones((1, {DIM}), np.float32), 3)\n"
-        "assert 'usearch' not in sys.modules"
+        f"with IndexManager.open({str(large)!r}) as index: index.search(np.ones((1, {DIM}), np.float32), 3)\n"
+        "assert not {'usearch', 'onnxruntime', 'numkong', 'simsimd'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", script], check=True, env=environment())
+
+
+@pytest.mark.parametrize("dtype", ["i8", "f16", "f32"])
+def test_the_walk_finds_what_usearch_finds(tmp_path: Path, dtype: str) -> None:
+    import_onnxruntime()
+    from usearch.index import Index
+
+    vectors, queries = make_vectors(6000, dim=50), make_vectors(200, seed=1, dim=50)
+    index_file = build(tmp_path, 6000, vectors=vectors, vector_dtype=dtype, keywords=False)
+    graph: Any = Index(ndim=50, metric="cos", dtype=dtype, connectivity=16)
+    graph.view(str(index_file.with_name(SIDE_FILES[0])))
+    expected = exact(vectors, queries, 10)
+    for expansion in (16, 64):
+        graph.expansion_search = expansion
+        theirs = graph.search(quantise(queries, dtype), 10, threads=1).keys.astype(np.int64)
+        with IndexManager.open(index_file) as index:
+            ours, _ = index.search(queries, 10, expansion=expansion)
+        assert recall(ours, expected) >= recall(theirs, expected) - 0.005
+    assert recall(ours, theirs) > 0.9
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(count=st.integers(1, 20), k=st.integers(1, 30), expansion=st.integers(1, 300), seed=st.integers(0, 99))
+def test_a_batch_is_its_queries_one_by_one(large: Path, count: int, k: int, expansion: int, seed: int) -> None:
+    queries = make_vectors(count, seed=seed)
+    with IndexManager.open(large) as index:
+        ids, scores = index.search(queries, k, expansion=expansion)
+        for i in range(count):
+            one_ids, one_scores = index.search(queries[i : i + 1], k, expansion=expansion)
+            assert ids[i].tolist() == one_ids[0].tolist()
+            assert scores[i].tolist() == one_scores[0].tolist()
 
 
 # --- filters, metadata, frames

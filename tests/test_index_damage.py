@@ -19,7 +19,6 @@ from memvid.errors import IndexFileError, IndexFormatError, OutputError
 from memvid.index import IndexManager, digests
 from memvid.index.hnsw_file import HnswFileError, check_header, check_links
 from memvid.index.manifest import read_manifest
-from memvid.index.row_map import RowMap
 from memvid.index.vectors import VectorReader
 from tests.index_support import DIM, VIDEO, build, make_vectors
 
@@ -187,14 +186,10 @@ def test_a_crafted_graph_is_refused_before_it_is_walked(tmp_path: Path) -> None:
         check_header(memoryview(data), info)
         with sound.open("rb") as file:
             mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        reader = VectorReader(mapping, info, _dense(2500))
+        reader = VectorReader(mapping, info)
         reader.nearest(make_vectors(1), 5, expansion=500)
         reader.close()
     assert refused > 150
-
-
-def _dense(count: int) -> RowMap:
-    return RowMap(np.zeros(1, np.int64), np.array([count]))
 
 
 @pytest.mark.parametrize(

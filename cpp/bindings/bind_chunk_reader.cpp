@@ -9,12 +9,6 @@ namespace {
 
 using CountArray = py::array_t<std::uint16_t, py::array::c_style>;
 
-template <typename T>
-std::vector<T> vector_of(const py::array_t<T, py::array::c_style>& array) {
-    const auto view = span_of(array);
-    return {view.begin(), view.end()};
-}
-
 py::object to_text(ByteView bytes) {
     PyObject* text = PyUnicode_DecodeUTF8(reinterpret_cast<const char*>(bytes.data()),
                                           static_cast<py::ssize_t>(bytes.size()), nullptr);
@@ -27,7 +21,7 @@ py::object to_text(ByteView bytes) {
 // Texts, metadata and frames in the caller's order. The text is None where the page cannot be read and verified; then,
 // and where there is no such chunk (frame -1), so is the metadata.
 py::tuple read(const ChunkReader& reader, const IndexArray& ids) {
-    const auto wanted = vector_of(ids);  // the array could change while the GIL is free
+    const auto wanted = copy_of(ids);
     std::vector<FoundChunk> found;
     {
         const py::gil_scoped_release release;
@@ -60,18 +54,18 @@ py::dict cache_stats(const ChunkReader& reader) {
 void register_chunk_reader(py::module_& module) {
     py::class_<ChunkReader>(module, "ChunkReader", py::is_final(),
                             "Chunks out of a video, with a cache of decoded pages. Safe to share between threads.")
-        .def(py::init([](const FrameReader& video, const IndexArray& frames, const IndexArray& first_chunks,
-                         const CountArray& counts, const IndexArray& runs, const GreyArray& bare, std::uint32_t tag,
-                         const std::optional<py::bytes>& dictionary, std::size_t cache_bytes) {
-                 DataFrames table{vector_of(frames), vector_of(first_chunks), vector_of(counts), vector_of(runs),
-                                  vector_of(bare)};
-                 const auto view = dictionary ? std::optional(view_of(*dictionary)) : std::nullopt;
-                 return std::make_unique<ChunkReader>(video, std::move(table), tag, view, cache_bytes);
-             }),
-             py::arg("video"), py::kw_only(), py::arg("frames").noconvert(), py::arg("first_chunks").noconvert(),
-             py::arg("counts").noconvert(), py::arg("runs").noconvert(), py::arg("bare").noconvert(), py::arg("tag"),
-             py::arg("dictionary"), py::arg("cache_bytes"), py::keep_alive<1, 2>(),
-             "Columns of the page table, a row for each page with chunks: int64, int64, uint16, int64, uint8.")
+        .def(
+            py::init([](const FrameReader& video, const IndexArray& frames, const IndexArray& first_chunks,
+                        const CountArray& counts, const IndexArray& runs, const GreyArray& bare, std::uint32_t tag,
+                        const std::optional<py::bytes>& dictionary, std::size_t cache_bytes) {
+                DataFrames table{copy_of(frames), copy_of(first_chunks), copy_of(counts), copy_of(runs), copy_of(bare)};
+                const auto view = dictionary ? std::optional(view_of(*dictionary)) : std::nullopt;
+                return std::make_unique<ChunkReader>(video, std::move(table), tag, view, cache_bytes);
+            }),
+            py::arg("video"), py::kw_only(), py::arg("frames").noconvert(), py::arg("first_chunks").noconvert(),
+            py::arg("counts").noconvert(), py::arg("runs").noconvert(), py::arg("bare").noconvert(), py::arg("tag"),
+            py::arg("dictionary"), py::arg("cache_bytes"), py::keep_alive<1, 2>(),
+            "Columns of the page table, a row for each page with chunks: int64, int64, uint16, int64, uint8.")
         .def("read", &read, py::arg("ids").noconvert(),
              "Texts (None where the page is bad), metadata (bytes) and frames (-1: no such chunk) of int64 chunk ids.")
         .def("cache_stats", &cache_stats, "What the page cache did and holds.")

@@ -25,8 +25,7 @@ py::tuple to_python(const FrameBatch& batch) {
 }
 
 py::tuple read(const FrameReader& reader, const IndexArray& indices, bool corrected) {
-    const auto view = span_of(indices);
-    const std::vector<std::int64_t> wanted(view.begin(), view.end());  // the array could change while the GIL is free
+    const auto wanted = copy_of(indices);
     FrameBatch batch;
     {
         const py::gil_scoped_release release;
@@ -83,11 +82,7 @@ void register_frame_reader(py::module_& module) {
                                    return table ? py::object(bindings::to_python(*table)) : py::none();
                                })
         .def(
-            "expect",
-            [](FrameReader& self, const ChecksumArray& checksums) {
-                const auto values = span_of(checksums);
-                self.expect({values.begin(), values.end()});
-            },
+            "expect", [](FrameReader& self, const ChecksumArray& checksums) { self.expect(copy_of(checksums)); },
             py::arg("checksums").noconvert(),
             "From now on frame i must have checksums[i] (uint32). Call it before the reader is shared.")
         .def("read", &read, py::arg("indices").noconvert(), py::kw_only(), py::arg("corrected") = false,

@@ -34,6 +34,13 @@ std::span<const T> span_of(const py::array_t<T, py::array::c_style>& array) {
     return {array.data(), static_cast<std::size_t>(array.size())};
 }
 
+// What a native call works on while it has released the GIL: the array itself could change meanwhile.
+template <typename T>
+std::vector<T> copy_of(const py::array_t<T, py::array::c_style>& array) {
+    const auto view = span_of(array);
+    return {view.begin(), view.end()};
+}
+
 // Lets Ctrl-C end a native batch. Runs on the calling thread, which has released the GIL.
 inline void check_signals() {
     const py::gil_scoped_acquire acquire;
@@ -45,5 +52,6 @@ void register_symbols(py::module_& module);
 void register_frame_reader(py::module_& module);
 void register_chunk_reader(py::module_& module);
 void register_frame_writer(py::module_& module);
+void register_hnsw_graph(py::module_& module);
 
 }  // namespace memvid::bindings

@@ -5,12 +5,15 @@ namespace py = pybind11;
 using namespace memvid::bindings;
 
 PYBIND11_MODULE(_core, module, py::mod_gil_not_used()) {
-    module.doc() = "Native core of memvid: QR codes, PNG frames and MP4 files. Private: use the memvid package.";
+    module.doc() =
+        "Native core of memvid: QR codes, PNG frames, MP4 files, pages and vector search. Private: use the memvid "
+        "package.";
     register_errors(module);
     register_symbols(module);
     register_frame_reader(module);
     register_chunk_reader(module);
     register_frame_writer(module);
+    register_hnsw_graph(module);
     module.def(
         "build_info",
         [] {

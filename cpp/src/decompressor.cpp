@@ -1,5 +1,6 @@
 #include "memvid/decompressor.hpp"
 
+#define ZSTD_STATIC_LINKING_ONLY  // ZSTD_decompressBegin
 #include <zstd.h>
 
 #include <new>
@@ -40,6 +41,9 @@ std::optional<Bytes> Decompressor::decompress(ByteView stored, bool use_dictiona
         return std::nullopt;
     if (ZSTD_findFrameCompressedSize(stored.data(), stored.size()) != stored.size()) return std::nullopt;
     Bytes body(size);
+    // Makes zstd forget that this context has met the dictionary, and so fetch the matches in it ahead of time: between
+    // two pages a search has driven a megabyte of dictionary out of the processor's cache.
+    ZSTD_decompressBegin(context());
     const std::size_t written =
         use_dictionary ? ZSTD_decompress_usingDDict(context(), body.data(), body.size(), stored.data(), stored.size(),
                                                     dictionary_.get())

@@ -304,6 +304,7 @@ std::optional<Bytes> SymbolReader::read(const BitImageView& image) const {
     const std::size_t bytes =
         static_cast<std::size_t>(image.height - 1) * stride_ + (static_cast<std::size_t>(image.width) + 7) / 8;
     modules.resize(bytes * 8);
+    std::uint8_t* const module = modules.data();  // looking a thread_local up costs more than a bit does
     static const auto spread = [] {
         std::array<std::array<std::uint8_t, 8>, 256> table{};
         for (unsigned value = 0; value < 256; ++value)
@@ -311,17 +312,17 @@ std::optional<Bytes> SymbolReader::read(const BitImageView& image) const {
                 table[value][bit] = static_cast<std::uint8_t>(value >> (7 - bit) & 1);
         return table;
     }();
-    for (std::size_t i = 0; i < bytes; ++i) std::memcpy(modules.data() + i * 8, spread[image.data[i]].data(), 8);
+    for (std::size_t i = 0; i < bytes; ++i) std::memcpy(module + i * 8, spread[image.data[i]].data(), 8);
 
     thread_local Bytes data;
     data.resize(destination.size());
+    std::uint8_t* const codewords = data.data();
     const std::uint32_t* position = bit_positions_.data();
-    const std::uint8_t* module = modules.data();
     for (std::size_t i = 0; i < destination.size(); ++i, position += 8) {
         const unsigned codeword = static_cast<unsigned>(module[position[0]]) << 7 | module[position[1]] << 6 |
                                   module[position[2]] << 5 | module[position[3]] << 4 | module[position[4]] << 3 |
                                   module[position[5]] << 2 | module[position[6]] << 1 | module[position[7]];
-        data[destination[i]] = static_cast<std::uint8_t>(codeword ^ mask[i]);
+        codewords[destination[i]] = static_cast<std::uint8_t>(codeword ^ mask[i]);
     }
     return parse_segments(data, geometry_.version);
 }

@@ -307,11 +307,10 @@ class MemvidRetriever(AsyncSearches):
 
     def _read(self, ids: NDArray[np.int64], scores: NDArray[np.float32]) -> list[list[SearchResult]]:
         """The chunks of all hits, ``ids`` and ``scores`` of shape [queries, k] with -1 where there is none."""
-        wanted = list(dict.fromkeys(ids[ids >= 0].tolist()))
-        stored = dict(zip(wanted, self._store.read(wanted), strict=True)) if wanted else {}
+        stored = iter(self._store.read(ids[ids >= 0]))  # of one page or twice the same: each frame is read once
         return [
             [
-                SearchResult(chunk_id, score, *stored[chunk_id])
+                SearchResult(chunk_id, score, *next(stored))
                 for chunk_id, score in zip(row, row_scores, strict=True)
                 if chunk_id >= 0
             ]

@@ -1,7 +1,7 @@
 """The layout of a usearch file (format 2), and the checks that make mapping one safe.
 
-usearch trusts the file it maps: a wrong offset or neighbour makes it read outside the mapping, which kills the process.
-Layout, little endian::
+The native core, which walks the mapped file, checks sizes and links again as it goes; here a damaged or crafted file is
+told from a sound one as a whole, and with words. Layout, little endian::
 
     u32 rows | u32 bytes a row | rows x vector
     64 bytes: "usearch", u16 version[3], u8 metric, scalar, key and slot kind, u64 present, deleted, dim, u8 multi
@@ -9,7 +9,7 @@ Layout, little endian::
     nodes x i16 level
     nodes x { u64 key | i16 level | for each level from 0: u32 neighbours, room for `connectivity` u32 node numbers }
 
-The matrix at the start is also what exact search and rescoring read, without usearch.
+The matrix at the start is also what exact search reads.
 """
 
 from __future__ import annotations

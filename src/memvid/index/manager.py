@@ -156,7 +156,7 @@ class IndexManager:
         :param vectors: float32[q, dim].
         :param k: at least 1; more than there are chunks returns all.
         :param expansion: HNSW candidates (ef); ``None`` takes the index's own.
-        :param exact: compare with every chunk: about a microsecond each.
+        :param exact: compare with every chunk: about 40 ns each and core.
         :param where: only chunks whose metadata has these values, e.g. ``{"source": "a.txt", "page": [1, 2]}``.
         :returns: ids int64[q, m] and scores float32[q, m] with m = min(k, chunks), best first, ties by id; where a
             filter leaves fewer, the rest is id -1 and score -inf.
@@ -171,13 +171,15 @@ class IndexManager:
         _check_at_least_one("expansion", expansion)
         rows = None if where is None else self._records.row_map.rows(self._records.ids_where(where))
         wanted = min(int(k), self.count)
+        if rows is None and not exact and not self._is_few(self.count, wanted):
+            found, scores = self._vectors.nearest(queries, wanted, expansion=expansion)
+            return self._records.row_map.ids(found), scores
         ids = np.full((len(queries), wanted), -1, np.int64)
         scores = np.full((len(queries), wanted), -np.inf, np.float32)
         for i in range(len(queries)):
-            query = queries[i : i + 1]
-            found, best = self._search_one(query, wanted, expansion=expansion, exact=exact, rows=rows)
-            ids[i, : len(found)] = self._records.row_map.ids(found)
-            scores[i, : len(found)] = best
+            best_rows, best = self._search_one(queries[i : i + 1], wanted, expansion=expansion, exact=exact, rows=rows)
+            ids[i, : len(best_rows)] = self._records.row_map.ids(best_rows)
+            scores[i, : len(best_rows)] = best
         return ids, scores
 
     def keyword_search(self, text: str, k: int) -> tuple[IntArray, FloatArray]:
@@ -244,23 +246,25 @@ class IndexManager:
     def _search_one(
         self, query: FloatArray, k: int, *, expansion: int, exact: bool, rows: IntArray | None
     ) -> tuple[IntArray, FloatArray]:
-        """Rows and scores for one query. With few candidates or a large ``k`` a walk would visit them all anyway."""
-        candidates = self.count if rows is None else len(rows)
-        if exact or candidates <= SMALL or k * 4 >= candidates:
+        """Rows and scores for one query that looks at a part of the memory, or at all of it one by one."""
+        if rows is None or exact or self._is_few(len(rows), k):
             return self._vectors.exact(query, k, rows)
-        if rows is None:
-            return self._vectors.nearest(query, k, expansion=expansion)
         member = np.zeros(self.count, bool)
         member[rows] = True
         # A filter that passes one chunk in s needs about s * k of the nearest; twice that allows for clumps.
-        reach = max(expansion, 2 * k * self.count // candidates)
-        while reach <= min(_MAX_EXPANSION, candidates):
+        reach = max(expansion, 2 * k * self.count // len(rows))
+        while reach <= min(_MAX_EXPANSION, len(rows)):
             near, scores = self._vectors.nearest(query, reach, expansion=reach)
-            passing = member[near]
+            passing = (near[0] >= 0) & member[near[0]]
             if int(passing.sum()) >= k:
-                return near[passing][:k], scores[passing][:k]
+                return near[0][passing][:k], scores[0][passing][:k]
             reach *= 4
         return self._vectors.exact(query, k, rows)
+
+    @staticmethod
+    def _is_few(candidates: int, k: int) -> bool:
+        """Whether a walk of the graph would visit most of the candidates anyway."""
+        return candidates <= SMALL or k * 4 >= candidates
 
     def _check_open(self) -> None:
         if self._closed:

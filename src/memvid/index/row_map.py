@@ -36,8 +36,8 @@ class RowMap:
         return np.where((run >= 0) & (offset < self._lengths[run]), self._rows[run] + offset, -1)
 
     def ids(self, rows: IntArray) -> IntArray:
-        """Chunk ids of rows, all of which must exist."""
+        """Chunk ids of rows, all of which must exist; -1 for -1."""
         if self._dense:
             return rows
         run = np.searchsorted(self._rows, rows, side="right") - 1
-        return np.asarray(self._starts[run] + (rows - self._rows[run]))
+        return np.where(rows >= 0, self._starts[run] + (rows - self._rows[run]), -1)

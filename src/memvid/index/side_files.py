@@ -41,7 +41,7 @@ def open_vectors(path: Path, manifest: Manifest, records: RecordReader) -> Vecto
     with path.with_name(side_file.name).open("rb") as file:
         mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     check_graph(path, manifest, memoryview(mapping), records, links=fresh)
-    return VectorReader(mapping, manifest.vectors, records.row_map)
+    return VectorReader(mapping, manifest.vectors)
 
 
 def check_graph(path: Path, manifest: Manifest, data: memoryview, records: RecordReader, *, links: bool) -> None:
