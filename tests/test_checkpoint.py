@@ -395,14 +395,19 @@ class TestKilled:
         build(tmp_path / "expected", Batched(), REPEATING, checkpoint=None)
         return all_files(tmp_path / "expected")
 
-    @pytest.mark.parametrize("sync_seconds", [0.0, 1e9])
+    @pytest.mark.parametrize(("sync_seconds", "step"), [(0.0, 1), (1e9, 3)])
     def test_killed_at_any_step_and_resumed_gives_the_same_bytes(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, expected: dict[str, bytes], sync_seconds: float
+        self,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        expected: dict[str, bytes],
+        sync_seconds: float,
+        step: int,
     ) -> None:
         monkeypatch.setattr(_checkpoint, "SYNC_SECONDS", sync_seconds)
         folder, tally = tmp_path / "killed", tmp_path / "tally"
         resumed = set()
-        for touches in count():
+        for touches in count(0, step):
             tally.write_bytes(b"")
             finished = build_and_be_killed(folder, tally, REPEATING, touches)
             left = all_files(folder) if folder.exists() else {}
@@ -417,7 +422,8 @@ class TestKilled:
                 resumed.add(again.embeddings_resumed)
             shutil.rmtree(folder)
         assert touches > 40
-        assert resumed == {0, 16, 32, 48, 64, 70}
+        assert resumed <= {0, 16, 32, 48, 64, 70}
+        assert len(resumed) > 6 - step
 
     def test_killed_again_and_again(self, tmp_path: Path, expected: dict[str, bytes]) -> None:
         folder, tally = tmp_path / "killed", tmp_path / "tally"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from memvid.embedding import MiniLMEmbedder
+import memvid
+from memvid.embedding import MiniLMEmbedder, OnnxEmbedder
 from memvid.embedding.providers import CPU, CUDA, check_providers, open_session
 from memvid.errors import ConfigError, EmbeddingError
 
@@ -95,6 +97,12 @@ class TestReal:
     def test_the_shipped_model_runs_on_the_cpu(self) -> None:
         assert MiniLMEmbedder().provider == CPU
         assert MiniLMEmbedder(providers=[CPU]).provider == CPU
+
+    def test_the_choice_is_one_that_onnxruntime_has(self) -> None:
+        import onnxruntime
+
+        embedder = OnnxEmbedder(Path(memvid.__file__).parent / "models" / "all-MiniLM-L6-v2")
+        assert embedder.provider in onnxruntime.get_available_providers()
 
     def test_another_provider_gives_the_same_model(self) -> None:
         assert MiniLMEmbedder(providers=[CUDA]).digest == MiniLMEmbedder().digest

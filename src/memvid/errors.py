@@ -13,7 +13,7 @@ Each one inherits :class:`MemvidError` and the builtin a caller would expect, so
     │   └── DocumentNotFoundError (FileNotFoundError)
     ├── EmptyMemoryError (ValueError)       there is nothing to build
     ├── EmbeddingError (ValueError)         vectors of a wrong shape or dtype, or not finite
-    ├── ModelMismatchError (ValueError)     another embedding model than the one the index was built with
+    ├── ModelMismatchError (ValueError)     another embedding model than that of the index or the checkpoint
     ├── QueryError (ValueError)             an empty query, a top_k below 1
     ├── ChunkNotFoundError (KeyError)       no chunk has that id
     ├── ClosedError (ValueError)            used after close()
@@ -107,7 +107,7 @@ class EmbeddingError(MemvidError, ValueError):
 
 
 class ModelMismatchError(MemvidError, ValueError):
-    """The index was built with another embedding model."""
+    """The index was built, or the checkpoint begun, with another embedding model."""
 
 
 class QueryError(MemvidError, ValueError):
