@@ -65,7 +65,7 @@ class GivenVectors:
 
     def encode(self, texts: Sequence[str]) -> Vector:
         """float32[n, dim]."""
-        return np.tile(self._local.vector, (len(texts), 1))
+        return np.broadcast_to(self._local.vector, (len(texts), self.dim))
 
 
 class MemvidEngine:

@@ -73,8 +73,7 @@ def _searching(data: Data, effort: int, take: Take) -> list[list[int]]:
     graph.view(str(folder / "memory_index.usearch"))
     graph.expansion_search = effort
     rounded = [quantise(query, info.dtype) for query in queries]
-    take("search: round the query", lambda i: quantise(queries[i], info.dtype))
-    take("search: usearch", lambda i: graph.search(rounded[i], _CANDIDATES, threads=1))
+    take("for comparison: usearch's own search", lambda i: graph.search(rounded[i], _CANDIDATES, threads=1))
     return hits
 
 

@@ -61,8 +61,9 @@ def _engine_table(engines: dict[str, Any]) -> list[str]:
     lines = [
         "## Vector in, five texts out",
         "",
-        "Embedding apart, one thread, page cache warm, one query after the other; each engine at the least search "
-        "parameter that reaches memvid's recall@10 (less 0.001). Open includes imports.",
+        "Embedding apart, page cache warm, one query after the other; each engine at the least search parameter that "
+        "reaches memvid's recall@10 (less 0.001). FAISS and usearch search on one thread; memvid reads its frames on "
+        "all cores, LanceDB and Chroma do as they come. Open includes imports.",
         "",
         "| engine | at | recall@10 | p50 ms | p95 | p99 | open + first s | anonymous MB | mapped MB | disk MB "
         "| build s | build peak MB |",
@@ -73,7 +74,9 @@ def _engine_table(engines: dict[str, Any]) -> list[str]:
             lines.append(f"| {engine['label']} | not measured: {engine['skipped']} |" + " |" * 10)
         elif "serve" in engine:
             lines.append(_engine_row(engine))
-    return lines + _comparison(engines)
+    built = {engine["label"]: engine["build"]["load_before"] for engine in engines.values() if "build" in engine}
+    told = ", ".join(f"{label} {load:.1f}" for label, load in built.items())
+    return [*lines, "", f"Load average before each build: {told}.", *_comparison(engines)]
 
 
 def _engine_row(engine: dict[str, Any]) -> str:
