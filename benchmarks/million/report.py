@@ -153,8 +153,10 @@ def _memvid(found: dict[str, Any]) -> list[str]:
         lines += [
             f"| {part} | {times['median']:.0f} | {times['p95']:.0f} |"
             for part, times in found["parts"].items()
-            if isinstance(times, dict)
+            if isinstance(times, dict) and "median" in times
         ]
+        compared = found["parts"]["vectors compared"]["mean"]
+        lines += ["", f"A search compares {compared:.0f} vectors, by usearch's count on the same graph."]
     if "threads" in found:
         lines += ["", "| threads | queries a second, vectors given | with embedding |", "|---|---|---|"]
         given, embedded = found["threads"]["vectors given"], found["threads"]["embedded"]
