@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from memvid._checkpoint import Checkpoint
-from memvid._spool import Spool, SpoolSegment
+from memvid._spool import SpoolSegment
 from memvid.embedding import Embedder, encode_checked
 from memvid.errors import EmbeddingError
 from memvid.index import IndexBuilder
 from memvid.page import Record, decode_metadata
 
-__all__ = ["IndexFeed", "Indexed"]
+__all__ = ["IndexFeed", "Indexed", "SegmentSource"]
 
 _BATCH = 128  # chunks embedded and added between two looks at whether the build was given up: about a second
 _BATCH_BYTES = 1 << 20
@@ -38,6 +39,14 @@ class Indexed:
     resumed: int = 0
 
 
+class SegmentSource(Protocol):
+    """Where an index gets its chunks from: a spool, or the video that holds them."""
+
+    def segments(self, chunks: int, nbytes: int, *, with_vectors: bool = False) -> Iterator[SpoolSegment]:
+        """All chunks in order, in pieces as :meth:`memvid._spool.Spool.segments` cuts them."""
+        ...
+
+
 class IndexFeed:
     """Goes through the chunks, makes the embeddings that are missing, and adds everything to the index.
 
@@ -50,9 +59,9 @@ class IndexFeed:
     """
 
     def __init__(
-        self, spool: Spool, index: IndexBuilder, embedder: Embedder, checkpoint: Checkpoint | None = None
+        self, source: SegmentSource, index: IndexBuilder, embedder: Embedder, checkpoint: Checkpoint | None = None
     ) -> None:
-        self._spool = spool
+        self._source = source
         self._index = index
         self._embedder = embedder
         self._checkpoint = checkpoint
@@ -86,7 +95,7 @@ class IndexFeed:
 
     def _run(self) -> None:
         try:
-            for segment in self._spool.segments(_BATCH, _BATCH_BYTES, with_vectors=True):
+            for segment in self._source.segments(_BATCH, _BATCH_BYTES, with_vectors=True):
                 if self._stop.is_set():
                     return
                 self._add(segment)

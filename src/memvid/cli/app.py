@@ -13,6 +13,7 @@ from memvid.cli.build import build
 from memvid.cli.demo import demo
 from memvid.cli.info import info
 from memvid.cli.output import ReaderGoneError, one_line
+from memvid.cli.reindex import reindex
 from memvid.cli.search import search
 from memvid.errors import MemvidError
 
@@ -44,7 +45,7 @@ def app() -> None:
     """
 
 
-for _verb in (demo, build, search, info):
+for _verb in (demo, build, search, info, reindex):
     app.add_command(_verb)
 
 

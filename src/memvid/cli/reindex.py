@@ -1,0 +1,73 @@
+"""``memvid reindex``: the index anew, from the video."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from memvid.cli import options
+from memvid.cli.output import emit, emit_json, format_bytes, format_seconds, heading, rows
+from memvid.cli.progress import ProgressBars
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["reindex"]
+
+
+@click.command()
+@options.memory_argument
+@options.index_file
+@click.option(
+    "--model",
+    metavar="MODEL",
+    help="What makes embeddings: the folder of a sentence-transformers model exported to ONNX, or 'hashing' (shared "
+    "words only, no model).  [default: the model that the video names]",
+)
+@options.as_json
+def reindex(*, memory: Path, index_file: Path | None, model: str | None, as_json: bool) -> None:
+    """Make the index anew, from the video alone.
+
+    For an index that was lost or damaged, or for another model. Every frame of MEMORY is read and verified, every chunk
+    embedded again. The old index is replaced at the end, in one step. A run that was cut off goes on when it is
+    started again.
+
+    \b
+    memvid reindex memory.mp4
+    """
+    from memvid import maintenance
+    from memvid._checkpoint import checkpoint_file
+    from memvid._files import default_index_file
+
+    index = index_file or default_index_file(memory)
+    # Embeddings of the hashing embedder are made in less time than it takes to keep them.
+    checkpoint = None if model == "hashing" else checkpoint_file(index)
+    with ProgressBars() as bars:
+        result = maintenance.reindex(
+            memory, index, embedder=options.load_embedder(model), progress=bars, checkpoint=checkpoint
+        )
+    if as_json:
+        emit_json(
+            {
+                "video_file": result.video_file,
+                "index_file": result.index_file,
+                "chunks": result.chunks,
+                "index_bytes": result.index_bytes,
+                "model": result.model.name,
+                "embeddings": {"made": result.embeddings_made, "resumed": result.embeddings_resumed},
+                "seconds": result.seconds,
+            }
+        )
+        return
+    resumed = f", {result.embeddings_resumed:,} resumed" if result.embeddings_resumed else ""
+    emit(heading(str(result.index_file)))
+    emit(
+        rows(
+            [
+                ("index", f"{format_bytes(result.index_bytes)} for {result.chunks:,} chunks of {result.video_file}"),
+                ("embeddings", f"{result.embeddings_made:,} made by {result.model.name}{resumed}"),
+                ("time", format_seconds(result.seconds)),
+            ]
+        )
+    )

@@ -1,0 +1,97 @@
+"""The chunks of a video as an index wants them: read out of the frames, in pieces, with vectors where some are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Protocol
+
+from memvid._index_feed import Indexed, IndexFeed
+from memvid._spool import SpoolSegment
+from memvid.page import Record
+from memvid.types import Progress
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from memvid._checkpoint import Checkpoint
+    from memvid.embedding import Embedder
+    from memvid.index import IndexBuilder
+    from memvid.types import ProgressCallback
+    from memvid.video import PageStore, PageTable
+
+__all__ = ["KeptVectors", "VideoChunks", "fill_index"]
+
+
+class KeptVectors(Protocol):
+    """Vectors that need not be made again."""
+
+    def rows(self, first_chunk: int, count: int) -> NDArray[np.float32] | None:
+        """float32[count, dim] of consecutive chunks, NaN for those there is none of; ``None`` if there are none."""
+        ...
+
+
+class VideoChunks:
+    """All chunks of a video, in order, cut into the same pieces as the spool of the build that wrote it.
+
+    :param store: reads and verifies them.
+    :param kept: vectors that are there already.
+    """
+
+    def __init__(self, store: PageStore, table: PageTable, kept: KeptVectors | None = None) -> None:
+        self._store = store
+        self._table = table
+        self._kept = kept
+
+    def segments(self, chunks: int, nbytes: int, *, with_vectors: bool = False) -> Iterator[SpoolSegment]:
+        """Pieces that end at ``chunks`` of them, where they reach ``nbytes``, or before a gap between ids.
+
+        :raises FrameError: a frame cannot be read and verified.
+        """
+        first, size = 0, 0
+        records: list[Record] = []
+        for chunk_id, record in self._records():
+            if records and (len(records) == chunks or size >= nbytes or chunk_id != first + len(records)):
+                yield self._segment(first, records, with_vectors=with_vectors)
+                records, size = [], 0
+            if not records:
+                first = chunk_id
+            records.append(record)
+            size += len(record.text) + len(record.metadata)
+        if records:
+            yield self._segment(first, records, with_vectors=with_vectors)
+
+    def _records(self) -> Iterator[tuple[int, Record]]:
+        for frame, page in self._store.scan():
+            first = int(self._table.first_chunks[frame])
+            for slot in range(len(page)):
+                page.text(slot)  # it must be UTF-8: a frame that is wrong is named here
+                yield first + slot, Record(page.text_bytes(slot), self._store.metadata_bytes(page, frame, slot))
+
+    def _segment(self, first: int, records: list[Record], *, with_vectors: bool) -> SpoolSegment:
+        kept = self._kept.rows(first, len(records)) if with_vectors and self._kept is not None else None
+        return SpoolSegment(first, records, kept)
+
+
+def fill_index(
+    source: VideoChunks,
+    index: IndexBuilder,
+    embedder: Embedder,
+    *,
+    total: int,
+    checkpoint: Checkpoint | None = None,
+    progress: ProgressCallback | None = None,
+) -> Indexed:
+    """Add all chunks of ``source`` to ``index``; reports the stage ``"index"``.
+
+    :param total: chunks there are.
+    :raises FrameError: a frame cannot be read and verified.
+    :raises EmbeddingError: the embedder failed.
+    """
+    with IndexFeed(source, index, embedder, checkpoint) as feed:
+        finished = False
+        while not finished:
+            finished = feed.finished()
+            if progress is not None:
+                progress(Progress("index", feed.indexed.chunks, total, resumed=feed.indexed.resumed))
+        return feed.indexed
