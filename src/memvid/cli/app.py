@@ -15,6 +15,7 @@ from memvid.cli.info import info
 from memvid.cli.output import ReaderGoneError, one_line
 from memvid.cli.reindex import reindex
 from memvid.cli.search import search
+from memvid.cli.verify import verify
 from memvid.errors import MemvidError
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def app() -> None:
     """
 
 
-for _verb in (demo, build, search, info, reindex):
+for _verb in (demo, build, search, info, verify, reindex):
     app.add_command(_verb)
 
 

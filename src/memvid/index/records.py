@@ -52,6 +52,11 @@ class RecordReader:
         self._check_arrays(starts, lengths, count)
         self.row_map = RowMap(starts, lengths)
 
+    @property
+    def length_codes(self) -> npt.NDArray[np.uint8]:
+        """uint8[rows]: the length of each chunk in words, as :func:`~memvid.index.keywords.length_code` writes it."""
+        return self._lengths  # type: ignore[no-any-return]
+
     def close(self) -> None:
         """Close the connections; those in use close when they come back."""
         self._pool.close()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from memvid.maintenance.findings import Finding
 from memvid.maintenance.reindex import ReindexResult, reindex
+from memvid.maintenance.verify import VerifyReport, verify
 
-__all__ = ["ReindexResult", "reindex"]
+__all__ = ["Finding", "ReindexResult", "VerifyReport", "reindex", "verify"]

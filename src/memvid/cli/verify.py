@@ -1,0 +1,79 @@
+"""``memvid verify``: whether a memory is sound."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from memvid.cli import options
+from memvid.cli.output import emit, emit_json, format_seconds, heading, one_line, rows
+from memvid.cli.progress import ProgressBars
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from memvid.maintenance import Finding, VerifyReport
+
+__all__ = ["verify"]
+
+_SHOWN = 40  # findings printed for reading
+
+
+@click.command()
+@options.memory_argument
+@options.index_file
+@click.option("--deep", is_flag=True, help="Read every frame, twice, and compare every chunk with the index.")
+@options.as_json
+def verify(*, memory: Path, index_file: Path | None, deep: bool, as_json: bool) -> int:
+    """Say whether a memory is sound.
+
+    Checks the video's tables and all of the index; with --deep also every frame and chunk of MEMORY. The exit code is 0
+    if it is sound, 1 if it is damaged: then it says what is wrong, where, and which chunks that costs. Nothing is
+    changed.
+
+    \b
+    memvid verify memory.mp4
+    memvid verify memory.mp4 --deep
+    """
+    from memvid import maintenance
+
+    with ProgressBars() as bars:
+        report = maintenance.verify(memory, index_file, deep=deep, progress=bars)
+    if as_json:
+        emit_json({"ok": report.ok, "lost_chunks": report.lost_chunks, **asdict(report)})
+    else:
+        _print(report)
+    return 0 if report.ok else 1
+
+
+def _print(report: VerifyReport) -> None:
+    from memvid.maintenance.findings import describe_chunks
+
+    errors = len(report.errors)
+    warnings = len(report.findings) - errors
+    verdict = "sound" if report.ok else f"damaged: {errors} {'error' if errors == 1 else 'errors'}"
+    if warnings:
+        verdict += f", {warnings} {'warning' if warnings == 1 else 'warnings'}"
+    emit(heading(f"{report.video_file} is {verdict}"))
+    for finding in report.findings[:_SHOWN]:
+        emit(_describe(finding))
+    if len(report.findings) > _SHOWN:
+        emit(f"  and {len(report.findings) - _SHOWN:,} more, which --json lists\n")
+    listed = [("video", f"{report.chunks:,} chunks in {report.frames:,} frames")]
+    if report.deep:
+        corrected = f", {report.frames_corrected:,} of them only by error correction" * bool(report.frames_corrected)
+        listed.append(("read", f"{report.frames_read:,} frames{corrected}; {report.chunks_read:,} chunks in full"))
+    if not report.ok:
+        listed.append(("unreadable", describe_chunks(report.lost_chunks)))
+    listed.append(("time", format_seconds(report.seconds)))
+    emit(rows(listed))
+
+
+def _describe(finding: Finding) -> str:
+    from memvid.maintenance.findings import describe_chunks
+
+    where = f"{finding.file}" + (f", byte {finding.offset:,}" if finding.offset is not None else "")
+    lost = [("costs", describe_chunks(finding.chunks))] if finding.chunks else []
+    return rows([(finding.severity, one_line(finding.message)), ("where", where), *lost]) + "\n"

@@ -1,0 +1,200 @@
+"""An MP4 file as far as it can be made out: where its frames are, its page table, and what is wrong with it.
+
+The native reader refuses a damaged file as a whole; this one goes on as long as anything makes sense, so that what is
+there can be named and mended. It decides nothing about content: whatever is found is decoded and verified by others.
+"""
+
+from __future__ import annotations
+
+import mmap
+import struct
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memvid.errors import VideoError
+from memvid.video import PageTable
+
+__all__ = ["PAGE_TABLE_UUID", "Container", "Problem", "find_page_tables", "read_container"]
+
+PAGE_TABLE_UUID = bytes.fromhex("6d656d7669642d706167652d74616231")
+
+_MAX_BOXES = 1 << 16
+_MAX_MOVIE_BYTES = 4 << 30
+_MIN_FRAME_BYTES = 8  # no picture is smaller
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is wrong in the container, and at which byte."""
+
+    message: str
+    offset: int
+
+
+@dataclass(slots=True)
+class Container:
+    """What could be made out.
+
+    :ivar offsets: ``int64[n]``, where each frame starts by the sample table; empty if there is none.
+    :ivar sizes: ``int64[n]``, their bytes.
+    :ivar problems: what is wrong.
+    """
+
+    offsets: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    sizes: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    problems: list[Problem] = field(default_factory=list)
+
+    def offset_of(self, frame: int) -> int | None:
+        """Where a frame starts, if the sample table says so."""
+        return int(self.offsets[frame]) if frame < len(self.offsets) else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Box:
+    name: bytes
+    start: int
+    body: int
+    end: int
+
+
+class _DamagedError(Exception):
+    """Boxes that cannot be; never leaves this module."""
+
+    def __init__(self, message: str, offset: int) -> None:
+        super().__init__(message)
+        self.problem = Problem(message, offset)
+
+
+def read_container(data: memoryview) -> Container:
+    """Go through the boxes of a file and read its sample table; never raises."""
+    container = Container()
+    movie: _Box | None = None
+    try:
+        for number, box in enumerate(_boxes(data, 0, len(data))):
+            if number == 0 and box.name != b"ftyp":
+                container.problems.append(Problem("the file does not start as an MP4", 0))
+            if box.name == b"moov":
+                movie = box
+                break
+    except _DamagedError as error:
+        container.problems.append(error.problem)
+    if movie is None:
+        container.problems.append(
+            Problem("there is no movie header ('moov'): the file is cut off or was never finished", len(data))
+        )
+        return container
+    if movie.end - movie.body > _MAX_MOVIE_BYTES:
+        container.problems.append(Problem("the movie header has more than 4 GiB", movie.start))
+        return container
+    try:
+        container.offsets, container.sizes = _read_samples(data, movie)
+    except _DamagedError as error:
+        container.problems.append(error.problem)
+    except (struct.error, ValueError, IndexError):
+        container.problems.append(Problem("the sample table cannot be read", movie.start))
+    behind = np.flatnonzero(container.offsets + container.sizes > len(data))
+    if len(behind):
+        container.problems.append(
+            Problem(
+                f"{len(behind)} frames, from frame {int(behind[0])} on, lie behind the end of the file: it is cut off",
+                int(container.offsets[behind[0]]),
+            )
+        )
+    return container
+
+
+def find_page_tables(data: mmap.mmap | bytes) -> list[PageTable]:
+    """All page tables anywhere in ``data``, in its order, also of movie headers that do not count any more."""
+    tables = []
+    at = data.find(PAGE_TABLE_UUID)
+    while at >= 0:
+        start = at + len(PAGE_TABLE_UUID)
+        head = data[start : start + 16]
+        if len(head) == 16 and head[:4] == b"MVPT":
+            flags, frames = struct.unpack_from("<H", head, 6)[0], struct.unpack_from("<I", head, 12)[0]
+            end = start + 16 + frames * (11 if flags & 1 else 7)
+            if end <= len(data):
+                with suppress(VideoError):  # something that only looks like one
+                    tables.append(PageTable.from_bytes(bytes(data[start:end])))
+        at = data.find(PAGE_TABLE_UUID, start)
+    return tables
+
+
+def _boxes(data: memoryview, start: int, end: int) -> Iterator[_Box]:
+    count = 0
+    while start < end:
+        if end - start < 8:
+            raise _DamagedError("the last box is not whole", start)
+        size, name = struct.unpack_from(">I4s", data, start)
+        body = start + 8
+        if size == 0:
+            size = end - start
+        elif size == 1:
+            if end - start < 16:
+                raise _DamagedError("the last box is not whole", start)
+            size, body = struct.unpack_from(">Q", data, body)[0], body + 8
+        count += 1
+        if start + size < body or size > end - start or count > _MAX_BOXES:
+            raise _DamagedError(
+                f"the box {name.decode('ascii', 'replace')!r} claims {size} bytes, {end - start} are left", start
+            )
+        yield _Box(name, start, body, start + size)
+        start += size
+
+
+def _find(data: memoryview, box: _Box, *path: bytes) -> _Box:
+    for name in path:
+        box = next((inner for inner in _boxes(data, box.body, box.end) if inner.name == name), _Box(b"", 0, 0, 0))
+        if not box.name:
+            raise _DamagedError(f"the movie header lacks the box {name.decode()!r}", box.start)
+    return box
+
+
+def _read_samples(data: memoryview, movie: _Box) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    tracks = [box for box in _boxes(data, movie.body, movie.end) if box.name == b"trak"]
+    for track in tracks:
+        media = _find(data, track, b"mdia")
+        if bytes(data[_find(data, media, b"hdlr").body :][8:12]) == b"vide":
+            return _read_table(data, _find(data, media, b"minf", b"stbl"))
+    raise _DamagedError("the movie header has no video track", movie.start)
+
+
+def _read_table(data: memoryview, stbl: _Box) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    inner = {box.name: box for box in _boxes(data, stbl.body, stbl.end)}
+    for name in (b"stsz", b"stsc"):
+        if name not in inner:
+            raise _DamagedError(f"the movie header lacks the box {name.decode()!r}", stbl.start)
+    wide = b"co64" in inner
+    if not wide and b"stco" not in inner:
+        raise _DamagedError("the movie header lacks the box 'co64'", stbl.start)
+    fixed, count = struct.unpack_from(">II", data, inner[b"stsz"].body + 4)
+    if count > len(data) // max(fixed, _MIN_FRAME_BYTES):
+        raise _DamagedError(f"the sample table has {count} frames, more than its bytes can hold", stbl.start)
+    sizes = np.full(count, fixed, np.int64) if fixed else _column(data, inner[b"stsz"], 12, count, ">u4")
+    chunks = inner[b"co64" if wide else b"stco"]
+    (chunk_count,) = struct.unpack_from(">I", data, chunks.body + 4)
+    starts = _column(data, chunks, 8, chunk_count, ">u8" if wide else ">u4")
+    (run_count,) = struct.unpack_from(">I", data, inner[b"stsc"].body + 4)
+    runs = _column(data, inner[b"stsc"], 8, 3 * run_count, ">u4").reshape(-1, 3)
+    firsts = np.append(runs[:, 0], chunk_count + 1)
+    if (np.diff(firsts) < 0).any() or (run_count and firsts[0] < 1):
+        raise _DamagedError("the sample table is damaged", stbl.start)
+    room = np.minimum(np.repeat(runs[:, 1], np.diff(firsts)), count)
+    # Frames behind the last one that there is are cut off chunk by chunk, so that nothing grows beyond `count`.
+    begins = np.minimum(np.concatenate([np.zeros(1, np.int64), np.cumsum(room)]), count)
+    if begins[-1] != count:
+        raise _DamagedError("the sample table is damaged", stbl.start)
+    chunk_of = np.repeat(np.arange(len(room)), np.diff(begins))
+    before = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])[:-1]
+    first_chunk = int(runs[0, 0]) - 1 if run_count else 0
+    return starts[chunk_of + first_chunk] + before - before[begins[:-1]][chunk_of], sizes
+
+
+def _column(data: memoryview, box: _Box, skip: int, count: int, dtype: str) -> NDArray[np.int64]:
+    if box.body + skip + count * np.dtype(dtype).itemsize > box.end:
+        raise _DamagedError(f"the box {box.name.decode()!r} is too short for its {count} rows", box.start)
+    return np.frombuffer(data, dtype, count, box.body + skip).astype(np.int64)

@@ -1,0 +1,94 @@
+"""What is wrong with a memory, where, and which chunks it concerns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["ChunkRanges", "Finding", "Findings", "Severity", "count_chunks", "describe_chunks", "to_ranges"]
+
+Severity: TypeAlias = Literal["error", "warning"]
+ChunkRanges: TypeAlias = tuple[tuple[int, int], ...]
+"""First and last id of each run of chunks, ascending."""
+
+_SHOWN = 8  # ranges a sentence names
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is not as it should be.
+
+    :ivar severity: ``"error"``: something cannot be read or used; ``"warning"``: all of it still can.
+    :ivar code: what it is about: ``"container"``, ``"page table"``, ``"header"``, ``"dictionary"``, ``"frame"``,
+        ``"page"``, ``"picture"``, ``"chunks"``, ``"manifest"``, ``"side file"``, ``"graph"``, ``"records"``,
+        ``"commit"``.
+    :ivar message: what is wrong and what to do, in a sentence.
+    :ivar file: the file it is in.
+    :ivar frame: the 0-based frame, if it is one.
+    :ivar offset: the byte of the file where it, or its frame, starts, if that is known.
+    :ivar chunks: chunks that cannot be read because of it.
+    """
+
+    severity: Severity
+    code: str
+    message: str
+    file: str
+    frame: int | None = None
+    offset: int | None = None
+    chunks: ChunkRanges = ()
+
+
+@dataclass(slots=True)
+class Findings:
+    """Collects findings."""
+
+    found: list[Finding] = field(default_factory=list)
+
+    def error(
+        self,
+        code: str,
+        message: object,
+        file: object,
+        *,
+        frame: int | None = None,
+        offset: int | None = None,
+        chunks: ChunkRanges = (),
+    ) -> None:
+        """Note what cannot be read or used."""
+        self.found.append(Finding("error", code, str(message), str(file), frame, offset, chunks))
+
+    def warn(
+        self, code: str, message: object, file: object, *, frame: int | None = None, offset: int | None = None
+    ) -> None:
+        """Note what is not as it was written, and does not matter yet."""
+        self.found.append(Finding("warning", code, str(message), str(file), frame, offset))
+
+
+def to_ranges(ids: Iterable[int] | NDArray[np.int64]) -> ChunkRanges:
+    """Runs of consecutive ids, whatever their order, each id once."""
+    unique = np.unique(np.fromiter(ids, np.int64) if not isinstance(ids, np.ndarray) else ids)
+    if not len(unique):
+        return ()
+    ends = np.append(np.flatnonzero(np.diff(unique) != 1), len(unique) - 1)
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    return tuple(zip(unique[starts].tolist(), unique[ends].tolist(), strict=True))
+
+
+def count_chunks(ranges: ChunkRanges) -> int:
+    """How many chunks the ranges hold."""
+    return sum(last - first + 1 for first, last in ranges)
+
+
+def describe_chunks(ranges: ChunkRanges) -> str:
+    """``chunk 7``; ``12 chunks: 0-9, 20, 31``; the first few ranges of many."""
+    count = count_chunks(ranges)
+    if count == 0:
+        return "no chunk"
+    if count == 1:
+        return f"chunk {ranges[0][0]}"
+    shown = ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in ranges[:_SHOWN])
+    return f"{count:,} chunks: {shown}{', ...' if len(ranges) > _SHOWN else ''}"

@@ -1,0 +1,231 @@
+"""What is wrong with a video: its container, its page table, its header, and, looked at closely, every frame."""
+
+from __future__ import annotations
+
+import mmap
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from memvid import _core
+from memvid.errors import MemvidError, VideoError, VideoNotFoundError
+from memvid.maintenance.chunk_ids import ids_of
+from memvid.maintenance.container import Container, read_container
+from memvid.maintenance.findings import ChunkRanges, Findings, to_ranges
+from memvid.maintenance.frame_check import REASONS, FrameCheck
+from memvid.maintenance.page_check import PageCheck, TakeChunks
+from memvid.page import HeaderInfo, PageDecompressor, PageKind, decode_header_body, is_page, open_blob, parse_header
+from memvid.page import page_checksum as checksum_of
+from memvid.types import ProgressCallback, VideoIdentity
+from memvid.video import BARE, PageTable, PageTableBuilder
+
+__all__ = ["VideoCheck", "VideoFacts", "map_file"]
+
+_BATCH = 512  # frames read at once
+
+
+@dataclass(frozen=True, slots=True)
+class VideoFacts:
+    """What a check of the index needs to know of the video.
+
+    :ivar table: its page table, from its box or from the frames.
+    :ivar identity: ``None`` if the table could not be told for certain.
+    :ivar header: its header page, if it can be read.
+    """
+
+    table: PageTable
+    identity: VideoIdentity | None
+    header: HeaderInfo | None
+
+
+def map_file(path: Path) -> mmap.mmap | bytes:
+    """A file, mapped; nothing at all as no bytes.
+
+    :raises VideoNotFoundError: there is no such file.
+    :raises VideoError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if path.stat().st_size else b""
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise VideoNotFoundError(f"there is no video {str(path)!r}: check the path") from error
+    except (OSError, ValueError) as error:
+        raise VideoError(f"video {str(path)!r} cannot be read: {error}") from error
+
+
+class VideoCheck:
+    """Checks one video; what is wrong goes to ``findings``, nothing is raised for it.
+
+    :param indexed: chunks that the index has: what there is to lose.
+    :ivar frames: what came of reading every frame, if that was done.
+    :ivar chunks_read: chunks decoded in full.
+    """
+
+    def __init__(
+        self, path: Path, findings: Findings, progress: ProgressCallback | None, indexed: ChunkRanges = ()
+    ) -> None:
+        self._path = path
+        self._indexed = indexed
+        self._findings = findings
+        self._progress = progress
+        self._data = map_file(path)
+        self._container = Container()
+        self._decompressor: PageDecompressor | None = None
+        self.frames: FrameCheck | None = None
+        self.chunks_read = 0
+
+    def run(self, take: TakeChunks | None, *, deep: bool) -> VideoFacts | None:
+        """Check; what the index is compared with, or ``None`` if the video cannot be opened at all."""
+        self._container = read_container(memoryview(self._data))
+        try:
+            reader = _core.FrameReader(str(self._path), threads=0)
+            if reader.frame_count == 0:
+                raise VideoError(f"{self._path} has no frame")
+        except MemvidError as error:
+            self._cannot_open(error)
+            return None
+        for problem in self._container.problems:
+            self._findings.warn("container", problem.message, self._path, offset=problem.offset)
+        table, certain = self._table(reader)
+        if table is None:
+            return None
+        reader.expect(np.ascontiguousarray(table.checksums, np.uint32))
+        header = self._check_front(reader, table)
+        if deep:
+            pages = PageCheck(self._path, table, self._decompressor, self._findings, self._container, take)
+            self.frames = FrameCheck(self._path, reader, table, header, self._container, self._findings, self._data)
+            self.frames.run(pages, self._progress)
+            self.chunks_read = pages.chunks
+        identity = VideoIdentity(table.digest, reader.frame_count, reader.file_size) if certain else None
+        return VideoFacts(table, identity, header)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if isinstance(self._data, mmap.mmap):
+            self._data.close()
+
+    def _cannot_open(self, error: MemvidError) -> None:
+        for problem in self._container.problems:
+            self._findings.error("container", problem.message, self._path, offset=problem.offset)
+        self._findings.error(
+            "container",
+            f"{error}; nothing in it can be read as it is: `memvid repair` brings back what is whole",
+            self._path,
+            chunks=self._indexed,
+        )
+
+    def _table(self, reader: _core.FrameReader) -> tuple[PageTable | None, bool]:
+        """The page table, and whether it is that of the video for certain."""
+        blob = reader.page_table
+        if blob is not None:
+            try:
+                table = PageTable.from_bytes(blob)
+            except VideoError as error:
+                self._findings.error("page table", f"{error}: `memvid repair` makes it anew", self._path)
+            else:
+                if len(table) == reader.frame_count:
+                    return table, True
+                self._findings.error(
+                    "page table",
+                    f"it has {len(table)} frames, the video {reader.frame_count}: `memvid repair` makes it anew",
+                    self._path,
+                )
+        else:
+            self._findings.warn(
+                "page table",
+                "there is none, so all frames are read at each opening: another program wrote the file anew; "
+                "`memvid repair` puts it back",
+                self._path,
+            )
+        try:
+            return self._scan(reader)
+        except VideoError as error:
+            self._findings.error("frame", error, self._path)
+            return None, False
+
+    def _scan(self, reader: _core.FrameReader) -> tuple[PageTable, bool]:
+        """The page table from the frames; a frame that cannot be read is a row that holds nothing."""
+        builder = PageTableBuilder()
+        tag: int | None = None
+        certain, bare = True, 0
+        for start in range(0, reader.frame_count, _BATCH):
+            payloads, _ = reader.read(np.arange(start, min(start + _BATCH, reader.frame_count)))
+            for frame, payload in enumerate(payloads, start):
+                if payload is None:
+                    certain = False
+                    builder.add(PageKind.PARITY, 0, 0, 0)
+                elif is_page(payload):
+                    header = parse_header(payload, frame_index=frame)
+                    tag = header.tag if tag is None else tag
+                    if header.page_number != frame:
+                        self._findings.error(
+                            "frame",
+                            f"frame {frame} holds page {header.page_number}: frames were swapped, dropped or repeated; "
+                            "`memvid repair` sorts them",
+                            self._path,
+                            frame=frame,
+                            offset=self._container.offset_of(frame),
+                        )
+                        certain = False
+                        builder.add(PageKind.PARITY, 0, 0, 0)
+                        continue
+                    builder.add(header.kind, header.count, header.first_chunk, header.checksum)
+                else:
+                    builder.add(BARE, 1, bare, checksum_of(payload))
+                    bare += 1
+        return builder.build(tag or 0), certain
+
+    def _check_front(self, reader: _core.FrameReader, table: PageTable) -> HeaderInfo | None:
+        """Check the header page, and the dictionary that it announces."""
+        header: HeaderInfo | None = None
+        try:
+            header = decode_header_body(self._read_blob(reader, table, PageKind.HEADER, 0))
+            if header.tag != table.tag:
+                self._findings.error(
+                    "header", f"it is that of memory {header.tag:08x}, the frames are of {table.tag:08x}", self._path
+                )
+        except VideoError as error:
+            self._findings.error("header", f"the header page cannot be read: {error}", self._path, frame=0)
+        frames = table.frames_of_kind(PageKind.DICTIONARY)
+        dictionary: bytes | None = None
+        try:
+            if len(frames):
+                dictionary = self._read_blob(reader, table, PageKind.DICTIONARY, int(frames[0]))
+            self._decompressor = PageDecompressor(dictionary)
+        except VideoError as error:
+            self._lost_dictionary(str(error), table, int(frames[0]))
+            return header
+        pages = len(table.run_of(int(frames[0]))) if len(frames) else 0
+        if header is not None and pages != header.dictionary_pages:
+            what = f"it has {pages} pages, the header page says {header.dictionary_pages}"
+            self._lost_dictionary(what, table, None)
+        if header is not None and not len(table.frames_of_kind(BARE)):
+            gone = np.setdiff1d(np.arange(header.chunks), ids_of(table), assume_unique=True)
+            if len(gone) and not (np.diff(ids_of(table)) != 1).any():
+                self._findings.error(
+                    "chunks",
+                    f"the header page says that {header.chunks:,} chunks were built, the page table has "
+                    f"{table.chunk_count:,}",
+                    self._path,
+                    chunks=to_ranges(gone),
+                )
+        return header
+
+    def _lost_dictionary(self, what: str, table: PageTable, frame: int | None) -> None:
+        self._decompressor = None
+        self._findings.error(
+            "dictionary",
+            f"the dictionary, which compressed pages need, cannot be read: {what}",
+            self._path,
+            frame=frame,
+            chunks=to_ranges(ids_of(table)),
+        )
+
+    def _read_blob(self, reader: _core.FrameReader, table: PageTable, kind: PageKind, frame: int) -> bytes:
+        run = table.run_of(frame)
+        payloads, statuses = reader.read(np.arange(run.start, run.stop))
+        for at, status in zip(run, statuses.tolist(), strict=True):
+            if status:
+                raise VideoError(f"frame {at}: {REASONS[status]}")
+        return open_blob(kind, [payload or b"" for payload in payloads], first_frame=frame, tag=table.tag)
