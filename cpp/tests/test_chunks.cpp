@@ -21,8 +21,9 @@ void store_le(Bytes& out, std::uint64_t value, int bytes) {
 
 // A sealed data page without compression; lengths under 128.
 Bytes data_page(std::uint32_t number, std::uint64_t first_chunk, const std::vector<std::string>& texts) {
-    Bytes page(std::begin(page_magic), std::end(page_magic));
-    page.insert(page.end(), {page_format_version, static_cast<std::uint8_t>(PageKind::data), 0});
+    Bytes page = {page_magic[0], page_magic[1], page_magic[2], page_format_version};
+    store_le(page, static_cast<std::uint64_t>(PageKind::data), 1);
+    store_le(page, 0, 1);  // flags
     store_le(page, texts.size(), 2);
     store_le(page, tag, 4);
     store_le(page, number, 4);
