@@ -3,7 +3,10 @@
 #define ZSTD_STATIC_LINKING_ONLY  // ZSTD_decompressBegin
 #include <zstd.h>
 
+#include <algorithm>
+#include <iterator>
 #include <new>
+#include <string>
 
 #include "memvid/error.hpp"
 

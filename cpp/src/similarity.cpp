@@ -4,9 +4,11 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
+#include <numeric>
 
 #if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
 #define MEMVID_AVX2 1
+#include <cpuid.h>
 #include <immintrin.h>
 #endif
 
@@ -48,16 +50,22 @@ Products portable_i8(const PreparedQuery& query, const std::uint8_t* row) {
     return {static_cast<float>(dot), static_cast<float>(norm)};
 }
 
+// Several sums side by side: in one, each addition would wait for the last, and a compiler may not reorder them.
 template <Scalar scalar>
 Products portable_float(const PreparedQuery& query, const std::uint8_t* row) {
+    constexpr std::size_t lanes = 8;
     const float* a = query.direction().data();
-    float dot = 0, norm = 0;
-    for (std::size_t i = 0; i < query.dim(); ++i) {
+    const std::size_t dim = query.dim(), whole = dim - dim % lanes;
+    float dots[lanes] = {}, norms[lanes] = {};
+    const auto add = [&](std::size_t lane, std::size_t i) {
         const float b = component<scalar>(row, i);
-        dot += a[i] * b;
-        norm += b * b;
-    }
-    return {dot, norm};
+        dots[lane] += a[i] * b;
+        norms[lane] += b * b;
+    };
+    for (std::size_t i = 0; i < whole; i += lanes)
+        for (std::size_t lane = 0; lane < lanes; ++lane) add(lane, i + lane);
+    for (std::size_t i = whole; i < dim; ++i) add(i - whole, i);
+    return {std::accumulate(dots, dots + lanes, 0.0F), std::accumulate(norms, norms + lanes, 0.0F)};
 }
 
 PreparedQuery::Kernel portable_float_kernel(Scalar scalar) {
@@ -132,9 +140,14 @@ __attribute__((target("avx2,fma,f16c"))) Products avx2_float(const PreparedQuery
     return {dot, norm};
 }
 
+// clang before 18 knows no name for F16C.
+bool has_f16c() {
+    unsigned a = 0, b = 0, c = 0, d = 0;
+    return __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_F16C) != 0;
+}
+
 bool has_avx2() {
-    static const bool has =
-        __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+    static const bool has = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c();
     return has;
 }
 
@@ -184,7 +197,8 @@ float PreparedQuery::cosine(const std::uint8_t* row) const {
             dot += static_cast<double>(direction_[i]) * b;
             norm += b * b;
         }
-        return norm == 0 || norm_ == 0 ? 0 : dot / (std::sqrt(norm) * norm_);
+        const double cosine = dot / (std::sqrt(norm) * norm_);
+        return std::isfinite(cosine) ? cosine : 0;
     };
     switch (scalar_) {
         case Scalar::i8: return static_cast<float>(products_in_double.template operator()<Scalar::i8>());

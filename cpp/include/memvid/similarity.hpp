@@ -34,7 +34,7 @@ public:
     Products portable_float_products(const std::uint8_t* row) const;
 
     // Cosine similarity of the query as it was given and the stored vector, summed in double precision; 0 where one of
-    // them has no direction.
+    // them has no direction, or is not finite: hits can always be sorted.
     float cosine(const std::uint8_t* row) const;
 
     std::span<const std::int16_t> rounded() const { return rounded_; }
