@@ -12,17 +12,19 @@ namespace memvid {
 
 namespace {
 
-constexpr std::size_t matrix_at = 8;         // behind u32 rows and u32 bytes a row
-constexpr std::size_t head_bytes = 64;       // magic, kinds, counts
-constexpr std::size_t node_head_bytes = 10;  // u64 key, i16 level
+constexpr std::size_t matrix_at = 8;          // behind u32 rows and u32 bytes a row
+constexpr std::size_t head_bytes = 64;        // magic, kinds, counts
+constexpr std::size_t graph_head_bytes = 40;  // nodes, connectivity, that of level 0, top level, entry node
+constexpr std::size_t node_head_bytes = 10;   // u64 key, i16 level
 constexpr std::size_t link_bytes = 4;
+constexpr std::size_t max_dim = 1 << 16;  // products of i8 are summed in 32 bits, which would hold twice that
 constexpr std::size_t cache_line = 64;
 constexpr std::size_t lookahead = 16;  // vectors on their way from memory while one is compared
 
 constexpr std::size_t scanned_rows = 16384;  // compared by one thread at a time
-// A product of unit vectors in single precision is at most this wrong (dim * 2**-24 would be the bound for
-// 384: 2.3e-5).
-constexpr float single_precision_slack = 5e-5F;
+// How far two cosines in single precision may be from their true order. Summing n products is off by at most n * 2**-24
+// of the lengths, whatever the order of the sum; so is the square of a length, of which the root takes half.
+float single_precision_slack(std::size_t dim) { return static_cast<float>(3 * dim + 16) * 0x1p-24F; }
 
 template <typename T>
 T load(const std::uint8_t* at) {
@@ -46,8 +48,8 @@ public:
         std::uint64_t& word = bits_[row / 64];
         const std::uint64_t bit = std::uint64_t{1} << (row % 64);
         if ((word & bit) != 0) return false;
+        rows_.push_back(row);  // first: if that throws, no bit stays behind
         word |= bit;
-        rows_.push_back(row);
         return true;
     }
     void end() {
@@ -98,10 +100,14 @@ HnswGraph::HnswGraph(ByteView file, std::size_t count, std::size_t dim, Scalar s
       row_bytes_(dim * scalar_bytes(scalar)),
       scalar_(scalar),
       pool_(threads == 0 ? available_cores() : threads) {
+    // Divided, not multiplied: no product overflows, whatever a caller claims.
+    constexpr std::size_t heads = matrix_at + head_bytes + graph_head_bytes;
+    if (count == 0 || count > UINT32_MAX || dim == 0 || dim > max_dim || file.size() < heads ||
+        (file.size() - heads) / count < row_bytes_ + 2)
+        damaged("it is too short");
     const std::size_t graph_at = matrix_at + count * row_bytes_ + head_bytes;
-    const std::size_t levels_at = graph_at + 5 * 8;
+    const std::size_t levels_at = graph_at + graph_head_bytes;
     const std::size_t nodes_at = levels_at + 2 * count;
-    if (count == 0 || count > UINT32_MAX || dim == 0 || file.size() < nodes_at) damaged("it is too short");
     matrix_ = file.data() + matrix_at;
     nodes_ = file.data() + nodes_at;
     const std::uint8_t* graph = file.data() + graph_at;
@@ -121,7 +127,7 @@ HnswGraph::HnswGraph(ByteView file, std::size_t count, std::size_t dim, Scalar s
         levels += static_cast<std::uint64_t>(level);
     }
     levels_before_.push_back(static_cast<std::uint32_t>(levels));
-    const std::size_t base = node_head_bytes + link_bytes * (1 + base_room_);
+    const std::uint64_t base = node_head_bytes + link_bytes * (1 + base_room_);
     if (levels > UINT32_MAX || level_of(entry_) != top_level_ ||
         file.size() - nodes_at != count * base + levels * link_bytes * (1 + upper_room_))
         damaged("its size does not fit its header");
@@ -230,7 +236,7 @@ void HnswGraph::keep_best(const PreparedQuery& query, std::vector<Hit>& hits, st
 std::vector<Hit> HnswGraph::nearest(const PreparedQuery& query, std::size_t k, std::size_t expansion,
                                     std::size_t spare) const {
     const std::size_t compared = std::min(count_, k + spare);
-    Beam beam(std::max(expansion, compared));
+    Beam beam(std::max({expansion, compared, std::size_t{1}}));
     walk(query, descend(query), beam);
     std::vector<Hit> hits;
     hits.reserve(compared);
@@ -259,6 +265,7 @@ template <typename Rows>
 std::vector<Hit> HnswGraph::scan(const PreparedQuery& query, const Rows& rows, std::size_t begin, std::size_t end,
                                  std::size_t k) const {
     const float query_norm = query.norm() > 0 ? query.norm() : 1;
+    const float slack = single_precision_slack(dim_);
     std::vector<Hit> hits;
     std::vector<float> best;  // a heap of the k best scores, the least in front
     const auto greater = std::greater<float>();
@@ -266,7 +273,7 @@ std::vector<Hit> HnswGraph::scan(const PreparedQuery& query, const Rows& rows, s
         const std::uint32_t row = rows(i);
         const Products products = query.float_products(vector(row));
         const float score = products.norm > 0 ? products.dot / (std::sqrt(products.norm) * query_norm) : 0;
-        if (best.size() == k && score < best.front() - single_precision_slack) continue;
+        if (best.size() == k && score < best.front() - slack) continue;
         hits.push_back({row, score});
         if (best.size() == k) {
             if (!(score > best.front())) continue;
@@ -276,8 +283,7 @@ std::vector<Hit> HnswGraph::scan(const PreparedQuery& query, const Rows& rows, s
         best.push_back(score);
         std::push_heap(best.begin(), best.end(), greater);
     }
-    if (best.size() == k)
-        std::erase_if(hits, [&](const Hit& hit) { return hit.score < best.front() - single_precision_slack; });
+    if (best.size() == k) std::erase_if(hits, [&](const Hit& hit) { return hit.score < best.front() - slack; });
     return hits;
 }
 

@@ -76,6 +76,22 @@ Bytes ring_file(std::uint32_t count, std::uint64_t seed) {
     return file;
 }
 
+// A usearch file of single floats in which no node has a neighbour.
+Bytes scattered_file(const std::vector<std::vector<float>>& rows) {
+    Bytes file;
+    put(file, static_cast<std::uint32_t>(rows.size()));
+    put(file, static_cast<std::uint32_t>(4 * rows[0].size()));
+    for (const auto& row : rows)
+        for (const float value : row) put(file, value);
+    file.resize(file.size() + 64);
+    for (const std::uint64_t number :
+         {std::uint64_t{rows.size()}, std::uint64_t{1}, std::uint64_t{1}, std::uint64_t{0}, std::uint64_t{0}})
+        put(file, number);
+    file.resize(file.size() + 2 * rows.size());         // all on level 0
+    file.resize(file.size() + (10 + 8) * rows.size());  // key and level, and a list with none of one neighbour
+    return file;
+}
+
 }  // namespace
 
 TEST(all_halves_are_converted_right) {
@@ -120,6 +136,11 @@ TEST(vectors_without_a_direction_are_not_like_anything) {
         const float huge = std::numeric_limits<float>::max();
         CHECK(std::isfinite(PreparedQuery(std::vector<float>{huge, -huge, huge, 0}, scalar).cosine(row.data())));
     }
+    for (const float value : {std::numeric_limits<float>::infinity(), std::numeric_limits<float>::quiet_NaN()}) {
+        Bytes row;
+        for (int i = 0; i < 4; ++i) put(row, value);
+        CHECK_EQUAL(PreparedQuery(std::vector<float>{1, 2, 3, 4}, Scalar::f32).cosine(row.data()), 0.0F);
+    }
 }
 
 TEST(a_wide_beam_finds_what_a_comparison_with_all_finds) {
@@ -136,6 +157,36 @@ TEST(a_wide_beam_finds_what_a_comparison_with_all_finds) {
         CHECK_EQUAL(narrow.size(), 5U);
     }
     CHECK_EQUAL(graph.nearest(random_query(random, graph_dim), 1000, 1, 1000, {}).at(0).size(), 600U);
+    CHECK_EQUAL(graph.nearest(random_query(random, graph_dim), 0, 0, 0, {}).at(0).size(), 0U);
+}
+
+// Two rows that single precision puts in the wrong order: behind large products (one in each of 8 sums) the small ones
+// are lost, in front of them they add up. The row that loses them is in truth the nearer one.
+TEST(an_exact_search_does_not_trust_single_precision) {
+    constexpr std::size_t dim = 1 << 16, sums = 8;
+    std::vector<float> query(dim, 2.4e-4F), loses(dim, 2.4e-4F), adds(dim, 2.4e-4F);
+    for (std::size_t i = 0; i < sums; ++i) {
+        query[i] = query[dim - 1 - i] = loses[i] = adds[dim - 1 - i] = 1;
+        loses[dim - 1 - i] = adds[i] = 0;
+    }
+    query[dim / 2] = loses[dim / 2] = 0;
+    adds[dim / 2] = 0.04F;
+    const PreparedQuery prepared(query, Scalar::f32);
+    const Bytes file = scattered_file({adds, loses});
+    const std::uint8_t *first = file.data() + 8, *second = first + 4 * dim;
+    const auto single = [&](const Products& p) { return p.dot / (std::sqrt(p.norm) * prepared.norm()); };
+    CHECK(prepared.cosine(first) < prepared.cosine(second));
+    CHECK(single(prepared.float_products(first)) > single(prepared.float_products(second)) + 5e-5F);
+    const HnswGraph graph(file, 2, dim, Scalar::f32, 1);
+    const auto best = graph.exact(query, std::nullopt, 1, {});
+    CHECK(best.size() == 1 && best[0].row == 1);
+}
+
+TEST(a_walk_ends_where_no_links_go_on) {
+    const Bytes file = scattered_file({{1, 0}, {0, 1}, {1, 1}});
+    const HnswGraph graph(file, 3, 2, Scalar::f32, 1);
+    const auto found = graph.nearest(std::vector<float>{0, 1}, 3, 10, 16, {}).at(0);
+    CHECK(found.size() == 1 && found[0].row == 0);
 }
 
 TEST(an_exact_search_is_a_sorted_list) {
@@ -195,6 +246,12 @@ TEST(files_that_lie_are_errors) {
         CHECK_ERROR(format, HnswGraph(ByteView(sound).first(size), 40, graph_dim, Scalar::i8, 1));
     CHECK_ERROR(format, HnswGraph(sound, 41, graph_dim, Scalar::i8, 1));
     CHECK_ERROR(format, HnswGraph(sound, 0, graph_dim, Scalar::i8, 1));
+    for (const std::size_t shift : {16, 29, 32, 60, 61, 63}) {  // products that come out small again
+        CHECK_ERROR(format, HnswGraph(sound, std::size_t{1} << shift, graph_dim, Scalar::i8, 1));
+        CHECK_ERROR(format, HnswGraph(sound, 40, std::size_t{1} << shift, Scalar::i8, 1));
+        CHECK_ERROR(format, HnswGraph(sound, 40, (std::size_t{1} << shift) + graph_dim, Scalar::i8, 1));
+        CHECK_ERROR(format, HnswGraph(sound, 40, std::size_t{1} << shift, Scalar::f32, 1));
+    }
     int searched = 0, refused = 0;
     for (int round = 0; round < 20000; ++round) {
         Bytes changed = sound;
