@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <deque>
+#include <limits>
 
 #include "memvid/error.hpp"
 
@@ -41,9 +42,15 @@ ChunkReader::ChunkReader(const FrameReader& video, DataFrames table, std::uint32
         table_.bare.size() != rows)
         throw Error(ErrorCode::config, "the columns of the page table are not of one length");
     const auto frames = static_cast<std::int64_t>(video.movie().samples.size());
-    for (std::size_t row = 0; row < rows; ++row)
+    std::int64_t next_chunk = 0;
+    for (std::size_t row = 0; row < rows; ++row) {
         if (table_.frames[row] < 0 || table_.runs[row] < 1 || table_.runs[row] > frames - table_.frames[row])
             throw Error(ErrorCode::config, "a page lies outside of the video");
+        const std::int64_t first = table_.first_chunks[row], count = table_.counts[row];
+        if (first < next_chunk || first > std::numeric_limits<std::int64_t>::max() - count)
+            throw Error(ErrorCode::config, "the chunk ids of the page table are not ascending");
+        next_chunk = first + count;
+    }
     cache_ = new ProcessCache(cache_bytes);
 }
 

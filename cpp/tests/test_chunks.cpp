@@ -2,6 +2,7 @@
 #include <sys/wait.h>
 
 #include <atomic>
+#include <limits>
 #include <thread>
 
 #include "check.hpp"
@@ -157,6 +158,15 @@ TEST(chunks_come_in_the_order_asked_for) {
     auto wide_table = table;
     wide_table.runs.back() = 2;
     CHECK_ERROR(config, ChunkReader(video, wide_table, tag, std::nullopt, 0));
+    for (const std::int64_t first : {std::int64_t{2}, std::int64_t{-1}, std::numeric_limits<std::int64_t>::max() - 2}) {
+        auto unsorted_table = table;
+        unsorted_table.first_chunks.back() = first;
+        CHECK_ERROR(config, ChunkReader(video, unsorted_table, tag, std::nullopt, 0));
+    }
+    auto last_table = table;
+    last_table.first_chunks.back() = std::numeric_limits<std::int64_t>::max() - 3;
+    const std::vector<std::int64_t> last_id = {std::numeric_limits<std::int64_t>::max()};
+    CHECK_EQUAL(ChunkReader(video, last_table, tag, std::nullopt, 0).read(last_id, {})[0].frame, -1);
 }
 
 TEST(a_chunk_reader_is_shared_between_threads) {

@@ -35,8 +35,8 @@ struct FoundChunk {
 // it, reads such a page again by itself.
 class ChunkReader {
 public:
-    // `video` must outlive this. Throws Error(config) for columns of different lengths, Error(format) for a dictionary
-    // that is none.
+    // `video` must outlive this. Throws Error(config) for columns of different lengths, a page outside of the video and
+    // ids that do not rise; Error(format) for a dictionary that is none.
     ChunkReader(const FrameReader& video, DataFrames table, std::uint32_t tag, std::optional<ByteView> dictionary,
                 std::size_t cache_bytes);
     ~ChunkReader();
