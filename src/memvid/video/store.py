@@ -106,12 +106,11 @@ class PageStore:
     def _attributes(self) -> _Attributes:
         """Metadata pages of a bare memory."""
         found = _Attributes([], [])
-        with self._lazy_lock:
-            for frame in self._table.frames_of_kind(PageKind.ATTRIBUTES).tolist():
-                payloads = self._video.read(list(self._table.run_of(frame)))
-                header, page = open_run(payloads, PageDecompressor(), first_frame=frame, tag=self._table.tag)
-                found.firsts.append(header.first_chunk)
-                found.pages.append(page)
+        for frame in self._table.frames_of_kind(PageKind.ATTRIBUTES).tolist():
+            payloads = self._video.read(list(self._table.run_of(frame)))
+            header, page = open_run(payloads, PageDecompressor(), first_frame=frame, tag=self._table.tag)
+            found.firsts.append(header.first_chunk)
+            found.pages.append(page)
         return found
 
     def warm(self) -> None:
