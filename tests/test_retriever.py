@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memvid import MemvidRetriever, SearchResult
+from memvid import MemvidRetriever, SearchResult, _core
 from memvid.errors import (
     ChunkNotFoundError,
     ClosedError,
@@ -243,6 +243,23 @@ class TestCounters:
 
 
 class TestThreads:
+    def test_the_option_bounds_frames_and_vectors_alike(self, video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        asked: list[tuple[str, int]] = []
+
+        def watch(name: str) -> None:
+            real = getattr(_core, name)
+
+            def make(*args: Any, threads: int, **options: Any) -> Any:
+                asked.append((name, threads))
+                return real(*args, threads=threads, **options)
+
+            monkeypatch.setattr(_core, name, make)
+
+        watch("FrameReader")
+        watch("HnswGraph")
+        open_memory(video, threads=3).close()
+        assert asked == [("FrameReader", 3), ("HnswGraph", 3)]
+
     @pytest.mark.parametrize("cache", [0, 20_000, 64 << 20])
     def test_eight_threads_share_a_retriever(self, video: Path, cache: int) -> None:
         queries = [" ".join(WORDS[i : i + 3]) for i in range(24)]

@@ -123,7 +123,7 @@ class RetrieverConfig:
     :ivar page_cache_bytes: decoded pages kept in memory, least recently used dropped first; 0 keeps none.
     :ivar query_cache_size: query embeddings kept; 0 keeps none.
     :ivar expansion_search: HNSW candidates (ef); ``None`` takes the index's own.
-    :ivar threads: worker threads for a batch of frames; ``None`` uses the cores this process may run on.
+    :ivar threads: worker threads for a batch of frames or of queries; ``None`` uses the cores this process may run on.
     """
 
     page_cache_bytes: int = 64 * MIB

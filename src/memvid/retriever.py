@@ -274,10 +274,13 @@ class MemvidRetriever(AsyncSearches):
         video = VideoReader(video_path, threads=self.config.threads)
         try:
             model = model_info(self._embedder)
-            return video, IndexManager.open(index_path, video=video.identity, model=model, video_file=video_path)
+            index = IndexManager.open(
+                index_path, video=video.identity, model=model, video_file=video_path, threads=self.config.threads
+            )
         except BaseException:
             video.close()
             raise
+        return video, index
 
     def _check_open(self) -> None:
         if self._closed:

@@ -83,12 +83,14 @@ class IndexManager:
         video: VideoIdentity | None = None,
         model: ModelInfo | None = None,
         video_file: str | os.PathLike[str] | None = None,
+        threads: int | None = None,
     ) -> IndexManager:
         """Open an index. Side files this machine has not seen are hashed in full first, others cost milliseconds.
 
         :param video: the video it must belong to; ``None`` does not check.
         :param model: the embedding model it must have been built with; ``None`` does not check.
         :param video_file: where the video is, so that an interrupted build of both can be finished.
+        :param threads: worker threads for a batch of queries; ``None`` uses the cores this process may run on.
         :raises IndexNotFoundError: there is no manifest.
         :raises IndexFormatError: the manifest or a side file is missing, cut off or changed; says which.
         :raises IndexMismatchError: it belongs to another video.
@@ -105,7 +107,7 @@ class IndexManager:
         _check_model(path, manifest.model, model)
         records = open_records(path, manifest)
         try:
-            vectors = open_vectors(path, manifest, records)
+            vectors = open_vectors(path, manifest, records, threads=threads)
         except BaseException:
             records.close()
             raise

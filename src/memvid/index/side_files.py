@@ -31,7 +31,7 @@ def open_records(path: Path, manifest: Manifest) -> RecordReader:
     return RecordReader(path.with_name(side_file.name), count=manifest.vectors.count, keywords=manifest.keywords)
 
 
-def open_vectors(path: Path, manifest: Manifest, records: RecordReader) -> VectorReader:
+def open_vectors(path: Path, manifest: Manifest, records: RecordReader, *, threads: int | None = None) -> VectorReader:
     """Map the vectors of the manifest at ``path``.
 
     :raises IndexFormatError: the file is missing, cut off, damaged, or not what the manifest says.
@@ -41,7 +41,7 @@ def open_vectors(path: Path, manifest: Manifest, records: RecordReader) -> Vecto
     with path.with_name(side_file.name).open("rb") as file:
         mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     check_graph(path, manifest, memoryview(mapping), records, links=fresh)
-    return VectorReader(mapping, manifest.vectors)
+    return VectorReader(mapping, manifest.vectors, threads=threads)
 
 
 def check_graph(path: Path, manifest: Manifest, data: memoryview, records: RecordReader, *, links: bool) -> None:
