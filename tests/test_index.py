@@ -146,6 +146,13 @@ def test_expansion_buys_recall(tmp_path: Path) -> None:
     assert high > 0.95
 
 
+def test_expansion_has_no_upper_limit(large: Path) -> None:
+    queries = make_vectors(2, seed=1)
+    with IndexManager.open(large) as index:
+        all_seen = index.search(queries, 5, expansion=10**30)
+        assert all_seen[0].tolist() == index.search(queries, 5, expansion=5000)[0].tolist()
+
+
 def test_many_threads_get_the_answers_one_gets(large: Path) -> None:
     queries = make_vectors(40, seed=4)
     with IndexManager.open(large) as index:

@@ -8,6 +8,7 @@ import mmap
 import os
 import re
 import sqlite3
+import struct
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -190,6 +191,35 @@ def test_a_crafted_graph_is_refused_before_it_is_walked(tmp_path: Path) -> None:
         reader.nearest(make_vectors(1), 5, expansion=500)
         reader.close()
     assert refused > 150
+
+
+def test_a_graph_in_parts_hides_nothing(tmp_path: Path) -> None:
+    """A walk that cannot reach enough says -1; the search then compares with all."""
+    index_file = build(tmp_path, 2500, keywords=False)
+    file = index_file.with_name("memory_index.usearch")
+    info, data = read_manifest(index_file).vectors, bytearray(file.read_bytes())
+    levels_at = 8 + 2500 * DIM + 64 + 40
+    _, upper_room, base_room, _, entry = struct.unpack_from("<5Q", data, levels_at - 40)
+    node_at = levels_at + 2 * 2500
+    for level in np.frombuffer(bytes(data), "<i2", 2500, levels_at).tolist():
+        lists_at = node_at + 10
+        node_at = lists_at + 4 * (1 + base_room) + level * 4 * (1 + upper_room)
+        data[lists_at:node_at] = bytes(node_at - lists_at)  # no neighbours on any level
+    file.write_bytes(data)
+    rewrite_manifest(index_file, {})
+    queries = make_vectors(3, seed=1)
+    with file.open("rb") as opened:
+        reader = VectorReader(mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ), info)
+    rows, scores = reader.nearest(queries, 4, expansion=64)
+    assert rows.tolist() == [[entry, -1, -1, -1]] * 3
+    assert np.isneginf(scores[:, 1:]).all()
+    with IndexManager.open(index_file) as index:
+        found, expected = index.search(queries, 4), index.search(queries, 4, exact=True)
+        assert found[0].tolist() == expected[0].tolist()
+        assert found[1].tolist() == expected[1].tolist()
+        even = index.search(queries, 4, where={"even": True})
+        assert (even[0] % 2 == 0).all()
+        assert (even[0] >= 0).all()
 
 
 @pytest.mark.parametrize(

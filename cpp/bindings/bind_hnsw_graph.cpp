@@ -45,7 +45,7 @@ py::tuple to_python(const std::vector<std::vector<Hit>>& found, std::size_t k) {
     auto* score = scores.mutable_data();
     for (const auto& hits : found)
         for (std::size_t i = 0; i < k; ++i) {
-            *row++ = i < hits.size() ? hits[i].row : -1;
+            *row++ = i < hits.size() ? std::int64_t{hits[i].row} : -1;
             *score++ = i < hits.size() ? hits[i].score : -std::numeric_limits<float>::infinity();
         }
     return py::make_tuple(std::move(rows), std::move(scores));

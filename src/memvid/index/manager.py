@@ -171,15 +171,18 @@ class IndexManager:
         if expansion is None:
             expansion = self._manifest.vectors.expansion_search
         _check_at_least_one("expansion", expansion)
+        reach = min(int(expansion), self.count)
         rows = None if where is None else self._records.row_map.rows(self._records.ids_where(where))
         wanted = min(int(k), self.count)
         if rows is None and not exact and not self._is_few(self.count, wanted):
-            found, scores = self._vectors.nearest(queries, wanted, expansion=expansion)
+            found, scores = self._vectors.nearest(queries, wanted, expansion=reach)
+            for i in np.flatnonzero(found[:, -1] < 0).tolist():  # a graph in several parts: the walk saw too few
+                found[i], scores[i] = self._vectors.exact(queries[i : i + 1], wanted)
             return self._records.row_map.ids(found), scores
         ids = np.full((len(queries), wanted), -1, np.int64)
         scores = np.full((len(queries), wanted), -np.inf, np.float32)
         for i in range(len(queries)):
-            best_rows, best = self._search_one(queries[i : i + 1], wanted, expansion=expansion, exact=exact, rows=rows)
+            best_rows, best = self._search_one(queries[i : i + 1], wanted, expansion=reach, exact=exact, rows=rows)
             ids[i, : len(best_rows)] = self._records.row_map.ids(best_rows)
             scores[i, : len(best_rows)] = best
         return ids, scores

@@ -104,7 +104,10 @@ class VectorReader:
     """Search in a mapped file whose content was checked before. Many threads at a time."""
 
     def __init__(self, mapping: mmap.mmap, info: VectorInfo, *, threads: int | None = None) -> None:
-        """Search in ``mapping``, which :func:`~memvid.index.hnsw_file.check_header` found to be what ``info`` says."""
+        """Search in ``mapping``, which :func:`~memvid.index.hnsw_file.check_header` found to be what ``info`` says.
+
+        :param threads: for a batch and for a long exact search; ``None`` uses the cores this process may run on.
+        """
         self._info = info
         self._map: mmap.mmap | None = mapping
         self._graph: _core.HnswGraph | None = _core.HnswGraph(
@@ -114,9 +117,10 @@ class VectorReader:
     @property
     def data(self) -> memoryview:
         """The whole file."""
-        if self._map is None:
+        mapping = self._map
+        if mapping is None:
             raise _closed()
-        return memoryview(self._map)
+        return memoryview(mapping)
 
     def close(self) -> None:
         """Let go of the mapping; searches under way finish on it."""
@@ -125,8 +129,8 @@ class VectorReader:
     def nearest(self, queries: FloatMatrix, k: int, *, expansion: int) -> tuple[IntArray, FloatMatrix]:
         """Approximate: rows int64[q, m] and scores float32[q, m] with m = min(k, count), for queries float32[q, dim].
 
-        Best first, ties by row; -1 and -inf where a graph in several parts left some out. One native call: off the GIL,
-        queries in parallel.
+        Best first, ties by row; -1 and -inf at the end where a graph in several parts left some out. One native call:
+        off the GIL, queries in parallel.
         """
         return self._open_graph().nearest(queries, k, expansion=expansion, spare=_SPARE)
 
