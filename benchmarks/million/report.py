@@ -76,7 +76,12 @@ def _engine_table(engines: dict[str, Any]) -> list[str]:
             lines.append(_engine_row(engine))
     built = {engine["label"]: engine["build"]["load_before"] for engine in engines.values() if "build" in engine}
     told = ", ".join(f"{label} {load:.1f}" for label, load in built.items())
-    return [*lines, "", f"Load average before each build: {told}.", *_comparison(engines)]
+    notes = [
+        f"{engine['label']}: {engine['build']['note']}"
+        for engine in engines.values()
+        if "note" in engine.get("build", {})
+    ]
+    return [*lines, "", " ".join([f"Load average before each build: {told}.", *notes]), *_comparison(engines)]
 
 
 def _engine_row(engine: dict[str, Any]) -> str:
@@ -91,10 +96,13 @@ def _engine_row(engine: dict[str, Any]) -> str:
         f"{serve['open_seconds'] + serve['first_search_seconds']:.2f}",
         *(f"{memory[name] / 1e6:.0f}" for name in ("anonymous", "mapped")),
         f"{disk / 1e6:.0f}",
-        f"{build['seconds']:.0f}",
-        f"{build['peak_bytes'] / 1e6:.0f}",
+        *("?" if value is None else f"{value:.0f}" for value in (build["seconds"], _megabytes(build["peak_bytes"]))),
     ]
     return "| " + " | ".join(cells) + " |"
+
+
+def _megabytes(value: float | None) -> float | None:
+    return None if value is None else value / 1e6
 
 
 def _comparison(engines: dict[str, Any]) -> list[str]:
