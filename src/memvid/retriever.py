@@ -306,6 +306,8 @@ class MemvidRetriever(AsyncSearches):
             for query, vector in zip(missing, made, strict=True):
                 vectors[query] = vector.copy()  # a row alone, not a view that keeps the whole batch in memory
                 self._queries.put(query, vectors[query])
+            if len(missing) == len(queries):  # all of them new, and in their order
+                return made, 0
         return np.stack([vectors[query] for query in queries]), cached
 
     def _read(self, ids: NDArray[np.int64], scores: NDArray[np.float32]) -> list[list[SearchResult]]:

@@ -85,8 +85,11 @@ def check_vectors(vectors: object, *, count: int, dim: int, source: str) -> Vect
         raise EmbeddingError(f"{source} gave an array of shape {array.shape}: expected ({count}, {dim})")
     if array.dtype.kind != "f":
         raise EmbeddingError(f"{source} gave numbers of type {array.dtype}: expected float32")
-    with np.errstate(over="ignore"):
-        result = np.ascontiguousarray(array, dtype=np.float32)
+    if array.dtype == np.float32:
+        result = np.ascontiguousarray(array)
+    else:
+        with np.errstate(over="ignore"):
+            result = np.ascontiguousarray(array, dtype=np.float32)
     # NaN and infinity survive a sum of squares, so one number a row tells all three failures apart from a good row.
     squares = np.einsum("ij,ij->i", result, result, dtype=np.float64)
     good = np.isfinite(squares) & (squares > 0)
