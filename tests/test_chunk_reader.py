@@ -30,6 +30,7 @@ from memvid.page import (
     train_dictionary,
 )
 from memvid.video import BARE, PageStore, PageTableBuilder, VideoReader
+from memvid.video.codecs import native_source
 
 TAG = 0x1234ABCD
 VERSION = 20
@@ -277,7 +278,7 @@ def test_columns_that_do_not_fit_are_refused(tmp_path: Path) -> None:
 
     def make(frame: int, runs: Sequence[int]) -> object:
         return _core.ChunkReader(
-            video._open_reader(),
+            native_source(video._open_reader()),
             frames=np.array([frame]),
             first_chunks=np.array([0]),
             counts=np.array([1], np.uint16),

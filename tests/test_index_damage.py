@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 import pytest
 
+from memvid._disk import cache_folder
 from memvid.errors import IndexFileError, IndexFormatError, OutputError
 from memvid.index import IndexManager, digests
 from memvid.index.hnsw_file import HnswFileError, check_header, check_links
@@ -304,13 +305,13 @@ def test_without_a_cache_folder_it_is_hashed_each_time(
 
 
 def test_the_cache_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert digests.cache_folder() == Path(os.environ["MEMVID_CACHE_DIR"])
+    assert cache_folder() == Path(os.environ["MEMVID_CACHE_DIR"])
     monkeypatch.delenv("MEMVID_CACHE_DIR")
     if sys.platform not in ("win32", "darwin"):
         monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
-        assert digests.cache_folder() == Path("/somewhere/memvid")
+        assert cache_folder() == Path("/somewhere/memvid")
         monkeypatch.delenv("XDG_CACHE_HOME")
-        assert digests.cache_folder() == Path.home() / ".cache" / "memvid"
+        assert cache_folder() == Path.home() / ".cache" / "memvid"
 
 
 def test_the_cache_forgets_the_oldest(own_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

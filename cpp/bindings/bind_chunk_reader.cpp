@@ -55,7 +55,7 @@ void register_chunk_reader(py::module_& module) {
     py::class_<ChunkReader>(module, "ChunkReader", py::is_final(),
                             "Chunks out of a video, with a cache of decoded pages. Safe to share between threads.")
         .def(
-            py::init([](const FrameReader& video, const IndexArray& frames, const IndexArray& first_chunks,
+            py::init([](const FrameSource& video, const IndexArray& frames, const IndexArray& first_chunks,
                         const CountArray& counts, const IndexArray& runs, const GreyArray& bare, std::uint32_t tag,
                         const std::optional<py::bytes>& dictionary, std::size_t cache_bytes) {
                 DataFrames table{copy_of(frames), copy_of(first_chunks), copy_of(counts), copy_of(runs), copy_of(bare)};

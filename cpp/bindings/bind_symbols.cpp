@@ -10,8 +10,6 @@ namespace memvid::bindings {
 
 namespace {
 
-constexpr py::ssize_t max_picture_side = 32767;
-
 ErrorCorrection parse_level(const std::string& level) {
     for (int i = 0; i < 4; ++i)
         if (level == std::string(1, "LMQH"[i])) return static_cast<ErrorCorrection>(i);

@@ -18,6 +18,8 @@ using IndexArray = py::array_t<std::int64_t, py::array::c_style>;
 using ChecksumArray = py::array_t<std::uint32_t, py::array::c_style>;
 using GreyArray = py::array_t<std::uint8_t, py::array::c_style>;
 
+constexpr py::ssize_t max_picture_side = 32767;  // pixels; what zxing-cpp takes
+
 inline ByteView view_of(const py::bytes& bytes) {
     char* data = nullptr;
     Py_ssize_t size = 0;
@@ -49,7 +51,9 @@ inline void check_signals() {
 
 void register_errors(py::module_& module);
 void register_symbols(py::module_& module);
+void register_frame_source(py::module_& module);
 void register_frame_reader(py::module_& module);
+void register_picture_reader(py::module_& module);
 void register_chunk_reader(py::module_& module);
 void register_frame_writer(py::module_& module);
 void register_hnsw_graph(py::module_& module);

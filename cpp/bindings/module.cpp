@@ -10,7 +10,9 @@ PYBIND11_MODULE(_core, module, py::mod_gil_not_used()) {
         "package.";
     register_errors(module);
     register_symbols(module);
+    register_frame_source(module);  // before what derives from it
     register_frame_reader(module);
+    register_picture_reader(module);
     register_chunk_reader(module);
     register_frame_writer(module);
     register_hnsw_graph(module);

@@ -29,7 +29,7 @@ struct ChunkReader::PageRead {
     std::shared_ptr<const RecordPage> page;
 };
 
-ChunkReader::ChunkReader(const FrameReader& video, DataFrames table, std::uint32_t tag,
+ChunkReader::ChunkReader(const FrameSource& video, DataFrames table, std::uint32_t tag,
                          std::optional<ByteView> dictionary, std::size_t cache_bytes)
     : video_(video),
       table_(std::move(table)),
@@ -41,7 +41,7 @@ ChunkReader::ChunkReader(const FrameReader& video, DataFrames table, std::uint32
     if (table_.first_chunks.size() != rows || table_.counts.size() != rows || table_.runs.size() != rows ||
         table_.bare.size() != rows)
         throw Error(ErrorCode::config, "the columns of the page table are not of one length");
-    const auto frames = static_cast<std::int64_t>(video.movie().samples.size());
+    const auto frames = static_cast<std::int64_t>(video.frame_count());
     std::int64_t next_chunk = 0;
     for (std::size_t row = 0; row < rows; ++row) {
         if (table_.frames[row] < 0 || table_.runs[row] < 1 || table_.runs[row] > frames - table_.frames[row])

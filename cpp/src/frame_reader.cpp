@@ -59,13 +59,6 @@ FrameReader::FrameReader(const std::string& path, std::size_t threads)
 
 FrameReader::~FrameReader() { delete symbol_.load(); }
 
-void FrameReader::expect(std::vector<std::uint32_t> checksums) {
-    if (checksums.size() != movie_.samples.size())
-        throw Error(ErrorCode::config, "the page table has " + std::to_string(checksums.size()) +
-                                           " frames, the video " + std::to_string(movie_.samples.size()));
-    checksums_ = std::move(checksums);
-}
-
 void FrameReader::require_png() const {
     if (movie_.codec != "png")
         throw Error(ErrorCode::unsupported,
@@ -126,8 +119,7 @@ FrameResult FrameReader::read_frame(std::size_t index, Decoder decoder) const {
         if (!file_.read_at(sample.offset, space.file)) {
             result.status = FrameStatus::cut_off;
         } else if (const auto picture = space.png.decode(space.file, movie_.width, movie_.height)) {
-            const auto expected = checksums_.empty() ? std::nullopt : std::optional(checksums_[index]);
-            result = decode(picture->image, expected, decoder);
+            result = decode(picture->image, expected(index), decoder);
         } else {
             result.status = FrameStatus::not_a_picture;
         }
@@ -145,15 +137,6 @@ void FrameReader::read_each(std::span<const std::size_t> frames, Decoder decoder
         frames.size(), [&](std::size_t i) { take(i, read_frame(frames[i], decoder)); }, poll);
 }
 
-FrameBatch FrameReader::read(std::span<const std::int64_t> indices, Decoder decoder, const Poll& poll) const {
-    FrameBatch batch{plan_frames(indices, movie_.samples.size()), {}};
-    batch.results.resize(batch.plan.frames.size());
-    read_each(
-        batch.plan.frames, decoder, [&](std::size_t i, FrameResult result) { batch.results[i] = std::move(result); },
-        poll);
-    return batch;
-}
-
 Bytes FrameReader::read_pixels(std::size_t index) const {
     require_png();
     const Sample sample = movie_.samples.at(index);
@@ -163,10 +146,6 @@ Bytes FrameReader::read_pixels(std::size_t index) const {
     if (!file_.read_at(sample.offset, space.file)) return {};
     const auto picture = space.png.decode(space.file, movie_.width, movie_.height);
     return picture ? to_grey(picture->image) : Bytes{};
-}
-
-ReadCounters FrameReader::counters() const {
-    return {tally_.frames, tally_.bytes, tally_.fast, tally_.corrected, tally_.detected, tally_.failed};
 }
 
 }  // namespace memvid

@@ -62,7 +62,6 @@ _REPORT_SECONDS = 0.1
 
 # Options that decide the bytes of the pages, and so are part of the memory's id.
 _IDENTITY_OPTIONS = (
-    "codec",
     "fps",
     "symbol_version",
     "error_correction",

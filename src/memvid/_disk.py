@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +14,19 @@ from memvid.errors import MemvidError, OutputError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["output_errors", "staged_name", "sync_file", "sync_folder", "write_atomic"]
+__all__ = ["cache_folder", "output_errors", "staged_name", "sync_file", "sync_folder", "write_atomic"]
+
+
+def cache_folder() -> Path:
+    """Where memvid keeps what it can recompute: ``$MEMVID_CACHE_DIR``, else the platform's cache folder."""
+    chosen = os.environ.get("MEMVID_CACHE_DIR")
+    if chosen:
+        return Path(chosen)
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "memvid" / "cache"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "memvid"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "memvid"
 
 
 def staged_name(path: Path) -> Path:

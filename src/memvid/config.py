@@ -5,13 +5,13 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 from memvid.errors import ConfigError
 
-__all__ = ["EncoderConfig", "RetrieverConfig", "make_config"]
+__all__ = ["Codec", "EncoderConfig", "RetrieverConfig", "make_config"]
 
-Codec = Literal["png"]
+Codec = Literal["png", "ffv1", "mp4v", "vp09", "h264", "vp9", "av1"]
 Compression = Literal["zstd", "none"]
 ErrorCorrection = Literal["L", "M", "Q", "H"]
 VectorDtype = Literal["i8", "f16", "f32"]
@@ -19,6 +19,7 @@ VectorDtype = Literal["i8", "f16", "f32"]
 _Config = TypeVar("_Config", "EncoderConfig", "RetrieverConfig")
 
 MIB = 1 << 20
+_CRF = {"h264": 51, "vp9": 63, "av1": 63}  # the worst there is
 
 
 def _require(condition: bool, name: str, value: object, expected: str) -> None:
@@ -44,7 +45,11 @@ class EncoderConfig:
 
     :ivar chunk_size: characters a chunk of :meth:`MemvidEncoder.add_text` aims at (at least 16).
     :ivar overlap: characters of the previous chunk repeated at the start of the next, in whole sentences.
-    :ivar codec: ``"png"``: 1-bit PNG frames in MP4, one pixel a module.
+    :ivar codec: ``"png"``: 1-bit PNG frames in MP4, one pixel a module. Others are larger and slower and play
+        everywhere or survive re-encoding (docs/codecs.md): ``"h264"``, ``"av1"``, ``"vp9"`` (by PyAV), ``"ffv1"``,
+        ``"mp4v"``, ``"vp09"`` (by OpenCV).
+    :ivar crf: quality of ``"h264"``, ``"av1"`` and ``"vp9"``, lower is better; ``None`` takes the codec's default.
+    :ivar pixels_per_module: 1 to 16, not with ``"png"``; ``None`` takes 4, and 1 for ``"ffv1"``, which loses nothing.
     :ivar fps: frames a second when the video is played.
     :ivar symbol_version: QR symbol version, 1 to 40: 4 * version + 17 modules a side, one version a video.
     :ivar error_correction: QR error correction level, ``"L"`` (7 %) to ``"H"`` (30 %).
@@ -65,6 +70,8 @@ class EncoderConfig:
     chunk_size: int = 500
     overlap: int = 0
     codec: Codec = "png"
+    crf: int | None = None
+    pixels_per_module: int | None = None
     fps: int = 30
     symbol_version: int = 40
     error_correction: ErrorCorrection = "L"
@@ -89,7 +96,13 @@ class EncoderConfig:
             self.overlap,
             f"at most half of chunk_size={self.chunk_size}",
         )
-        _check_choice("codec", self.codec, ("png",))
+        _check_choice("codec", self.codec, get_args(Codec))
+        if self.crf is not None:
+            _require(self.codec in _CRF, "crf", self.crf, f"None with codec={self.codec!r}")
+            _check_int("crf", self.crf, 0, _CRF[self.codec])
+        if self.pixels_per_module is not None:
+            _require(self.codec != "png", "pixels_per_module", self.pixels_per_module, "None with codec='png'")
+            _check_int("pixels_per_module", self.pixels_per_module, 1, 16)
         _check_int("fps", self.fps, 1, 240)
         _check_int("symbol_version", self.symbol_version, 1, 40)
         _check_choice("error_correction", self.error_correction, ("L", "M", "Q", "H"))

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "memvid/decompressor.hpp"
-#include "memvid/frame_reader.hpp"
+#include "memvid/frame_source.hpp"
 #include "memvid/page.hpp"
 #include "memvid/page_cache.hpp"
 
@@ -37,7 +37,7 @@ class ChunkReader {
 public:
     // `video` must outlive this. Throws Error(config) for columns of different lengths, a page outside of the video and
     // ids that do not rise; Error(format) for a dictionary that is none.
-    ChunkReader(const FrameReader& video, DataFrames table, std::uint32_t tag, std::optional<ByteView> dictionary,
+    ChunkReader(const FrameSource& video, DataFrames table, std::uint32_t tag, std::optional<ByteView> dictionary,
                 std::size_t cache_bytes);
     ~ChunkReader();
     ChunkReader(const ChunkReader&) = delete;
@@ -59,7 +59,7 @@ private:
     bool belongs(const PageHeader& header, std::size_t frame) const;
     PageCache& cache() const;
 
-    const FrameReader& video_;
+    const FrameSource& video_;
     const DataFrames table_;
     const std::uint32_t tag_;
     const Decompressor decompressor_;

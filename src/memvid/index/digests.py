@@ -8,27 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import os
-import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["cache_folder", "file_digest", "is_verified", "remember_verified"]
+from memvid._disk import cache_folder
+
+__all__ = ["file_digest", "is_verified", "remember_verified"]
 
 _BLOCK = 1 << 20
 _KEPT = 4096  # remembered files; beyond it the older half is forgotten
-
-
-def cache_folder() -> Path:
-    """Where memvid keeps what it can recompute: ``$MEMVID_CACHE_DIR``, else the platform's cache folder."""
-    chosen = os.environ.get("MEMVID_CACHE_DIR")
-    if chosen:
-        return Path(chosen)
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "memvid" / "cache"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "memvid"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "memvid"
 
 
 def file_digest(file: BinaryIO) -> str:

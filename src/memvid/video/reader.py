@@ -12,6 +12,7 @@ from memvid import _core
 from memvid.errors import ClosedError, FrameError, VideoFormatError, VideoNotFoundError
 from memvid.page import is_page, page_checksum, read_page
 from memvid.types import VideoIdentity
+from memvid.video.codecs import Frames, PictureVideo, native_source, open_frames
 from memvid.video.table import BARE, PageTable, PageTableBuilder
 
 __all__ = ["VideoReader"]
@@ -23,6 +24,7 @@ _REASONS = {
     2: "it is not a picture of the video's size",
     3: "no QR code in it can be read",
     4: "its QR code holds something else than was written there: the checksum differs",
+    5: "it is not in the video any more",
 }
 
 
@@ -39,7 +41,7 @@ class VideoReader:
     def __init__(self, path: str | os.PathLike[str], *, threads: int | None = None) -> None:
         self._path = os.fspath(path)
         try:
-            self._native: _core.FrameReader | None = _core.FrameReader(self._path, threads=threads or 0)
+            self._native: Frames | None = open_frames(self._path, threads=threads or 0)
         except VideoNotFoundError as error:
             raise VideoNotFoundError(
                 f"there is no video {self._path!r}: check the path, or build it with memvid build"
@@ -95,7 +97,7 @@ class VideoReader:
         table = self.table
         frames = np.flatnonzero(table.counts)
         return _core.ChunkReader(
-            self._open_reader(),
+            native_source(self._open_reader()),
             frames=frames,
             first_chunks=table.first_chunks[frames],
             counts=np.ascontiguousarray(table.counts[frames], np.uint16),
@@ -122,9 +124,11 @@ class VideoReader:
 
     def close(self) -> None:
         """Let go of the file. Reading afterwards raises :class:`ClosedError`."""
-        self._native = None
+        reader, self._native = self._native, None
+        if isinstance(reader, PictureVideo):
+            reader.close()
 
-    def _open_reader(self) -> _core.FrameReader:
+    def _open_reader(self) -> Frames:
         reader = self._native
         if reader is None:
             raise ClosedError(f"{self._path} was closed: open it again")

@@ -12,6 +12,7 @@ from memvid._disk import output_errors
 from memvid.config import EncoderConfig
 from memvid.errors import OutputError
 from memvid.page import is_page, page_checksum, parse_header
+from memvid.video.codecs import PictureWriter
 from memvid.video.table import BARE, PageTable, PageTableBuilder
 
 __all__ = ["VideoWriter", "frame_capacity"]
@@ -41,9 +42,7 @@ class VideoWriter:
         self._table = PageTableBuilder()
         self._next_bare = 0
         with self._remedies():
-            self._native = _core.FrameWriter(
-                os.fspath(path), _symbol_options(config), fps=config.fps, threads=config.threads or 0
-            )
+            self._native = self._open_native(config)
 
     def write(self, payloads: Sequence[bytes]) -> None:
         """Draw and append a frame for each payload, in parallel, off the GIL.
@@ -77,6 +76,22 @@ class VideoWriter:
         with self._remedies():
             self._native.finish(table.to_bytes())
         return table
+
+    def _open_native(self, config: EncoderConfig) -> _core.FrameWriter | PictureWriter:
+        if config.codec == "png":
+            return _core.FrameWriter(
+                os.fspath(self._path), _symbol_options(config), fps=config.fps, threads=config.threads or 0
+            )
+        return PictureWriter(
+            self._path,
+            codec=config.codec,
+            version=config.symbol_version,
+            pages=_symbol_options(config),
+            texts=_symbol_options(config, utf8=True),
+            fps=config.fps,
+            crf=config.crf,
+            pixels_per_module=config.pixels_per_module,
+        )
 
     @contextmanager
     def _remedies(self) -> Iterator[None]:

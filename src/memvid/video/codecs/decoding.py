@@ -1,0 +1,117 @@
+"""Payloads out of pictures, and what a whole video of them holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memvid import _core
+from memvid.errors import FrameError, MemvidError, VideoFormatError
+from memvid.page import is_page, page_checksum, parse_header
+from memvid.video.codecs.sources import Picture
+from memvid.video.table import BARE, PageTable, PageTableBuilder
+
+__all__ = ["FoundPages", "decode_pictures", "find_pages", "read_payloads"]
+
+_BATCH = 64  # pictures in memory at a time
+
+
+def decode_pictures(pictures: Sequence[Picture], *, threads: int = 0) -> tuple[list[bytes | None], NDArray[np.uint8]]:
+    """Payloads of pictures, ``uint8[height, width]`` each, and a status for each, 0 where there is a payload.
+
+    One native call, in parallel. A page's own checksum is verified; a bare text has none.
+    """
+    reader = _core.PictureReader(lambda wanted: [pictures[i] for i in wanted], len(pictures), threads=threads)
+    return reader.read(np.arange(len(pictures), dtype=np.int64))
+
+
+def read_payloads(pictures: Iterable[Picture], *, threads: int = 0) -> Iterator[bytes | None]:
+    """The payload of each picture in turn, ``None`` where none can be read; some pictures in memory at a time."""
+    source = iter(pictures)
+    while batch := list(islice(source, _BATCH)):
+        yield from decode_pictures(batch, threads=threads)[0]
+
+
+@dataclass(slots=True)
+class FoundPages:
+    """What the frames of a video hold.
+
+    :ivar payloads: checksum and place in the page table of every page that was read, by its number.
+    :ivar positions: where in the video each of them is shown first.
+    :ivar frames: pictures in the video.
+    :ivar unreadable: how many of them hold nothing that can be read.
+    """
+
+    rows: dict[int, tuple[int, int, int, int]] = field(default_factory=dict)
+    positions: dict[int, int] = field(default_factory=dict)
+    tag: int | None = None
+    frames: int = 0
+    unreadable: int = 0
+
+    def add(self, payload: bytes | None) -> None:
+        """Note the next picture's payload."""
+        position = self.frames
+        self.frames += 1
+        row: tuple[int, int, int, int]
+        if payload is None:
+            self.unreadable += 1
+            return
+        if is_page(payload):
+            try:
+                header = parse_header(payload, frame_index=position)
+            except MemvidError:
+                self.unreadable += 1
+                return
+            if self.tag is None:
+                self.tag = header.tag
+            if header.tag != self.tag:
+                self.unreadable += 1
+                return
+            number, row = header.page_number, (header.kind, header.count, header.first_chunk, header.checksum)
+        elif self.tag is not None:
+            # A bare text does not say which one it is; frames that were dropped or doubled are found out by the index.
+            number, row = position, (BARE, 1, -1, page_checksum(payload))
+        else:
+            self.unreadable += 1
+            return
+        self.rows.setdefault(number, row)
+        self.positions.setdefault(number, position)
+
+    def table(self, path: str) -> tuple[PageTable, NDArray[np.int64]]:
+        """The page table, and the position of each page.
+
+        :raises VideoFormatError: there is no page at all.
+        :raises FrameError: pages are missing; the message says how many.
+        """
+        if self.tag is None:
+            raise VideoFormatError(f"{path}: none of its {self.frames} frames holds a page of memvid")
+        count = max(self.rows) + 1
+        missing = [number for number in range(count) if number not in self.rows]
+        if missing:
+            raise FrameError(
+                f"{path} has lost {len(missing)} of {count} frames, the first of them {missing[0]}, to re-encoding: "
+                "restore the video from a copy",
+                frame_index=missing[0],
+            )
+        builder = PageTableBuilder()
+        bare = 0
+        for number in range(count):
+            kind, chunks, first_chunk, checksum = self.rows[number]
+            if kind == BARE:
+                first_chunk = bare
+                bare += 1
+            builder.add(kind, chunks, first_chunk, checksum)
+        positions = np.array([self.positions[number] for number in range(count)], np.int64)
+        return builder.build(self.tag), positions
+
+
+def find_pages(payloads: Iterable[bytes | None]) -> FoundPages:
+    """Which pages a video holds, from the payloads of all its frames in order."""
+    found = FoundPages()
+    for payload in payloads:
+        found.add(payload)
+    return found

@@ -1,0 +1,137 @@
+"""One kind of source of frames for whatever a video is encoded with."""
+
+from __future__ import annotations
+
+import os
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memvid import _core
+from memvid.errors import VideoFormatError
+from memvid.video.codecs.boxes import find_page_table
+from memvid.video.codecs.decoding import find_pages, read_payloads
+from memvid.video.codecs.sources import Picture, PictureSource, open_pictures
+from memvid.video.codecs.table_cache import load_table, store_table
+
+__all__ = ["Frames", "PictureVideo", "native_source", "open_frames"]
+
+Frames: TypeAlias = "_core.FrameReader | PictureVideo"
+"""What :class:`VideoReader` reads frames from; both have the same methods."""
+
+_OTHER_CONTAINERS = (b"\x1aE\xdf\xa3", b"RIFF")  # Matroska and WebM, AVI
+
+
+def open_frames(path: str, *, threads: int) -> Frames:
+    """Open a video: our own natively, any other through its codec.
+
+    :raises VideoNotFoundError: no file is there.
+    :raises VideoFormatError: it is no video, or none of memvid.
+    :raises DependencyError: nothing that is installed decodes it.
+    """
+    try:
+        native = _core.FrameReader(path, threads=threads)
+    except VideoFormatError:
+        with open(path, "rb") as file:  # noqa: PTH123
+            if not file.read(4).startswith(_OTHER_CONTAINERS):
+                raise
+    else:
+        if native.codec == "png":
+            return native
+    return PictureVideo(path, threads=threads)
+
+
+def native_source(frames: Frames) -> _core.FrameSource:
+    """What the native readers of pages take."""
+    return frames.native if isinstance(frames, PictureVideo) else frames
+
+
+class _Fetcher:
+    """Pictures of pages: knows at which position of the video each page is."""
+
+    def __init__(self, source: PictureSource, positions: NDArray[np.int64]) -> None:
+        self._source = source
+        self._positions = positions
+
+    def seek(self, pages: list[int]) -> list[Picture | None]:
+        """By seeking."""
+        return self._source.fetch(self._positions[pages].tolist())
+
+    def count(self, pages: list[int]) -> list[Picture | None]:
+        """By counting from the start."""
+        return self._source.fetch(self._positions[pages].tolist(), counted=True)
+
+
+class PictureVideo:
+    """Verified payloads of a video in another codec. Safe to share between threads.
+
+    The page table comes from the box behind the MP4, or from the user's cache, or from all frames, once.
+
+    :param threads: for QR codes; 0 uses the cores this process may run on.
+    """
+
+    def __init__(self, path: str, *, threads: int = 0) -> None:
+        self._source = open_pictures(path)
+        try:
+            table, positions = self._find_table(path, threads)
+        except BaseException:
+            self._source.close()
+            raise
+        self.page_table = table
+        self.codec = self._source.codec
+        self.width, self.height = self._source.width, self._source.height
+        self.fps = self._source.fps
+        self.file_size = os.stat(path).st_size  # noqa: PTH116
+        self.frame_count = len(positions)
+        # Two readers, neither of which the fetcher knows: a cycle through native objects would never be collected.
+        self._fetcher = _Fetcher(self._source, positions)
+        self.native = _core.PictureReader(self._fetcher.seek, self.frame_count, threads=threads)
+        self._exact = _core.PictureReader(self._fetcher.count, self.frame_count, threads=threads)
+
+    def expect(self, checksums: NDArray[np.uint32]) -> None:
+        """From now on frame ``i`` must have ``checksums[i]``."""
+        self.native.expect(checksums)
+        self._exact.expect(checksums)
+
+    def read(
+        self, indices: NDArray[np.int64], *, corrected: bool = False
+    ) -> tuple[list[bytes | None], NDArray[np.uint8]]:
+        """Payloads and statuses; where seeking did not find the right frame, by counting from the start."""
+        payloads, statuses = self.native.read(indices, corrected=corrected)
+        bad = np.flatnonzero(statuses)
+        if len(bad):
+            again, statuses[bad] = self._exact.read(np.ascontiguousarray(indices[bad]), corrected=corrected)
+            for at, payload in zip(bad.tolist(), again, strict=True):
+                payloads[at] = payload
+        return payloads, statuses
+
+    def read_pixels(self, index: int) -> NDArray[np.uint8]:
+        """The picture of one frame, ``uint8[height, width]``."""
+        if not 0 <= index < self.frame_count:
+            raise VideoFormatError(f"there is no frame {index}: the video has {self.frame_count}")
+        (picture,) = self._fetcher.seek([index])
+        if picture is None:
+            raise VideoFormatError(f"frame {index} is not a picture")
+        return picture
+
+    def counters(self) -> dict[str, int]:
+        """Frames and bytes of pictures read, and how."""
+        exact = self._exact.counters()
+        return {name: count + exact[name] for name, count in self.native.counters().items()}
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._source.close()
+
+    def _find_table(self, path: str, threads: int) -> tuple[bytes, NDArray[np.int64]]:
+        blob = find_page_table(path)
+        if blob is not None:
+            return blob, np.arange(self._source.frame_count)
+        cached = load_table(path)
+        if cached is not None:
+            return cached
+        table, positions = find_pages(read_payloads(self._source.pictures(), threads=threads)).table(path)
+        blob = table.to_bytes()
+        store_table(path, blob, positions)
+        return blob, positions

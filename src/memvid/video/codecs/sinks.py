@@ -1,0 +1,135 @@
+"""Pictures into a video file, by PyAV or by OpenCV."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memvid._disk import output_errors
+from memvid.errors import OutputError
+from memvid.video.codecs.profiles import CodecProfile
+
+__all__ = ["AvSink", "OpenCvSink", "PictureSink"]
+
+# Luma of television range, which players show as black and white; chroma without colour.
+_BLACK, _WHITE, _GREY = 16, 235, 128
+
+
+class PictureSink(Protocol):
+    """Takes pictures one after the other."""
+
+    def append(self, picture: NDArray[np.uint8]) -> None:
+        """Encode one picture: ``uint8[height, width]``, 0 black, 255 white."""
+
+    def finish(self) -> None:
+        """Complete the file."""
+
+
+class AvSink:
+    """Writes by PyAV: every frame a keyframe unless another ``gop`` is asked for.
+
+    :param path: the file to write.
+    :param container: its format, as FFmpeg calls it.
+    :param width: of the pictures; even, like ``height``.
+    :param options: of the encoder.
+    :param gop: frames from one keyframe to the next at most.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        container: str,
+        encoder: str,
+        width: int,
+        height: int,
+        fps: Fraction | int,
+        options: dict[str, str],
+        gop: int = 1,
+    ) -> None:
+        import av
+
+        self._path = path
+        if encoder == "libsvtav1":
+            os.environ.setdefault("SVT_LOG", "1")  # errors only: it writes its settings to stderr otherwise
+        muxer = {"fflags": "+bitexact"}  # no random ids and no clock in the file
+        if container in {"mp4", "mov"}:
+            muxer["movflags"] = "+faststart"
+        with self._errors():
+            self._container = av.open(os.fspath(path), "w", format=container, options=muxer)
+            stream: Any = self._container.add_stream(encoder, rate=fps, options=options)
+            stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+            stream.codec_context.gop_size = gop
+            stream.codec_context.color_range = 1  # television's
+        self._stream = stream
+        self._planes = np.full((height * 3 // 2, width), _GREY, np.uint8)
+        self._height = height
+
+    def append(self, picture: NDArray[np.uint8]) -> None:
+        self._planes[: self._height] = np.where(picture < 128, np.uint8(_BLACK), np.uint8(_WHITE))
+        self.append_luma(self._planes)
+
+    def append_luma(self, planes: NDArray[np.uint8]) -> None:
+        """Encode one picture of planes Y, U, V: ``uint8[height * 3 / 2, width]``, as it is."""
+        import av
+
+        frame = av.VideoFrame.from_ndarray(planes, format="yuv420p")
+        with self._errors():
+            self._container.mux(self._stream.encode(frame))
+
+    def finish(self) -> None:
+        with self._errors():
+            self._container.mux(self._stream.encode(None))
+            self._container.close()
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        import av
+
+        with output_errors(self._path):
+            try:
+                yield
+            except av.FFmpegError as error:
+                if isinstance(error, OSError):
+                    raise
+                raise OutputError(f"{self._path} cannot be encoded: {error}") from error
+
+
+class OpenCvSink:
+    """Writes by OpenCV, which chooses quality and keyframes itself, and the container by the file's name."""
+
+    def __init__(self, path: Path, *, suffix: str, profile: CodecProfile, width: int, height: int, fps: int) -> None:
+        import cv2
+
+        self._finished = False
+        self._path = path
+        self._written = path.with_name(path.name + suffix)
+        with output_errors(path), self._written.open("wb"):
+            pass  # OpenCV would not say why it cannot
+        fourcc = cv2.VideoWriter.fourcc(*profile.encoder)
+        self._writer = cv2.VideoWriter(os.fspath(self._written), cv2.CAP_FFMPEG, fourcc, fps, (width, height), False)
+        if not self._writer.isOpened():
+            raise OutputError(
+                f"{path}: OpenCV cannot write {profile.encoder} into a {suffix} file: choose .mp4 or .mkv"
+            )
+
+    def append(self, picture: NDArray[np.uint8]) -> None:
+        self._writer.write(picture)
+
+    def finish(self) -> None:
+        self._writer.release()
+        with output_errors(self._path):
+            self._written.replace(self._path)
+        self._finished = True
+
+    def __del__(self) -> None:
+        if not self._finished:
+            with suppress(OSError):
+                self._written.unlink(missing_ok=True)

@@ -1,0 +1,267 @@
+"""Grey pictures out of a video in any codec, in order or by position, by PyAV where it is installed, else by OpenCV.
+
+A position counts the frames as they are shown, from 0. Seeking in a video is a request, not a promise: what is found is
+told by its time stamp, and callers compare what is in it with what should be there. ``counted=True`` does without
+seeking: it decodes from the start and counts.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memvid.errors import ClosedError, DependencyError, VideoFormatError
+from memvid.video.codecs.profiles import INSTALL
+
+__all__ = ["AvSource", "OpenCvSource", "Picture", "PictureSource", "open_pictures"]
+
+Picture: TypeAlias = "NDArray[np.uint8]"
+
+_NEAR = 8  # frames: decoding so many and dropping them costs less than a seek
+_PLANAR = ("yuv", "gray", "nv12", "nv21")  # pixel formats whose first plane is the brightness
+
+
+class PictureSource(Protocol):
+    """Pictures of one video. Safe to share between threads, which wait for each other."""
+
+    @property
+    def codec(self) -> str:
+        """What the frames are encoded with."""
+
+    @property
+    def width(self) -> int:
+        """Pixels a row."""
+
+    @property
+    def height(self) -> int:
+        """Rows."""
+
+    @property
+    def fps(self) -> float:
+        """Frames a second."""
+
+    @property
+    def frame_count(self) -> int:
+        """Frames, as the container has them."""
+
+    def fetch(self, positions: Sequence[int], *, counted: bool = False) -> list[Picture | None]:
+        """``uint8[height, width]`` of each position, ``None`` where there is none; cheapest in ascending order."""
+
+    def pictures(self) -> Iterator[Picture]:
+        """All pictures, in order."""
+
+    def close(self) -> None:
+        """Let go of the file."""
+
+
+def open_pictures(path: str) -> PictureSource:
+    """Open a video of any codec.
+
+    :raises VideoFormatError: it is none.
+    :raises DependencyError: OpenCV cannot decode it, and PyAV is not installed.
+    """
+    return AvSource(path) if find_spec("av") is not None else OpenCvSource(path)
+
+
+class AvSource:
+    """Pictures by PyAV. Opening goes through the container once, without decoding, for the time of every frame."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._container: Any = None
+        with self._errors():
+            self._container = self._open()
+            stream = self._container.streams.video[0]
+            self.codec: str = stream.codec.canonical_name
+            self.width: int = stream.codec_context.width
+            self.height: int = stream.codec_context.height
+            rate = stream.average_rate or stream.guessed_rate
+            self.fps: float = float(rate) if rate else 0.0
+            stamps = [(packet.pts, packet.is_keyframe) for packet in self._container.demux(stream) if packet.size]
+        self.frame_count = len(stamps)
+        times = [time for time, _ in stamps if time is not None]
+        self._ordered = len(set(times)) == len(stamps)  # otherwise time stamps do not tell frames apart
+        self._times: list[int] = sorted(times)
+        self._keys: list[int] = sorted(time for time, is_key in stamps if is_key and time is not None)
+        self._frames: Iterator[Any] = iter(())
+        self._now: int | None = None  # the time of the frame that was decoded last
+
+    def fetch(self, positions: Sequence[int], *, counted: bool = False) -> list[Picture | None]:
+        with self._lock, self._errors():
+            if self._container is None:
+                raise ClosedError(f"{self._path} was closed: open it again")
+            if counted or not self._ordered:
+                return _counted(self._decode(self._open()), positions)
+            return [self._at(position) for position in positions]
+
+    def pictures(self) -> Iterator[Picture]:
+        with self._errors():
+            yield from self._decode(self._open())
+
+    def close(self) -> None:
+        with self._lock:
+            if self._container is not None:
+                self._container.close()
+                self._container = None
+            self._frames = iter(())
+
+    def _open(self) -> Any:
+        import av
+
+        container = av.open(self._path)
+        if not container.streams.video:
+            container.close()
+            raise VideoFormatError(f"{self._path} has no video track")
+        # Threads over frames would decode further ones before they give out the first.
+        container.streams.video[0].codec_context.thread_type = "SLICE"
+        return container
+
+    def _decode(self, container: Any) -> Iterator[Picture]:
+        with container:
+            for frame in container.decode(container.streams.video[0]):
+                yield _brightness(frame)
+
+    def _at(self, position: int) -> Picture | None:
+        if not 0 <= position < len(self._times):
+            return None
+        wanted = self._times[position]
+        if not self._comes_soon(wanted):
+            stream = self._container.streams.video[0]
+            self._container.seek(wanted, stream=stream, backward=True)
+            self._frames = self._container.decode(stream)
+        for frame in self._frames:
+            self._now = frame.pts
+            if frame.pts == wanted:
+                return _brightness(frame)
+            if frame.pts is None or frame.pts > wanted:
+                break
+        self._now = None
+        return None
+
+    def _comes_soon(self, wanted: int) -> bool:
+        """Whether decoding on leads to that frame, with no keyframe in between to seek to instead."""
+        if self._now is None or self._now >= wanted:
+            return False
+        if bisect_right(self._times, wanted) - bisect_right(self._times, self._now) <= _NEAR:
+            return True
+        return bisect_right(self._keys, self._now) == bisect_right(self._keys, wanted)
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        import av
+
+        try:
+            yield
+        except av.FFmpegError as error:
+            self._now = None
+            raise VideoFormatError(f"{self._path} cannot be decoded: {error}") from error
+
+
+class OpenCvSource:
+    """Pictures by OpenCV, which seeks by number, and not exactly in every file."""
+
+    def __init__(self, path: str) -> None:
+        import cv2
+
+        self._path = path
+        self._lock = threading.Lock()
+        self._capture: Any = self._open()
+        self._next = 0
+        self.width = int(self._capture.get(cv2.CAP_PROP_FRAME_WIDTH))
+        self.height = int(self._capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
+        self.fps = float(self._capture.get(cv2.CAP_PROP_FPS))
+        self.frame_count = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        letters = int(self._capture.get(cv2.CAP_PROP_FOURCC)).to_bytes(4, "little", signed=False)
+        self.codec = letters.decode("ascii", "replace").strip("\0 ")
+        if self._read() is None:
+            raise DependencyError(f"OpenCV on this machine cannot decode {path}, codec {self.codec!r}: {INSTALL}")
+
+    def fetch(self, positions: Sequence[int], *, counted: bool = False) -> list[Picture | None]:
+        with self._lock:
+            if self._capture is None:
+                raise ClosedError(f"{self._path} was closed: open it again")
+            if counted:
+                return _counted(self._decode(), positions)
+            return [self._at(position) for position in positions]
+
+    def pictures(self) -> Iterator[Picture]:
+        return self._decode()
+
+    def close(self) -> None:
+        with self._lock:
+            if self._capture is not None:
+                self._capture.release()
+                self._capture = None
+
+    def _open(self) -> Any:
+        import cv2
+
+        capture = cv2.VideoCapture(os.fspath(self._path), cv2.CAP_FFMPEG)
+        if not capture.isOpened():
+            raise VideoFormatError(f"{self._path} cannot be decoded: it is not a video, or of a codec OpenCV lacks")
+        return capture
+
+    def _decode(self) -> Iterator[Picture]:
+        capture = self._open()
+        try:
+            while (picture := _grey(capture)) is not None:
+                yield picture
+        finally:
+            capture.release()
+
+    def _at(self, position: int) -> Picture | None:
+        import cv2
+
+        if not self._next <= position <= self._next + _NEAR:
+            self._capture.set(cv2.CAP_PROP_POS_FRAMES, position)
+            self._next = position
+        while self._next < position:
+            self._capture.grab()
+            self._next += 1
+        return self._read()
+
+    def _read(self) -> Picture | None:
+        self._next += 1
+        return _grey(self._capture)
+
+
+def _counted(pictures: Iterator[Picture], positions: Sequence[int]) -> list[Picture | None]:
+    """The pictures at these positions, which one pass over all of them meets."""
+    wanted = set(positions)
+    last = max(wanted, default=-1)
+    found: dict[int, Picture] = {}
+    for position, picture in enumerate(pictures):
+        if position in wanted:
+            found[position] = picture
+        if position >= last:
+            break
+    return [found.get(position) for position in positions]
+
+
+def _brightness(frame: Any) -> Picture:
+    """The luma of a decoded frame."""
+    name: str = frame.format.name
+    if name.startswith(_PLANAR) and frame.format.components[0].bits == 8 and not name.startswith("yuyv"):
+        plane = frame.planes[0]
+        rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
+        return np.ascontiguousarray(rows[: frame.height, : frame.width])
+    grey: Picture = frame.reformat(format="gray").to_ndarray()
+    return np.ascontiguousarray(grey)
+
+
+def _grey(capture: Any) -> Picture | None:
+    import cv2
+
+    read, picture = capture.read()
+    if not read:
+        return None
+    return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY) if picture.ndim == 3 else picture, np.uint8)
