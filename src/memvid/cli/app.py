@@ -11,6 +11,7 @@ import click
 from memvid import __version__
 from memvid.cli.build import build
 from memvid.cli.demo import demo
+from memvid.cli.export import export
 from memvid.cli.info import info
 from memvid.cli.output import ReaderGoneError, one_line
 from memvid.cli.reindex import reindex
@@ -46,7 +47,7 @@ def app() -> None:
     """
 
 
-for _verb in (demo, build, search, info, verify, reindex):
+for _verb in (demo, build, search, info, verify, reindex, export):
     app.add_command(_verb)
 
 

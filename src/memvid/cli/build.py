@@ -8,7 +8,7 @@ import shlex
 from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
@@ -23,7 +23,7 @@ from memvid.cli.output import (
     rows,
 )
 from memvid.cli.progress import ProgressBars
-from memvid.config import EncoderConfig
+from memvid.config import Codec, EncoderConfig
 from memvid.errors import EmptyMemoryError, OutputError
 
 if TYPE_CHECKING:
@@ -68,6 +68,9 @@ def _choice(flag: str, choices: tuple[str, ...], text: str) -> Callable[[Any], A
 @click.option("--no-split", is_flag=True, help="Store each document (a line of a .jsonl, a file) as one chunk.")
 @click.option("--encoding", default="utf-8", show_default=True, help="Encoding of the text files.")
 @options.model
+@_choice("--codec", get_args(Codec), "What frames are encoded with.")
+@_number("--crf", "Quality of h264, vp9 and av1, lower is better.", default="the codec's own")
+@_number("--pixels-per-module", "Pixels a QR module takes, not with png.", default="4; 1 for ffv1")
 @_number("--symbol-version", "QR symbol version, 1 to 40: the size of a frame.")
 @_choice("--error-correction", ("L", "M", "Q", "H"), "QR error correction level.")
 @_number("--data-mask", "QR data mask, 0 to 7.")

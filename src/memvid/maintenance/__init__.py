@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from memvid.maintenance.export import ExportResult, export
 from memvid.maintenance.findings import Finding
 from memvid.maintenance.reindex import ReindexResult, reindex
 from memvid.maintenance.verify import VerifyReport, verify
 
-__all__ = ["Finding", "ReindexResult", "VerifyReport", "reindex", "verify"]
+__all__ = ["ExportResult", "Finding", "ReindexResult", "VerifyReport", "export", "reindex", "verify"]

@@ -1,0 +1,95 @@
+"""``memvid export``: a memory's video in another codec."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, get_args
+
+import click
+
+from memvid.cli import options
+from memvid.cli.output import emit, emit_json, format_bytes, format_seconds, heading, rows
+from memvid.cli.progress import ProgressBars
+from memvid.config import Codec
+from memvid.errors import OutputError
+
+if TYPE_CHECKING:
+    from memvid.maintenance import ExportResult
+
+__all__ = ["export"]
+
+
+@click.command()
+@click.argument("video", type=click.Path(dir_okay=False, path_type=Path))
+@click.option(
+    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="The video to write."
+)
+@click.option(
+    "--codec", type=click.Choice(get_args(Codec)), default="h264", show_default=True, help="What to encode frames with."
+)
+@click.option("--crf", type=int, metavar="N", help="Quality, lower is better.  [default: the codec's own]")
+@click.option(
+    "--pixels-per-module", type=int, metavar="N", help="Pixels a QR module takes.  [default: 4; 1 for ffv1 and png]"
+)
+@click.option("-f", "--force", is_flag=True, help="Replace a file that is there already.")
+@options.threads
+@options.as_json
+def export(
+    *,
+    video: Path,
+    output: Path,
+    codec: Codec,
+    crf: int | None,
+    pixels_per_module: int | None,
+    force: bool,
+    threads: int | None,
+    as_json: bool,
+) -> None:
+    """Write a memory's video in another codec.
+
+    The new video plays where VIDEO does not, and survives being encoded again. It is the same memory: the index of
+    VIDEO opens it, too. Every frame is read back before the file takes its name. The file's name asks for the
+    container.
+
+    \b
+    memvid export memory.mp4 -o shared.mp4
+    memvid export memory.mp4 -o small.webm --codec av1
+    memvid search shared.mp4 "a question" --index memory_index.json
+    """
+    from memvid import maintenance
+
+    if output.exists() and not force:
+        raise OutputError(f"{output} is there already: --force replaces it, -o names another file")
+    with ProgressBars() as bars:
+        result = maintenance.export(
+            video,
+            output,
+            codec=codec,
+            crf=crf,
+            pixels_per_module=pixels_per_module,
+            threads=threads,
+            progress=bars,
+        )
+    if as_json:
+        emit_json(asdict(result))
+    else:
+        _print(result, video)
+
+
+def _print(result: ExportResult, video: Path) -> None:
+    from memvid._files import default_index_file
+
+    ratio = result.video_bytes / max(result.text_bytes, 1)
+    emit(heading(str(result.video_file)))
+    emit(
+        rows(
+            [
+                ("frames", f"{result.frames:,} of {result.width} x {result.height} pixels, {result.codec}"),
+                ("video", f"{format_bytes(result.video_bytes)}, {ratio:.2f} of the text"),
+                ("before", format_bytes(result.source_bytes)),
+                ("time", format_seconds(result.seconds)),
+            ]
+        )
+    )
+    emit(f'\nAsk it:  memvid search {result.video_file} "your question" --index {default_index_file(video)}')
