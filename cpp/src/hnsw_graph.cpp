@@ -19,7 +19,7 @@ constexpr std::size_t node_head_bytes = 10;   // u64 key, i16 level
 constexpr std::size_t link_bytes = 4;
 constexpr std::size_t max_dim = 1 << 16;  // products of i8 are summed in 32 bits, which would hold twice that
 constexpr std::size_t cache_line = 64;
-constexpr std::size_t lookahead = 16;  // vectors on their way from memory while one is compared
+constexpr std::size_t lookahead = 8;  // vectors on their way from memory while one is compared
 
 constexpr std::size_t scanned_rows = 16384;  // compared by one thread at a time
 // How far two cosines in single precision may be from their true order. Summing n products is off by at most n * 2**-24
@@ -209,9 +209,12 @@ void HnswGraph::walk(const PreparedQuery& query, std::uint32_t start, Beam& beam
         for (std::size_t i = 0; i < list.size() / link_bytes; ++i) {
             const std::uint32_t row = neighbour(list, i);
             if (!seen.insert(row)) continue;
-            if (fresh.size() < lookahead) prefetch(vector(row), row_bytes_);
+            // Finds the pages of all of them; the rest of a vector follows `lookahead` vectors before it is compared.
+            __builtin_prefetch(vector(row));
+            __builtin_prefetch(&levels_before_[row]);
             fresh.push_back(row);
         }
+        for (std::size_t i = 0; i < std::min(lookahead, fresh.size()); ++i) prefetch(vector(fresh[i]), row_bytes_);
         for (std::size_t i = 0; i < fresh.size(); ++i) {
             if (i + lookahead < fresh.size()) prefetch(vector(fresh[i + lookahead]), row_bytes_);
             const std::size_t place = beam.insert(similarity(query, fresh[i]), fresh[i]);

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstring>
 #include <numeric>
+#include <utility>
 
 #if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
 #define MEMVID_AVX2 1
@@ -51,21 +52,26 @@ Products portable_i8(const PreparedQuery& query, const std::uint8_t* row) {
 }
 
 // Several sums side by side: in one, each addition would wait for the last, and a compiler may not reorder them.
-template <Scalar scalar>
-Products portable_float(const PreparedQuery& query, const std::uint8_t* row) {
+template <Scalar scalar, typename Sum>
+std::pair<Sum, Sum> lane_products(std::span<const float> query, const std::uint8_t* row) {
     constexpr std::size_t lanes = 8;
-    const float* a = query.direction().data();
-    const std::size_t dim = query.dim(), whole = dim - dim % lanes;
-    float dots[lanes] = {}, norms[lanes] = {};
+    const std::size_t dim = query.size(), whole = dim - dim % lanes;
+    Sum dots[lanes] = {}, norms[lanes] = {};
     const auto add = [&](std::size_t lane, std::size_t i) {
-        const float b = component<scalar>(row, i);
-        dots[lane] += a[i] * b;
+        const Sum b = component<scalar>(row, i);
+        dots[lane] += query[i] * b;
         norms[lane] += b * b;
     };
     for (std::size_t i = 0; i < whole; i += lanes)
         for (std::size_t lane = 0; lane < lanes; ++lane) add(lane, i + lane);
     for (std::size_t i = whole; i < dim; ++i) add(i - whole, i);
-    return {std::accumulate(dots, dots + lanes, 0.0F), std::accumulate(norms, norms + lanes, 0.0F)};
+    return {std::accumulate(dots, dots + lanes, Sum{}), std::accumulate(norms, norms + lanes, Sum{})};
+}
+
+template <Scalar scalar>
+Products portable_float(const PreparedQuery& query, const std::uint8_t* row) {
+    const auto [dot, norm] = lane_products<scalar, float>(query.direction(), row);
+    return {dot, norm};
 }
 
 PreparedQuery::Kernel portable_float_kernel(Scalar scalar) {
@@ -190,20 +196,15 @@ Products PreparedQuery::portable_float_products(const std::uint8_t* row) const {
 }
 
 float PreparedQuery::cosine(const std::uint8_t* row) const {
-    const auto products_in_double = [&]<Scalar scalar>() {
-        double dot = 0, norm = 0;
-        for (std::size_t i = 0; i < dim(); ++i) {
-            const double b = component<scalar>(row, i);
-            dot += static_cast<double>(direction_[i]) * b;
-            norm += b * b;
-        }
+    const auto in_double = [&]<Scalar scalar>() {
+        const auto [dot, norm] = lane_products<scalar, double>(direction_, row);
         const double cosine = dot / (std::sqrt(norm) * norm_);
-        return std::isfinite(cosine) ? cosine : 0;
+        return std::isfinite(cosine) ? static_cast<float>(cosine) : 0;
     };
     switch (scalar_) {
-        case Scalar::i8: return static_cast<float>(products_in_double.template operator()<Scalar::i8>());
-        case Scalar::f16: return static_cast<float>(products_in_double.template operator()<Scalar::f16>());
-        case Scalar::f32: return static_cast<float>(products_in_double.template operator()<Scalar::f32>());
+        case Scalar::i8: return in_double.template operator()<Scalar::i8>();
+        case Scalar::f16: return in_double.template operator()<Scalar::f16>();
+        case Scalar::f32: return in_double.template operator()<Scalar::f32>();
     }
     return 0;
 }
