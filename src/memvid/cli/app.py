@@ -15,6 +15,7 @@ from memvid.cli.export import export
 from memvid.cli.info import info
 from memvid.cli.output import ReaderGoneError, one_line
 from memvid.cli.reindex import reindex
+from memvid.cli.repair import repair
 from memvid.cli.search import search
 from memvid.cli.verify import verify
 from memvid.errors import MemvidError
@@ -47,7 +48,7 @@ def app() -> None:
     """
 
 
-for _verb in (demo, build, search, info, verify, reindex, export):
+for _verb in (demo, build, search, info, verify, repair, reindex, export):
     app.add_command(_verb)
 
 

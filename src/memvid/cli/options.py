@@ -13,16 +13,18 @@ if TYPE_CHECKING:
 
     from memvid.embedding import Embedder
 
-__all__ = ["as_json", "index_file", "load_embedder", "memory_argument", "model", "parse_where", "threads"]
+__all__ = ["as_json", "file_path", "index_file", "load_embedder", "memory_argument", "model", "parse_where", "threads"]
 
 _Function = TypeVar("_Function", bound="Callable[..., Any]")
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on standard output.")
 
+file_path = click.Path(dir_okay=False, path_type=Path)
+
 index_file = click.option(
     "--index",
     "index_file",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=file_path,
     help="The index's manifest.  [default: <memory>_index.json beside the video]",
 )
 

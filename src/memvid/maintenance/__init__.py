@@ -5,6 +5,17 @@ from __future__ import annotations
 from memvid.maintenance.export import ExportResult, export
 from memvid.maintenance.findings import Finding
 from memvid.maintenance.reindex import ReindexResult, reindex
+from memvid.maintenance.repair import RepairResult, repair
 from memvid.maintenance.verify import VerifyReport, verify
 
-__all__ = ["ExportResult", "Finding", "ReindexResult", "VerifyReport", "export", "reindex", "verify"]
+__all__ = [
+    "ExportResult",
+    "Finding",
+    "ReindexResult",
+    "RepairResult",
+    "VerifyReport",
+    "export",
+    "reindex",
+    "repair",
+    "verify",
+]

@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from memvid.errors import VideoError
 from memvid.video import PageTable
 
-__all__ = ["PAGE_TABLE_UUID", "Container", "Problem", "find_page_tables", "read_container"]
+__all__ = ["Container", "Problem", "find_page_tables", "read_container", "uncommitted_from"]
 
-PAGE_TABLE_UUID = bytes.fromhex("6d656d7669642d706167652d74616231")
+_PAGE_TABLE_UUID = bytes.fromhex("6d656d7669642d706167652d74616231")
+_APPEND_MARK = struct.pack(">I", 32) + b"uuid" + bytes.fromhex("6d656d7669642d617070656e642d3031")
 
 _MAX_BOXES = 1 << 16
 _MAX_MOVIE_BYTES = 4 << 30
@@ -110,9 +111,9 @@ def read_container(data: memoryview) -> Container:
 def find_page_tables(data: mmap.mmap | bytes) -> list[PageTable]:
     """All page tables anywhere in ``data``, in its order, also of movie headers that do not count any more."""
     tables = []
-    at = data.find(PAGE_TABLE_UUID)
+    at = data.find(_PAGE_TABLE_UUID)
     while at >= 0:
-        start = at + len(PAGE_TABLE_UUID)
+        start = at + len(_PAGE_TABLE_UUID)
         head = data[start : start + 16]
         if len(head) == 16 and head[:4] == b"MVPT":
             flags, frames = struct.unpack_from("<H", head, 6)[0], struct.unpack_from("<I", head, 12)[0]
@@ -120,8 +121,23 @@ def find_page_tables(data: mmap.mmap | bytes) -> list[PageTable]:
             if end <= len(data):
                 with suppress(VideoError):  # something that only looks like one
                     tables.append(PageTable.from_bytes(bytes(data[start:end])))
-        at = data.find(PAGE_TABLE_UUID, start)
+        at = data.find(_PAGE_TABLE_UUID, start)
     return tables
+
+
+def uncommitted_from(data: mmap.mmap | bytes) -> int:
+    """Where what an append wrote begins that was never committed; the end of the file if there is no such.
+
+    It begins at a mark whose movie header is still named so.
+    """
+    at = data.find(_APPEND_MARK)
+    while at >= 0:
+        place = data[at + len(_APPEND_MARK) : at + len(_APPEND_MARK) + 8]
+        movie = int.from_bytes(place, "big")
+        if len(place) == 8 and movie + 8 <= at and data[movie + 4 : movie + 8] == b"moov":
+            return at
+        at = data.find(_APPEND_MARK, at + 1)
+    return len(data)
 
 
 def _boxes(data: memoryview, start: int, end: int) -> Iterator[_Box]:

@@ -18,10 +18,23 @@ from numpy.typing import NDArray
 
 from memvid import _core
 
-__all__ = ["MAX_FRAME_BYTES", "Size", "check_picture", "find_pictures", "picture_size", "read_payloads"]
+__all__ = [
+    "MAX_FRAME_BYTES",
+    "Size",
+    "SymbolStyle",
+    "check_picture",
+    "find_pictures",
+    "picture_pixels",
+    "picture_size",
+    "read_payloads",
+    "symbol_style",
+]
 
 Size: TypeAlias = tuple[int, int]
 """Width and height in pixels."""
+
+SymbolStyle: TypeAlias = tuple[str, int]
+"""Error correction level and data mask of a QR code."""
 
 MAX_FRAME_BYTES = 8 << 20
 
@@ -67,29 +80,7 @@ def picture_size(png: bytes) -> Size | None:
     return (width, height) if possible else None
 
 
-def read_payloads(png: bytes, size: Size) -> Iterator[bytes]:
-    """What QR readers make of a picture, the surest way first; nothing of it is verified.
-
-    :param size: the size of the video's pictures.
-    """
-    pixels = _pixels(png, size)
-    if pixels is None:
-        return
-    for pure in (True, False):
-        picture = pixels if pure else np.ascontiguousarray(np.repeat(np.repeat(pixels, 4, 0), 4, 1))
-        payload = _core.read_symbol(picture, pure=pure)
-        if payload is not None:
-            yield payload
-
-
-def _occurrences(data: mmap.mmap | bytes, wanted: bytes) -> Iterator[int]:
-    at = data.find(wanted)
-    while at >= 0:
-        yield at
-        at = data.find(wanted, at + 1)
-
-
-def _pixels(png: bytes, size: Size) -> NDArray[np.uint8] | None:
+def picture_pixels(png: bytes, size: Size) -> NDArray[np.uint8] | None:
     """``uint8[height, width]``, 0 black, 255 white; rows that are not there are white."""
     width, height = size
     pitch = (width + 7) // 8 + 1
@@ -102,6 +93,44 @@ def _pixels(png: bytes, size: Size) -> NDArray[np.uint8] | None:
     pixels = np.full((height, width), 255, np.uint8)
     pixels[:rows] = np.unpackbits(packed, axis=1)[:, :width] * 255
     return pixels
+
+
+def read_payloads(png: bytes, size: Size) -> Iterator[bytes]:
+    """What QR readers make of a picture, the surest way first; nothing of it is verified.
+
+    :param size: the size of the video's pictures.
+    """
+    pixels = picture_pixels(png, size)
+    if pixels is None:
+        return
+    for pure in (True, False):
+        picture = pixels if pure else np.ascontiguousarray(np.repeat(np.repeat(pixels, 4, 0), 4, 1))
+        payload = _core.read_symbol(picture, pure=pure)
+        if payload is not None:
+            yield payload
+
+
+def symbol_style(pixels: NDArray[np.uint8]) -> SymbolStyle | None:
+    """Error correction level and data mask of an upright symbol of one pixel a module, from its format information.
+
+    Five of its fifteen bits, those in row 8 from the left; nobody checks them here.
+    """
+    rows, columns = np.nonzero(pixels < 128)
+    if not len(rows):
+        return None
+    top, left = int(rows.min()), int(columns.min())
+    bits = pixels[top + 8 : top + 9, left : left + 5].ravel() < 128
+    if len(bits) < 5:
+        return None
+    value = int("".join("01"[bit] for bit in bits.tolist()), 2) ^ 0b10101
+    return "MLHQ"[value >> 3], value & 7
+
+
+def _occurrences(data: mmap.mmap | bytes, wanted: bytes) -> Iterator[int]:
+    at = data.find(wanted)
+    while at >= 0:
+        yield at
+        at = data.find(wanted, at + 1)
 
 
 def _stream(png: bytes) -> bytes:

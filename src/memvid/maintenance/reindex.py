@@ -16,14 +16,14 @@ from memvid._files import Commit, default_index_file
 from memvid.config import EncoderConfig
 from memvid.embedding import Embedder, EmbedderLike, HashingEmbedder, model_info, resolve_embedder
 from memvid.errors import IndexFileError, ModelMismatchError, VideoFormatError
-from memvid.index import IndexManager
+from memvid.index import IndexBuilder, IndexManager, Manifest
 from memvid.index.manifest import read_manifest
 from memvid.maintenance.video_chunks import VideoChunks, fill_index
 from memvid.page import HeaderInfo
 from memvid.types import ModelInfo, ProgressCallback
-from memvid.video import PageStore, VideoReader
+from memvid.video import PageStore, PageTable, VideoReader
 
-__all__ = ["ReindexResult", "embedder_of", "reindex"]
+__all__ = ["ReindexResult", "add_frames", "embedder_of", "index_options", "model_of", "reindex"]
 
 StrPath = str | os.PathLike[str]
 
@@ -93,7 +93,7 @@ def reindex(
             store = PageStore(reader, cache_bytes=0)
             header = store.header
             _check_tag(header, reader)
-            chosen = embedder_of(header) if embedder is None else resolve_embedder(embedder)
+            chosen = embedder_of(model_of(header)) if embedder is None else resolve_embedder(embedder)
             model = model_info(chosen)
             options = _options(index_file, reader) if config is None else config
             builder = IndexManager.create(index_file, model=model, config=options, commit=commit)
@@ -104,8 +104,7 @@ def reindex(
                     indexed = fill_index(
                         source, builder, chosen, total=table.chunk_count, checkpoint=kept, progress=progress
                     )
-                    starts = np.flatnonzero(table.counts)
-                    builder.add_pages(starts, table.first_chunks[starts], table.counts[starts])
+                    add_frames(builder, table)
                     index_bytes = sum(path.stat().st_size for path in builder.stage(reader.identity))
                     commit.commit()
                     if kept is not None:
@@ -139,25 +138,45 @@ def _check_tag(header: HeaderInfo, reader: VideoReader) -> None:
         )
 
 
-def embedder_of(header: HeaderInfo) -> Embedder:
-    """The embedder that the header page names, if it is one that needs nothing but memvid.
+def embedder_of(wanted: ModelInfo | None) -> Embedder:
+    """The embedder of that model, if it is one that needs nothing but memvid; for ``None`` the default one.
 
     :raises ModelMismatchError: it is another one, which the caller has to give.
     """
-    if header.model is None:
-        return resolve_embedder(None)
-    wanted = ModelInfo(header.model, header.dim or 0, header.model_digest)
+    shipped = resolve_embedder(None)
+    if wanted is None or model_info(shipped) == wanted:
+        return shipped
     hashing = re.fullmatch(r"hashing-([1-9]\d{0,4})", wanted.name)
     if hashing is not None and int(hashing[1]) == wanted.dim and 8 <= wanted.dim <= 65536:
         return HashingEmbedder(wanted.dim)
-    shipped = resolve_embedder(None)
-    if model_info(shipped) == wanted:
-        return shipped
     raise ModelMismatchError(
         f"the memory was built with the embedding model {wanted.name!r} (dim {wanted.dim}), which does not come with "
         "memvid: give it, embedder=... or --model FOLDER; another model may be given instead, and the index is then "
         "that model's"
     )
+
+
+def model_of(header: HeaderInfo) -> ModelInfo | None:
+    """The embedding model that a header page names, if it names one."""
+    return None if header.model is None else ModelInfo(header.model, header.dim or 0, header.model_digest)
+
+
+def index_options(manifest: Manifest) -> EncoderConfig:
+    """The options an index was made with."""
+    vectors = manifest.vectors
+    return EncoderConfig(
+        vector_dtype=vectors.dtype,  # type: ignore[arg-type]  # the manifest's reader allows no other
+        connectivity=vectors.connectivity,
+        expansion_add=vectors.expansion_add,
+        expansion_search=vectors.expansion_search,
+        keywords=manifest.keywords,
+    )
+
+
+def add_frames(index: IndexBuilder, table: PageTable) -> None:
+    """Tell an index the frames of all chunks."""
+    starts = np.flatnonzero(table.counts)
+    index.add_pages(starts, table.first_chunks[starts], table.counts[starts])
 
 
 def _options(index_file: Path, reader: VideoReader) -> EncoderConfig:
@@ -168,11 +187,4 @@ def _options(index_file: Path, reader: VideoReader) -> EncoderConfig:
         return EncoderConfig()
     if manifest.video.digest != reader.identity.digest:
         return EncoderConfig()
-    vectors = manifest.vectors
-    return EncoderConfig(
-        vector_dtype=vectors.dtype,  # type: ignore[arg-type]  # the manifest's reader allows no other
-        connectivity=vectors.connectivity,
-        expansion_add=vectors.expansion_add,
-        expansion_search=vectors.expansion_search,
-        keywords=manifest.keywords,
-    )
+    return index_options(manifest)

@@ -12,7 +12,7 @@ from memvid import _core
 from memvid.errors import MemvidError, VideoError, VideoNotFoundError
 from memvid.maintenance.chunk_ids import ids_of
 from memvid.maintenance.container import Container, read_container
-from memvid.maintenance.findings import ChunkRanges, Findings, to_ranges
+from memvid.maintenance.findings import ChunkRanges, Findings, describe_chunks, to_ranges
 from memvid.maintenance.frame_check import REASONS, FrameCheck
 from memvid.maintenance.page_check import PageCheck, TakeChunks
 from memvid.page import HeaderInfo, PageDecompressor, PageKind, decode_header_body, is_page, open_blob, parse_header
@@ -200,16 +200,14 @@ class VideoCheck:
         if header is not None and pages != header.dictionary_pages:
             what = f"it has {pages} pages, the header page says {header.dictionary_pages}"
             self._lost_dictionary(what, table, None)
-        if header is not None and not len(table.frames_of_kind(BARE)):
-            gone = np.setdiff1d(np.arange(header.chunks), ids_of(table), assume_unique=True)
-            if len(gone) and not (np.diff(ids_of(table)) != 1).any():
-                self._findings.error(
-                    "chunks",
-                    f"the header page says that {header.chunks:,} chunks were built, the page table has "
-                    f"{table.chunk_count:,}",
-                    self._path,
-                    chunks=to_ranges(gone),
-                )
+        gone = np.setdiff1d(np.arange(0 if header is None else header.chunks), ids_of(table), assume_unique=True)
+        if len(gone):
+            self._findings.warn(
+                "chunks",
+                f"of the chunks it was built with it has not {describe_chunks(to_ranges(gone))}: they were lost before "
+                "a repair, or compacted away",
+                self._path,
+            )
         return header
 
     def _lost_dictionary(self, what: str, table: PageTable, frame: int | None) -> None:

@@ -36,12 +36,16 @@ class VideoChunks:
 
     :param store: reads and verifies them.
     :param kept: vectors that are there already.
+    :param corrected: read frames by zxing-cpp alone, as a build reads back what it wrote.
     """
 
-    def __init__(self, store: PageStore, table: PageTable, kept: KeptVectors | None = None) -> None:
+    def __init__(
+        self, store: PageStore, table: PageTable, kept: KeptVectors | None = None, *, corrected: bool = False
+    ) -> None:
         self._store = store
         self._table = table
         self._kept = kept
+        self._corrected = corrected
 
     def segments(self, chunks: int, nbytes: int, *, with_vectors: bool = False) -> Iterator[SpoolSegment]:
         """Pieces that end at ``chunks`` of them, where they reach ``nbytes``, or before a gap between ids.
@@ -62,7 +66,7 @@ class VideoChunks:
             yield self._segment(first, records, with_vectors=with_vectors)
 
     def _records(self) -> Iterator[tuple[int, Record]]:
-        for frame, page in self._store.scan():
+        for frame, page in self._store.scan(corrected=self._corrected):
             first = int(self._table.first_chunks[frame])
             for slot in range(len(page)):
                 page.text(slot)  # it must be UTF-8: a frame that is wrong is named here

@@ -60,6 +60,10 @@ class VideoWriter:
                 self._table.add(BARE, 1, self._next_bare, page_checksum(payload))
                 self._next_bare += 1
 
+    def skip_to(self, chunk_id: int) -> None:
+        """Leave ids out: the next bare text is the chunk of this id."""
+        self._next_bare = chunk_id
+
     @property
     def frames(self) -> int:
         """Frames written so far."""

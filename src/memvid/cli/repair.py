@@ -1,0 +1,73 @@
+"""``memvid repair``: a sound memory out of a damaged one."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from memvid.cli import options
+from memvid.cli.output import emit, emit_json, format_seconds, heading, one_line, rows
+from memvid.cli.progress import ProgressBars
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from memvid.maintenance import RepairResult
+
+__all__ = ["repair"]
+
+_SHOWN = 20  # findings printed for reading
+
+
+@click.command()
+@options.memory_argument
+@click.option(
+    "-o", "--output", type=options.file_path, required=True, help="The video to make; must not be there already."
+)
+@options.index_file
+@click.option(
+    "--model",
+    metavar="MODEL",
+    help="What makes embeddings that the old index has not: the folder of a sentence-transformers model exported to "
+    "ONNX, or 'hashing'.  [default: the model that the video names]",
+)
+@options.as_json
+def repair(*, memory: Path, output: Path, index_file: Path | None, model: str | None, as_json: bool) -> None:
+    """Make a sound memory out of a damaged one.
+
+    Every frame of MEMORY that can still be read goes into a new video, with a new index beside it; the old files stay
+    as they are. Also for files that were cut off, or written anew by another program. Chunks that are lost are named,
+    the others keep their ids.
+
+    \b
+    memvid repair damaged.mp4 -o memory.mp4
+    """
+    from memvid import maintenance
+
+    with ProgressBars() as bars:
+        result = maintenance.repair(
+            memory, output, index=index_file, embedder=options.load_embedder(model), progress=bars
+        )
+    if as_json:
+        emit_json(asdict(result))
+    else:
+        _print(result)
+
+
+def _print(result: RepairResult) -> None:
+    from memvid.maintenance.findings import describe_chunks
+
+    emit(heading(str(result.video_file)))
+    listed = [("found", one_line(finding.message)) for finding in result.findings[:_SHOWN]]
+    if len(result.findings) > _SHOWN:
+        listed.append(("", f"and {len(result.findings) - _SHOWN:,} more, which --json lists"))
+    listed += [
+        ("video", f"{result.chunks:,} chunks in {result.frames:,} frames"),
+        ("lost", describe_chunks(result.lost)),
+        ("index", str(result.index_file)),
+        ("embeddings", f"{result.embeddings_kept:,} kept, {result.embeddings_made:,} made"),
+        ("time", format_seconds(result.seconds)),
+    ]
+    emit(rows(listed))

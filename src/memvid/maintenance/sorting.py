@@ -1,0 +1,311 @@
+"""Salvaged payloads put in order: which memory they are of, which runs are whole, which chunks are there, which not."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import numpy as np
+
+from memvid.errors import VideoError
+from memvid.maintenance.chunk_ids import ids_of
+from memvid.maintenance.findings import Findings
+from memvid.maintenance.salvage import Salvage, Slot
+from memvid.page import (
+    HeaderInfo,
+    PageDecompressor,
+    PageFlag,
+    PageHeader,
+    PageKind,
+    RecordPage,
+    decode_header_body,
+    is_page,
+    open_blob,
+    open_run,
+    page_checksum,
+    parse_header,
+)
+from memvid.page.reading import run_parts
+from memvid.video import BARE, PageTable
+
+__all__ = ["Group", "Sorted", "sort_pages"]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A whole page, a whole run of pages, or a bare text.
+
+    :ivar frame: where it began in the video.
+    :ivar kind: a :class:`PageKind`, or :data:`BARE`.
+    :ivar first_chunk: id of its first chunk.
+    :ivar count: chunks in it.
+    :ivar payloads: of its frames.
+    """
+
+    frame: int
+    kind: int
+    first_chunk: int
+    count: int
+    payloads: list[bytes]
+
+
+@dataclass(slots=True)
+class Sorted:
+    """What a salvage amounts to.
+
+    :ivar tag: of the memory.
+    :ivar header: its header page, if that is whole.
+    :ivar groups: everything whole but header page and dictionary, in order.
+    :ivar front: the payloads of the header page, and of the dictionary.
+    :ivar expected: ids of the chunks that were there, as far as anything says so.
+    """
+
+    tag: int = 0
+    header: HeaderInfo | None = None
+    groups: list[Group] = field(default_factory=list)
+    header_pages: list[bytes] = field(default_factory=list)
+    dictionary: bytes | None = None
+    dictionary_pages: list[bytes] = field(default_factory=list)
+    expected: set[int] = field(default_factory=set)
+
+    @property
+    def chunks(self) -> set[int]:
+        """Ids of the chunks that are there."""
+        return {chunk for group in self.groups for chunk in range(group.first_chunk, group.first_chunk + group.count)}
+
+
+def sort_pages(found: Salvage, path: object, findings: Findings, *, digest: str | None = None) -> Sorted:
+    """Put together what belongs together; what does not fit goes to ``findings``.
+
+    :param digest: that of the page table that counts, if an index names it.
+    :raises VideoError: there is no page of any memory.
+    """
+    pages = [slot for slot in found.slots if slot.payload is not None and is_page(slot.payload)]
+    headers = {id(slot): parse_header(slot.payload or b"", frame_index=slot.frame or 0) for slot in pages}
+    tag = _choose_tag(list(headers.values()))
+    tables = sorted((table for table in found.tables if table.tag == tag), key=lambda table: table.digest == digest)
+    table = tables[-1] if tables else None
+    foreign = sum(header.tag != tag for header in headers.values())
+    if foreign:
+        findings.error("frame", f"{foreign} frames are of another memory: they are left out", path)
+    for slot in found.slots:
+        if slot.payload is None:
+            _note_unreadable(slot, table, path, findings)
+    numbered: dict[int, Slot] = {}
+    for slot in pages:
+        header = headers[id(slot)]
+        if header.tag == tag:
+            old = numbered.get(header.page_number)
+            if old is None or _is_better(slot, old, header.page_number, table):
+                numbered[header.page_number] = slot
+    result = Sorted(tag=tag)
+    by_number = {number: slot.payload or b"" for number, slot in numbered.items()}
+    _gather(by_number, result, path, findings)
+    bare = [slot for slot in found.slots if slot.payload is not None and not is_page(slot.payload)]
+    if table is not None and table.digest != digest and not _is_plausible(table, result, bare=bool(bare)):
+        findings.error("page table", "it does not fit the pages that are there: it is not gone by", path)
+        table = None
+    if bare and (result.header is None or result.header.bare):
+        frames = _frames_by_checksum(bare, table) if table is not None else _frames_by_order(found, numbered)
+        _add_bare(frames, table, result, path, findings)
+    result.groups.sort(key=lambda group: group.frame)
+    _expect(table, result)
+    return result
+
+
+def _note_unreadable(slot: Slot, table: PageTable | None, path: object, findings: Findings) -> None:
+    """Name a frame that nothing can be read from; which chunks that costs is known when all others are in order."""
+    name = "a frame" if slot.frame is None else f"frame {slot.frame}"
+    what = f"{name} cannot be read: it is left out"
+    if table is not None and slot.frame is not None and slot.frame < len(table):
+        if table.kinds[slot.frame] == PageKind.ATTRIBUTES:
+            what += ", and with it metadata of bare texts"
+        elif table.kinds[slot.frame] == PageKind.TOMBSTONES:
+            what += ", and with it the deletion of chunks, which are there again"
+    findings.error("frame", what, path, frame=slot.frame, offset=slot.offset if slot.offset >= 0 else None)
+
+
+def _is_plausible(table: PageTable, result: Sorted, *, bare: bool) -> bool:
+    """Whether a page table that nothing else vouches for agrees with every page."""
+    if bare and not np.array_equal(table.counts, (table.kinds == BARE).astype(np.uint16)):
+        return False
+    return all(
+        group.frame < len(table)
+        and (group.kind, group.count) == (int(table.kinds[group.frame]), int(table.counts[group.frame]))
+        and (not group.count or group.first_chunk == int(table.first_chunks[group.frame]))
+        for group in result.groups
+    )
+
+
+def _choose_tag(headers: list[PageHeader]) -> int:
+    """The tag of the header page, or else of most pages."""
+    if not headers:
+        raise VideoError("there is no frame of a memvid memory in the file: nothing can be brought back")
+    front = Counter(header.tag for header in headers if header.kind == PageKind.HEADER)
+    return (front or Counter(header.tag for header in headers)).most_common(1)[0][0]
+
+
+def _is_better(slot: Slot, old: Slot, number: int, table: PageTable | None) -> bool:
+    """Which of two pages of one number counts: that of the page table, then that in its place, then the later."""
+
+    def rank(candidate: Slot) -> tuple[bool, bool, int]:
+        known = table is not None and number < len(table)
+        listed = known and table is not None and page_checksum(candidate.payload or b"") == table.checksums[number]
+        return bool(listed), candidate.frame == number, candidate.offset
+
+    return rank(slot) > rank(old)
+
+
+def _gather(pages: dict[int, bytes], result: Sorted, path: object, findings: Findings) -> None:
+    """Whole runs, from the front on: header page and dictionary are what the rest is read with."""
+    decompressor = PageDecompressor()
+    used: set[int] = set()
+    for number in sorted(pages):
+        if number in used:
+            continue
+        header = parse_header(pages[number], frame_index=number)
+        part, parts = 0, 1
+        try:
+            part, parts = run_parts(header, pages[number], frame_index=number)
+            frames = range(number - part, number - part + parts)
+            used.update(frames)
+            payloads = [pages[frame] for frame in frames if frame in pages]
+            if len(payloads) < parts:
+                _lose_run(header, frames, pages, result, path, findings)
+                continue
+            if header.kind == PageKind.HEADER:
+                result.header = decode_header_body(open_blob(header.kind, payloads, first_frame=number, tag=result.tag))
+                result.header_pages = payloads
+            elif header.kind == PageKind.DICTIONARY:
+                result.dictionary = open_blob(header.kind, payloads, first_frame=number, tag=result.tag)
+                result.dictionary_pages = payloads
+                decompressor = PageDecompressor(result.dictionary)
+            elif header.kind in (PageKind.DATA, PageKind.ATTRIBUTES):
+                _, page = open_run(payloads, decompressor, first_frame=number, tag=result.tag)
+                _read_through(page)
+                count = header.count if header.kind == PageKind.DATA else 0
+                result.groups.append(Group(number, header.kind, header.first_chunk, count, payloads))
+            else:
+                result.groups.append(Group(number, header.kind, 0, 0, payloads))
+        except VideoError as error:
+            ids = _chunks_of(header)
+            result.expected.update(ids)
+            lost = ((ids.start, ids.stop - 1),) if ids else ()
+            why = (
+                "the dictionary that it is compressed with is lost"
+                if header.flags & PageFlag.DICTIONARY and result.dictionary is None
+                else str(error)
+            )
+            findings.error("page", f"page {number} cannot be opened: {why}", path, frame=number, chunks=lost)
+
+
+def _read_through(page: RecordPage) -> None:
+    for slot in range(len(page)):
+        page.text(slot)
+        page.metadata(slot)
+
+
+def _lose_run(
+    header: PageHeader, frames: range, pages: dict[int, bytes], result: Sorted, path: object, findings: Findings
+) -> None:
+    missing = [frame for frame in frames if frame not in pages]
+    ids = _chunks_of(header)
+    result.expected.update(ids)
+    findings.error(
+        "page",
+        f"{header.kind.name} pages {frames.start} to {frames.stop - 1} belong together, and {len(missing)} of them are "
+        f"lost (page {missing[0]} first)",
+        path,
+        frame=frames.start,
+        chunks=((ids.start, ids.stop - 1),) if ids else (),
+    )
+
+
+def _chunks_of(header: PageHeader) -> range:
+    """Chunks that a page says it has; of a continuation, the one that it continues."""
+    if header.kind == PageKind.DATA:
+        return range(header.first_chunk, header.first_chunk + header.count)
+    if header.kind == PageKind.CONTINUATION:
+        return range(header.first_chunk, header.first_chunk + 1)
+    return range(0)
+
+
+def _frames_by_checksum(slots: list[Slot], table: PageTable) -> dict[int, bytes]:
+    """Bare texts by frame, as the page table tells them apart; equal texts are as good as each other."""
+    free: dict[int, list[int]] = {}
+    for frame in table.frames_of_kind(BARE)[::-1].tolist():
+        free.setdefault(int(table.checksums[frame]), []).append(frame)
+    found: dict[int, bytes] = {}
+    for slot in slots:
+        payload = slot.payload or b""
+        waiting = free.get(page_checksum(payload), [])
+        if slot.frame in waiting:
+            waiting.remove(slot.frame)
+            found[slot.frame] = payload
+        elif waiting:
+            found[waiting.pop()] = payload
+    return found
+
+
+def _frames_by_order(found: Salvage, numbered: dict[int, Slot]) -> dict[int, bytes]:
+    """Bare texts by frame where no page table says: by the sample table, else counted on from pages, whole by whole.
+
+    Where a frame between may be missing without a trace, counting ends: a text under a wrong id is worse than none.
+    """
+    if not found.searched or all(slot.frame is not None for slot in found.slots):
+        return {slot.frame: slot.payload for slot in found.slots if slot.frame is not None and slot.payload is not None}
+    frames: dict[int, int] = {slot.offset: number for number, slot in numbered.items()}
+    slots = sorted((slot for slot in found.slots if slot.offset >= 0), key=lambda slot: slot.offset)
+    for before, after in pairwise(slots):
+        if before.whole and before.end == after.offset and before.offset in frames and after.offset not in frames:
+            frames[after.offset] = frames[before.offset] + 1
+    for after, before in pairwise(slots[::-1]):
+        if before.whole and before.end == after.offset and after.offset in frames and before.offset not in frames:
+            frames[before.offset] = frames[after.offset] - 1
+    return {
+        frames[slot.offset]: slot.payload
+        for slot in slots
+        if slot.payload is not None and slot.offset in frames and not is_page(slot.payload)
+    }
+
+
+def _add_bare(
+    frames: dict[int, bytes], table: PageTable | None, result: Sorted, path: object, findings: Findings
+) -> None:
+    """Bare texts as groups, with the ids that their frames stand for."""
+    pages = {group.frame + part for group in result.groups for part in range(len(group.payloads))}
+    front = len(result.header_pages)
+    built = result.header.chunks if result.header is not None else 0
+    certain = True
+    for frame in sorted(frames):
+        if frame in pages or is_page(frames[frame]):
+            continue
+        if table is not None:
+            chunk = int(table.first_chunks[frame])
+        elif frame < front + built:
+            chunk = frame - front
+        else:  # appended: every frame before it must be known
+            pages_before = sum(page < frame for page in pages)
+            certain = certain and all(at in frames or at in pages for at in range(front + built, frame))
+            if not certain:
+                findings.error("frame", f"frame {frame} holds a text, but nothing says which", path, frame=frame)
+                continue
+            chunk = frame - front - pages_before
+        try:
+            frames[frame].decode()
+        except UnicodeDecodeError as error:
+            findings.error("page", f"frame {frame}: its text is not UTF-8: {error}", path, frame=frame)
+            continue
+        result.groups.append(Group(frame, BARE, chunk, 1, [frames[frame]]))
+
+
+def _expect(table: PageTable | None, result: Sorted) -> None:
+    """Which chunks there were, as far as page table and header page say."""
+    if table is not None:
+        result.expected.update(ids_of(table).tolist())
+    elif result.header is not None and result.header.chunks:
+        chunks = result.chunks
+        gone = np.setdiff1d(np.arange(result.header.chunks), np.fromiter(chunks, np.int64))
+        result.expected.update(gone.tolist())
+    result.expected.update(result.chunks)
