@@ -271,6 +271,15 @@ class TestOrder:
         assert any("6 frames are of another memory" in finding.message for finding in result.findings)
 
 
+def test_a_codec_that_is_none_hides_no_picture(originals: dict[str, Path], tmp_path: Path) -> None:
+    shutil.copytree(originals["small"], tmp_path / "copy")
+    video = tmp_path / "copy" / "memory.mp4"
+    data = video.read_bytes()
+    video.write_bytes(data.replace(b"mp4v", b"mq4v"))
+    result = mend(video)
+    assert result.video_file.read_bytes() == data
+
+
 class TestPageTable:
     def test_a_missing_one_is_put_back(self, original: Path, video: Path) -> None:
         video.write_bytes(without_page_table(video.read_bytes()))
@@ -400,7 +409,9 @@ class TestPictures:
             done, picture = cv2.imencode(".png", pixels, parameters)
             assert done
             size = (reader.width, reader.height)
-            assert np.array_equal(picture_pixels(picture.tobytes(), size), pixels)
+            found = picture_pixels(picture.tobytes(), size)
+            assert found is not None
+            assert np.array_equal(found, pixels)
             assert next(read_payloads(picture.tobytes(), size)) == payload
 
     def test_the_style_of_a_symbol_is_told(self, originals: dict[str, Path]) -> None:

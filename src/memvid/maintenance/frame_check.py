@@ -17,6 +17,7 @@ from memvid.maintenance.pictures import check_picture
 from memvid.page import HeaderInfo, is_page, parse_header
 from memvid.types import Progress, ProgressCallback
 from memvid.video import PageTable
+from memvid.video.codecs import Frames, open_frames
 
 __all__ = ["REASONS", "FrameCheck"]
 
@@ -25,6 +26,7 @@ REASONS = {
     2: "it is no picture of the video's size any more",
     3: "no QR code in it can be read",
     4: "what its QR code holds has another checksum than was written there",
+    5: "it is not in the video any more",
 }
 
 _BATCH = 512  # frames read at once
@@ -41,7 +43,7 @@ class FrameCheck:
     def __init__(
         self,
         path: Path,
-        reader: _core.FrameReader,
+        reader: Frames,
         table: PageTable,
         header: HeaderInfo | None,
         container: Container,
@@ -68,7 +70,8 @@ class FrameCheck:
             _, corrected = reader.read(frames, corrected=True)
             sound = int(np.count_nonzero(statuses == 0))
             self.read += sound
-            imperfect = sound - (after["fast"] - before["fast"])
+            # Other codecs have no bits of their own: every frame of theirs goes by error correction.
+            imperfect = sound - (after["fast"] - before["fast"]) if reader.codec == "png" else 0
             for frame, payload, status, second in zip(
                 frames.tolist(), payloads, statuses.tolist(), corrected.tolist(), strict=True
             ):
@@ -90,7 +93,7 @@ class FrameCheck:
         picture = self._check_picture(frame)
         what = f"frame {frame} cannot be read: {REASONS[status]}" + (f" ({picture})" if picture else "")
         if status == 4:
-            plain = _core.FrameReader(str(self._path), threads=1)
+            plain = open_frames(str(self._path), threads=1)
             (payload,), _ = plain.read(np.array([frame]))
             if payload is not None and is_page(payload):
                 header = parse_header(payload, frame_index=frame)

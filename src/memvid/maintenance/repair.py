@@ -20,7 +20,6 @@ from memvid.embedding import Embedder, EmbedderLike, model_info, resolve_embedde
 from memvid.errors import EmptyMemoryError, IndexFileError, ModelMismatchError, OutputError
 from memvid.index import IndexManager
 from memvid.index.manifest import read_manifest
-from memvid.maintenance.container import read_container
 from memvid.maintenance.findings import ChunkRanges, Finding, Findings, to_ranges
 from memvid.maintenance.kept_vectors import IndexVectors, open_vectors
 from memvid.maintenance.reindex import add_frames, embedder_of, index_options
@@ -117,9 +116,9 @@ def repair(
     findings = Findings()
     data = map_file(old)
     try:
-        for problem in read_container(memoryview(data)).problems:
-            findings.error("container", problem.message, old, offset=problem.offset)
         found = salvage(old, data, progress)
+        for problem in found.problems:
+            findings.error("container", problem.message, old, offset=problem.offset)
         ordered = sort_pages(found, old, findings, digest=_digest_of(old_index))
     finally:
         if isinstance(data, mmap.mmap):

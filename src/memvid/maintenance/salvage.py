@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 
 from memvid import _core
-from memvid.errors import FrameError, MemvidError
-from memvid.maintenance.container import Container, find_page_tables, read_container, uncommitted_from
+from memvid.errors import DependencyError, FrameError, MemvidError, UnsupportedVideoError
+from memvid.maintenance.container import Container, Problem, find_page_tables, read_container, uncommitted_from
 from memvid.maintenance.pictures import (
     MAX_FRAME_BYTES,
     Size,
@@ -35,6 +35,7 @@ from memvid.maintenance.pictures import (
 from memvid.page import is_page, parse_header, verify
 from memvid.types import Progress, ProgressCallback
 from memvid.video import PageTable
+from memvid.video.codecs import Frames, open_frames
 
 __all__ = ["Salvage", "Slot", "salvage"]
 
@@ -69,6 +70,7 @@ class Salvage:
     :ivar size: width and height of the frames.
     :ivar styles: error correction level and data mask of some frames.
     :ivar fps: frames a second, if the movie header says.
+    :ivar problems: what is wrong with the container.
     :ivar searched: whether the whole file was searched for pictures.
     """
 
@@ -78,6 +80,7 @@ class Salvage:
     styles: Counter[SymbolStyle] = field(default_factory=Counter)
     fps: int | None = None
     searched: bool = False
+    problems: list[Problem] = field(default_factory=list)
 
 
 def salvage(path: Path, data: mmap.mmap | bytes, progress: ProgressCallback | None) -> Salvage:
@@ -85,24 +88,37 @@ def salvage(path: Path, data: mmap.mmap | bytes, progress: ProgressCallback | No
 
     :param data: the file.
     :param progress: called with the stages ``"frames"`` and, if the file is searched, ``"search"``.
-    :raises UnsupportedVideoError: there are pages of a newer version.
+    :raises UnsupportedVideoError: there are pages of a newer version, or the codec is none that is read.
+    :raises DependencyError: its codec needs a package that is not installed.
     """
     container = read_container(memoryview(data))
     found = Salvage()
-    reader: _core.FrameReader | None = None
+    reader: Frames | None = None
+    refused: MemvidError | None = None
     try:
-        reader = _core.FrameReader(os.fspath(path), threads=0)
-    except MemvidError:  # that is why this is done
+        reader = open_frames(os.fspath(path), threads=0)
+    except MemvidError as error:  # that is why this is done
+        refused = error
         slots = []
     else:
         if 1 <= round(reader.fps) <= 240:
             found.fps = round(reader.fps)
+        if reader.codec != "png":
+            container = Container()  # nothing but its decoder finds frames in it
         slots = list(_read_samples(reader, container, data, progress))
         found.size = (reader.width, reader.height)
     found.tables = find_page_tables(data)
-    if reader is None or container.problems or not all(map(_is_in_place, slots)):
+    found.problems = container.problems
+    usable = (
+        all(map(_is_in_place, slots))
+        if reader is not None and reader.codec == "png"
+        else any(slot.payload is not None for slot in slots)
+    )
+    if container.problems or not usable:
         found.searched = True
         slots = _search(data, slots, found, progress)
+        if isinstance(refused, (DependencyError, UnsupportedVideoError)) and not any(slot.payload for slot in slots):
+            raise refused
     found.slots = slots
     _note_styles(found, data)
     return found
@@ -117,7 +133,7 @@ def _is_in_place(slot: Slot) -> bool:
 
 
 def _read_samples(
-    reader: _core.FrameReader, container: Container, data: mmap.mmap | bytes, progress: ProgressCallback | None
+    reader: Frames, container: Container, data: mmap.mmap | bytes, progress: ProgressCallback | None
 ) -> Iterator[Slot]:
     """The frames of the sample table."""
     for start in range(0, reader.frame_count, _BATCH):
@@ -126,7 +142,7 @@ def _read_samples(
         for frame, payload in zip(frames, payloads, strict=True):
             offset = container.offset_of(frame)
             size = int(container.sizes[frame]) if offset is not None else 0
-            whole = offset is not None and check_picture(data[offset : offset + size]) is None
+            whole = offset is None or check_picture(data[offset : offset + size]) is None
             good = payload if payload is not None and _is_good(payload, whole=whole) else None
             yield Slot(-1 if offset is None else offset, frame, good, whole, (offset or 0) + size)
         if progress is not None:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from memvid import _core
 from memvid.errors import MemvidError, VideoError, VideoNotFoundError
 from memvid.maintenance.chunk_ids import ids_of
 from memvid.maintenance.container import Container, read_container
@@ -19,6 +18,7 @@ from memvid.page import HeaderInfo, PageDecompressor, PageKind, decode_header_bo
 from memvid.page import page_checksum as checksum_of
 from memvid.types import ProgressCallback, VideoIdentity
 from memvid.video import BARE, PageTable, PageTableBuilder
+from memvid.video.codecs import Frames, open_frames
 
 __all__ = ["VideoCheck", "VideoFacts", "map_file"]
 
@@ -79,12 +79,14 @@ class VideoCheck:
         """Check; what the index is compared with, or ``None`` if the video cannot be opened at all."""
         self._container = read_container(memoryview(self._data))
         try:
-            reader = _core.FrameReader(str(self._path), threads=0)
+            reader = open_frames(str(self._path), threads=0)
             if reader.frame_count == 0:
                 raise VideoError(f"{self._path} has no frame")
         except MemvidError as error:
             self._cannot_open(error)
             return None
+        if reader.codec != "png":
+            self._container = Container()  # only pictures of our own are looked at by themselves
         for problem in self._container.problems:
             self._findings.warn("container", problem.message, self._path, offset=problem.offset)
         table, certain = self._table(reader)
@@ -115,7 +117,7 @@ class VideoCheck:
             chunks=self._indexed,
         )
 
-    def _table(self, reader: _core.FrameReader) -> tuple[PageTable | None, bool]:
+    def _table(self, reader: Frames) -> tuple[PageTable | None, bool]:
         """The page table, and whether it is that of the video for certain."""
         blob = reader.page_table
         if blob is not None:
@@ -144,7 +146,7 @@ class VideoCheck:
             self._findings.error("frame", error, self._path)
             return None, False
 
-    def _scan(self, reader: _core.FrameReader) -> tuple[PageTable, bool]:
+    def _scan(self, reader: Frames) -> tuple[PageTable, bool]:
         """The page table from the frames; a frame that cannot be read is a row that holds nothing."""
         builder = PageTableBuilder()
         tag: int | None = None
@@ -176,7 +178,7 @@ class VideoCheck:
                     bare += 1
         return builder.build(tag or 0), certain
 
-    def _check_front(self, reader: _core.FrameReader, table: PageTable) -> HeaderInfo | None:
+    def _check_front(self, reader: Frames, table: PageTable) -> HeaderInfo | None:
         """Check the header page, and the dictionary that it announces."""
         header: HeaderInfo | None = None
         try:
@@ -220,7 +222,7 @@ class VideoCheck:
             chunks=to_ranges(ids_of(table)),
         )
 
-    def _read_blob(self, reader: _core.FrameReader, table: PageTable, kind: PageKind, frame: int) -> bytes:
+    def _read_blob(self, reader: Frames, table: PageTable, kind: PageKind, frame: int) -> bytes:
         run = table.run_of(frame)
         payloads, statuses = reader.read(np.arange(run.start, run.stop))
         for at, status in zip(run, statuses.tolist(), strict=True):
