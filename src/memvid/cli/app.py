@@ -17,6 +17,7 @@ from memvid.cli.output import ReaderGoneError, one_line
 from memvid.cli.reindex import reindex
 from memvid.cli.repair import repair
 from memvid.cli.search import search
+from memvid.cli.survive import survive
 from memvid.cli.verify import verify
 from memvid.errors import MemvidError
 
@@ -48,7 +49,7 @@ def app() -> None:
     """
 
 
-for _verb in (demo, build, search, info, verify, repair, reindex, export):
+for _verb in (demo, build, search, info, verify, repair, reindex, export, survive):
     app.add_command(_verb)
 
 

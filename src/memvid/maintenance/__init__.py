@@ -6,6 +6,7 @@ from memvid.maintenance.export import ExportResult, export
 from memvid.maintenance.findings import Finding
 from memvid.maintenance.reindex import ReindexResult, reindex
 from memvid.maintenance.repair import RepairResult, repair
+from memvid.maintenance.survive import RungResult, SurviveReport, survive
 from memvid.maintenance.verify import VerifyReport, verify
 
 __all__ = [
@@ -13,9 +14,12 @@ __all__ = [
     "Finding",
     "ReindexResult",
     "RepairResult",
+    "RungResult",
+    "SurviveReport",
     "VerifyReport",
     "export",
     "reindex",
     "repair",
+    "survive",
     "verify",
 ]

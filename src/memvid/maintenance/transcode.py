@@ -1,0 +1,128 @@
+"""What happens to a video when others pass it on: encoded again, made smaller, put into another container."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from memvid.errors import DependencyError
+from memvid.video.codecs.profiles import INSTALL, container_format
+from memvid.video.codecs.sinks import AvSink
+
+__all__ = ["Step", "transcode"]
+
+_ENCODERS = {"h264": "libx264", "vp9": "libvpx-vp9", "av1": "libsvtav1", "mpeg4": "mpeg4"}
+_OPTIONS = {
+    "h264": {"preset": "medium"},
+    "vp9": {"b": "0", "cpu-used": "5", "row-mt": "1"},
+    "av1": {"preset": "8"},
+    "mpeg4": {},
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One time that a video is passed on.
+
+    :ivar codec: ``"h264"``, ``"vp9"``, ``"av1"`` or ``"mpeg4"``; ``None`` copies the frames as they are.
+    :ivar quality: CRF, or the quantiser scale of MPEG-4.
+    :ivar gop: frames from one keyframe to the next at most.
+    :ivar scale: sides of the pictures, of what they were at the very first; ``None`` leaves them.
+    :ivar fps: frames a second; frames are dropped or doubled for it. ``None`` leaves them.
+    :ivar suffix: of the file, which says the container.
+    """
+
+    codec: str | None = None
+    quality: int = 0
+    gop: int = 250
+    scale: Fraction | None = None
+    fps: int | None = None
+    suffix: str = ".mp4"
+
+
+def transcode(source: Path, target: Path, step: Step, *, side: int) -> None:
+    """Pass a video on.
+
+    :param side: sides of the pictures at the very first, in pixels.
+    :raises DependencyError: PyAV is not installed.
+    """
+    if find_spec("av") is None:
+        raise DependencyError(f"encoding videos again needs PyAV, which is not installed: {INSTALL}")
+    if step.codec is None:
+        _copy(source, target, container_format(target, "vp9"))
+    else:
+        _encode(source, target, step, side)
+
+
+def _copy(source: Path, target: Path, container: str) -> None:
+    import av
+
+    with av.open(os.fspath(source)) as read, av.open(os.fspath(target), "w", format=container) as written:
+        video = read.streams.video[0]
+        stream = written.add_stream_from_template(video)
+        for packet in _with_decoding_times(packet for packet in read.demux(video) if packet.size):
+            packet.stream = stream
+            written.mux(packet)
+
+
+def _with_decoding_times(packets: Iterator[Any]) -> Iterator[Any]:
+    """Give the first packets the times to decode them at, which Matroska does not keep and MP4 cannot do without."""
+    waiting = []
+    for packet in packets:
+        waiting.append(packet)
+        if packet.dts is None:
+            continue
+        step = packet.duration or 1
+        for number, early in enumerate(waiting[:-1]):
+            early.dts = packet.dts - step * (len(waiting) - 1 - number)
+        yield from waiting
+        waiting = []
+    yield from waiting
+
+
+def _encode(source: Path, target: Path, step: Step, side: int) -> None:
+    import av
+
+    codec = str(step.codec)
+    options = dict(_OPTIONS[codec])
+    if codec == "mpeg4":
+        options |= {"qmin": str(step.quality), "qmax": str(step.quality)}
+    else:
+        options["crf"] = str(step.quality)
+    with av.open(os.fspath(source)) as read:
+        stream = read.streams.video[0]
+        before = Fraction(stream.average_rate or 30)
+        width, height = stream.codec_context.width, stream.codec_context.height
+        if step.scale is not None:
+            width = height = round(side * step.scale / 2) * 2
+        sink = AvSink(
+            target,
+            container=container_format(target, codec),
+            encoder=_ENCODERS[codec],
+            width=width,
+            height=height,
+            fps=step.fps or before,
+            options=options,
+            gop=step.gop,
+        )
+        for frame in _at_rate(read.decode(stream), before, Fraction(step.fps or before)):
+            scaled = frame.reformat(width=width, height=height, format="yuv420p", interpolation="BICUBIC")
+            sink.append_luma(np.ascontiguousarray(scaled.to_ndarray()))
+        sink.finish()
+
+
+def _at_rate(frames: Iterator[Any], before: Fraction, after: Fraction) -> Iterator[Any]:
+    """The frames as they are shown at another rate: each from its own time, rounded, to that of the next."""
+    shown = 0
+    for number, frame in enumerate(frames, start=1):
+        until = int(number * after / before + Fraction(1, 2))
+        for _ in range(shown, until):
+            yield frame
+        shown = max(shown, until)
