@@ -14,10 +14,12 @@ import numpy as np
 import pytest
 
 from memvid.cli import main
+from memvid.config import EncoderConfig
 from memvid.errors import ConfigError, FrameError, MemvidError, OutputError, VideoNotFoundError
 from memvid.maintenance import export
+from memvid.page import HeaderInfo, PageKind, encode_header_body, pack_blob, seal
 from memvid.types import Progress
-from memvid.video import VideoReader
+from memvid.video import VideoReader, VideoWriter
 from memvid.video.codecs import PROFILES, available_codecs, decode_pictures
 from tests.memory_support import all_files, build, make_texts, open_memory
 
@@ -66,6 +68,31 @@ def test_it_says_how_far_it_is(memory: Path, tmp_path: Path) -> None:
     assert {progress.stage for progress in seen} == {"write", "verify"}
     assert all(progress.total == result.frames for progress in seen)
     assert seen[-1].done == result.frames
+
+
+def test_bare_texts_keep_their_ids(tmp_path: Path) -> None:
+    writer = VideoWriter(tmp_path / "a.mp4", EncoderConfig(compression="none", chunks_per_frame=1), tag=7)
+    header = HeaderInfo(
+        memory_id="07000000" * 8,
+        chunks=3,
+        text_bytes=9,
+        symbol_version=40,
+        error_correction="L",
+        bare=True,
+        compression="none",
+        dictionary_pages=0,
+        dictionary_bytes=0,
+    )
+    bodies = pack_blob(PageKind.HEADER, encode_header_body(header), capacity=2900)
+    writer.write([seal(body, tag=7, page_number=number) for number, body in enumerate(bodies)])
+    for chunk_id, text in ((2, b"two"), (3, b"three"), (9, b"nine")):
+        writer.skip_to(chunk_id)
+        writer.write([text])
+    table = writer.finish()
+    export(tmp_path / "a.mp4", tmp_path / "b.mp4", codec=need("ffv1"))
+    with closing(VideoReader(tmp_path / "b.mp4")) as video:
+        assert video.identity.digest == table.digest
+        assert video.read(video.table.frames_of(np.array([9, 2]))) == [b"nine", b"two"]
 
 
 @pytest.mark.parametrize("pixels", [1, 2, 8])

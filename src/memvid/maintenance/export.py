@@ -17,7 +17,7 @@ from memvid.config import Codec, EncoderConfig
 from memvid.errors import FrameError, OutputError
 from memvid.page import HeaderInfo
 from memvid.types import Progress, ProgressCallback
-from memvid.video import PageStore, VideoReader, VideoWriter
+from memvid.video import BARE, PageStore, VideoReader, VideoWriter
 
 __all__ = ["ExportResult", "export"]
 
@@ -131,11 +131,17 @@ def _write(source: VideoReader, staged: Path, config: EncoderConfig, progress: P
     """Write all payloads; returns the SHA-256 over them."""
     writer = VideoWriter(staged, config, tag=source.table.tag)
     digest = hashlib.sha256()
-    payloads = (payload for _, payload in source.read_all())
+    table = source.table
+    payloads = source.read_all()
     while batch := list(islice(payloads, _BATCH)):
-        for payload in batch:
+        start = 0
+        for at, (frame, payload) in enumerate(batch):
             digest.update(payload)
-        writer.write(batch)
+            if table.kinds[frame] == BARE:  # a bare text does not say its chunk's id
+                writer.write([earlier for _, earlier in batch[start:at]])
+                writer.skip_to(int(table.first_chunks[frame]))
+                start = at
+        writer.write([rest for _, rest in batch[start:]])
         if progress is not None:
             progress(Progress("write", writer.frames, source.frame_count))
     writer.finish()
