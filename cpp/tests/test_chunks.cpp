@@ -8,6 +8,7 @@
 #include "check.hpp"
 #include "fixtures.hpp"
 #include "memvid/chunk_reader.hpp"
+#include "memvid/frame_reader.hpp"
 
 using namespace memvid;
 using namespace memvid::testing;
