@@ -271,13 +271,15 @@ class TestOrder:
         assert any("6 frames are of another memory" in finding.message for finding in result.findings)
 
 
-def test_a_codec_that_is_none_hides_no_picture(originals: dict[str, Path], tmp_path: Path) -> None:
+def test_a_damaged_sample_entry_hides_no_picture(originals: dict[str, Path], tmp_path: Path) -> None:
     shutil.copytree(originals["small"], tmp_path / "copy")
     video = tmp_path / "copy" / "memory.mp4"
     data = video.read_bytes()
-    video.write_bytes(data.replace(b"mp4v", b"mq4v"))
-    result = mend(video)
-    assert result.video_file.read_bytes() == data
+    entry = data.index(b"mp4v")
+    for damaged in (data.replace(b"mp4v", b"mq4v"), data[: entry + 28] + b"\xff\xff" + data[entry + 30 :]):
+        video.write_bytes(damaged)
+        result = mend(video)
+        assert result.video_file.read_bytes() == data
 
 
 class TestPageTable:

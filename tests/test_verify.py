@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from memvid.cli import main
-from memvid.errors import VideoError, VideoNotFoundError
+from memvid.errors import IndexFormatError, VideoError, VideoNotFoundError
 from memvid.index.manifest import SideFile, read_manifest
 from memvid.index.schema import writing
 from memvid.maintenance import VerifyReport, verify
@@ -200,6 +200,13 @@ class TestContainer:
         assert ("error", "container") in codes(report)
         assert report.lost_chunks == ((0, 79),)
 
+    def test_pictures_of_an_impossible_size(self, video: Path) -> None:
+        data = video.read_bytes()
+        entry = data.index(b"mp4v")
+        video.write_bytes(data[: entry + 28] + b"\xff\xff" + data[entry + 30 :])
+        assert ("error", "header") in codes(verify(video))
+        assert ("error", "container") in codes(verify(video, deep=True))
+
     def test_it_finds_the_frames_where_the_native_reader_does(self, original: Path) -> None:
         data = (original / "memory.mp4").read_bytes()
         container = read_container(memoryview(data))
@@ -269,6 +276,16 @@ class TestIndex:
             assert not report.ok
             assert report.errors[0].file == str(path)
             assert report.lost_chunks == ()
+
+    def test_a_damaged_schema_that_is_no_utf_8(self, video: Path) -> None:
+        path = video.with_name("memory_index.sqlite")
+        data = path.read_bytes()
+        at = data.index(b"CREATE VIRTUAL TABLE keywords") + 24
+        path.write_bytes(data[:at] + bytes([data[at] | 0x80]) + data[at + 1 :])
+        _forge_manifest(video)
+        assert codes(verify(video)) == [("error", "records")]
+        with pytest.raises(IndexFormatError):
+            open_memory(video)
 
     def test_that_of_another_video(self, video: Path, tmp_path: Path) -> None:
         other = build(tmp_path, TEXTS[::-1], symbol_version=12)

@@ -106,7 +106,7 @@ def reading(path: Path) -> Iterator[None]:
     """Turn SQLite's errors into :class:`IndexFormatError`."""
     try:
         yield
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:  # what a damaged schema is said to be is not always UTF-8
         raise IndexFormatError(f"{path} cannot be read ({error}): {MEND}") from error
 
 

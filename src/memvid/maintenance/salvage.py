@@ -95,26 +95,20 @@ def salvage(path: Path, data: mmap.mmap | bytes, progress: ProgressCallback | No
     found = Salvage()
     reader: Frames | None = None
     refused: MemvidError | None = None
+    slots: list[Slot] = []
     try:
         reader = open_frames(os.fspath(path), threads=0)
-    except MemvidError as error:  # that is why this is done
-        refused = error
-        slots = []
-    else:
         if 1 <= round(reader.fps) <= 240:
             found.fps = round(reader.fps)
+        found.size = (reader.width, reader.height)
         if reader.codec != "png":
             container = Container()  # nothing but its decoder finds frames in it
         slots = list(_read_samples(reader, container, data, progress))
-        found.size = (reader.width, reader.height)
+    except MemvidError as error:  # that is why this is done
+        refused = error
     found.tables = find_page_tables(data)
     found.problems = container.problems
-    usable = (
-        all(map(_is_in_place, slots))
-        if reader is not None and reader.codec == "png"
-        else any(slot.payload is not None for slot in slots)
-    )
-    if container.problems or not usable:
+    if container.problems or not _is_usable(slots, own=reader is not None and reader.codec == "png"):
         found.searched = True
         slots = _search(data, slots, found, progress)
         if isinstance(refused, (DependencyError, UnsupportedVideoError)) and not any(slot.payload for slot in slots):
@@ -122,6 +116,13 @@ def salvage(path: Path, data: mmap.mmap | bytes, progress: ProgressCallback | No
     found.slots = slots
     _note_styles(found, data)
     return found
+
+
+def _is_usable(slots: list[Slot], *, own: bool) -> bool:
+    """Whether the sample table is all that is needed; of other codecs' videos, whether it leads to anything."""
+    if not slots:
+        return False
+    return all(map(_is_in_place, slots)) if own else any(slot.payload is not None for slot in slots)
 
 
 def _is_in_place(slot: Slot) -> bool:
@@ -157,12 +158,10 @@ def _search(
     known = {slot.offset: slot for slot in slots}
     starts = sorted({at for at in find_pictures(data) if at < end} | {at for at in known if 0 <= at < end})
     spans = [(at, min(behind, at + MAX_FRAME_BYTES)) for at, behind in pairwise([*starts, end])]
-    if found.size is None:
-        sizes = Counter(size for at, _ in spans if (size := picture_size(data[at : at + 64])) is not None)
-        found.size = sizes.most_common(1)[0][0] if sizes else None
-    if found.size is None:
+    sizes = Counter(size for at, _ in spans if (size := picture_size(data[at : at + 64])) is not None)
+    if not sizes:
         return slots
-    size = found.size
+    found.size = size = sizes.most_common(1)[0][0]
 
     def read(span: tuple[int, int]) -> Slot:
         at, behind = span

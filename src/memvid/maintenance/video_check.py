@@ -85,6 +85,13 @@ class VideoCheck:
         except MemvidError as error:
             self._cannot_open(error)
             return None
+        try:
+            return self._check(reader, take, deep=deep)
+        except MemvidError as error:  # no frame can be looked at: pictures of an impossible size, a codec that fails
+            self._cannot_open(error)
+            return None
+
+    def _check(self, reader: Frames, take: TakeChunks | None, *, deep: bool) -> VideoFacts | None:
         if reader.codec != "png":
             self._container = Container()  # only pictures of our own are looked at by themselves
         for problem in self._container.problems:
