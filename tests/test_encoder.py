@@ -19,7 +19,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from memvid import EncoderConfig, MemvidEncoder, Progress
-from memvid._build import SEGMENT_CHUNKS
+from memvid._page_writer import SEGMENT_CHUNKS
 from memvid._spool import Spool
 from memvid.embedding import HashingEmbedder
 from memvid.errors import ChunkError, ClosedError, EmbeddingError, MemvidError, MetadataError, OutputError

@@ -129,6 +129,8 @@ def test_a_side_file_may_not_be_elsewhere(index_file: Path, name: object) -> Non
     "change",
     [
         {"version": 2},
+        {"version": 3},
+        {"segments": []},
         {"version": None},
         {"format": "x"},
         {"vectors": {}},

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from memvid.cli import main
 from memvid.errors import IndexFormatError, VideoError, VideoNotFoundError
-from memvid.index.manifest import SideFile, read_manifest
+from memvid.index.manifest import Segment, SideFile, read_manifest
 from memvid.index.schema import writing
 from memvid.maintenance import VerifyReport, verify
 from memvid.maintenance.container import find_page_tables, read_container
@@ -317,10 +317,10 @@ def _forge_manifest(video: Path) -> None:
     path = video.with_name("memory_index.json")
     manifest = read_manifest(path)
     files = {}
-    for role, file in manifest.files.items():
+    for role, file in manifest.side_files():
         data = path.with_name(file.name).read_bytes()
         files[role] = SideFile(file.name, len(data), hashlib.sha256(data).hexdigest())
-    path.write_bytes(dataclasses.replace(manifest, files=files).to_bytes())
+    path.write_bytes(dataclasses.replace(manifest, segments=(Segment(manifest.vectors.count, files),)).to_bytes())
 
 
 @given(st.data())

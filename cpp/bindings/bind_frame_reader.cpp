@@ -1,3 +1,4 @@
+#include <pybind11/stl.h>
 #include <pybind11/stl/filesystem.h>
 
 #include "common.hpp"
@@ -27,11 +28,11 @@ GreyArray read_pixels(const FrameReader& reader, std::int64_t index) {
 void register_frame_reader(py::module_& module) {
     py::class_<FrameReader, FrameSource>(module, "FrameReader", py::is_final(),
                                          "Batches of frames out of a video. Safe to share between threads.")
-        .def(py::init([](const std::filesystem::path& path, std::size_t threads) {
+        .def(py::init([](const std::filesystem::path& path, std::size_t threads, std::optional<std::uint64_t> movie) {
                  const py::gil_scoped_release release;
-                 return std::make_unique<FrameReader>(path.native(), threads);
+                 return std::make_unique<FrameReader>(path.native(), threads, movie);
              }),
-             py::arg("path"), py::kw_only(), py::arg("threads") = 0)
+             py::arg("path"), py::kw_only(), py::arg("threads") = 0, py::arg("movie") = py::none())
         .def_property_readonly("codec", [](const FrameReader& self) { return self.movie().codec; })
         .def_property_readonly("width", [](const FrameReader& self) { return self.movie().width; })
         .def_property_readonly("height", [](const FrameReader& self) { return self.movie().height; })

@@ -28,12 +28,34 @@ void finish(FrameWriter& writer, const py::bytes& page_table) {
 }  // namespace
 
 void register_frame_writer(py::module_& module) {
-    py::class_<FrameWriter>(module, "FrameWriter", py::is_final(), "Payloads into the frames of a new video.")
+    py::class_<FrameWriter>(module, "FrameWriter", py::is_final(), 
+                            "Payloads into the frames of a new video, or behind those of one there is.")
         .def(py::init([](const std::filesystem::path& path, const SymbolOptions& symbol, int fps, std::size_t threads) {
                  const py::gil_scoped_release release;
                  return std::make_unique<FrameWriter>(path.native(), WriterOptions{symbol, fps, threads});
              }),
              py::arg("path"), py::arg("symbol"), py::kw_only(), py::arg("fps") = 30, py::arg("threads") = 0)
+        .def_static(
+            "append_to",
+            [](const std::filesystem::path& path, const SymbolOptions& symbol, std::size_t threads) {
+                const py::gil_scoped_release release;
+                return FrameWriter::append_to(path.native(), WriterOptions{symbol, 30, threads});
+            },
+            py::arg("path"), py::arg("symbol"), py::kw_only(), py::arg("threads") = 0,
+            "Goes on behind the frames of a video; nothing of it counts before commit_append(path, mark).")
+        .def(
+            "abandon",
+            [](FrameWriter& self) {
+                const py::gil_scoped_release release;
+                self.abandon();
+            },
+            "Cuts an append off that was not committed.")
+        .def_property_readonly("mark", &FrameWriter::mark)
+        .def_property_readonly("movie",
+                               [](const FrameWriter& self) {
+                                   const py::gil_scoped_release release;
+                                   return self.movie_offset();
+                               })
         .def("write", &write, py::arg("payloads"), "Appends a frame for each of the payloads (bytes).")
         .def("finish", &finish, py::arg("page_table"),
              "Writes the movie header and waits until the device has the file.")
@@ -49,6 +71,13 @@ void register_frame_writer(py::module_& module) {
                                })
         .def_property_readonly("width", [](const FrameWriter& self) { return self.geometry().width; })
         .def_property_readonly("height", [](const FrameWriter& self) { return self.geometry().height; });
+    module.def(
+        "commit_append",
+        [](const std::filesystem::path& path, std::uint64_t mark) {
+            const py::gil_scoped_release release;
+            commit_append(path.native(), mark);
+        },
+        py::arg("path"), py::arg("mark"), "Makes a complete append count; doing it again is harmless.");
 }
 
 }  // namespace memvid::bindings

@@ -65,6 +65,12 @@ OutputFile::OutputFile(const std::string& path) : path_(path) {
     buffer_.reserve(buffer_bytes);
 }
 
+OutputFile::OutputFile(const std::string& path, std::uint64_t size) : path_(path), flushed_(size) {
+    descriptor_ = ::open(system_path(path), O_WRONLY | O_CLOEXEC);
+    if (descriptor_ < 0) fail(ErrorCode::output, "write", path, errno);
+    buffer_.reserve(buffer_bytes);
+}
+
 OutputFile::~OutputFile() {
     if (descriptor_ >= 0) ::close(descriptor_);
 }
@@ -99,6 +105,12 @@ void OutputFile::append(ByteView bytes) {
 void OutputFile::overwrite(std::uint64_t offset, ByteView bytes) {
     flush();
     write_at(offset, bytes);
+}
+
+void OutputFile::truncate(std::uint64_t size) {
+    buffer_.clear();
+    if (::ftruncate(descriptor_, static_cast<off_t>(size)) != 0) fail(ErrorCode::output, "cut off", path_, errno);
+    flushed_ = size;
 }
 
 void OutputFile::sync() {

@@ -54,8 +54,10 @@ std::optional<Bytes> read_grey(const BitImageView& image, int scale, Detection d
 
 }  // namespace
 
-FrameReader::FrameReader(const std::string& path, std::size_t threads)
-    : file_(path), movie_(read_movie(file_)), pool_(threads == 0 ? available_cores() : threads) {}
+FrameReader::FrameReader(const std::string& path, std::size_t threads, std::optional<std::uint64_t> movie_offset)
+    : file_(path),
+      movie_(movie_offset ? read_movie(file_, *movie_offset) : read_movie(file_)),
+      pool_(threads == 0 ? available_cores() : threads) {}
 
 FrameReader::~FrameReader() { delete symbol_.load(); }
 

@@ -27,6 +27,49 @@ FrameWriter::FrameWriter(const std::string& path, const WriterOptions& options)
       mp4_(file_, geometry_.width, geometry_.height, options.frames_per_second),
       pool_(options.threads == 0 ? available_cores() : options.threads) {}
 
+std::unique_ptr<FrameWriter> FrameWriter::append_to(const std::string& path, const WriterOptions& options) {
+    checked(options);
+    const InputFile file(path);
+    Place place;
+    place.point = find_append_point(file);
+    place.movie = read_movie(file, place.point.movie);
+    const FrameGeometry geometry = frame_geometry(options.symbol.version);
+    if (place.movie.codec != "png" || place.movie.width != geometry.width || place.movie.height != geometry.height)
+        throw Error(ErrorCode::unsupported,
+                    path + " cannot be appended to: its frames are " + place.movie.codec + " of " +
+                        std::to_string(place.movie.width) + " x " + std::to_string(place.movie.height) +
+                        " pixels, symbols of version " + std::to_string(options.symbol.version) + " take png of " +
+                        std::to_string(geometry.width) + " x " + std::to_string(geometry.height) +
+                        "; write it anew (memvid export --codec png)");
+    return std::unique_ptr<FrameWriter>(new FrameWriter(path, options, place));
+}
+
+namespace {
+
+// Without what an append left that never counted.
+OutputFile& cut(OutputFile& file, std::uint64_t end) {
+    file.truncate(end);
+    return file;
+}
+
+}  // namespace
+
+FrameWriter::FrameWriter(const std::string& path, const WriterOptions& options, const Place& place)
+    : options_(options),
+      geometry_(frame_geometry(options.symbol.version)),
+      file_(path, place.point.end),
+      mp4_(cut(file_, place.point.end), place.movie, place.point.movie),
+      pool_(options.threads == 0 ? available_cores() : options.threads),
+      mark_(place.point.end) {}
+
+FrameWriter::~FrameWriter() {
+    if (mark_ == 0 || finished_) return;
+    try {
+        file_.truncate(mark_);
+    } catch (const Error&) {  // the next append cuts it off
+    }
+}
+
 Bytes FrameWriter::draw(ByteView payload) const {
     thread_local PngEncoder encoder;
     SymbolOptions symbol = options_.symbol;
@@ -49,11 +92,24 @@ void FrameWriter::finish(ByteView page_table) {
     const std::lock_guard lock(mutex_);
     check_usable();
     broken_ = true;
-    mp4_.finish(page_table);
+    movie_offset_ = mp4_.finish(page_table);
     file_.sync();
-    file_.close();
+    if (mark_ == 0) file_.close();  // an append may yet be abandoned
     broken_ = false;
     finished_ = true;
+}
+
+void FrameWriter::abandon() {
+    const std::lock_guard lock(mutex_);
+    if (mark_ == 0) throw Error(ErrorCode::closed, "only an append can be abandoned");
+    finished_ = true;
+    file_.truncate(mark_);
+    file_.sync();
+}
+
+std::uint64_t FrameWriter::movie_offset() const {
+    const std::lock_guard lock(mutex_);
+    return movie_offset_;
 }
 
 void FrameWriter::check_usable() const {

@@ -100,7 +100,15 @@ std::optional<BoxHeader> read_box_header(const InputFile& file, std::uint64_t of
     return box;
 }
 
-Bytes load_movie_box(const InputFile& file) {
+Bytes load_movie_box(const InputFile& file, std::uint64_t offset, const BoxHeader& box) {
+    if (box.size > max_movie_bytes) fail(file.path(), "has a movie header of more than 4 GiB");
+    Bytes body(static_cast<std::size_t>(box.size - box.header));
+    if (!file.read_at(offset + box.header, body)) fail(file.path(), "is cut off inside its movie header");
+    return body;
+}
+
+// The first `moov` box of a file: the one that counts.
+Bytes find_movie_box(const InputFile& file) {
     if (file.size() == 0) fail(file.path(), "is empty");
     std::uint64_t offset = 0;
     for (int boxes = 0; boxes < max_file_boxes && offset < file.size(); ++boxes) {
@@ -110,12 +118,7 @@ Bytes load_movie_box(const InputFile& file) {
             fail(file.path(), "is cut off at byte " + std::to_string(file.size()) + ": its last box is not whole");
         if (box->name == fourcc("moof"))
             throw Error(ErrorCode::unsupported, file.path() + " is a fragmented MP4: re-mux it into a plain one");
-        if (box->name == fourcc("moov")) {
-            if (box->size > max_movie_bytes) fail(file.path(), "has a movie header of more than 4 GiB");
-            Bytes body(static_cast<std::size_t>(box->size - box->header));
-            if (!file.read_at(offset + box->header, body)) fail(file.path(), "is cut off inside its movie header");
-            return body;
-        }
+        if (box->name == fourcc("moov")) return load_movie_box(file, offset, *box);
         offset += box->size;
     }
     fail(file.path(), "has no movie header ('moov' box): it is cut off, or its writing was never finished");
@@ -216,10 +219,7 @@ double read_frame_rate(const BoxView& mdia, const BoxView& stbl) {
     return static_cast<double>(timescale) / stts.u32(12);
 }
 
-}  // namespace
-
-Movie read_movie(const InputFile& file) {
-    const Bytes moov = load_movie_box(file);
+Movie parse_movie(const InputFile& file, const Bytes& moov) {
     const BoxView root(moov, file.path());
     std::optional<BoxView> video;
     Movie movie;
@@ -243,6 +243,17 @@ Movie read_movie(const InputFile& file) {
     movie.samples = read_samples(stbl, file.size());
     movie.frames_per_second = read_frame_rate(*video, stbl);
     return movie;
+}
+
+}  // namespace
+
+Movie read_movie(const InputFile& file) { return parse_movie(file, find_movie_box(file)); }
+
+Movie read_movie(const InputFile& file, std::uint64_t movie_offset) {
+    const auto box = movie_offset < file.size() ? read_box_header(file, movie_offset) : std::nullopt;
+    if (!box || box->name != fourcc("moov"))
+        fail(file.path(), "has no movie header at byte " + std::to_string(movie_offset));
+    return parse_movie(file, load_movie_box(file, movie_offset, *box));
 }
 
 }  // namespace memvid

@@ -1,6 +1,10 @@
 #include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstring>
 #include <limits>
 #include <string>
+#include <utility>
 
 #include "memvid/error.hpp"
 #include "memvid/mp4.hpp"
@@ -48,6 +52,15 @@ void write_descriptor(ByteWriter& out, unsigned tag, unsigned length) {
     out.u8(length);
 }
 
+// An `mdat` box's, with room for 64 bits of size.
+std::array<std::uint8_t, wide_header_bytes> wide_header(std::uint32_t size, std::uint64_t wide_size) {
+    std::array<std::uint8_t, wide_header_bytes> header{};
+    store_be32(header.data(), size);
+    std::memcpy(header.data() + 4, "mdat", 4);
+    store_be64(header.data() + 8, wide_size);
+    return header;
+}
+
 }  // namespace
 
 Mp4Writer::Mp4Writer(OutputFile& file, int width, int height, int frames_per_second)
@@ -60,35 +73,97 @@ Mp4Writer::Mp4Writer(OutputFile& file, int width, int height, int frames_per_sec
         out.u32(0x200);
         out.text("isomiso2mp41");
     }
-    out.u32(1);  // the size follows in 64 bits, patched by finish()
-    out.text("mdat");
-    out.u64(wide_header_bytes);
     file_.append(head);
+    begin_data(1);
+}
+
+Mp4Writer::Mp4Writer(OutputFile& file, const Movie& movie, std::uint64_t movie_offset)
+    : file_(file),
+      width_(movie.width),
+      height_(movie.height),
+      frames_per_second_(std::clamp(static_cast<int>(std::lround(movie.frames_per_second)), 1, 1000)),
+      samples_(movie.samples) {
+    std::uint8_t mark[append_mark_bytes];
+    store_be32(mark, append_mark_bytes);
+    std::memcpy(mark + 4, "uuid", 4);
+    std::memcpy(mark + 8, append_uuid, sizeof append_uuid);
+    store_be64(mark + 24, movie_offset);
+    file_.append(mark);
+    file_.sync();  // from here on, whatever a power cut leaves behind it is known not to count
+    begin_data(0);
+}
+
+// `size` is 0 (to the end of the file) or 1 (in the 64 bits that follow); finish() puts in the true one.
+void Mp4Writer::begin_data(std::uint32_t size) {
+    file_.append(wide_header(size, size == 0 ? 0 : wide_header_bytes));
     data_start_ = file_.size();
 }
 
 void Mp4Writer::append(ByteView sample) {
-    if (sizes_.size() == max_frames)
+    if (samples_.size() >= max_frames)
         throw Error(ErrorCode::output, "a video cannot have more than " + std::to_string(max_frames) + " frames");
+    const std::uint64_t offset = file_.size();
     file_.append(sample);
-    sizes_.push_back(static_cast<std::uint32_t>(sample.size()));
+    samples_.push_back({offset, static_cast<std::uint32_t>(sample.size())});
 }
 
-void Mp4Writer::finish(ByteView page_table) {
+std::uint64_t Mp4Writer::finish(ByteView page_table) {
     if (page_table.size() > max_frames * 16)
         throw Error(ErrorCode::output, "a page table of " + std::to_string(page_table.size()) + " bytes is too large");
     const std::uint64_t data_end = file_.size();
     file_.append(movie_box(page_table));
-    std::uint8_t size[8];
-    store_be64(size, data_end - data_start_ + wide_header_bytes);
-    file_.overwrite(data_start_ - 8, size);
+    file_.overwrite(data_start_ - wide_header_bytes, wide_header(1, data_end - data_start_ + wide_header_bytes));
+    return data_end;
+}
+
+// Chunks of samples that lie back to back: where each begins, and how many it has, told once for equal neighbours.
+void Mp4Writer::write_chunks(ByteWriter& out, Bytes& bytes) const {
+    std::vector<std::uint64_t> offsets;
+    std::vector<std::pair<std::uint32_t, std::uint32_t>> runs;  // the first chunk, from 1; samples in each
+    std::uint64_t end = 0;
+    std::uint32_t count = 0;
+    const auto close = [&] {
+        if (count > 0 && (runs.empty() || runs.back().second != count))
+            runs.emplace_back(static_cast<std::uint32_t>(offsets.size()), count);
+    };
+    for (const auto& sample : samples_) {
+        if (offsets.empty() || count == samples_per_chunk || sample.offset != end) {
+            close();
+            offsets.push_back(sample.offset);
+            count = 0;
+        }
+        ++count;
+        end = sample.offset + sample.size;
+    }
+    close();
+    {
+        const Box stsc(bytes, "stsc", 0, 0);
+        out.u32(static_cast<std::uint32_t>(runs.size()));
+        for (const auto& [first, samples] : runs) {
+            out.u32(first);
+            out.u32(samples);
+            out.u32(1);
+        }
+    }
+    {
+        const Box stsz(bytes, "stsz", 0, 0);
+        out.u32(0);
+        out.u32(static_cast<std::uint32_t>(samples_.size()));
+        for (const auto& sample : samples_) out.u32(sample.size);
+    }
+    const Box co64(bytes, "co64", 0, 0);
+    out.u32(static_cast<std::uint32_t>(offsets.size()));
+    for (const auto offset : offsets) out.u64(offset);
 }
 
 void Mp4Writer::write_sample_table(ByteWriter& out, Bytes& bytes) const {
-    const auto count = static_cast<std::uint32_t>(sizes_.size());
-    const std::uint32_t largest = count == 0 ? 0 : *std::max_element(sizes_.begin(), sizes_.end());
+    const auto count = static_cast<std::uint32_t>(samples_.size());
+    std::uint32_t largest = 0;
     std::uint64_t total = 0;
-    for (const auto size : sizes_) total += size;
+    for (const auto& sample : samples_) {
+        largest = std::max(largest, sample.size);
+        total += sample.size;
+    }
     const std::uint64_t bit_rate = count == 0 ? 0 : total * 8 * static_cast<unsigned>(frames_per_second_) / count;
     const auto peak = static_cast<std::uint64_t>(largest) * 8 * static_cast<unsigned>(frames_per_second_);
     const auto clamp = [](std::uint64_t value) {
@@ -133,45 +208,14 @@ void Mp4Writer::write_sample_table(ByteWriter& out, Bytes& bytes) const {
             out.u32(1);
         }
     }
-    const std::uint32_t chunks = (count + samples_per_chunk - 1) / samples_per_chunk;
-    const std::uint32_t last = count - (chunks > 0 ? (chunks - 1) * samples_per_chunk : 0);
-    {
-        const Box stsc(bytes, "stsc", 0, 0);
-        const bool uneven = chunks > 1 && last != samples_per_chunk;
-        out.u32(chunks == 0 ? 0 : uneven ? 2 : 1);
-        if (chunks > 0) {
-            out.u32(1);
-            out.u32(chunks > 1 ? samples_per_chunk : last);
-            out.u32(1);
-        }
-        if (uneven) {
-            out.u32(chunks);
-            out.u32(last);
-            out.u32(1);
-        }
-    }
-    {
-        const Box stsz(bytes, "stsz", 0, 0);
-        out.u32(0);
-        out.u32(count);
-        for (const auto size : sizes_) out.u32(size);
-    }
-    {
-        const Box co64(bytes, "co64", 0, 0);
-        out.u32(chunks);
-        std::uint64_t offset = data_start_;
-        for (std::uint32_t i = 0; i < count; ++i) {
-            if (i % samples_per_chunk == 0) out.u64(offset);
-            offset += sizes_[i];
-        }
-    }
+    write_chunks(out, bytes);
 }
 
 Bytes Mp4Writer::movie_box(ByteView page_table) const {
     Bytes bytes;
-    bytes.reserve(sizes_.size() * 4 + page_table.size() + 1024);
+    bytes.reserve(samples_.size() * 4 + page_table.size() + 1024);
     ByteWriter out(bytes);
-    const std::uint64_t duration = sizes_.size();
+    const std::uint64_t duration = samples_.size();
     {
         const Box moov(bytes, "moov");
         {

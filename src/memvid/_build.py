@@ -8,57 +8,45 @@ corpus. What each thread makes depends on the chunks alone, not on who was faste
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
-from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from memvid import _core
 from memvid._checkpoint import Checkpoint
 from memvid._files import Commit
 from memvid._index_feed import Indexed, IndexFeed
-from memvid._spool import Spool, SpoolSegment, hash_record
+from memvid._page_writer import PageWriter, blob_pages, read_back
+from memvid._progress import Reporter
+from memvid._spool import Spool
 from memvid.config import EncoderConfig
 from memvid.embedding import Embedder, model_info
-from memvid.errors import FrameError
 from memvid.index import IndexBuilder, IndexManager
+from memvid.index.updating import unused_files
 from memvid.page import (
+    ChunkIds,
     HeaderInfo,
     PageBody,
     PageCompressor,
     PageKind,
-    Record,
     encode_header_body,
     memory_tag,
-    pack,
-    pack_attributes,
-    pack_bare,
     pack_blob,
     sample_plan,
-    seal,
     train_dictionary,
 )
-from memvid.page.dictionary import DICTIONARY_LEVEL, SAMPLE_BYTES
-from memvid.types import BuildResult, ModelInfo, Progress, ProgressCallback, VideoIdentity
-from memvid.video import PageStore, PageTable, VideoReader, VideoWriter, frame_capacity
+from memvid.page.dictionary import SAMPLE_BYTES
+from memvid.types import BuildResult, ModelInfo, ProgressCallback, VideoIdentity
+from memvid.video import PageTable, VideoReader, VideoWriter, frame_capacity
 
 __all__ = ["Builder"]
 
-SEGMENT_CHUNKS = 4096
-"""Chunks packed as one piece: the last page of each is partly empty, which costs 0.2 % at this size."""
-
-SEGMENT_BYTES = 8 << 20
-"""A piece of larger chunks ends at so many bytes: a handful of pieces are in memory at a time."""
-
-_WRITE_PAGES = 128  # pages handed to the native writer at once
-_REPORT_SECONDS = 0.1
+_DEFAULTS = EncoderConfig()
 
 # Options that decide the bytes of the pages, and so are part of the memory's id.
 _IDENTITY_OPTIONS = (
@@ -78,6 +66,10 @@ class Builder:
 
     :param progress: called from the thread that calls :meth:`run`.
     :param checkpoint: file that keeps the embeddings until the build has succeeded, and has those of an earlier one.
+    :param deleted: chunks of the spool that stand for deleted ones: they are not indexed, and the video says so.
+    :param next_chunk: what is appended later gets no id below it.
+    :param commit: a commit of these files that is begun already and holds their locks.
+    :param check: gets the paths of the complete video and index files, the manifest last, before they are committed.
     """
 
     def __init__(
@@ -89,21 +81,32 @@ class Builder:
         index_file: Path,
         progress: ProgressCallback | None,
         checkpoint: Path | None = None,
+        *,
+        deleted: ChunkIds | None = None,
+        next_chunk: int = 0,
+        commit: Commit | None = None,
+        check: Callable[[Path, Sequence[Path]], None] | None = None,
     ) -> None:
         self._spool = spool
         self._config = config
         self._embedder = embedder
         self._video_file = video_file
         self._index_file = index_file
-        self._progress = progress
+        self._reporter = Reporter(progress, len(spool))
         self._checkpoint = checkpoint
-        self._last_report = 0.0
-        self._feed: IndexFeed | None = None
+        self._deleted = ChunkIds.of([]) if deleted is None else deleted
+        self._next_chunk = next_chunk
+        self._commit = commit
+        self._check = check
         self._seconds: dict[str, float] = {}
         self._capacity = frame_capacity(config)
         digest = spool.digest()
         options = asdict(config)
         digest.update(json.dumps({name: options[name] for name in _IDENTITY_OPTIONS}, sort_keys=True).encode())
+        runs = list(spool.runs())
+        if runs != [(0, len(spool))] or next_chunk > spool.next_chunk or self._deleted:
+            deletions = [self._deleted.starts.tolist(), self._deleted.ends.tolist()]
+            digest.update(json.dumps([runs, next_chunk, deletions]).encode())
         self._memory_id: str = digest.hexdigest()
         self._tag = memory_tag(self._memory_id)
 
@@ -111,7 +114,7 @@ class Builder:
         """Build, read back, commit."""
         begin = time.perf_counter()
         model = model_info(self._embedder)
-        with Commit(self._index_file, video_file=self._video_file) as commit:
+        with self._commit or Commit(self._index_file, video_file=self._video_file) as commit:
             if self._checkpoint is not None:
                 commit.claim(self._checkpoint)
             staged_video = commit.stage(self._video_file)
@@ -122,8 +125,11 @@ class Builder:
                     with self._timed("commit"):
                         starts = np.flatnonzero(table.counts)
                         index.add_pages(starts, table.first_chunks[starts], table.counts[starts])
-                        index_bytes = sum(path.stat().st_size for path in index.stage(video))
-                        commit.commit()
+                        staged = index.stage(video, deleted=self._deleted)
+                        index_bytes = sum(path.stat().st_size for path in staged)
+                        if self._check is not None:
+                            self._check(staged_video, staged)
+                        commit.commit(obsolete=partial(unused_files, self._index_file, index.manifest))
                     if checkpoint is not None:
                         checkpoint.remove()
             except BaseException:
@@ -151,51 +157,49 @@ class Builder:
         self, staged_video: Path, index: IndexBuilder, checkpoint: Checkpoint | None
     ) -> tuple[PageTable, VideoIdentity, Indexed]:
         """Write the video, read it back, and wait for the index to have all chunks."""
-        with IndexFeed(self._spool, index, self._embedder, checkpoint) as feed:
-            self._feed = feed
+        with IndexFeed(self._spool, index, self._embedder, checkpoint, skip=self._deleted) as feed:
+            self._reporter.feed = feed
             table = self._write(staged_video)
             with self._timed("verify"):
                 video = self._read_back(staged_video)
-            while not feed.finished():
-                if self._is_time():
-                    self._report_index()
-            self._report_index()
+            self._reporter.wait_for_index()
             self._seconds.update(feed.seconds)
             return table, video, feed.indexed
 
     def _write(self, staged_video: Path) -> PageTable:
         with self._timed("dictionary"):
             dictionary = self._train()
-        writer = VideoWriter(staged_video, self._config, tag=self._tag)
-        self._seconds["pack and write"] = 0.0
-        self._write_pages(writer, self._front_pages(dictionary))
-        if self._config.bare:
-            self._write_bare(writer)
-        else:
-            uncompressed = self._config.compression == "none"
-            compressor = None if uncompressed else PageCompressor(self._config.compression_level, dictionary)
-            self._write_chunks(writer, compressor)
-        self._report("write", len(self._spool), last=True)
-        return writer.finish()
+        compressor = None
+        if self._config.compression != "none":
+            compressor = PageCompressor(self._config.compression_level, dictionary)
+        video = VideoWriter(staged_video, self._config, tag=self._tag)
+        writer = PageWriter(
+            video, self._config, tag=self._tag, compressor=compressor, report=self._reporter.stage("write")
+        )
+        writer.write_pages(self._front_pages(dictionary))
+        writer.write_chunks(self._spool)
+        writer.write_tombstones(self._deleted)
+        self._seconds["pack and write"] = writer.seconds
+        return video.finish()
 
     def _train(self) -> bytes | None:
         if self._config.compression == "none":
             return None
         size = self._config.dictionary
         plan = sample_plan(len(self._spool), self._spool.text_bytes, size=size)
-        return train_dictionary(self._spool.sample(plan, SAMPLE_BYTES), self._spool.text_bytes, size=size)
+        samples = [sample for sample in self._spool.sample(plan, SAMPLE_BYTES) if sample]
+        return train_dictionary(samples, self._spool.text_bytes, size=size)
 
     def _front_pages(self, dictionary: bytes | None) -> list[PageBody]:
         """The header page, and the dictionary's."""
         dictionary_pages: list[PageBody] = []
         if dictionary is not None:
-            dictionary_pages = pack_blob(
-                PageKind.DICTIONARY, dictionary, capacity=self._capacity, compressor=PageCompressor(DICTIONARY_LEVEL)
-            )
+            dictionary_pages = blob_pages(PageKind.DICTIONARY, dictionary, self._capacity)
         model = model_info(self._embedder)
+        config = self._config
         header = HeaderInfo(
             memory_id=self._memory_id,
-            chunks=len(self._spool),
+            chunks=len(self._spool) - len(self._deleted),
             text_bytes=self._spool.text_bytes,
             symbol_version=self._config.symbol_version,
             error_correction=self._config.error_correction,
@@ -206,103 +210,27 @@ class Builder:
             model=model.name,
             dim=model.dim,
             model_digest=model.digest,
+            next_chunk=self._next_chunk if self._next_chunk > self._spool.next_chunk else None,
+            compression_level=_unless_default(config, "compression_level"),
+            chunks_per_frame=_unless_default(config, "chunks_per_frame"),
         )
         return pack_blob(PageKind.HEADER, encode_header_body(header), capacity=self._capacity) + dictionary_pages
 
-    def _write_chunks(self, writer: VideoWriter, compressor: PageCompressor | None) -> None:
-        threads = self._config.threads or _core.available_cores()
-        waiting: deque[Future[list[PageBody]]] = deque()
-        with ThreadPoolExecutor(threads, thread_name_prefix="memvid-pack") as pool:
-            try:
-                for segment in self._segments():
-                    waiting.append(pool.submit(self._pack, segment, compressor))
-                    while len(waiting) > threads:
-                        self._write_pages(writer, waiting.popleft().result())
-                while waiting:
-                    self._write_pages(writer, waiting.popleft().result())
-            finally:
-                pool.shutdown(cancel_futures=True)
-
-    def _pack(self, segment: SpoolSegment, compressor: PageCompressor | None) -> list[PageBody]:
-        return pack(
-            segment.records,
-            segment.first_chunk,
-            capacity=self._capacity,
-            compressor=compressor,
-            chunks_per_frame=self._config.chunks_per_frame,
-        )
-
-    def _write_bare(self, writer: VideoWriter) -> None:
-        capacity = frame_capacity(self._config, bare=True)
-        metadatas: list[bytes] = []
-        for segment in self._segments():
-            payloads = pack_bare(segment.records, segment.first_chunk, capacity=capacity)
-            self._write_payloads(writer, payloads)
-            metadatas += [record.metadata for record in segment.records]
-        self._write_pages(writer, pack_attributes(metadatas, 0, capacity=self._capacity))
-
-    def _segments(self) -> Iterator[SpoolSegment]:
-        for segment in self._spool.segments(SEGMENT_CHUNKS, SEGMENT_BYTES):
-            self._report("write", segment.first_chunk)
-            yield segment
-
-    def _write_pages(self, writer: VideoWriter, pages: list[PageBody]) -> None:
-        first = writer.frames
-        self._write_payloads(
-            writer, [seal(page, tag=self._tag, page_number=first + offset) for offset, page in enumerate(pages)]
-        )
-
-    def _write_payloads(self, writer: VideoWriter, payloads: list[bytes]) -> None:
-        begin = time.perf_counter()
-        for start in range(0, len(payloads), _WRITE_PAGES):
-            writer.write(payloads[start : start + _WRITE_PAGES])
-        self._seconds["pack and write"] += time.perf_counter() - begin
-
     def _read_back(self, staged_video: Path) -> VideoIdentity:
-        """Read every frame of the finished file with the independent decoder; compare all chunks with the spool's."""
         video = VideoReader(staged_video, threads=self._config.threads)
         try:
-            store = PageStore(video, cache_bytes=0)
-            digest = hashlib.sha256()
-            chunks = 0
-            for frame, page in store.scan(corrected=True):
-                for slot in range(len(page)):
-                    metadata = store.metadata_bytes(page, frame, slot)
-                    hash_record(digest, Record(page.text_bytes(slot), metadata))
-                chunks += len(page)
-                self._report("verify", chunks)
-            self._report("verify", chunks, last=True)
-            if digest.digest() != self._spool.digest().digest():
-                raise FrameError(
-                    f"the finished video does not hold what was added, {chunks} of {len(self._spool)} chunks were read "
-                    "back: nothing was changed; check the disk and build again"
-                )
+            read_back(video, self._spool, self._reporter.stage("verify"))
             return video.identity
         finally:
             video.close()
-
-    def _report(self, stage: str, done: int, *, last: bool = False) -> None:
-        """Tell how far a stage and the index are, and raise what ended the other thread, if anything did."""
-        if self._feed is not None:
-            self._feed.check()
-        if self._progress is not None and (last or self._is_time()):
-            self._progress(Progress(stage, done, len(self._spool)))
-            self._report_index()
-
-    def _report_index(self) -> None:
-        if self._progress is not None and self._feed is not None:
-            done = self._feed.indexed
-            self._progress(Progress("index", done.chunks, len(self._spool), resumed=done.resumed))
-
-    def _is_time(self) -> bool:
-        now = time.monotonic()
-        if now - self._last_report < _REPORT_SECONDS:
-            return False
-        self._last_report = now
-        return True
 
     @contextmanager
     def _timed(self, stage: str) -> Iterator[None]:
         begin = time.perf_counter()
         yield
         self._seconds[stage] = self._seconds.get(stage, 0.0) + time.perf_counter() - begin
+
+
+def _unless_default(config: EncoderConfig, name: str) -> int | None:
+    value: int | None = getattr(config, name)
+    return None if value == getattr(_DEFAULTS, name) else value

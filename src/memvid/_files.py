@@ -6,13 +6,17 @@ A build writes every new file beside the one it replaces, under the same name wi
 2. a journal, ``<index file>.commit``, names the renames to make. Its one rename is **the commit point**;
 3. the renames are made, the folders synced, the journal removed.
 
+A video that is appended to is not renamed: the new frames and a new movie header lie behind the old end, where nobody
+looks, and the journal says that they count. That they do is then written into the file, by its own four letters
+(docs/format.md, "Appending"), before the renames.
+
 Killed before 2, the old files are untouched and the staged ones are litter that the next build removes. Killed after
 it, :func:`recover` makes the renames that are missing. Every reader calls :func:`recover` before it opens anything.
 Builds hold locks on video and index from the first staged file to the end, and :func:`recover` takes them, so nobody
 renames what another build has just begun to stage.
 
 A journal comes with the files and may be hostile, so it holds names, never paths: it can only say that ``NAME.new``
-becomes ``NAME`` in the folder of the index, or that the video the caller asked for is to be replaced.
+becomes ``NAME`` in the folder of the index, or that the video the caller asked for is to be replaced or has grown.
 """
 
 from __future__ import annotations
@@ -20,9 +24,10 @@ from __future__ import annotations
 import errno
 import json
 import os
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from memvid._disk import output_errors, staged_name, sync_file, sync_folder, write_atomic
 from memvid._locks import FileLocks, lock_file
@@ -41,6 +46,13 @@ def default_index_file(video_file: StrPath) -> Path:
     return video.parent / f"{video.stem}_index.json"
 
 
+class _Growth(NamedTuple):
+    """An append that is to count."""
+
+    video_file: Path
+    mark: int
+
+
 class Commit:
     """A set of files to be replaced together. One build at a time may stage into an index's name.
 
@@ -57,6 +69,7 @@ class Commit:
         self._owned = _present(self._index_file, self._video_file)  # by which builds of one memory notice each other
         self._finals: list[Path] = []
         self._locks: FileLocks | None = None
+        self._mark: int | None = None
         self._done = False
         for path in self._owned:
             if not path.name or "\0" in str(path):
@@ -93,6 +106,21 @@ class Commit:
         self._finals.append(path)
         return staged
 
+    def lock(self) -> None:
+        """Keep others from building this memory; :meth:`stage` does so anyway.
+
+        :raises OutputError: someone else is building it.
+        """
+        with output_errors(self._index_file):
+            self._lock()
+
+    def grow(self, mark: int) -> None:
+        """Have the commit make an append to the video count, which is complete and synced.
+
+        :param mark: where in the file it begins.
+        """
+        self._mark = mark
+
     def claim(self, *paths: Path) -> None:
         """Take names that no other file of the set may have.
 
@@ -105,9 +133,10 @@ class Commit:
             )
         self._taken |= names
 
-    def commit(self) -> None:
+    def commit(self, *, obsolete: Callable[[], Iterable[Path]] = tuple) -> None:
         """Make the staged files the real ones; on return they are on the disk.
 
+        :param obsolete: names the files that are then of no use, which are removed.
         :raises OutputError: the disk is full, a folder went away, ... If it says that the commit will be finished, the
             new files count and :func:`recover` makes the missing renames; otherwise nothing has changed.
         """
@@ -126,7 +155,10 @@ class Commit:
             raise
         self._done = True
         try:
-            _roll_forward(finals, folders, journal)
+            _roll_forward(finals, folders, journal, self._growth())
+            with suppress(OSError):
+                for path in obsolete():
+                    path.unlink(missing_ok=True)
         except OSError as error:
             raise OutputError(
                 error.errno,
@@ -182,7 +214,13 @@ class Commit:
             }
             for path in finals
         ]
-        return json.dumps({"renames": renames, "version": 1}, indent=2, sort_keys=True) + "\n"
+        content: dict[str, Any] = {"renames": renames, "version": 1}
+        if self._video_file is not None and self._mark is not None:
+            content |= {"append": {"mark": self._mark, "name": self._video_file.name}, "version": 2}
+        return json.dumps(content, indent=2, sort_keys=True) + "\n"
+
+    def _growth(self) -> _Growth | None:
+        return None if self._video_file is None or self._mark is None else _Growth(self._video_file, self._mark)
 
 
 def recover(index_file: StrPath, *, video_file: StrPath | None = None) -> bool:
@@ -246,9 +284,11 @@ def _finish(index_file: Path, video_file: Path | None) -> None:
         return
     except OSError as error:
         raise OutputError(error.errno, f"the journal cannot be read: {error.strerror}", str(journal)) from error
-    finals = [_resolve(entry, index_file, video_file, journal) for entry in _parse_journal(data, journal)]
+    content = _parse_journal(data, journal)
+    finals = [_resolve(entry, index_file, video_file, journal) for entry in content["renames"]]
+    growth = _resolve_growth(content.get("append"), video_file, journal)
     with output_errors(index_file):
-        _roll_forward(finals, sorted({path.parent for path in finals} | {index_file.parent}), journal)
+        _roll_forward(finals, sorted({path.parent for path in finals} | {index_file.parent}), journal, growth)
 
 
 def _identity(path: Path) -> tuple[int, ...] | None:
@@ -259,27 +299,24 @@ def _identity(path: Path) -> tuple[int, ...] | None:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def _parse_journal(data: bytes, journal: Path) -> list[dict[str, Any]]:
+def _parse_journal(data: bytes, journal: Path) -> dict[str, Any]:
     try:
         content = json.loads(data) if len(data) <= _JOURNAL_LIMIT else None
     except (ValueError, RecursionError):
         content = None
-    renames = content.get("renames") if isinstance(content, dict) and content.get("version") == 1 else None
-    if not isinstance(renames, list) or not all(isinstance(entry, dict) for entry in renames):
-        raise IndexFormatError(f"{journal} is not the journal of a commit: remove it and build the memory again")
-    return renames
+    if isinstance(content, dict) and content.get("version") == (2 if "append" in content else 1):
+        renames = content.get("renames")
+        if isinstance(renames, list) and all(isinstance(entry, dict) for entry in renames):
+            return content
+    raise IndexFormatError(f"{journal} is not the journal of a commit: remove it and build the memory again")
 
 
 def _resolve(entry: dict[str, Any], index_file: Path, video_file: Path | None, journal: Path) -> Path:
     name, folder = entry.get("name"), entry.get("folder")
     if not is_plain_name(name) or folder not in ("index", "video"):
         raise IndexFormatError(f"{journal} names a file out of its folder ({name!r}): do not trust this memory")
-    if folder == "video" and (video_file is None or video_file.name != name):
-        asked = "no video" if video_file is None else repr(video_file.name)
-        raise IndexFormatError(
-            f"{journal} is a commit that was cut off and includes the video {name!r}, but {asked} was given: "
-            "open the memory once with that video, or remove the journal to give that build up"
-        )
+    if folder == "video":
+        _check_video(name, video_file, journal)
     final = video_file if folder == "video" and video_file is not None else index_file.with_name(str(name))
     with suppress(FileNotFoundError):  # renamed already
         size = staged_name(final).stat().st_size
@@ -290,7 +327,30 @@ def _resolve(entry: dict[str, Any], index_file: Path, video_file: Path | None, j
     return final
 
 
-def _roll_forward(finals: list[Path], folders: list[Path], journal: Path) -> None:
+def _resolve_growth(entry: object, video_file: Path | None, journal: Path) -> _Growth | None:
+    if entry is None:
+        return None
+    name, mark = (entry.get("name"), entry.get("mark")) if isinstance(entry, dict) else (None, None)
+    if not isinstance(mark, int) or not 0 < mark < 1 << 62:
+        raise IndexFormatError(f"{journal} says of no place in a video that it grew: do not trust this memory")
+    _check_video(name, video_file, journal)
+    return None if video_file is None else _Growth(video_file, mark)
+
+
+def _check_video(name: object, video_file: Path | None, journal: Path) -> None:
+    if video_file is None or video_file.name != name:
+        asked = "no video" if video_file is None else repr(video_file.name)
+        raise IndexFormatError(
+            f"{journal} is a commit that was cut off and includes the video {name!r}, but {asked} was given: "
+            "open the memory once with that video, or remove the journal to give that build up"
+        )
+
+
+def _roll_forward(finals: list[Path], folders: list[Path], journal: Path, growth: _Growth | None) -> None:
+    if growth is not None:
+        from memvid import _core
+
+        _core.commit_append(growth.video_file, growth.mark)
     for path in finals:
         with suppress(FileNotFoundError):  # renamed before the interruption, or by another reader just now
             staged_name(path).replace(path)

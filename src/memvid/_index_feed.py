@@ -16,7 +16,7 @@ from memvid._spool import SpoolSegment
 from memvid.embedding import Embedder, encode_checked
 from memvid.errors import EmbeddingError
 from memvid.index import IndexBuilder
-from memvid.page import Record, decode_metadata
+from memvid.page import ChunkIds, Record, decode_metadata
 
 __all__ = ["IndexFeed", "Indexed", "SegmentSource"]
 
@@ -54,17 +54,25 @@ class IndexFeed:
     to give the same bytes. Usable as a context manager; leaving it stops the thread.
 
     :param checkpoint: gives embeddings that were made before, and keeps those made now.
+    :param skip: chunks of the source that are not for the index.
     :ivar indexed: how far it is; replaced whole, so any thread may look.
     :ivar seconds: time spent in the stages ``"embed"`` and ``"index"``.
     """
 
     def __init__(
-        self, source: SegmentSource, index: IndexBuilder, embedder: Embedder, checkpoint: Checkpoint | None = None
+        self,
+        source: SegmentSource,
+        index: IndexBuilder,
+        embedder: Embedder,
+        checkpoint: Checkpoint | None = None,
+        *,
+        skip: ChunkIds | None = None,
     ) -> None:
         self._source = source
         self._index = index
         self._embedder = embedder
         self._checkpoint = checkpoint
+        self._skip = skip
         self._stop = threading.Event()
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="memvid-index", daemon=True)
@@ -98,9 +106,22 @@ class IndexFeed:
             for segment in self._source.segments(_BATCH, _BATCH_BYTES, with_vectors=True):
                 if self._stop.is_set():
                     return
-                self._add(segment)
+                for part in self._wanted(segment):
+                    self._add(part)
         except BaseException as error:  # raised again by the building thread
             self._error = error
+
+    def _wanted(self, segment: SpoolSegment) -> Iterator[SpoolSegment]:
+        """The segment, or its parts between chunks that are skipped."""
+        if not self._skip:
+            yield segment
+            return
+        first, count = segment.first_chunk, len(segment.records)
+        wanted = np.concatenate([[False], ~self._skip.contains(np.arange(first, first + count)), [False]])
+        edges = np.flatnonzero(wanted[1:] != wanted[:-1]).tolist()  # start, end, start, end, ...
+        for start, end in zip(edges[0::2], edges[1::2], strict=True):
+            vectors = None if segment.vectors is None else segment.vectors[start:end]
+            yield SpoolSegment(first + start, segment.records[start:end], vectors)
 
     def _add(self, segment: SpoolSegment) -> None:
         records = segment.records

@@ -140,6 +140,7 @@ class Spool:
     """An append-only list of records. Not safe to share between threads while it is written."""
 
     def __init__(self) -> None:
+        self._runs: list[tuple[int, int]] = [(0, 0)]  # (number of a record, its chunk id); ids count up from there
         self._records_file = _SpoolFile()
         self._vectors_file = _SpoolFile()
         self._busy = False
@@ -162,9 +163,31 @@ class Spool:
         """Chunks that came with a vector."""
         return self._state.vectors
 
+    @property
+    def next_chunk(self) -> int:
+        """Id of the chunk that is added next."""
+        number, chunk_id = self._runs[-1]
+        return chunk_id + len(self) - number
+
     def digest(self) -> Any:
         """A SHA-256 over all records, to be extended by the caller."""
         return self._digest.copy()
+
+    def number_from(self, chunk_id: int) -> None:
+        """Have the ids of all chunks, so far and to come, count up from ``chunk_id``."""
+        self._runs = [(0, chunk_id)]
+
+    def skip_to(self, chunk_id: int) -> None:
+        """Leave ids out: the chunk that is added next has this one."""
+        if chunk_id != self.next_chunk:
+            self._runs.append((len(self), chunk_id))
+
+    def runs(self) -> Iterator[tuple[int, int]]:
+        """First id and number of chunks of each run of ids, ascending."""
+        ends = [number for number, _ in self._runs[1:]] + [len(self)]
+        for (number, chunk_id), end in zip(self._runs, ends, strict=True):
+            if end > number:
+                yield chunk_id, end - number
 
     @contextmanager
     def adding(self) -> Iterator[_Adder]:
@@ -186,35 +209,37 @@ class Spool:
             self._busy = False
 
     def segments(self, chunks: int, nbytes: int, *, with_vectors: bool = False) -> Iterator[SpoolSegment]:
-        """All chunks in order, in pieces that end at ``chunks`` of them or where they reach ``nbytes``.
+        """All chunks in order, in pieces that end at ``chunks`` of them, where they reach ``nbytes``, or before a gap.
 
         Several threads may each go through them at a time.
         """
         with self._records_file.reader() as file:
-            first = 0
-            while first < len(self):
-                records: list[Record] = []
-                size = 0
-                while len(records) < min(chunks, len(self) - first) and size < nbytes:
-                    records.append(_read_record(file))
-                    size += len(records[-1].text) + len(records[-1].metadata)
-                vectors = self._vectors(first, len(records)) if with_vectors else None
-                yield SpoolSegment(first, records, vectors)
-                first += len(records)
+            number = 0  # of the record that is read next
+            for first, count in self.runs():
+                begin = number
+                while number < begin + count:
+                    records: list[Record] = []
+                    size = 0
+                    while len(records) < min(chunks, begin + count - number) and size < nbytes:
+                        records.append(_read_record(file))
+                        size += len(records[-1].text) + len(records[-1].metadata)
+                    vectors = self._vectors(number, len(records)) if with_vectors else None
+                    yield SpoolSegment(first + number - begin, records, vectors)
+                    number += len(records)
 
-    def sample(self, chunk_ids: Iterable[int], limit: int) -> list[bytes]:
-        """Text and metadata of some chunks, ascending ids, each as one blob of at most ``limit`` bytes."""
+    def sample(self, numbers: Iterable[int], limit: int) -> list[bytes]:
+        """Text and metadata of some records, ascending numbers, each as one blob of at most ``limit`` bytes."""
         blobs = []
         with self._records_file.reader() as file:
             position = -1
-            for chunk_id in chunk_ids:
-                anchor = chunk_id // _OFFSETS_EVERY
-                if position < 0 or position > chunk_id or position // _OFFSETS_EVERY < anchor:
+            for number in numbers:
+                anchor = number // _OFFSETS_EVERY
+                if position < 0 or position > number or position // _OFFSETS_EVERY < anchor:
                     file.seek(self._offsets[anchor])
                     position = anchor * _OFFSETS_EVERY
-                while position <= chunk_id:
+                while position <= number:
                     size = sum(_LENGTHS.unpack(file.read(_LENGTHS.size)))
-                    if position == chunk_id:
+                    if position == number:
                         blobs.append(file.read(min(size, limit)))
                         size -= len(blobs[-1])
                     file.seek(size, io.SEEK_CUR)
@@ -274,8 +299,8 @@ class _Adder:
 
     @property
     def next_chunk(self) -> int:
-        """Id of the chunk that is added next."""
-        return self._state.records
+        """Id of the chunk that is added next, if ids count up."""
+        return self._spool.next_chunk + self._added
 
     def add(self, record: Record) -> None:
         """Append a record."""

@@ -16,6 +16,7 @@ Each one inherits :class:`MemvidError` and the builtin a caller would expect, so
     ├── ModelMismatchError (ValueError)     another embedding model than that of the index or the checkpoint
     ├── QueryError (ValueError)             an empty query, a top_k below 1
     ├── ChunkNotFoundError (KeyError)       no chunk has that id
+    │   └── ChunkDeletedError               ... any more
     ├── ClosedError (ValueError)            used after close()
     ├── DependencyError (ImportError)       an optional package is missing
     ├── OutputError (OSError)               a file cannot be written
@@ -35,6 +36,7 @@ A message has the value, the limit and the remedy.
 from __future__ import annotations
 
 __all__ = [
+    "ChunkDeletedError",
     "ChunkError",
     "ChunkNotFoundError",
     "ChunkTooLargeError",
@@ -119,6 +121,10 @@ class ChunkNotFoundError(MemvidError, KeyError):
 
     def __str__(self) -> str:
         return str(self.args[0]) if self.args else ""  # KeyError would quote the message
+
+
+class ChunkDeletedError(ChunkNotFoundError):
+    """The chunk of that id was deleted."""
 
 
 class ClosedError(MemvidError, ValueError):

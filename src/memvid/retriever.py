@@ -18,7 +18,15 @@ from memvid._async import AsyncSearches
 from memvid._files import default_index_file, recover, snapshot
 from memvid.config import RetrieverConfig, make_config
 from memvid.embedding import EmbedderLike, encode_queries, model_info, resolve_embedder
-from memvid.errors import ChunkNotFoundError, ClosedError, IndexFileError, QueryError, VideoError, VideoNotFoundError
+from memvid.errors import (
+    ChunkDeletedError,
+    ChunkNotFoundError,
+    ClosedError,
+    IndexFileError,
+    QueryError,
+    VideoError,
+    VideoNotFoundError,
+)
 from memvid.index import IndexManager
 from memvid.types import Chunk, MemoryInfo, RetrieverStats, SearchResult
 from memvid.video import PageStore, VideoReader
@@ -143,9 +151,7 @@ class MemvidRetriever(AsyncSearches):
         begin = time.perf_counter()
         vectors, cached = self._embed(queries)
         embedded = time.perf_counter()
-        ids, scores = self._index.search(
-            vectors, min(top_k, self._index.count), expansion=self.config.expansion_search, where=where
-        )
+        ids, scores = self._index.search(vectors, top_k, expansion=self.config.expansion_search, where=where)
         found = time.perf_counter()
         results = self._read(ids, scores)
         read = time.perf_counter()
@@ -155,17 +161,18 @@ class MemvidRetriever(AsyncSearches):
     def get_chunk_by_id(self, chunk_id: int) -> str:
         """The text of one chunk.
 
-        :raises ChunkNotFoundError: there is no chunk of that id.
+        :raises ChunkNotFoundError: there is no chunk of that id; it is a :class:`ChunkDeletedError` if there was one.
         """
         return self.get_chunks_by_id([chunk_id])[0].text
 
     def get_chunks_by_id(self, chunk_ids: Iterable[int]) -> list[Chunk]:
         """Chunks, in the order of the ids given; each distinct frame is read once.
 
-        :raises ChunkNotFoundError: there is no chunk of that id.
+        :raises ChunkNotFoundError: there is no chunk of that id; it is a :class:`ChunkDeletedError` if there was one.
         """
         self._check_open()
         ids = [_check_chunk_id(chunk_id) for chunk_id in chunk_ids]
+        self._check_alive(ids)
         return self._chunks(ids) if ids else []
 
     def neighbours(self, chunk_id: int, before: int = 1, after: int = 1) -> list[Chunk]:
@@ -177,7 +184,8 @@ class MemvidRetriever(AsyncSearches):
         self._check_open()
         _check_int("before", before, 0)
         _check_int("after", after, 0)
-        ids = self._video.table.ids_around(_check_chunk_id(chunk_id), before, after)
+        self._check_alive([_check_chunk_id(chunk_id)])
+        ids = self._video.table.ids_around(int(chunk_id), before, after, without=self._index.deleted)
         return self._chunks(ids.tolist())
 
     def warm(self) -> None:
@@ -281,6 +289,13 @@ class MemvidRetriever(AsyncSearches):
             video.close()
             raise
         return video, index
+
+    def _check_alive(self, chunk_ids: list[int]) -> None:
+        deleted = self._index.deleted
+        if deleted:
+            gone = np.flatnonzero(deleted.contains(np.array(chunk_ids, np.int64)))
+            if len(gone):
+                raise ChunkDeletedError(f"chunk {chunk_ids[int(gone[0])]} was deleted from this memory")
 
     def _check_open(self) -> None:
         if self._closed:

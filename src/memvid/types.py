@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 __all__ = [
+    "AppendResult",
     "BuildResult",
     "Chunk",
     "JsonObject",
@@ -147,6 +148,46 @@ class BuildResult:
         return (
             f"BuildResult({str(self.video_file)!r}, {self.chunks} chunks in {self.frames} frames, "
             f"{self.video_bytes} bytes for {self.text_bytes} of text)"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class AppendResult:
+    """What an append changed.
+
+    :ivar video_file: the video.
+    :ivar index_file: the index's manifest.
+    :ivar added: chunks added; their ids are ``first_chunk``, ``first_chunk + 1``, ...
+    :ivar first_chunk: id of the first of them, or that it would have had.
+    :ivar deleted: chunks deleted.
+    :ivar chunks: chunks in the memory now, without those that were deleted.
+    :ivar frames: frames added to the video.
+    :ivar text_bytes: UTF-8 bytes of the chunks added.
+    :ivar video_bytes: size of the video now.
+    :ivar index_bytes: size of the manifest and its side files now.
+    :ivar seconds: wall time of each stage; stages overlap, so they add up to more than ``"total"``.
+    :ivar embeddings_made: embeddings the embedder made.
+    :ivar embeddings_resumed: embeddings that were in the checkpoint of an interrupted append.
+    """
+
+    video_file: Path
+    index_file: Path
+    added: int
+    first_chunk: int
+    deleted: int
+    chunks: int
+    frames: int
+    text_bytes: int
+    video_bytes: int
+    index_bytes: int
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    embeddings_made: int = 0
+    embeddings_resumed: int = 0
+
+    def __repr__(self) -> str:
+        return (
+            f"AppendResult({str(self.video_file)!r}, {self.added} added, {self.deleted} deleted, "
+            f"{self.chunks} chunks now)"
         )
 
 

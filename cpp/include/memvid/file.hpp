@@ -32,7 +32,10 @@ private:
 // Buffered append, plus patching of what was written. Not safe to share. Throws Error(output).
 class OutputFile {
 public:
+    // A new file, in place of one that is there.
     explicit OutputFile(const std::string& path);
+    // A file that is there, to be appended to behind its first `size` bytes. Nothing is changed until it is.
+    OutputFile(const std::string& path, std::uint64_t size);
     ~OutputFile();
     OutputFile(const OutputFile&) = delete;
     OutputFile& operator=(const OutputFile&) = delete;
@@ -40,6 +43,8 @@ public:
     void append(ByteView bytes);
     void overwrite(std::uint64_t offset, ByteView bytes);
     std::uint64_t size() const { return flushed_ + buffer_.size(); }
+    // Cuts the file off; what is buffered is forgotten.
+    void truncate(std::uint64_t size);
     // Writes what is buffered and waits until the device has it.
     void sync();
     void close();

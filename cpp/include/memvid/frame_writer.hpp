@@ -1,7 +1,8 @@
-// Payloads into the frames of a new video.
+// Payloads into the frames of a new video, or behind those of a video there is.
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <mutex>
 #include <span>
 #include <string>
@@ -27,18 +28,37 @@ class FrameWriter {
 public:
     // Throws Error(config) before it touches the file, Error(output) when the file cannot be made.
     FrameWriter(const std::string& path, const WriterOptions& options);
+    // Behind the frames of a video there is, at its own rate; what an append left that never counted is cut off. Nothing
+    // that counts is changed, and nothing written here counts, until commit_append(mark()).
+    // Throws Error(unsupported) when the video cannot be appended to.
+    static std::unique_ptr<FrameWriter> append_to(const std::string& path, const WriterOptions& options);
+    // Cuts an append off that was not finished.
+    ~FrameWriter();
+    FrameWriter(const FrameWriter&) = delete;
+    FrameWriter& operator=(const FrameWriter&) = delete;
 
     // Draws, packs and appends one frame for each payload, in order. When a payload or the poll is at fault, none is
     // appended; after an error of the output the file is of no use any more, and every further call throws.
     void write(std::span<const ByteView> payloads, const Poll& poll);
     // Writes the index of frames and the page table, and waits until the device has the file.
     void finish(ByteView page_table);
+    // Cuts an append off, finished or not: the file is as it was before. Only before it was committed.
+    void abandon();
 
+    // Where an append begins; 0 in a new video.
+    std::uint64_t mark() const { return mark_; }
+    // Where the movie header is, once it is written.
+    std::uint64_t movie_offset() const;
     std::size_t frames() const;
     std::uint64_t bytes() const;
     const FrameGeometry& geometry() const { return geometry_; }
 
 private:
+    struct Place {  // of an append
+        Movie movie;
+        AppendPoint point;
+    };
+    FrameWriter(const std::string& path, const WriterOptions& options, const Place& place);
     Bytes draw(ByteView payload) const;
     void check_usable() const;
 
@@ -47,6 +67,8 @@ private:
     OutputFile file_;
     Mp4Writer mp4_;
     ThreadPool pool_;
+    std::uint64_t mark_ = 0;
+    std::uint64_t movie_offset_ = 0;
     mutable std::mutex mutex_;
     bool finished_ = false;
     bool broken_ = false;

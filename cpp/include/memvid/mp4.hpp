@@ -29,28 +29,48 @@ struct Movie {
 
 // Throws Error(format) when the file is not an MP4 with a video track, or is cut off.
 Movie read_movie(const InputFile& file);
+// The same by the `moov` box at an offset: that of an append which does not count yet.
+Movie read_movie(const InputFile& file, std::uint64_t movie_offset);
 
-// Writes `ftyp`, one `mdat`, `moov`. Not safe to share.
+// Where a file goes on. docs/format.md, "Appending", says what is behind the boxes that count.
+struct AppendPoint {
+    std::uint64_t movie = 0;  // the `moov` that counts
+    std::uint64_t end = 0;    // of what counts; whatever is behind it was never committed
+};
+
+// Throws Error(unsupported) when the file cannot be appended to, and Error(format) when it is not sound.
+AppendPoint find_append_point(const InputFile& file);
+
+// Makes the append count whose mark is at `mark`, once it is complete and on the disk: the `moov` before it becomes
+// `free`. Doing it again is harmless. Throws Error(format) when there is no complete append, Error(output).
+void commit_append(const std::string& path, std::uint64_t mark);
+
+// Writes a new file (`ftyp`, one `mdat`, `moov`), or an append (a mark, `mdat`, `moov`). Not safe to share.
 class Mp4Writer {
 public:
     Mp4Writer(OutputFile& file, int width, int height, int frames_per_second);
+    // Behind the movie that `file` has, from `file.size()` on.
+    Mp4Writer(OutputFile& file, const Movie& movie, std::uint64_t movie_offset);
 
     // Throws Error(output) when there are too many, or the system refuses.
     void append(ByteView sample);
-    std::size_t frames() const { return sizes_.size(); }
-    // Writes the `moov` box with the page table in it; nothing may be appended afterwards.
-    void finish(ByteView page_table);
+    // Frames there are, with those that were there before.
+    std::size_t frames() const { return samples_.size(); }
+    // Writes the `moov` box with the page table in it, and returns where; nothing may be appended afterwards.
+    std::uint64_t finish(ByteView page_table);
 
 private:
     Bytes movie_box(ByteView page_table) const;
     void write_sample_table(ByteWriter& out, Bytes& bytes) const;
+    void write_chunks(ByteWriter& out, Bytes& bytes) const;
+    void begin_data(std::uint32_t size);
 
     OutputFile& file_;
     int width_;
     int height_;
     int frames_per_second_;
     std::uint64_t data_start_ = 0;
-    std::vector<std::uint32_t> sizes_;
+    std::vector<Sample> samples_;
 };
 
 }  // namespace memvid

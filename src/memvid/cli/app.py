@@ -9,8 +9,12 @@ from typing import TYPE_CHECKING
 import click
 
 from memvid import __version__
+from memvid.cli.append import append
 from memvid.cli.build import build
+from memvid.cli.compact import compact
+from memvid.cli.delete import delete
 from memvid.cli.demo import demo
+from memvid.cli.erase import erase
 from memvid.cli.export import export
 from memvid.cli.info import info
 from memvid.cli.output import ReaderGoneError, one_line
@@ -49,7 +53,7 @@ def app() -> None:
     """
 
 
-for _verb in (demo, build, search, info, verify, repair, reindex, export, survive):
+for _verb in (demo, build, search, info, append, delete, compact, erase, verify, repair, reindex, export, survive):
     app.add_command(_verb)
 
 

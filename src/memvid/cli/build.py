@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import logging
 import shlex
-from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -23,15 +21,15 @@ from memvid.cli.output import (
     rows,
 )
 from memvid.cli.progress import ProgressBars
+from memvid.cli.reading import DocumentReader, skipped_text
 from memvid.config import Codec, EncoderConfig
 from memvid.errors import EmptyMemoryError, OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from memvid.documents import Document, FilePlan
-    from memvid.encoder import MemvidEncoder
-    from memvid.types import BuildResult, JsonObject, ProgressCallback
+    from memvid.documents import FilePlan
+    from memvid.types import BuildResult, JsonObject
 
 __all__ = ["build"]
 
@@ -138,7 +136,6 @@ def build(
             f"{checkpoint} keeps embeddings of a build that was cut off: --resume goes on with them; to do without, "
             "remove the file"
         )
-    logging.getLogger("pypdf").setLevel(logging.ERROR)  # it grumbles on stderr about pages it can read all the same
     plan = find_files(files)
     embedder = resolve_embedder(options.load_embedder(model))
     with (
@@ -146,16 +143,18 @@ def build(
         _telling_what_is_kept(checkpoint, arguments),
         ProgressBars() as bars,
     ):
-        documents = _add(encoder, plan, encoding, split=not no_split, progress=bars)
+        reader = DocumentReader(plan, encoder.config, encoding=encoding, split=not no_split, progress=bars)
+        texts, metadatas = itertools.tee(reader.chunks())
+        encoder.add_chunks((text for text, _ in texts), metadatas=(metadata for _, metadata in metadatas))
         if not len(encoder):
             raise EmptyMemoryError(
-                f"nothing to store in {len(plan.sources)} files ({_skipped(plan) or 'none skipped'})"
+                f"nothing to store in {len(plan.sources)} files ({skipped_text(plan) or 'none skipped'})"
             )
         result = encoder.build_video(output, index, progress=bars, checkpoint=checkpoint)
     if as_json:
-        emit_json(_report(result, plan, documents, embedder.name))
+        emit_json(_report(result, plan, reader.documents, embedder.name))
     else:
-        _print(result, plan, documents, embedder.name)
+        _print(result, plan, reader.documents, embedder.name)
 
 
 @contextmanager
@@ -179,42 +178,6 @@ def _telling_what_is_kept(checkpoint: Path | None, arguments: tuple[str, ...]) -
                 err=True,
             )
         raise
-
-
-def _add(encoder: MemvidEncoder, plan: FilePlan, encoding: str, *, split: bool, progress: ProgressCallback) -> int:
-    """Add all documents, as one stream, and count them."""
-    from memvid.documents import read_documents
-    from memvid.types import Progress
-
-    count = 0
-
-    def counted() -> Iterator[Document]:
-        nonlocal count
-        for document in read_documents(plan.sources, encoding=encoding):
-            yield document
-            count += 1
-            progress(Progress("read", count, 0))
-
-    texts, metadatas = itertools.tee(_chunks(counted(), encoder.config, split=split))
-    encoder.add_chunks((text for text, _ in texts), metadatas=(metadata for _, metadata in metadatas))
-    progress(Progress("read", count, count))
-    return count
-
-
-def _chunks(documents: Iterator[Document], config: EncoderConfig, *, split: bool) -> Iterator[tuple[str, JsonObject]]:
-    from memvid.chunking import split_text
-
-    for document in documents:
-        if split:
-            for chunk in split_text(document.text, chunk_size=config.chunk_size, overlap=config.overlap):
-                yield chunk, document.metadata
-        else:
-            yield document.text, document.metadata
-
-
-def _skipped(plan: FilePlan) -> str:
-    reasons = Counter(skipped.reason for skipped in plan.skipped)
-    return ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
 
 
 def _report(result: BuildResult, plan: FilePlan, documents: int, model: str) -> JsonObject:
@@ -251,7 +214,7 @@ def _print(result: BuildResult, plan: FilePlan, documents: int, model: str) -> N
         ("time", f"{format_seconds(total)}{rate}"),
     ]
     if plan.skipped:
-        listed.append(("skipped", f"{len(plan.skipped):,} files: {_skipped(plan)} (--json lists them)"))
+        listed.append(("skipped", f"{len(plan.skipped):,} files: {skipped_text(plan)} (--json lists them)"))
     emit(heading(str(result.video_file)))
     emit(rows(listed))
     emit(f'\nAsk it:  memvid search {result.video_file} "your question"')

@@ -13,7 +13,19 @@ if TYPE_CHECKING:
 
     from memvid.embedding import Embedder
 
-__all__ = ["as_json", "file_path", "index_file", "load_embedder", "memory_argument", "model", "parse_where", "threads"]
+__all__ = [
+    "as_json",
+    "chunk_ids",
+    "file_path",
+    "index_file",
+    "index_model",
+    "load_embedder",
+    "memory_argument",
+    "model",
+    "parse_where",
+    "threads",
+    "where",
+]
 
 _Function = TypeVar("_Function", bound="Callable[..., Any]")
 
@@ -33,6 +45,25 @@ model = click.option(
     metavar="MODEL",
     help="What makes embeddings: the folder of a sentence-transformers model exported to ONNX, or 'hashing' (shared "
     "words only, no model).  [default: the MiniLM that comes with memvid]",
+)
+
+index_model = click.option(
+    "--model",
+    metavar="MODEL",
+    help="What made the embeddings, if it does not come with memvid: the folder of a sentence-transformers model "
+    "exported to ONNX.  [default: the model that the index names]",
+)
+
+chunk_ids = click.option(
+    "--id", "chunk_ids", type=int, multiple=True, metavar="N", help="A chunk by its id; repeatable."
+)
+
+where = click.option(
+    "--where",
+    "conditions",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="All chunks with this in their metadata; repeatable: different keys must all hold, of the same key any may.",
 )
 
 threads = click.option("--threads", type=int, help="Worker threads.  [default: the cores there are]")

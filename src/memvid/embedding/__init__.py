@@ -10,6 +10,7 @@ runtimes behind them (onnxruntime, tokenizers, openai) are imported when the fir
 
 from __future__ import annotations
 
+from memvid.embedding.absent import AbsentEmbedder
 from memvid.embedding.callable_embedder import CallableEmbedder
 from memvid.embedding.hashing import HashingEmbedder
 from memvid.embedding.minilm import MiniLMEmbedder
@@ -24,9 +25,10 @@ from memvid.embedding.protocol import (
     encode_query,
     model_info,
 )
-from memvid.embedding.resolve import resolve_embedder
+from memvid.embedding.resolve import embedder_of, resolve_embedder
 
 __all__ = [
+    "AbsentEmbedder",
     "CallableEmbedder",
     "Embedder",
     "EmbedderLike",
@@ -35,6 +37,7 @@ __all__ = [
     "OnnxEmbedder",
     "OpenAIEmbedder",
     "check_vectors",
+    "embedder_of",
     "encode_checked",
     "encode_queries",
     "encode_query",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable
 from functools import cache
@@ -10,11 +11,13 @@ from typing import Any
 import numpy as np
 
 from memvid.embedding.callable_embedder import CallableEmbedder
+from memvid.embedding.hashing import HashingEmbedder
 from memvid.embedding.minilm import MiniLMEmbedder
-from memvid.embedding.protocol import Embedder, EmbedderLike
-from memvid.errors import ConfigError, EmbeddingError
+from memvid.embedding.protocol import Embedder, EmbedderLike, model_info
+from memvid.errors import ConfigError, EmbeddingError, ModelMismatchError
+from memvid.types import ModelInfo
 
-__all__ = ["resolve_embedder"]
+__all__ = ["embedder_of", "resolve_embedder"]
 
 _lock = threading.Lock()
 
@@ -57,4 +60,22 @@ def resolve_embedder(embedder: EmbedderLike | None) -> Embedder:
         return _from_function(embedder)
     raise ConfigError(
         f"embedder is a {type(embedder).__name__}: expected name, dim and encode(texts), or a function, or None"
+    )
+
+
+def embedder_of(wanted: ModelInfo | None) -> Embedder:
+    """The embedder of that model, if it is one that needs nothing but memvid; for ``None`` the default one.
+
+    :raises ModelMismatchError: it is another one, which the caller has to give.
+    """
+    shipped = resolve_embedder(None)
+    if wanted is None or model_info(shipped) == wanted:
+        return shipped
+    hashing = re.fullmatch(r"hashing-([1-9]\d{0,4})", wanted.name)
+    if hashing is not None and int(hashing[1]) == wanted.dim and 8 <= wanted.dim <= 65536:
+        return HashingEmbedder(wanted.dim)
+    raise ModelMismatchError(
+        f"the memory was built with the embedding model {wanted.name!r} (dim {wanted.dim}), which does not come with "
+        "memvid: give it, embedder=... or --model FOLDER; another model may be given instead, and the index is then "
+        "that model's"
     )

@@ -1,13 +1,13 @@
 """The index of a memory: everything that can be rebuilt from the video, kept so that search is fast.
 
 ``memory_index.json`` is a manifest; beside it lie ``memory_index.usearch`` (vectors) and ``memory_index.sqlite`` (frame
-numbers, metadata, keywords). None of them holds a chunk's text.
+numbers, metadata, keywords), and the same with a number for what was appended. None of them holds a chunk's text.
 """
 
 from __future__ import annotations
 
-from memvid.index.builder import IndexBuilder
+from memvid.index.builder import IndexBuilder, stage_deletions
 from memvid.index.manager import IndexManager
-from memvid.index.manifest import Manifest, SideFile, VectorInfo
+from memvid.index.manifest import Manifest, Segment, SideFile, VectorInfo
 
-__all__ = ["IndexBuilder", "IndexManager", "Manifest", "SideFile", "VectorInfo"]
+__all__ = ["IndexBuilder", "IndexManager", "Manifest", "Segment", "SideFile", "VectorInfo", "stage_deletions"]

@@ -1,17 +1,19 @@
-"""Builds the three index files of a memory."""
+"""Builds the files of an index: all of them, or those of one more segment."""
 
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from memvid._disk import output_errors
+from memvid._disk import output_errors, staged_name
 from memvid._files import Commit
 from memvid.errors import EmbeddingError, EmptyMemoryError
 from memvid.index.digests import file_digest, remember_verified
-from memvid.index.manifest import Manifest, SideFile, VectorInfo, side_file_name
+from memvid.index.manifest import Manifest, Segment, SideFile, VectorInfo, side_file_name
 from memvid.index.record_writer import RecordWriter
 from memvid.index.vectors import VectorWriter, check_vectors
+from memvid.page import ChunkIds, encode_tombstones
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from memvid.config import EncoderConfig
     from memvid.types import JsonObject, ModelInfo, VideoIdentity
 
-__all__ = ["IndexBuilder"]
+__all__ = ["IndexBuilder", "stage_deletions"]
 
 
 class IndexBuilder:
@@ -30,13 +32,28 @@ class IndexBuilder:
     and the records and pages on the other may be added from two threads at a time, which is worth it: both release the
     GIL.
     The same calls give the same bytes, however they are batched.
+
+    :param number: of the append whose segment this is, by which its files are named; 0 for a build.
+    :param kept: segments of the index there is that stay as they are, in front of this one.
     """
 
-    def __init__(self, index_file: Path, *, model: ModelInfo, config: EncoderConfig, commit: Commit) -> None:
+    def __init__(
+        self,
+        index_file: Path,
+        *,
+        model: ModelInfo,
+        config: EncoderConfig,
+        commit: Commit,
+        number: int = 0,
+        kept: Sequence[Segment] = (),
+    ) -> None:
         self._index_file = index_file
         self._model = model
         self._config = config
         self._commit = commit
+        self._number = number
+        self._kept = tuple(kept)
+        self._manifest: Manifest | None = None
         self._next_vector = self._next_record = 0
         self._vectors = VectorWriter(
             dim=model.dim,
@@ -44,8 +61,10 @@ class IndexBuilder:
             connectivity=config.connectivity,
             expansion_add=config.expansion_add,
         )
-        self._staged = {role: commit.stage(index_file.with_name(side_file_name(index_file, role))) for role in _ROLES}
-        self._staged_manifest = commit.stage(index_file)
+        self._staged = {
+            role: commit.stage(index_file.with_name(side_file_name(index_file, role, number))) for role in _ROLES
+        }
+        commit.stage(index_file)
         self._records = RecordWriter(self._staged["records"], keywords=config.keywords)
 
     @property
@@ -79,39 +98,50 @@ class IndexBuilder:
         """Add rows of the page table: integers[m] each, in chunk order. Pages where no chunk starts may be left out."""
         self._records.add_pages(frame_indexes, first_chunks, counts)
 
-    def stage(self, video: VideoIdentity) -> list[Path]:
+    def stage(self, video: VideoIdentity, *, deleted: ChunkIds | None = None) -> list[Path]:
         """Write all index files under their staged names and return those; nothing counts before the commit.
 
+        :param deleted: all chunks of the memory that were deleted, whether a segment has them or not.
         :raises EmptyMemoryError: nothing was added.
-        :raises EmbeddingError: not as many vectors as texts, or as chunks in the page table.
+        :raises EmbeddingError: not as many vectors as texts, or more than chunks in the page table.
         :raises OutputError: the disk is full.
         """
         count = len(self._vectors)
         if count == 0:
             raise EmptyMemoryError("there are no chunks: add some before building")
-        if not count == len(self._records) == self._records.paged or self._next_vector != self._next_record:
+        if not count == len(self._records) <= self._records.paged or self._next_vector != self._next_record:
             raise EmbeddingError(
                 f"{count} vectors for {len(self._records)} texts in pages of {self._records.paged} chunks in all"
             )
         self._records.finish()
         self._vectors.save(self._staged["vectors"])
+        segment = Segment(count, {role: self._side_file(role) for role in _ROLES})
         manifest = Manifest(
             video=video,
             model=self._model,
             vectors=VectorInfo(
                 dtype=self._config.vector_dtype,
                 dim=self._model.dim,
-                count=count,
+                count=sum(kept.count for kept in self._kept) + count,
                 connectivity=self._config.connectivity,
                 expansion_add=self._config.expansion_add,
                 expansion_search=self._config.expansion_search,
             ),
             keywords=self._config.keywords,
-            files={role: self._side_file(role) for role in _ROLES},
+            segments=(*self._kept, segment),
         )
-        with output_errors(self._index_file):
-            self._staged_manifest.write_bytes(manifest.to_bytes())
-        return [*self._staged.values(), self._staged_manifest]
+        self._manifest, staged = _stage_manifest(self._index_file, self._commit, manifest, deleted, self._number)
+        return [*self._staged.values(), *staged]
+
+    @property
+    def manifest(self) -> Manifest:
+        """What was staged.
+
+        :raises EmptyMemoryError: nothing was.
+        """
+        if self._manifest is None:
+            raise EmptyMemoryError("this index has not been staged yet")
+        return self._manifest
 
     def abort(self) -> None:
         """Give up: close and remove the staged files. After the commit it does nothing."""
@@ -119,16 +149,50 @@ class IndexBuilder:
         self._commit.abort()
 
     def _side_file(self, role: str) -> SideFile:
-        staged = self._staged[role]
-        with output_errors(staged), staged.open("rb") as file:
-            os.fsync(file.fileno())  # before mtime is read: some file systems settle it when data reaches the disk
-            digest = file_digest(file)
-            status = os.fstat(file.fileno())
-        remember_verified(status, digest)  # a rename changes none of device, inode, size and mtime
-        return SideFile(side_file_name(self._index_file, role), status.st_size, digest)
+        return _describe(self._staged[role], side_file_name(self._index_file, role, self._number))
 
 
 _ROLES = ("vectors", "records")
+
+
+def stage_deletions(
+    index_file: Path, manifest: Manifest, *, video: VideoIdentity, deleted: ChunkIds, number: int, commit: Commit
+) -> tuple[Manifest, list[Path]]:
+    """Stage an index that differs from the one there is by its deletions, and by the video they were written into.
+
+    :param number: of the append that deletes.
+    :raises OutputError: the disk is full.
+    """
+    commit.stage(index_file)
+    return _stage_manifest(index_file, commit, replace(manifest, video=video), deleted, number)
+
+
+def _stage_manifest(
+    index_file: Path, commit: Commit, manifest: Manifest, deleted: ChunkIds | None, number: int
+) -> tuple[Manifest, list[Path]]:
+    """Write the list of deletions, if there are any, and the manifest, whose name is staged already."""
+    paths = []
+    if deleted:
+        final = index_file.with_name(side_file_name(index_file, "deleted", number))
+        staged = commit.stage(final)
+        with output_errors(final):
+            staged.write_bytes(encode_tombstones(deleted))
+        manifest = replace(manifest, deleted=_describe(staged, final.name))
+        paths.append(staged)
+    staged = staged_name(index_file)
+    with output_errors(index_file):
+        staged.write_bytes(manifest.to_bytes())
+    return manifest, [*paths, staged]
+
+
+def _describe(staged: Path, name: str) -> SideFile:
+    """Size and digest of a file that is complete, which are remembered as checked."""
+    with output_errors(staged), staged.open("rb") as file:
+        os.fsync(file.fileno())  # before mtime is read: some file systems settle it when data reaches the disk
+        digest = file_digest(file)
+        status = os.fstat(file.fileno())
+    remember_verified(status, digest)  # a rename changes none of device, inode, size and mtime
+    return SideFile(name, status.st_size, digest)
 
 
 def _after(next_id: int, first_id: int, count: int) -> int:

@@ -17,15 +17,16 @@ from memvid.errors import (
     QueryError,
 )
 from memvid.index.builder import IndexBuilder
-from memvid.index.manifest import MEND, Manifest, read_manifest
+from memvid.index.manifest import MEND, Manifest, Segment, read_manifest
 from memvid.index.side_files import check_graph, check_side_file, open_records, open_vectors
-from memvid.index.vectors import SMALL, VectorReader, check_vectors
+from memvid.index.vectors import SMALL, check_vectors
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Mapping, Sequence
 
-    from memvid.index.records import RecordReader
+    from memvid.index.segments import Records, Vectors
+    from memvid.page import ChunkIds
     from memvid.types import JsonObject, ModelInfo, VideoIdentity
 
 __all__ = ["IndexManager"]
@@ -37,7 +38,10 @@ _MAX_EXPANSION = 4096  # of a filtered search, before it looks at every candidat
 
 
 class IndexManager:
-    """Embeddings, frame numbers, metadata and keywords of a memory: a manifest and two side files, mapped, not loaded.
+    """Embeddings, frame numbers, metadata and keywords of a memory: a manifest and side files, mapped, not loaded.
+
+    What was appended lies in segments of its own, which are searched together; chunks that were deleted are never
+    found.
 
     Safe to share between threads. A context manager; after :meth:`close` every method raises :class:`ClosedError`.
 
@@ -45,7 +49,7 @@ class IndexManager:
     ...     ids, scores = index.search(vectors, 5)
     """
 
-    def __init__(self, index_file: Path, manifest: Manifest, vectors: VectorReader, records: RecordReader) -> None:
+    def __init__(self, index_file: Path, manifest: Manifest, vectors: Vectors, records: Records) -> None:
         """Use :meth:`open` or :meth:`create` instead."""
         self._index_file = index_file
         self._manifest = manifest
@@ -61,16 +65,21 @@ class IndexManager:
         model: ModelInfo,
         config: EncoderConfig | None = None,
         commit: Commit | None = None,
+        number: int = 0,
+        kept: Sequence[Segment] = (),
     ) -> IndexBuilder:
-        """Begin a new index; it replaces the old one when its commit is made.
+        """Begin a new index, or one more segment of it; it replaces the old one when its commit is made.
 
         :param commit: the commit to stage the files into, if the caller made one for the video already.
+        :param number: see :class:`IndexBuilder`; likewise ``kept``.
         :raises OutputError: the folder is missing or read-only.
         """
         path = Path(index_file)
         commit = Commit(path) if commit is None else commit
         try:
-            return IndexBuilder(path, model=model, config=config or EncoderConfig(), commit=commit)
+            return IndexBuilder(
+                path, model=model, config=config or EncoderConfig(), commit=commit, number=number, kept=kept
+            )
         except BaseException:
             commit.abort()
             raise
@@ -123,13 +132,25 @@ class IndexManager:
         """The embedding model the vectors were made with."""
         return self._manifest.model
 
+    def check_model(self, model: ModelInfo) -> None:
+        """Check that a model is the one the vectors were made with.
+
+        :raises ModelMismatchError: it is another one.
+        """
+        _check_model(self._index_file, self.model, model)
+
     @property
     def count(self) -> int:
-        """Chunks in the index."""
-        return self._manifest.vectors.count
+        """Chunks in the index, without those that were deleted."""
+        return self._records.count
 
     def __len__(self) -> int:
         return self.count
+
+    @property
+    def deleted(self) -> ChunkIds:
+        """The chunks that were deleted."""
+        return self._records.deleted
 
     @property
     def dim(self) -> int:
@@ -139,7 +160,7 @@ class IndexManager:
     @property
     def nbytes(self) -> int:
         """Size of the manifest and the side files."""
-        return len(self._manifest.to_bytes()) + sum(file.bytes for file in self._manifest.files.values())
+        return len(self._manifest.to_bytes()) + sum(file.bytes for _, file in self._manifest.side_files())
 
     def search(
         self,
@@ -171,21 +192,12 @@ class IndexManager:
         if expansion is None:
             expansion = self._manifest.vectors.expansion_search
         _check_at_least_one("expansion", expansion)
-        reach = min(int(expansion), self.count)
-        rows = None if where is None else self._records.row_map.rows(self._records.ids_where(where))
         wanted = min(int(k), self.count)
-        if rows is None and not exact and not self._is_few(self.count, wanted):
-            found, scores = self._vectors.nearest(queries, wanted, expansion=reach)
-            for i in np.flatnonzero(found[:, -1] < 0).tolist():  # a graph in several parts: the walk saw too few
-                found[i], scores[i] = self._vectors.exact(queries[i : i + 1], wanted)
-            return self._records.row_map.ids(found), scores
-        ids = np.full((len(queries), wanted), -1, np.int64)
-        scores = np.full((len(queries), wanted), -np.inf, np.float32)
-        for i in range(len(queries)):
-            best_rows, best = self._search_one(queries[i : i + 1], wanted, expansion=reach, exact=exact, rows=rows)
-            ids[i, : len(best_rows)] = self._records.row_map.ids(best_rows)
-            scores[i, : len(best_rows)] = best
-        return ids, scores
+        rows = self._rows_to_search(where)
+        if rows is not None or exact or self._is_few(self.count, wanted):
+            return self._search_each(queries, wanted, expansion=int(expansion), exact=exact, rows=rows)
+        found, scores = self._walk(queries, wanted, expansion=min(int(expansion), len(self._records.row_map)))
+        return self._records.row_map.ids(found), scores
 
     def keyword_search(self, text: str, k: int) -> tuple[IntArray, FloatArray]:
         """The k best chunks that contain a word of ``text``; any text is allowed, nothing in it is syntax.
@@ -223,15 +235,49 @@ class IndexManager:
         self._check_open()
         return self._records.ids_where(where)
 
+    @property
+    def ids(self) -> IntArray:
+        """int64[count], ascending: the chunks in the index, without those that were deleted."""
+        alive = self._records.alive
+        rows = np.arange(len(self._records.row_map)) if alive is None else np.flatnonzero(alive)
+        return self._records.row_map.ids(rows)
+
+    def first_chunk(self, segment: int) -> int:
+        """The smallest id in a segment, deleted or not."""
+        return self._records.parts[segment].row_map.start
+
+    def stored_vectors(self, first_chunk: int, count: int) -> FloatArray | None:
+        """float32[count, dim]: the vectors of consecutive chunks as they are stored, so not of length 1.
+
+        NaN for chunks that are not in the index; ``None`` if none of them is.
+        """
+        self._check_open()
+        rows = self._records.row_map.rows(np.arange(first_chunk, first_chunk + count))
+        known = np.flatnonzero(rows >= 0)
+        if not len(known):
+            return None
+        vectors = np.full((count, self.dim), np.nan, np.float32)
+        vectors[known] = self._vectors.rows(rows[known])
+        return vectors
+
+    def length_codes(self, ids: IntArray) -> npt.NDArray[np.uint8]:
+        """uint8[n]: the length of each chunk in words, as :func:`~memvid.index.keywords.length_code` writes it."""
+        self._check_open()
+        return self._records.length_codes[self._records.row_map.rows(ids)]
+
     def verify(self) -> None:
         """Hash both side files in full and check every link of the graph: about a second for a million chunks.
 
         :raises IndexFormatError: which file is damaged, what was expected and what was found.
         """
         self._check_open()
-        check_side_file(self._index_file, self._manifest.files["records"], always=True)
-        if check_side_file(self._index_file, self._manifest.files["vectors"], always=True):
-            check_graph(self._index_file, self._manifest, self._vectors.data, self._records, links=True)
+        for role, side_file in self._manifest.side_files():
+            if role != "vectors":
+                check_side_file(self._index_file, side_file, always=True)
+        parts = zip(self._manifest.segments, self._vectors.parts, self._records.parts, strict=True)
+        for segment, vectors, records in parts:
+            if check_side_file(self._index_file, segment.files["vectors"], always=True):
+                check_graph(self._index_file, self._manifest, segment, vectors.data, records, links=True)
 
     def close(self) -> None:
         """Unmap the files. Calling it twice is allowed; searches under way in other threads finish."""
@@ -248,16 +294,56 @@ class IndexManager:
     def __repr__(self) -> str:
         return f"IndexManager({str(self._index_file)!r}, {self.count} chunks, {self.model.name!r})"
 
-    def _search_one(
-        self, query: FloatArray, k: int, *, expansion: int, exact: bool, rows: IntArray | None
+    def _rows_to_search(self, where: Mapping[str, Any] | None) -> IntArray | None:
+        """The rows that a filter leaves; ``None`` if there is no filter."""
+        return None if where is None else self._records.row_map.rows(self._records.ids_where(where))
+
+    def _walk(self, queries: FloatArray, k: int, *, expansion: int) -> tuple[IntArray, FloatArray]:
+        """Rows and scores by the graph, for a search of the whole memory."""
+        alive = self._records.alive
+        if alive is None:
+            found, scores = self._vectors.nearest(queries, k, expansion=expansion)
+            for i in np.flatnonzero(found[:, -1] < 0).tolist():  # a graph in several parts: the walk saw too few
+                found[i], scores[i] = self._vectors.exact(queries[i : i + 1], k)
+            return found, scores
+        # All candidates of the walk are asked for, so that those that were deleted can be left out.
+        near, near_scores = self._vectors.nearest(queries, max(k, expansion), expansion=max(k, expansion))
+        found, scores = np.empty((len(queries), k), np.int64), np.empty((len(queries), k), np.float32)
+        for i in range(len(queries)):
+            passing = np.flatnonzero((near[i] >= 0) & alive[near[i]])[:k]
+            if len(passing) == k:
+                found[i], scores[i] = near[i][passing], near_scores[i][passing]
+            else:
+                found[i], scores[i] = self._search_among(queries[i : i + 1], k, expansion * 4, np.flatnonzero(alive))
+        return found, scores
+
+    def _search_each(
+        self, queries: FloatArray, k: int, *, expansion: int, exact: bool, rows: IntArray | None
     ) -> tuple[IntArray, FloatArray]:
-        """Rows and scores for one query that looks at a part of the memory, or at all of it one by one."""
-        if rows is None or exact or self._is_few(len(rows), k):
-            return self._vectors.exact(query, k, rows)
-        member = np.zeros(self.count, bool)
+        """Ids and scores for queries that look at a part of the memory, or at all of it one by one."""
+        if rows is None and self._records.alive is not None:
+            rows = np.flatnonzero(self._records.alive)
+        ids = np.full((len(queries), k), -1, np.int64)
+        scores = np.full((len(queries), k), -np.inf, np.float32)
+        if k == 0 or (rows is not None and len(rows) == 0):
+            return ids, scores
+        for i in range(len(queries)):
+            query = queries[i : i + 1]
+            if rows is None or exact or self._is_few(len(rows), k):
+                best_rows, best = self._vectors.exact(query, k, rows)
+            else:
+                best_rows, best = self._search_among(query, k, expansion, rows)
+            ids[i, : len(best_rows)] = self._records.row_map.ids(best_rows)
+            scores[i, : len(best_rows)] = best
+        return ids, scores
+
+    def _search_among(self, query: FloatArray, k: int, expansion: int, rows: IntArray) -> tuple[IntArray, FloatArray]:
+        """Rows and scores of the best among ``rows``, more than a few."""
+        total = len(self._records.row_map)
+        member = np.zeros(total, bool)
         member[rows] = True
         # A filter that passes one chunk in s needs about s * k of the nearest; twice that allows for clumps.
-        reach = max(expansion, 2 * k * self.count // len(rows))
+        reach = max(expansion, 2 * k * total // len(rows))
         while reach <= min(_MAX_EXPANSION, len(rows)):
             near, scores = self._vectors.nearest(query, reach, expansion=reach)
             passing = (near[0] >= 0) & member[near[0]]

@@ -7,25 +7,41 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from memvid._files import is_plain_name
+from memvid.config import EncoderConfig
 from memvid.errors import IndexFormatError, IndexNotFoundError
 from memvid.types import ModelInfo, VideoIdentity
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-__all__ = ["MEND", "VERSION", "Manifest", "SideFile", "VectorInfo", "read_manifest", "side_file_name"]
+__all__ = [
+    "MEND",
+    "VERSION",
+    "Manifest",
+    "Segment",
+    "SideFile",
+    "VectorInfo",
+    "numbered_files",
+    "read_manifest",
+    "side_file_name",
+]
 
-VERSION = 1
+VERSION = 2
+"""The newest version this release reads. An index of one segment without deletions is of version 1."""
+
 MEND = "rebuild it from the video with `memvid reindex VIDEO`"
 
 _FORMAT = "memvid index"
 _SIZE_LIMIT = 1 << 20  # a real one has about a kilobyte
-_SUFFIXES = {"vectors": ".usearch", "records": ".sqlite"}
+_SUFFIXES = {"vectors": ".usearch", "records": ".sqlite", "deleted": ".deleted"}
+_ROLES = ("vectors", "records")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +55,10 @@ class SideFile:
 
 @dataclass(frozen=True, slots=True)
 class VectorInfo:
-    """How the vectors are kept; see :class:`~memvid.config.EncoderConfig` for the terms. The metric is cosine."""
+    """How the vectors are kept; see :class:`~memvid.config.EncoderConfig` for the terms. The metric is cosine.
+
+    ``count`` is that of all segments; those of chunks that were deleted are among them.
+    """
 
     dtype: str
     dim: int
@@ -50,6 +69,18 @@ class VectorInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class Segment:
+    """A part of an index that is searched by itself: the build's, and one for what was appended later.
+
+    :ivar count: vectors in it.
+    :ivar files: its side files, ``"vectors"`` and ``"records"``.
+    """
+
+    count: int
+    files: Mapping[str, SideFile]
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
     """The content of an index's manifest.
 
@@ -57,22 +88,41 @@ class Manifest:
     :ivar model: the embedding model of the vectors.
     :ivar vectors: how they are kept.
     :ivar keywords: whether there is a keyword index.
-    :ivar files: the side files, ``"vectors"`` and ``"records"``.
+    :ivar segments: at least one; chunk ids rise from each to the next.
+    :ivar deleted: the list of deleted chunks, if there are any.
     """
 
     video: VideoIdentity
     model: ModelInfo
     vectors: VectorInfo
     keywords: bool
-    files: Mapping[str, SideFile]
+    segments: tuple[Segment, ...]
+    deleted: SideFile | None = None
+
+    @property
+    def options(self) -> EncoderConfig:
+        """The options the index was made with."""
+        vectors = self.vectors
+        return EncoderConfig(
+            vector_dtype=vectors.dtype,  # type: ignore[arg-type]  # the manifest's reader allows no other
+            connectivity=vectors.connectivity,
+            expansion_add=vectors.expansion_add,
+            expansion_search=vectors.expansion_search,
+            keywords=self.keywords,
+        )
+
+    def side_files(self) -> Iterator[tuple[str, SideFile]]:
+        """All side files with their roles."""
+        for segment in self.segments:
+            yield from segment.files.items()
+        if self.deleted is not None:
+            yield "deleted", self.deleted
 
     def to_bytes(self) -> bytes:
         """The file's bytes."""
+        base, *appended = self.segments
         content: dict[str, Any] = {
-            "files": {
-                role: {"bytes": file.bytes, "name": file.name, "sha256": file.sha256}
-                for role, file in self.files.items()
-            },
+            "files": _files_to_json(base.files),
             "format": _FORMAT,
             "keywords": self.keywords,
             "model": {"digest": self.model.digest, "dim": self.model.dim, "name": self.model.name},
@@ -85,17 +135,46 @@ class Manifest:
                 "expansion_search": self.vectors.expansion_search,
                 "metric": "cos",
             },
-            "version": VERSION,
+            "version": 2 if appended or self.deleted else 1,
             "video": {"bytes": self.video.bytes, "digest": self.video.digest, "frames": self.video.frames},
         }
+        if appended:
+            content["segments"] = [
+                {"count": segment.count, "files": _files_to_json(segment.files)} for segment in appended
+            ]
+        if self.deleted is not None:
+            content["deleted"] = _file_to_json(self.deleted)
         content["sha256"] = _content_digest(content)
         return (json.dumps(content, indent=2, sort_keys=True) + "\n").encode()
 
 
-def side_file_name(index_file: Path, role: str) -> str:
-    """Name of a side file: the manifest's without ``.json``, with the role's suffix."""
+def side_file_name(index_file: Path, role: str, number: int = 0) -> str:
+    """Name of a side file: the manifest's without ``.json``, with the role's suffix.
+
+    :param number: of the append that wrote it, which ends the name; 0 for the build.
+    """
+    return _stem(index_file) + _SUFFIXES[role] + (f".{number}" if number else "")
+
+
+def numbered_files(index_file: Path) -> dict[str, int]:
+    """Names of the files beside an index that are called like its side files, staged or not, and their numbers."""
+    suffixes = "|".join(re.escape(suffix) for suffix in _SUFFIXES.values())
+    pattern = re.compile(rf"{re.escape(_stem(index_file))}(?:{suffixes})(?:\.([1-9][0-9]{{0,17}}))?(?:\.new)?")
+    names = (entry.name for entry in os.scandir(index_file.parent))
+    return {name: int(match[1] or 0) for name in names if (match := pattern.fullmatch(name))}
+
+
+def _stem(index_file: Path) -> str:
     name = index_file.name
-    return (name[:-5] if name.lower().endswith(".json") and len(name) > 5 else name) + _SUFFIXES[role]
+    return name[:-5] if name.lower().endswith(".json") and len(name) > 5 else name
+
+
+def _file_to_json(file: SideFile) -> dict[str, Any]:
+    return {"bytes": file.bytes, "name": file.name, "sha256": file.sha256}
+
+
+def _files_to_json(files: Mapping[str, SideFile]) -> dict[str, Any]:
+    return {role: _file_to_json(file) for role, file in files.items()}
 
 
 def read_manifest(index_file: Path) -> Manifest:
@@ -114,7 +193,7 @@ def read_manifest(index_file: Path) -> Manifest:
     content = _load(data, index_file)
     try:
         return _parse(content)
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise IndexFormatError(f"index {str(index_file)!r} is incomplete or wrong ({error}): {MEND}") from error
 
 
@@ -129,6 +208,8 @@ def _load(data: bytes, index_file: Path) -> dict[str, Any]:
     version = content.get("version")
     if not isinstance(version, int) or version > VERSION:
         raise IndexFormatError(f"{where} has version {version!r}, this release reads {VERSION}: upgrade, or {MEND}")
+    if version != (2 if "segments" in content or "deleted" in content else 1):
+        raise IndexFormatError(f"{where} has version {version} and not what belongs to it: {MEND}")
     expected, found = content.pop("sha256", None), _content_digest(content)
     if expected != found:
         raise IndexFormatError(f"{where} was changed: SHA-256 expected {expected}, found {found}: {MEND}")
@@ -140,20 +221,30 @@ def _parse(content: dict[str, Any]) -> Manifest:
     dtype = _one_of("dtype", vectors["dtype"], ("i8", "f16", "f32"))
     _one_of("metric", vectors["metric"], ("cos",))
     digest = model["digest"]
+    count = _number(vectors["count"], 1)
+    appended = [
+        Segment(_number(entry["count"], 1), _segment_files(entry["files"])) for entry in content.get("segments", [])
+    ]
+    base = Segment(_number(count - sum(segment.count for segment in appended), 1), _segment_files(content["files"]))
     return Manifest(
         video=VideoIdentity(_text(video["digest"]), _number(video["frames"]), _number(video["bytes"])),
         model=ModelInfo(_text(model["name"]), _number(model["dim"], 1), None if digest is None else _text(digest)),
         vectors=VectorInfo(
             dtype=dtype,
             dim=_number(vectors["dim"], 1, 1 << 16),
-            count=_number(vectors["count"], 1),
+            count=count,
             connectivity=_number(vectors["connectivity"], 2, 256),
             expansion_add=_number(vectors["expansion_add"], 1, 1 << 20),
             expansion_search=_number(vectors["expansion_search"], 1, 1 << 20),
         ),
         keywords=content["keywords"] is True,
-        files={role: _side_file(content["files"][role]) for role in _SUFFIXES},
+        segments=(base, *appended),
+        deleted=_side_file(content["deleted"]) if "deleted" in content else None,
     )
+
+
+def _segment_files(entry: dict[str, Any]) -> dict[str, SideFile]:
+    return {role: _side_file(entry[role]) for role in _ROLES}
 
 
 def _side_file(entry: dict[str, Any]) -> SideFile:

@@ -10,10 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from memvid.errors import ChunkNotFoundError, IndexFormatError, QueryError
+from memvid.errors import ChunkNotFoundError, IndexFormatError
 from memvid.index import schema
-from memvid.index.filters import parse_filter
-from memvid.index.keywords import query_terms, rank
 from memvid.index.manifest import MEND
 from memvid.index.pool import Pool
 from memvid.index.row_map import RowMap
@@ -33,11 +31,13 @@ _BATCH = 500  # bound parameters a statement
 
 
 class RecordReader:
-    """Many threads at a time, each with a connection of its own while it asks."""
+    """Records of one segment. Many threads at a time, each with a connection of its own while it asks.
+
+    :ivar fields: numbers of the metadata fields that can be filtered by.
+    """
 
     def __init__(self, path: Path, *, count: int, keywords: bool) -> None:
         self._path = path
-        self._keywords = keywords
         self._pool: Pool[sqlite3.Connection] = Pool(
             lambda: schema.open_readonly(path, keywords=keywords), sqlite3.Connection.close, limit=_MAX_CONNECTIONS
         )
@@ -47,7 +47,7 @@ class RecordReader:
             schema.check_schema(connection, path, keywords=keywords)
             with schema.reading(path):
                 arrays = dict(connection.execute("SELECT name, data FROM arrays").fetchall())
-                self._fields = {str(name): int(i) for i, name in connection.execute("SELECT field, name FROM fields")}
+                self.fields = {str(name): int(i) for i, name in connection.execute("SELECT field, name FROM fields")}
         self._page_frames, self._page_firsts, starts, lengths, self._lengths = self._read_arrays(arrays)
         self._check_arrays(starts, lengths, count)
         self.row_map = RowMap(starts, lengths)
@@ -87,40 +87,22 @@ class RecordReader:
         except ValueError as error:
             raise IndexFormatError(f"{self._path} holds metadata that is not JSON: {MEND}") from error
 
-    def ids_where(self, where: Any) -> IntArray:
-        """Ids of the chunks whose metadata passes the filter, ascending.
-
-        :raises QueryError: the filter is not one.
-        """
-        ids: IntArray | None = None
-        for field, values in parse_filter(where, self._fields):
-            runs: list[tuple[int, int]] = []
-            with self._pool.lend() as connection, schema.reading(self._path):
-                for value in values:
-                    runs += connection.execute(
-                        "SELECT first, last FROM attributes WHERE field = ? AND value = ?", (self._fields[field], value)
-                    ).fetchall()
-            if any(not 0 <= first <= last < self.row_map.end for first, last in runs):
-                raise IndexFormatError(f"{self._path} names chunks there are none of: {MEND}")
-            found = _expand(runs)
-            ids = found if ids is None else np.intersect1d(ids, found, assume_unique=True)
-        ids = np.empty(0, np.int64) if ids is None else ids
-        if (self.row_map.rows(ids) < 0).any():
+    def ids_matching(self, field: str, values: Sequence[bytes]) -> IntArray:
+        """Ids of the chunks that have one of the values, as :func:`value_token` makes them, in a field; ascending."""
+        if field not in self.fields:
+            return np.empty(0, np.int64)
+        runs: list[tuple[int, int]] = []
+        with self._pool.lend() as connection, schema.reading(self._path):
+            for value in values:
+                runs += connection.execute(
+                    "SELECT first, last FROM attributes WHERE field = ? AND value = ?", (self.fields[field], value)
+                ).fetchall()
+        if any(not 0 <= first <= last < self.row_map.end for first, last in runs):
             raise IndexFormatError(f"{self._path} names chunks there are none of: {MEND}")
-        return ids
+        return self._known(_expand(runs))
 
-    def keyword_search(self, text: str, k: int) -> tuple[IntArray, npt.NDArray[np.float32]]:
-        """Ids int64[m] and BM25 scores float32[m], m <= k, of chunks with any of the words, best first."""
-        if not self._keywords:
-            raise QueryError("this index has no keywords: build it with EncoderConfig(keywords=True)")
-        if self._lengths.size == 0:
-            return np.empty(0, np.int64), np.empty(0, np.float32)
-        return rank(
-            query_terms(text), k,
-            frequency=self._frequency, matches=self._matches, rows=self.row_map.rows, lengths=self._lengths,
-        )  # fmt: skip
-
-    def _frequency(self, term: str) -> int:
+    def frequency(self, term: str) -> int:
+        """In how many chunks a term of the keyword index is."""
         with self._lock:
             known = self._frequencies.get(term)
         if known is None:
@@ -133,14 +115,17 @@ class RecordReader:
                 self._frequencies[term] = known
         return known
 
-    def _matches(self, term: str, among: Sequence[str]) -> IntArray:
+    def matches(self, term: str, among: Sequence[str]) -> IntArray:
+        """Ids of the chunks with a term of the keyword index and, if there are any, one of ``among``; ascending."""
         # Terms hold letters and digits only; quoting keeps AND, OR, NOT and NEAR words.
         query = f'"{term}"'
         if among:
             query += " AND (" + " OR ".join(f'"{other}"' for other in among) + ")"
         with self._pool.lend() as connection, schema.reading(self._path):
             cursor = connection.execute("SELECT rowid FROM keywords WHERE keywords MATCH ?", (query,))
-            ids = np.fromiter((row[0] for row in cursor), np.int64)
+            return self._known(np.fromiter((row[0] for row in cursor), np.int64))
+
+    def _known(self, ids: IntArray) -> IntArray:
         if (self.row_map.rows(ids) < 0).any():
             raise IndexFormatError(f"{self._path} names chunks there are none of: {MEND}")
         return ids

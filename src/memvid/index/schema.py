@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["ARRAYS", "KEYWORD_TABLE", "check_schema", "create", "open_readonly", "reading", "writing"]
+__all__ = ["ARRAYS", "KEYWORD_TABLE", "STATEMENTS", "check_schema", "create", "open_readonly", "reading", "writing"]
 
 ARRAYS = {
     "page_frames": "<u4",
@@ -42,6 +42,7 @@ _TABLES = {
 KEYWORD_TABLE = (
     "CREATE VIRTUAL TABLE keywords USING fts5(text, content='', detail=none, columnsize=0, tokenize='ascii')"
 )
+STATEMENTS = (*_TABLES.values(), KEYWORD_TABLE)
 _FTS5_OWN = {"keywords_data", "keywords_idx", "keywords_config"}
 _FULL = ("full", "disk i/o", "readonly", "read-only", "unable to open")
 

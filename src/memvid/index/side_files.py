@@ -4,56 +4,93 @@ from __future__ import annotations
 
 import mmap
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from memvid.errors import IndexFormatError
+from memvid.errors import FrameError, IndexFormatError
 from memvid.index import digests
 from memvid.index.hnsw_file import HnswFileError, check_header, check_links
-from memvid.index.manifest import MEND, Manifest, SideFile
+from memvid.index.manifest import MEND, Manifest, Segment, SideFile
 from memvid.index.records import RecordReader
+from memvid.index.segments import Records, Vectors
 from memvid.index.vectors import VectorReader
+from memvid.page import ChunkIds, decode_tombstones
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["check_graph", "check_side_file", "open_records", "open_vectors"]
+__all__ = ["check_graph", "check_side_file", "open_records", "open_vectors", "read_deleted"]
 
 
-def open_records(path: Path, manifest: Manifest) -> RecordReader:
+def open_records(path: Path, manifest: Manifest, *, always: bool = False) -> Records:
     """Open the records of the manifest at ``path``.
 
-    :raises IndexFormatError: the file is missing, cut off, damaged, or not what the manifest says.
+    :param always: hash the files in full, though this machine has checked them before.
+    :raises IndexFormatError: a file is missing, cut off, damaged, or not what the manifest says.
     """
-    side_file = manifest.files["records"]
-    check_side_file(path, side_file)
-    return RecordReader(path.with_name(side_file.name), count=manifest.vectors.count, keywords=manifest.keywords)
+    deleted = read_deleted(path, manifest)
+    parts: list[RecordReader] = []
+    try:
+        for segment in manifest.segments:
+            side_file = segment.files["records"]
+            check_side_file(path, side_file, always=always)
+            part = RecordReader(path.with_name(side_file.name), count=segment.count, keywords=manifest.keywords)
+            parts.append(part)
+            if len(parts) > 1 and part.row_map.start < parts[-2].row_map.end:
+                raise IndexFormatError(f"{path.with_name(side_file.name)} has chunks of another segment: {MEND}")
+    except BaseException:
+        for part in parts:
+            part.close()
+        raise
+    return Records(parts, deleted, keywords=manifest.keywords)
 
 
-def open_vectors(path: Path, manifest: Manifest, records: RecordReader, *, threads: int | None = None) -> VectorReader:
+def open_vectors(path: Path, manifest: Manifest, records: Records, *, threads: int | None = None) -> Vectors:
     """Map the vectors of the manifest at ``path``.
 
-    :raises IndexFormatError: the file is missing, cut off, damaged, or not what the manifest says.
+    :raises IndexFormatError: a file is missing, cut off, damaged, or not what the manifest says.
     """
-    side_file = manifest.files["vectors"]
-    fresh = check_side_file(path, side_file)
-    with path.with_name(side_file.name).open("rb") as file:
-        mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    check_graph(path, manifest, memoryview(mapping), records, links=fresh)
-    return VectorReader(mapping, manifest.vectors, threads=threads)
+    parts = []
+    for segment, part in zip(manifest.segments, records.parts, strict=True):
+        side_file = segment.files["vectors"]
+        fresh = check_side_file(path, side_file)
+        with path.with_name(side_file.name).open("rb") as file:
+            mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        check_graph(path, manifest, segment, memoryview(mapping), part, links=fresh)
+        parts.append(VectorReader(mapping, replace(manifest.vectors, count=segment.count), threads=threads))
+    return Vectors(parts)
 
 
-def check_graph(path: Path, manifest: Manifest, data: memoryview, records: RecordReader, *, links: bool) -> None:
-    """Check the headers of the mapped vectors, and with ``links`` every node of the graph.
+def read_deleted(path: Path, manifest: Manifest) -> ChunkIds:
+    """The deleted chunks of the manifest at ``path``. The file is hashed each time: it is small.
+
+    :raises IndexFormatError: it is missing, cut off or damaged.
+    """
+    side_file = manifest.deleted
+    if side_file is None:
+        return ChunkIds.of([])
+    check_side_file(path, side_file, always=True)
+    try:
+        return decode_tombstones(path.with_name(side_file.name).read_bytes())
+    except (FrameError, OSError) as error:
+        raise IndexFormatError(f"{path.with_name(side_file.name)} is no list of deleted chunks: {MEND}") from error
+
+
+def check_graph(
+    path: Path, manifest: Manifest, segment: Segment, data: memoryview, records: RecordReader, *, links: bool
+) -> None:
+    """Check the headers of a segment's mapped vectors, and with ``links`` every node of the graph.
 
     :raises IndexFormatError: following it could lead out of the file.
     """
-    side_file = path.with_name(manifest.files["vectors"].name)
+    side_file = path.with_name(segment.files["vectors"].name)
+    info = replace(manifest.vectors, count=segment.count)
     try:
-        check_header(data, manifest.vectors)
+        check_header(data, info)
         if links:
-            check_links(data, manifest.vectors, records.row_map.ids(np.arange(manifest.vectors.count)))
+            check_links(data, info, records.row_map.ids(np.arange(segment.count)))
     except HnswFileError as error:
         raise IndexFormatError(f"{side_file} is damaged: {error}: {MEND}") from error
 

@@ -19,7 +19,7 @@ from memvid import _core
 from memvid._disk import output_errors
 from memvid._onnxruntime import import_onnxruntime
 from memvid.errors import ClosedError, DependencyError, EmbeddingError, OutputError
-from memvid.index.hnsw_file import NUMPY_DTYPES
+from memvid.index.hnsw_file import MATRIX_OFFSET, NUMPY_DTYPES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -113,6 +113,21 @@ class VectorReader:
         self._graph: _core.HnswGraph | None = _core.HnswGraph(
             mapping, count=info.count, dim=info.dim, dtype=info.dtype, threads=threads or 0
         )
+
+    def __len__(self) -> int:
+        return self._info.count
+
+    @property
+    def dim(self) -> int:
+        """Length of the vectors."""
+        return self._info.dim
+
+    @property
+    def matrix(self) -> npt.NDArray[Any]:
+        """[count, dim]: the vectors as they are stored, in the order of the rows; a view of the file."""
+        info = self._info
+        flat = np.frombuffer(self.data, NUMPY_DTYPES[info.dtype], info.count * info.dim, MATRIX_OFFSET)
+        return flat.reshape(info.count, info.dim)
 
     @property
     def data(self) -> memoryview:

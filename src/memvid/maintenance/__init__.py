@@ -1,7 +1,9 @@
-"""Care for memories that exist: check them, mend them, make their index anew."""
+"""Care for memories that exist: delete and compact, check, mend, make the index anew, write other codecs."""
 
 from __future__ import annotations
 
+from memvid.maintenance.compact import CompactResult, EraseResult, compact, erase
+from memvid.maintenance.delete import delete
 from memvid.maintenance.export import ExportResult, export
 from memvid.maintenance.findings import Finding
 from memvid.maintenance.reindex import ReindexResult, reindex
@@ -10,6 +12,8 @@ from memvid.maintenance.survive import RungResult, SurviveReport, survive
 from memvid.maintenance.verify import VerifyReport, verify
 
 __all__ = [
+    "CompactResult",
+    "EraseResult",
     "ExportResult",
     "Finding",
     "ReindexResult",
@@ -17,6 +21,9 @@ __all__ = [
     "RungResult",
     "SurviveReport",
     "VerifyReport",
+    "compact",
+    "delete",
+    "erase",
     "export",
     "reindex",
     "repair",

@@ -13,6 +13,7 @@ from memvid.page import (
     PageKind,
     RecordPage,
     decode_metadata,
+    decode_tombstones,
     is_page,
     open_blob,
     open_run,
@@ -101,6 +102,8 @@ class PageCheck:
             )
         if kind in (PageKind.HEADER, PageKind.DICTIONARY):
             open_blob(header.kind, run, first_frame=frame, tag=self._table.tag)
+        elif kind == PageKind.TOMBSTONES:
+            decode_tombstones(open_blob(header.kind, run, first_frame=frame, tag=self._table.tag), frame_index=frame)
         elif kind == PageKind.ATTRIBUTES:
             header, page = open_run(run, PageDecompressor(), first_frame=frame, tag=self._table.tag)
             for slot in range(len(page)):

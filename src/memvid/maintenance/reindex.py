@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import os
-import re
 import time
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from memvid._checkpoint import Checkpoint
 from memvid._files import Commit, default_index_file
+from memvid._video_chunks import VideoChunks, fill_index
 from memvid.config import EncoderConfig
-from memvid.embedding import Embedder, EmbedderLike, HashingEmbedder, model_info, resolve_embedder
-from memvid.errors import IndexFileError, ModelMismatchError, VideoFormatError
-from memvid.index import IndexBuilder, IndexManager, Manifest
+from memvid.embedding import EmbedderLike, embedder_of, model_info, resolve_embedder
+from memvid.errors import IndexFileError, VideoFormatError
+from memvid.index import IndexBuilder, IndexManager
 from memvid.index.manifest import read_manifest
-from memvid.maintenance.video_chunks import VideoChunks, fill_index
+from memvid.index.updating import unused_files
 from memvid.page import HeaderInfo
 from memvid.types import ModelInfo, ProgressCallback
 from memvid.video import PageStore, PageTable, VideoReader
 
-__all__ = ["ReindexResult", "add_frames", "embedder_of", "index_options", "model_of", "reindex"]
+__all__ = ["ReindexResult", "add_frames", "model_of", "reindex"]
 
 StrPath = str | os.PathLike[str]
 
@@ -101,12 +102,11 @@ def reindex(
                 table = reader.table
                 with nullcontext() if checkpoint is None else Checkpoint(Path(checkpoint), model) as kept:
                     source = VideoChunks(store, table)
-                    indexed = fill_index(
-                        source, builder, chosen, total=table.chunk_count, checkpoint=kept, progress=progress
-                    )
+                    indexed = fill_index(source, builder, chosen, total=len(source), checkpoint=kept, progress=progress)
                     add_frames(builder, table)
-                    index_bytes = sum(path.stat().st_size for path in builder.stage(reader.identity))
-                    commit.commit()
+                    staged = builder.stage(reader.identity, deleted=store.deleted)
+                    index_bytes = sum(path.stat().st_size for path in staged)
+                    commit.commit(obsolete=partial(unused_files, index_file, builder.manifest))
                     if kept is not None:
                         kept.remove()
             except BaseException:
@@ -138,39 +138,9 @@ def _check_tag(header: HeaderInfo, reader: VideoReader) -> None:
         )
 
 
-def embedder_of(wanted: ModelInfo | None) -> Embedder:
-    """The embedder of that model, if it is one that needs nothing but memvid; for ``None`` the default one.
-
-    :raises ModelMismatchError: it is another one, which the caller has to give.
-    """
-    shipped = resolve_embedder(None)
-    if wanted is None or model_info(shipped) == wanted:
-        return shipped
-    hashing = re.fullmatch(r"hashing-([1-9]\d{0,4})", wanted.name)
-    if hashing is not None and int(hashing[1]) == wanted.dim and 8 <= wanted.dim <= 65536:
-        return HashingEmbedder(wanted.dim)
-    raise ModelMismatchError(
-        f"the memory was built with the embedding model {wanted.name!r} (dim {wanted.dim}), which does not come with "
-        "memvid: give it, embedder=... or --model FOLDER; another model may be given instead, and the index is then "
-        "that model's"
-    )
-
-
 def model_of(header: HeaderInfo) -> ModelInfo | None:
     """The embedding model that a header page names, if it names one."""
     return None if header.model is None else ModelInfo(header.model, header.dim or 0, header.model_digest)
-
-
-def index_options(manifest: Manifest) -> EncoderConfig:
-    """The options an index was made with."""
-    vectors = manifest.vectors
-    return EncoderConfig(
-        vector_dtype=vectors.dtype,  # type: ignore[arg-type]  # the manifest's reader allows no other
-        connectivity=vectors.connectivity,
-        expansion_add=vectors.expansion_add,
-        expansion_search=vectors.expansion_search,
-        keywords=manifest.keywords,
-    )
 
 
 def add_frames(index: IndexBuilder, table: PageTable) -> None:
@@ -187,4 +157,4 @@ def _options(index_file: Path, reader: VideoReader) -> EncoderConfig:
         return EncoderConfig()
     if manifest.video.digest != reader.identity.digest:
         return EncoderConfig()
-    return index_options(manifest)
+    return manifest.options

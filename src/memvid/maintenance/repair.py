@@ -6,29 +6,25 @@ import errno
 import mmap
 import os
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
-
 from memvid._files import Commit, default_index_file
+from memvid._video_chunks import VideoChunks, fill_index
 from memvid.config import EncoderConfig
-from memvid.embedding import Embedder, EmbedderLike, model_info, resolve_embedder
-from memvid.errors import EmptyMemoryError, IndexFileError, ModelMismatchError, OutputError
+from memvid.embedding import AbsentEmbedder, Embedder, EmbedderLike, embedder_of, model_info, resolve_embedder
+from memvid.errors import EmptyMemoryError, IndexFileError, OutputError
 from memvid.index import IndexManager
 from memvid.index.manifest import read_manifest
 from memvid.maintenance.findings import ChunkRanges, Finding, Findings, to_ranges
 from memvid.maintenance.kept_vectors import IndexVectors, open_vectors
-from memvid.maintenance.reindex import add_frames, embedder_of, index_options
+from memvid.maintenance.reindex import add_frames
 from memvid.maintenance.rewrite import Rewrite, open_groups
 from memvid.maintenance.salvage import Salvage, salvage
 from memvid.maintenance.sorting import Sorted, sort_pages
 from memvid.maintenance.video_check import map_file
-from memvid.maintenance.video_chunks import VideoChunks, fill_index
-from memvid.types import ModelInfo, ProgressCallback
+from memvid.types import ProgressCallback
 from memvid.video import PageStore, VideoReader
 
 __all__ = ["RepairResult", "repair"]
@@ -60,20 +56,6 @@ class RepairResult:
     embeddings_kept: int
     embeddings_made: int
     seconds: float
-
-
-class _Unavailable:
-    """Stands for a model whose vectors are all there already."""
-
-    def __init__(self, model: ModelInfo) -> None:
-        self.name, self.dim, self.digest = model.name, model.dim, model.digest
-
-    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Refuse.
-
-        :raises ModelMismatchError: always.
-        """
-        raise ModelMismatchError(f"{len(texts)} chunks need the embedding model {self.name!r}: give it, embedder=...")
 
 
 def repair(
@@ -175,7 +157,7 @@ def _write(
     chosen, kept = _choose_embedder(rewrite, kept, embedder)
     with Commit(index_file, video_file=video_file) as commit:
         staged = commit.stage(video_file)
-        options = EncoderConfig() if kept is None else index_options(kept.manifest)
+        options = EncoderConfig() if kept is None else kept.manifest.options
         builder = IndexManager.create(index_file, model=model_info(chosen), config=options, commit=commit)
         try:
             rewrite.write(staged, progress)
@@ -183,9 +165,9 @@ def _write(
             try:
                 store = PageStore(reader, cache_bytes=0)
                 source = VideoChunks(store, reader.table, kept, corrected=True)
-                indexed = fill_index(source, builder, chosen, total=reader.table.chunk_count, progress=progress)
+                indexed = fill_index(source, builder, chosen, total=len(source), progress=progress)
                 add_frames(builder, reader.table)
-                builder.stage(reader.identity)
+                builder.stage(reader.identity, deleted=store.deleted)
                 commit.commit()
                 return reader.frame_count, indexed.made
             finally:
@@ -210,4 +192,4 @@ def _choose_embedder(
         return embedder_of(rewrite.model), None
     if kept.missing(rewrite.chunks):
         return embedder_of(kept.manifest.model), kept
-    return _Unavailable(kept.manifest.model), kept
+    return AbsentEmbedder(kept.manifest.model), kept

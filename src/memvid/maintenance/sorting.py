@@ -9,7 +9,6 @@ from itertools import pairwise
 import numpy as np
 
 from memvid.errors import VideoError
-from memvid.maintenance.chunk_ids import ids_of
 from memvid.maintenance.findings import Findings
 from memvid.maintenance.salvage import Salvage, Slot
 from memvid.page import (
@@ -303,7 +302,7 @@ def _add_bare(
 def _expect(table: PageTable | None, result: Sorted) -> None:
     """Which chunks there were, as far as page table and header page say."""
     if table is not None:
-        result.expected.update(ids_of(table).tolist())
+        result.expected.update(table.chunk_ids().tolist())
     elif result.header is not None and result.header.chunks:
         chunks = result.chunks
         gone = np.setdiff1d(np.arange(result.header.chunks), np.fromiter(chunks, np.int64))

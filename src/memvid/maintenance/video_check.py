@@ -9,12 +9,21 @@ from pathlib import Path
 import numpy as np
 
 from memvid.errors import MemvidError, VideoError, VideoNotFoundError
-from memvid.maintenance.chunk_ids import ids_of
 from memvid.maintenance.container import Container, read_container
 from memvid.maintenance.findings import ChunkRanges, Findings, describe_chunks, to_ranges
 from memvid.maintenance.frame_check import REASONS, FrameCheck
 from memvid.maintenance.page_check import PageCheck, TakeChunks
-from memvid.page import HeaderInfo, PageDecompressor, PageKind, decode_header_body, is_page, open_blob, parse_header
+from memvid.page import (
+    ChunkIds,
+    HeaderInfo,
+    PageDecompressor,
+    PageKind,
+    decode_header_body,
+    decode_tombstones,
+    is_page,
+    open_blob,
+    parse_header,
+)
 from memvid.page import page_checksum as checksum_of
 from memvid.types import ProgressCallback, VideoIdentity
 from memvid.video import BARE, PageTable, PageTableBuilder
@@ -32,11 +41,13 @@ class VideoFacts:
     :ivar table: its page table, from its box or from the frames.
     :ivar identity: ``None`` if the table could not be told for certain.
     :ivar header: its header page, if it can be read.
+    :ivar deleted: the chunks it says were deleted; ``None`` if that cannot be read.
     """
 
     table: PageTable
     identity: VideoIdentity | None
     header: HeaderInfo | None
+    deleted: ChunkIds | None
 
 
 def map_file(path: Path) -> mmap.mmap | bytes:
@@ -107,7 +118,7 @@ class VideoCheck:
             self.frames.run(pages, self._progress)
             self.chunks_read = pages.chunks
         identity = VideoIdentity(table.digest, reader.frame_count, reader.file_size) if certain else None
-        return VideoFacts(table, identity, header)
+        return VideoFacts(table, identity, header, self._check_deleted(reader, table))
 
     def close(self) -> None:
         """Let go of the file."""
@@ -209,15 +220,34 @@ class VideoCheck:
         if header is not None and pages != header.dictionary_pages:
             what = f"it has {pages} pages, the header page says {header.dictionary_pages}"
             self._lost_dictionary(what, table, None)
-        gone = np.setdiff1d(np.arange(0 if header is None else header.chunks), ids_of(table), assume_unique=True)
-        if len(gone):
+        built = 0 if header is None else header.chunks
+        gone = np.setdiff1d(np.arange(built), table.chunk_ids(), assume_unique=True)
+        if table.chunk_count < built:
             self._findings.warn(
                 "chunks",
                 f"of the chunks it was built with it has not {describe_chunks(to_ranges(gone))}: they were lost before "
-                "a repair, or compacted away",
+                "a repair",
                 self._path,
             )
         return header
+
+    def _check_deleted(self, reader: Frames, table: PageTable) -> ChunkIds | None:
+        """What all lists of deleted chunks say together."""
+        deleted = ChunkIds.of([])
+        frame = 0
+        try:
+            for frame in table.frames_of_kind(PageKind.TOMBSTONES).tolist():
+                body = self._read_blob(reader, table, PageKind.TOMBSTONES, frame)
+                deleted |= decode_tombstones(body, frame_index=frame)
+        except VideoError as error:
+            self._findings.error(
+                "tombstones",
+                f"which chunks were deleted cannot be read: {error}; a new index would have them again",
+                self._path,
+                frame=frame,
+            )
+            return None
+        return deleted
 
     def _lost_dictionary(self, what: str, table: PageTable, frame: int | None) -> None:
         self._decompressor = None
@@ -226,7 +256,7 @@ class VideoCheck:
             f"the dictionary, which compressed pages need, cannot be read: {what}",
             self._path,
             frame=frame,
-            chunks=to_ranges(ids_of(table)),
+            chunks=to_ranges(table.chunk_ids()),
         )
 
     def _read_blob(self, reader: Frames, table: PageTable, kind: PageKind, frame: int) -> bytes:

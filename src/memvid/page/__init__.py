@@ -21,11 +21,13 @@ from memvid.page.identity import HeaderInfo, decode_header_body, encode_header_b
 from memvid.page.packing import MAX_CHUNK_BYTES, check_record, pack, pack_attributes, pack_bare, pack_blob
 from memvid.page.reading import join_run, open_blob, open_body, open_page, open_run
 from memvid.page.records import Record, RecordPage, decode_metadata, encode_body, encode_metadata, encode_text
+from memvid.page.tombstones import ChunkIds, decode_tombstones, encode_tombstones
 
 __all__ = [
     "HEADER_BYTES",
     "MAX_BODY_BYTES",
     "MAX_CHUNK_BYTES",
+    "ChunkIds",
     "HeaderInfo",
     "PageBody",
     "PageCompressor",
@@ -38,10 +40,12 @@ __all__ = [
     "check_record",
     "decode_header_body",
     "decode_metadata",
+    "decode_tombstones",
     "encode_body",
     "encode_header_body",
     "encode_metadata",
     "encode_text",
+    "encode_tombstones",
     "is_page",
     "join_run",
     "memory_tag",

@@ -49,6 +49,9 @@ class HeaderInfo:
     :ivar model: name of the embedding model the index was built with, which a rebuilt index should use, if known.
     :ivar dim: length of its vectors.
     :ivar model_digest: SHA-256 of its files in hexadecimal, if it has any.
+    :ivar next_chunk: no chunk that is appended gets an id below it, if it is above the last one's.
+    :ivar compression_level: zstd level of the build, which appends use too, if it was not the default.
+    :ivar chunks_per_frame: at most so many chunks a frame, in appends too, if that was limited.
     :ivar writer: name and version of the program that wrote the file.
     :ivar format_version: of the pages.
     """
@@ -65,6 +68,9 @@ class HeaderInfo:
     model: str | None = None
     dim: int | None = None
     model_digest: str | None = None
+    next_chunk: int | None = None
+    compression_level: int | None = None
+    chunks_per_frame: int | None = None
     writer: str | None = None
     format_version: int = FORMAT_VERSION
 
@@ -86,7 +92,15 @@ _REQUIRED: dict[str, type] = {
     "dictionary_pages": int,
     "dictionary_bytes": int,
 }
-_OPTIONAL: dict[str, type] = {"model": str, "dim": int, "model_digest": str, "writer": str}
+_OPTIONAL: dict[str, type] = {
+    "model": str,
+    "dim": int,
+    "model_digest": str,
+    "next_chunk": int,
+    "compression_level": int,
+    "chunks_per_frame": int,
+    "writer": str,
+}
 
 
 def memory_tag(memory_id: str) -> int:

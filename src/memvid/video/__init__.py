@@ -5,6 +5,15 @@ from __future__ import annotations
 from memvid.video.reader import VideoReader
 from memvid.video.store import PageStore
 from memvid.video.table import BARE, PageTable, PageTableBuilder
-from memvid.video.writer import VideoWriter, frame_capacity
+from memvid.video.writer import VideoAppender, VideoWriter, frame_capacity
 
-__all__ = ["BARE", "PageStore", "PageTable", "PageTableBuilder", "VideoReader", "VideoWriter", "frame_capacity"]
+__all__ = [
+    "BARE",
+    "PageStore",
+    "PageTable",
+    "PageTableBuilder",
+    "VideoAppender",
+    "VideoReader",
+    "VideoWriter",
+    "frame_capacity",
+]

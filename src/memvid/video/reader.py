@@ -33,15 +33,20 @@ class VideoReader:
 
     :param path: the video.
     :param threads: worker threads for a batch; ``None`` uses the cores this process may run on.
+    :param movie: read by the movie header at this byte, that of an append which does not count yet.
     :raises VideoNotFoundError: no file is there.
     :raises VideoFormatError: it is empty, cut off, or not a video of memvid.
     :raises UnsupportedVideoError: its codec or format is not one this release reads.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, threads: int | None = None) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, threads: int | None = None, movie: int | None = None) -> None:
         self._path = os.fspath(path)
         try:
-            self._native: Frames | None = open_frames(self._path, threads=threads or 0)
+            self._native: Frames | None = (
+                open_frames(self._path, threads=threads or 0)
+                if movie is None
+                else _core.FrameReader(self._path, threads=threads or 0, movie=movie)
+            )
         except VideoNotFoundError as error:
             raise VideoNotFoundError(
                 f"there is no video {self._path!r}: check the path, or build it with memvid build"
@@ -108,11 +113,11 @@ class VideoReader:
             cache_bytes=cache_bytes,
         )
 
-    def read_all(self, *, corrected: bool = False) -> Iterator[tuple[int, bytes]]:
-        """All frames and their payloads, in order, a batch in memory at a time."""
-        for start in range(0, self.frame_count, _SCAN_FRAMES):
-            frames = np.arange(start, min(start + _SCAN_FRAMES, self.frame_count))
-            yield from enumerate(self.read(frames, corrected=corrected), start)
+    def read_all(self, *, corrected: bool = False, start: int = 0) -> Iterator[tuple[int, bytes]]:
+        """All frames from ``start`` on and their payloads, in order, a batch in memory at a time."""
+        for first in range(start, self.frame_count, _SCAN_FRAMES):
+            frames = np.arange(first, min(first + _SCAN_FRAMES, self.frame_count))
+            yield from enumerate(self.read(frames, corrected=corrected), first)
 
     def read_pixels(self, frame_index: int) -> NDArray[np.uint8]:
         """The picture of one frame: ``uint8[height, width]``, 0 black, 255 white."""

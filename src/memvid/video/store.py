@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from memvid import _core
 from memvid.errors import ClosedError, FrameError
 from memvid.page import (
+    ChunkIds,
     HeaderInfo,
     PageDecompressor,
     PageKind,
@@ -22,6 +23,7 @@ from memvid.page import (
     RecordPage,
     decode_header_body,
     decode_metadata,
+    decode_tombstones,
     encode_body,
     open_blob,
     open_run,
@@ -94,13 +96,17 @@ class PageStore:
         return decode_header_body(self._read_blob(PageKind.HEADER, 0))
 
     @cached_property
-    def _dictionary(self) -> bytes | None:
+    def dictionary(self) -> bytes | None:
+        """The zstd dictionary, if the memory has one.
+
+        :raises FrameError: it cannot be read.
+        """
         frames = self._table.frames_of_kind(PageKind.DICTIONARY)
         return self._read_blob(PageKind.DICTIONARY, int(frames[0])) if len(frames) else None
 
     @cached_property
     def _decompressor(self) -> PageDecompressor:
-        return PageDecompressor(self._dictionary)
+        return PageDecompressor(self.dictionary)
 
     @cached_property
     def _attributes(self) -> _Attributes:
@@ -112,6 +118,25 @@ class PageStore:
             found.firsts.append(header.first_chunk)
             found.pages.append(page)
         return found
+
+    @cached_property
+    def deleted(self) -> ChunkIds:
+        """The chunks that the video says were deleted. Reads all tombstones pages, one for each deletion.
+
+        :raises FrameError: one cannot be read.
+        """
+        return self.deleted_since(0)
+
+    def deleted_since(self, start: int) -> ChunkIds:
+        """The chunks that tombstones pages from frame ``start`` on say were deleted.
+
+        :raises FrameError: one cannot be read.
+        """
+        deleted = ChunkIds.of([])
+        for frame in self._table.frames_of_kind(PageKind.TOMBSTONES).tolist():
+            if frame >= start:
+                deleted |= decode_tombstones(self._read_blob(PageKind.TOMBSTONES, frame), frame_index=frame)
+        return deleted
 
     def warm(self) -> None:
         """Read what every query needs: the dictionary."""
@@ -140,22 +165,24 @@ class PageStore:
             found.append(StoredChunk(text, decode_metadata(metadata, frame_index=frame) if metadata else {}, frame))
         return found
 
-    def scan(self, *, corrected: bool = False) -> Iterator[tuple[int, RecordPage]]:
+    def scan(self, *, corrected: bool = False, start: int = 0) -> Iterator[tuple[int, RecordPage]]:
         """All pages that hold chunks, in order, with their frames; past the cache, some pages in memory at a time.
 
+        :param start: frame to begin with, in which no run goes on.
         :param corrected: decode by zxing-cpp alone, which also proves that any other QR reader can.
         :raises FrameError: a frame, of whatever kind, cannot be read and verified.
         """
         run: list[bytes] = []
-        start = 0
-        for frame, payload in self._video.read_all(corrected=corrected):
+        first = start
+        for frame, payload in self._video.read_all(corrected=corrected, start=start):
             if run and self._table.kinds[frame] != PageKind.CONTINUATION:
-                yield from self._open_run(start, run)
+                yield from self._open_run(first, run)
                 run = []
             if not run:
-                start = frame
+                first = frame
             run.append(payload)
-        yield from self._open_run(start, run)
+        if run:
+            yield from self._open_run(first, run)
 
     def _open_run(self, frame: int, payloads: list[bytes]) -> Iterator[tuple[int, RecordPage]]:
         if self._table.counts[frame]:
@@ -192,7 +219,7 @@ class PageStore:
             if self._closed:
                 raise ClosedError(f"{self._video.path} was closed: open it again")
             if self._native is None:
-                self._native = self._video.chunk_reader(self._dictionary, cache_bytes=self._cache_bytes)
+                self._native = self._video.chunk_reader(self.dictionary, cache_bytes=self._cache_bytes)
             return self._native
 
     def _read_again(self, chunk_id: int) -> StoredChunk:

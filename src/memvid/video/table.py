@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memvid.errors import ChunkNotFoundError, UnsupportedVideoError, VideoFormatError
-from memvid.page import PageKind
+from memvid.page import ChunkIds, PageKind
 
 __all__ = ["BARE", "PageTable", "PageTableBuilder"]
 
@@ -98,9 +98,7 @@ class PageTable:
 
     def to_bytes(self) -> bytes:
         """The table as it rides in the video."""
-        dense = np.zeros(len(self), np.int64)
-        np.cumsum(self.counts[:-1], out=dense[1:])
-        gaps = np.diff(self.first_chunks - dense, prepend=0)
+        gaps = self.gaps
         columns = [self.kinds.astype("<u1"), self.counts.astype("<u2"), self.checksums.astype("<u4")]
         if gaps.any():
             columns.append(gaps.astype("<u4"))
@@ -111,9 +109,21 @@ class PageTable:
         return len(self.kinds)
 
     @property
+    def gaps(self) -> NDArray[np.int64]:
+        """``int64[n]``: chunk ids left out before each frame."""
+        dense = np.zeros(len(self), np.int64)
+        np.cumsum(self.counts[:-1], out=dense[1:])
+        return np.asarray(np.diff(self.first_chunks - dense, prepend=0), np.int64)
+
+    @property
     def chunk_count(self) -> int:
         """Chunks in the video."""
         return int(self._ends[-1] - self._starts[0] - self._gap_total()) if len(self._starts) else 0
+
+    @property
+    def next_chunk(self) -> int:
+        """The id behind the last chunk's."""
+        return int(self._ends[-1]) if len(self._ends) else 0
 
     def _gap_total(self) -> int:
         return int((self._starts[1:] - self._ends[:-1]).sum())
@@ -122,6 +132,14 @@ class PageTable:
     def digest(self) -> str:
         """SHA-256 in hexadecimal: the identity of what is in the video, whatever it is packed in."""
         return hashlib.sha256(self.to_bytes()).hexdigest()
+
+    def chunk_ids(self, *, start: int = 0) -> NDArray[np.int64]:
+        """All chunk ids of the frames from ``start`` on, ``int64[n]``, ascending."""
+        frames = start + np.flatnonzero(self.counts[start:])
+        counts = self.counts[frames].astype(np.int64)
+        ends = np.cumsum(counts)
+        total = int(ends[-1]) if len(ends) else 0
+        return np.asarray(np.repeat(self.first_chunks[frames] - (ends - counts), counts) + np.arange(total), np.int64)
 
     def frames_of(self, chunk_ids: NDArray[np.int64]) -> NDArray[np.int64]:
         """Frames in which the chunks start, ``int64[n]``, in their order. Costs a binary search each.
@@ -143,24 +161,32 @@ class PageTable:
             return "the memory has none"
         return f"this memory's ids go from {int(self._starts[0])} to {int(self._ends[-1]) - 1}"
 
-    def ids_around(self, chunk_id: int, before: int, after: int) -> NDArray[np.int64]:
+    def ids_around(
+        self, chunk_id: int, before: int, after: int, *, without: ChunkIds | None = None
+    ) -> NDArray[np.int64]:
         """The id, up to ``before`` ids below it and up to ``after`` above it that exist, ascending.
 
+        :param without: ids that do not count.
         :raises ChunkNotFoundError: there is no such chunk.
         """
         frame = int(self.frames_of(np.array([chunk_id], np.int64))[0])
         at = int(np.searchsorted(self._data_frames, frame))
-        first, last = at, at
-        below, above = chunk_id - int(self._starts[at]), int(self._ends[at]) - 1 - chunk_id
-        while first > 0 and below < before:
+        first = last = at
+        own = self._ids_in(at, without)
+        below, above = [own[own < chunk_id]], [own[own > chunk_id]]
+        while first > 0 and sum(map(len, below)) < before:
             first -= 1
-            below += int(self._ends[first] - self._starts[first])
-        while last + 1 < len(self._starts) and above < after:
+            below.insert(0, self._ids_in(first, without))
+        while last + 1 < len(self._starts) and sum(map(len, above)) < after:
             last += 1
-            above += int(self._ends[last] - self._starts[last])
-        ids = np.concatenate([np.arange(self._starts[i], self._ends[i]) for i in range(first, last + 1)])
-        here = int(np.searchsorted(ids, chunk_id))
-        return ids[max(here - before, 0) : here + after + 1]
+            above.append(self._ids_in(last, without))
+        lower, upper = np.concatenate(below), np.concatenate(above)
+        return np.concatenate([lower[max(len(lower) - before, 0) :], [chunk_id], upper[:after]])
+
+    def _ids_in(self, data_frame: int, without: ChunkIds | None) -> NDArray[np.int64]:
+        """Ids of the chunks that start in one of the frames with chunks."""
+        ids = np.arange(self._starts[data_frame], self._ends[data_frame])
+        return ids[~without.contains(ids)] if without else ids
 
     def run_of(self, frame_index: int) -> range:
         """The frames of the run that starts at ``frame_index``: itself and the continuations behind it."""
@@ -180,14 +206,23 @@ class PageTable:
 
 
 class PageTableBuilder:
-    """Collects the rows of a page table, 7 bytes each."""
+    """Collects the rows of a page table, 7 bytes each.
 
-    def __init__(self) -> None:
+    :param table: begin with the rows of this one.
+    """
+
+    def __init__(self, table: PageTable | None = None) -> None:
         self._kinds = array("B")
         self._counts = array("H")
         self._checksums = array("I")
         self._gaps = array("q")
         self._next_chunk = 0
+        if table is not None:
+            self._kinds.frombytes(table.kinds.astype(np.uint8).tobytes())
+            self._counts.frombytes(table.counts.astype(np.uint16).tobytes())
+            self._checksums.frombytes(table.checksums.astype(np.uint32).tobytes())
+            self._gaps.frombytes(table.gaps.tobytes())
+            self._next_chunk = table.next_chunk
 
     def __len__(self) -> int:
         return len(self._kinds)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from memvid import _core
@@ -15,7 +15,7 @@ from memvid.page import is_page, page_checksum, parse_header
 from memvid.video.codecs import PictureWriter
 from memvid.video.table import BARE, PageTable, PageTableBuilder
 
-__all__ = ["VideoWriter", "frame_capacity"]
+__all__ = ["VideoAppender", "VideoWriter", "frame_capacity"]
 
 
 def _symbol_options(config: EncoderConfig, *, utf8: bool = False) -> _core.SymbolOptions:
@@ -29,20 +29,15 @@ def frame_capacity(config: EncoderConfig, *, bare: bool = False) -> int:
     return _core.symbol_capacity(_symbol_options(config, utf8=bare))
 
 
-class VideoWriter:
-    """Writes one video, frame after frame; its page table grows along.
+class _TableWriter:
+    """Keeps the page table of what is written."""
 
-    :param path: the file to write; an existing one is replaced.
-    :raises OutputError: the file cannot be made.
-    """
-
-    def __init__(self, path: str | os.PathLike[str], config: EncoderConfig, *, tag: int) -> None:
+    def __init__(self, path: str | os.PathLike[str], table: PageTableBuilder, *, tag: int) -> None:
         self._path = Path(path)
         self._tag = tag
-        self._table = PageTableBuilder()
+        self._table = table
         self._next_bare = 0
-        with self._remedies():
-            self._native = self._open_native(config)
+        self._native: _core.FrameWriter | PictureWriter
 
     def write(self, payloads: Sequence[bytes]) -> None:
         """Draw and append a frame for each payload, in parallel, off the GIL.
@@ -66,7 +61,7 @@ class VideoWriter:
 
     @property
     def frames(self) -> int:
-        """Frames written so far."""
+        """Frames there are so far, those of the old video among them."""
         return len(self._table)
 
     def finish(self) -> PageTable:
@@ -80,6 +75,30 @@ class VideoWriter:
         with self._remedies():
             self._native.finish(table.to_bytes())
         return table
+
+    @contextmanager
+    def _remedies(self) -> Iterator[None]:
+        """Have the native core's errors say what to do, like those of the other files."""
+        try:
+            yield
+        except OutputError as error:
+            if error.errno is None:
+                raise
+            with output_errors(self._path):
+                raise OSError(error.errno, os.strerror(error.errno), os.fspath(self._path)) from error
+
+
+class VideoWriter(_TableWriter):
+    """Writes one video, frame after frame; its page table grows along.
+
+    :param path: the file to write; an existing one is replaced.
+    :raises OutputError: the file cannot be made.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], config: EncoderConfig, *, tag: int) -> None:
+        super().__init__(path, PageTableBuilder(), tag=tag)
+        with self._remedies():
+            self._native = self._open_native(config)
 
     def _open_native(self, config: EncoderConfig) -> _core.FrameWriter | PictureWriter:
         if config.codec == "png":
@@ -97,13 +116,41 @@ class VideoWriter:
             pixels_per_module=config.pixels_per_module,
         )
 
-    @contextmanager
-    def _remedies(self) -> Iterator[None]:
-        """Have the native core's errors say what to do, like those of the other files."""
-        try:
-            yield
-        except OutputError as error:
-            if error.errno is None:
-                raise
-            with output_errors(self._path):
-                raise OSError(error.errno, os.strerror(error.errno), os.fspath(self._path)) from error
+
+class VideoAppender(_TableWriter):
+    """Writes frames behind those of a video in memvid's own format. None of it counts before it is committed.
+
+    What counts is not changed, and readers do not see the rest: :meth:`finish` puts it on the disk complete, and
+    ``_core.commit_append(path, mark)`` makes it count. What an append left that never counted is cut off first. The
+    caller holds the memory's lock.
+
+    :param path: the video.
+    :param config: must be that of the frames there are.
+    :param table: their page table.
+    :raises UnsupportedVideoError: the video cannot be appended to.
+    :raises OutputError: the file cannot be written.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], config: EncoderConfig, *, table: PageTable) -> None:
+        super().__init__(path, PageTableBuilder(table), tag=table.tag)
+        self._next_bare = table.next_chunk
+        with self._remedies():
+            self._appending = _core.FrameWriter.append_to(
+                os.fspath(self._path), _symbol_options(config), threads=config.threads or 0
+            )
+        self._native = self._appending
+
+    @property
+    def mark(self) -> int:
+        """The byte of the file at which the append begins."""
+        return self._appending.mark
+
+    @property
+    def movie(self) -> int:
+        """The byte of the movie header that :meth:`finish` wrote."""
+        return self._appending.movie
+
+    def abandon(self) -> None:
+        """Cut the file off where the append began, unless that fails: then the next append does it."""
+        with suppress(OutputError):
+            self._appending.abandon()

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Protocol
 
+import numpy as np
+
 from memvid._index_feed import Indexed, IndexFeed
 from memvid._spool import SpoolSegment
 from memvid.page import Record
 from memvid.types import Progress
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from memvid._checkpoint import Checkpoint
@@ -32,20 +33,36 @@ class KeptVectors(Protocol):
 
 
 class VideoChunks:
-    """All chunks of a video, in order, cut into the same pieces as the spool of the build that wrote it.
+    """All chunks of a video that were not deleted, in order, cut into the pieces of the spool they were built from.
 
     :param store: reads and verifies them.
     :param kept: vectors that are there already.
     :param corrected: read frames by zxing-cpp alone, as a build reads back what it wrote.
+    :param first_chunk: leave out the pages before its own.
+    :ivar start: the frame of that page.
     """
 
     def __init__(
-        self, store: PageStore, table: PageTable, kept: KeptVectors | None = None, *, corrected: bool = False
+        self,
+        store: PageStore,
+        table: PageTable,
+        kept: KeptVectors | None = None,
+        *,
+        corrected: bool = False,
+        first_chunk: int | None = None,
     ) -> None:
         self._store = store
         self._table = table
         self._kept = kept
         self._corrected = corrected
+        self.start = 0
+        if first_chunk is not None:
+            self.start = int(table.frames_of(np.array([first_chunk], np.int64))[0])
+
+    def __len__(self) -> int:
+        """How many there are."""
+        ids = self._table.chunk_ids(start=self.start)
+        return len(ids) - int(np.count_nonzero(self._store.deleted.contains(ids)))
 
     def segments(self, chunks: int, nbytes: int, *, with_vectors: bool = False) -> Iterator[SpoolSegment]:
         """Pieces that end at ``chunks`` of them, where they reach ``nbytes``, or before a gap between ids.
@@ -66,9 +83,10 @@ class VideoChunks:
             yield self._segment(first, records, with_vectors=with_vectors)
 
     def _records(self) -> Iterator[tuple[int, Record]]:
-        for frame, page in self._store.scan(corrected=self._corrected):
+        deleted = self._store.deleted
+        for frame, page in self._store.scan(corrected=self._corrected, start=self.start):
             first = int(self._table.first_chunks[frame])
-            for slot in range(len(page)):
+            for slot in np.flatnonzero(~deleted.contains(np.arange(first, first + len(page)))).tolist():
                 page.text(slot)  # it must be UTF-8: a frame that is wrong is named here
                 yield first + slot, Record(page.text_bytes(slot), self._store.metadata_bytes(page, frame, slot))
 

@@ -1,0 +1,271 @@
+"""One append: new pages behind the old ones, one more segment of the index, and both committed together.
+
+What is there is neither rewritten nor read, but for what the index merges (:mod:`memvid.index.updating`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memvid._checkpoint import Checkpoint
+from memvid._deletions import Deletions
+from memvid._files import Commit
+from memvid._index_feed import Indexed, IndexFeed, SegmentSource
+from memvid._page_writer import PageWriter, read_back
+from memvid._progress import Reporter
+from memvid._spool import Spool, SpoolSegment
+from memvid._video_chunks import VideoChunks
+from memvid.config import EncoderConfig
+from memvid.embedding import Embedder, model_info
+from memvid.errors import EmptyMemoryError, FrameError
+from memvid.index import IndexManager, Manifest, stage_deletions
+from memvid.index.updating import next_number, plan_update, unused_files
+from memvid.page import ChunkIds, HeaderInfo, PageCompressor
+from memvid.types import AppendResult, ProgressCallback, VideoIdentity
+from memvid.video import PageStore, PageTable, VideoAppender, VideoReader
+
+__all__ = ["Appender", "frame_config"]
+
+_DEFAULTS = EncoderConfig()
+
+
+def frame_config(header: HeaderInfo, *, fps: float = 30, threads: int | None = None) -> EncoderConfig:
+    """The options a memory's pages and frames are made with, as its header page has them."""
+    return EncoderConfig(
+        symbol_version=header.symbol_version,
+        error_correction=header.error_correction,  # type: ignore[arg-type]  # checked when it is used
+        compression=header.compression,  # type: ignore[arg-type]
+        compression_level=header.compression_level or _DEFAULTS.compression_level,
+        chunks_per_frame=1 if header.bare else header.chunks_per_frame,
+        fps=min(max(round(fps), 1), 240),
+        threads=threads,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Memory:
+    """The memory as it is before the append."""
+
+    video: VideoReader
+    store: PageStore
+    index: IndexManager
+
+    @property
+    def next_chunk(self) -> int:
+        """Id of the first chunk that is added."""
+        return max(self.video.table.next_chunk, self.store.header.next_chunk or 0)
+
+    def rows(self, first_chunk: int, count: int) -> NDArray[np.float32] | None:
+        """Vectors that need not be made again: as :meth:`IndexManager.stored_vectors`."""
+        return self.index.stored_vectors(first_chunk, count)
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """Where the new chunks go."""
+
+    config: EncoderConfig
+    video: VideoAppender
+    commit: Commit
+    checkpoint: Checkpoint | None
+
+
+@dataclass(frozen=True, slots=True)
+class _InTurn:
+    """Chunks of several sources, one after the other."""
+
+    sources: list[SegmentSource]
+
+    def segments(self, chunks: int, nbytes: int, *, with_vectors: bool = False) -> Iterator[SpoolSegment]:
+        """As :meth:`SegmentSource.segments`."""
+        for source in self.sources:
+            yield from source.segments(chunks, nbytes, with_vectors=with_vectors)
+
+
+class Appender:
+    """Adds a spool's chunks to a memory and deletes others. For one use.
+
+    :param embedder: makes the embeddings; must be the model of the index, if any chunk is added.
+    :param threads: worker threads; ``None`` uses the cores this process may run on.
+    :param progress: called from the thread that calls :meth:`run`.
+    :param checkpoint: file that keeps the embeddings until the append has succeeded, and has those of an earlier one.
+    """
+
+    def __init__(
+        self,
+        spool: Spool,
+        deletions: Deletions,
+        embedder: Embedder,
+        video_file: Path,
+        index_file: Path,
+        *,
+        threads: int | None = None,
+        progress: ProgressCallback | None = None,
+        checkpoint: Path | None = None,
+    ) -> None:
+        self._spool = spool
+        self._deletions = deletions
+        self._embedder = embedder
+        self._video_file = video_file
+        self._index_file = index_file
+        self._threads = threads
+        self._reporter = Reporter(progress, len(spool))
+        self._checkpoint = checkpoint
+        self._seconds: dict[str, float] = {}
+
+    def run(self) -> AppendResult:
+        """Append, read back, commit."""
+        begin = time.perf_counter()
+        with Commit(self._index_file, video_file=self._video_file) as commit:
+            commit.lock()
+            if self._checkpoint is not None:
+                commit.claim(self._checkpoint)
+            with self._opened() as memory:
+                first = memory.next_chunk
+                self._spool.number_from(first)
+                gone = self._deletions.resolve(memory.index, self._spool)
+                chunks = memory.index.count + len(self._spool) - len(gone)
+                if chunks == 0:
+                    raise EmptyMemoryError(
+                        f"all {len(gone)} chunks would be deleted, and a memory keeps at least one: remove its files "
+                        "instead"
+                    )
+                frames, indexed, manifest = 0, Indexed(), memory.index.manifest
+                if len(self._spool) or gone:
+                    table, manifest, indexed = self._write(memory, gone, commit)
+                    frames = len(table) - memory.video.frame_count
+        self._seconds["total"] = time.perf_counter() - begin
+        return AppendResult(
+            video_file=self._video_file,
+            index_file=self._index_file,
+            added=len(self._spool),
+            first_chunk=first,
+            deleted=len(gone),
+            chunks=chunks,
+            frames=frames,
+            text_bytes=self._spool.text_bytes,
+            video_bytes=manifest.video.bytes,
+            index_bytes=len(manifest.to_bytes()) + sum(file.bytes for _, file in manifest.side_files()),
+            seconds=dict(self._seconds),
+            embeddings_made=indexed.made,
+            embeddings_resumed=indexed.resumed,
+        )
+
+    @contextmanager
+    def _opened(self) -> Iterator[_Memory]:
+        video = VideoReader(self._video_file, threads=self._threads)
+        try:
+            model = model_info(self._embedder) if len(self._spool) else None
+            with IndexManager.open(
+                self._index_file, video=video.identity, model=model, video_file=self._video_file
+            ) as index:
+                yield _Memory(video, PageStore(video, cache_bytes=0), index)
+        finally:
+            video.close()
+
+    def _write(self, memory: _Memory, gone: ChunkIds, commit: Commit) -> tuple[PageTable, Manifest, Indexed]:
+        """Write everything, read it back, and commit it."""
+        config = frame_config(memory.store.header, fps=memory.video.fps, threads=self._threads)
+        video = VideoAppender(self._video_file, config, table=memory.video.table)
+        model = memory.index.manifest.model
+        try:
+            with nullcontext() if self._checkpoint is None else Checkpoint(self._checkpoint, model) as checkpoint:
+                if len(self._spool):
+                    table, manifest, indexed = self._add(memory, gone, _Target(config, video, commit, checkpoint))
+                else:
+                    table, identity = self._write_video(memory, gone, config, video)
+                    number = next_number(self._index_file)
+                    deleted = memory.index.deleted | gone
+                    manifest, _ = stage_deletions(
+                        self._index_file, memory.index.manifest,
+                        video=identity, deleted=deleted, number=number, commit=commit,
+                    )  # fmt: skip
+                    indexed = Indexed()
+                with self._timed("commit"):
+                    commit.grow(video.mark)
+                    commit.commit(obsolete=partial(unused_files, self._index_file, manifest))
+                if checkpoint is not None:
+                    checkpoint.remove()
+        except BaseException:
+            if not commit.committed:
+                video.abandon()
+            raise
+        return table, manifest, indexed
+
+    def _add(self, memory: _Memory, gone: ChunkIds, target: _Target) -> tuple[PageTable, Manifest, Indexed]:
+        """Add chunks to video and index at the same time."""
+        manifest = memory.index.manifest
+        plan = plan_update(manifest, len(self._spool))
+        index = IndexManager.create(
+            self._index_file,
+            model=manifest.model,
+            config=manifest.options,
+            commit=target.commit,
+            number=next_number(self._index_file),
+            kept=plan.kept,
+        )
+        try:
+            sources: list[SegmentSource] = [self._spool]
+            start = memory.video.frame_count
+            if plan.merged:
+                merged = VideoChunks(
+                    memory.store, memory.video.table, memory, first_chunk=memory.index.first_chunk(len(plan.kept))
+                )
+                sources.insert(0, merged)
+                start = merged.start
+            source = _InTurn(sources)
+            with IndexFeed(source, index, self._embedder, target.checkpoint, skip=gone) as feed:
+                self._reporter.feed = feed
+                table, identity = self._write_video(memory, gone, target.config, target.video)
+                self._reporter.wait_for_index()
+                self._seconds.update(feed.seconds)
+                frames = start + np.flatnonzero(table.counts[start:])
+                index.add_pages(frames, table.first_chunks[frames], table.counts[frames])
+                index.stage(identity, deleted=memory.index.deleted | gone)
+                return table, index.manifest, feed.indexed
+        except BaseException:
+            index.abort()
+            raise
+
+    def _write_video(
+        self, memory: _Memory, gone: ChunkIds, config: EncoderConfig, video: VideoAppender
+    ) -> tuple[PageTable, VideoIdentity]:
+        """Write the new frames behind the old ones and read them back; nothing of it counts yet."""
+        compressor = None
+        if config.compression != "none":
+            compressor = PageCompressor(config.compression_level, memory.store.dictionary)
+        writer = PageWriter(
+            video, config, tag=memory.video.table.tag, compressor=compressor, report=self._reporter.stage("write")
+        )
+        if len(self._spool):
+            writer.write_chunks(self._spool)
+        writer.write_tombstones(gone)
+        table = video.finish()
+        self._seconds["pack and write"] = writer.seconds
+        with self._timed("verify"):
+            return table, self._read_back(memory, gone, video.movie)
+
+    def _read_back(self, memory: _Memory, gone: ChunkIds, movie: int) -> VideoIdentity:
+        start = memory.video.frame_count
+        reader = VideoReader(self._video_file, threads=self._threads, movie=movie)
+        try:
+            read_back(reader, self._spool, self._reporter.stage("verify"), start=start)
+            if PageStore(reader, cache_bytes=0).deleted_since(start) != gone:
+                raise FrameError("the list of deleted chunks is not read back as it was written: nothing was changed")
+            return reader.identity
+        finally:
+            reader.close()
+
+    @contextmanager
+    def _timed(self, stage: str) -> Iterator[None]:
+        begin = time.perf_counter()
+        yield
+        self._seconds[stage] = self._seconds.get(stage, 0.0) + time.perf_counter() - begin

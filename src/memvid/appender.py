@@ -1,0 +1,232 @@
+"""Adding to a memory that exists, and deleting from it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from memvid._append import Appender, frame_config
+from memvid._collecting import ChunkCollector
+from memvid._deletions import Deletions
+from memvid._files import default_index_file, recover
+from memvid.config import EncoderConfig, make_config
+from memvid.embedding import EmbedderLike, embedder_of, model_info, resolve_embedder
+from memvid.errors import ChunkNotFoundError, ConfigError, EmptyMemoryError, MetadataError, UnsupportedVideoError
+from memvid.index import IndexManager
+from memvid.index.filters import value_token
+from memvid.page import ChunkIds
+from memvid.types import AppendResult, JsonObject, ProgressCallback
+from memvid.video import PageStore, VideoReader
+
+__all__ = ["MemvidAppender"]
+
+StrPath = str | os.PathLike[str]
+
+_SETTINGS = ("chunk_size", "overlap", "threads")  # all others are the memory's own
+
+
+class MemvidAppender(ChunkCollector):
+    """Adds to a memory that exists, and deletes from it: what :meth:`MemvidEncoder.open` gives.
+
+    Additions and deletions are collected until :meth:`append` makes all of them, or none. Until then nothing of the
+    memory is locked or changed; others may append to it meanwhile. Not safe to share between threads.
+
+    >>> with MemvidEncoder.open("memory.mp4") as memory:  # doctest: +SKIP
+    ...     memory.add_chunks(["one more"])
+    ...     memory.delete([17])
+    ...     memory.append()
+    """
+
+    def __init__(
+        self,
+        video_file: StrPath,
+        index_file: StrPath | None = None,
+        *,
+        embedder: EmbedderLike | None = None,
+        config: EncoderConfig | Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> None:
+        """Use :meth:`MemvidEncoder.open` instead."""
+        self._video_file = Path(video_file)
+        self._index_file = default_index_file(self._video_file) if index_file is None else Path(index_file)
+        recover(self._index_file, video_file=self._video_file)
+        video = VideoReader(self._video_file)
+        try:
+            if video.codec != "png":
+                raise UnsupportedVideoError(
+                    f"{self._video_file} is encoded as {video.codec}, and only memvid's own format can grow: "
+                    f"`memvid export {self._video_file} --codec png -o NEW.mp4`, then open that"
+                )
+            made_with = frame_config(PageStore(video, cache_bytes=0).header, fps=video.fps)
+            with IndexManager.open(self._index_file, video=video.identity, video_file=self._video_file) as index:
+                chosen = embedder_of(index.model) if embedder is None else resolve_embedder(embedder)
+                if embedder is not None:
+                    index.check_model(model_info(chosen))
+                self._known = index.ids
+        finally:
+            video.close()
+        super().__init__(make_config(EncoderConfig, made_with, _settings(config, options)), chosen)
+        self._deletions = Deletions()
+
+    def delete(self, chunk_ids: Iterable[int]) -> int:
+        """Have chunks deleted by :meth:`append`.
+
+        Searches then skip them, and reading them raises :class:`ChunkDeletedError`; their text stays in the file until
+        it is compacted, or erased (:func:`memvid.maintenance.erase`).
+
+        :returns: the number of chunks, each counted once.
+        :raises ChunkNotFoundError: there is no chunk of that id, or it was deleted before.
+        """
+        self._open_spool()
+        wanted = np.unique(np.array([_chunk_id(chunk_id) for chunk_id in chunk_ids], np.int64))
+        missing = wanted[~np.isin(wanted, self._known)]
+        if len(missing):
+            raise ChunkNotFoundError(
+                f"there is no chunk {int(missing[0])} in {self._video_file}, or it was deleted already: "
+                f"{len(missing)} of {len(wanted)} ids cannot be deleted"
+            )
+        self._deletions.ids |= ChunkIds.of(wanted)
+        return len(wanted)
+
+    def delete_where(self, where: Mapping[str, Any]) -> int:
+        """Have all chunks of the memory deleted whose metadata has these values; a list stands for any of its values.
+
+        Which chunks those are is decided by :meth:`append`; chunks added here are not among them.
+
+        :returns: how many there are at the moment.
+        :raises QueryError: the filter is not one, or names a field that no chunk has.
+        """
+        self._open_spool()
+        with IndexManager.open(self._index_file, video_file=self._video_file) as index:
+            count = len(index.ids_where(where))
+        self._deletions.filters.append(dict(where))
+        return count
+
+    def upsert(
+        self,
+        chunks: Iterable[str],
+        *,
+        key: str,
+        metadatas: Iterable[JsonObject],
+        embeddings: ArrayLike | None = None,
+    ) -> int:
+        """Add chunks in place of all that have the same value under ``key`` in their metadata.
+
+        A document that was split into several chunks is replaced by all chunks of it in one call: chunks of one call do
+        not take each other's place. New chunks get new ids.
+
+        :param key: a field that each of ``metadatas`` has, with a string, number, boolean or ``None``.
+        :returns: the number of chunks added.
+        :raises MetadataError: a chunk lacks the field, or has a list or an object there. Else as :meth:`add_chunks`.
+        """
+        given = list(metadatas)
+        values = [_key_value(metadata, key, number) for number, metadata in enumerate(given)]
+        before = len(self._open_spool())
+        count = self.add_chunks(chunks, metadatas=given, embeddings=embeddings)
+        if count:
+            self._deletions.add_upsert(key, values, before)
+        return count
+
+    def replace(
+        self,
+        chunk_ids: Iterable[int],
+        chunks: Iterable[str],
+        *,
+        metadatas: Iterable[JsonObject | None] | None = None,
+        embeddings: ArrayLike | None = None,
+    ) -> int:
+        """Delete some chunks and add others in their place, which get new ids; the numbers may differ.
+
+        :returns: the number of chunks added.
+        :raises ChunkNotFoundError: as :meth:`delete`. Otherwise as :meth:`add_chunks`.
+        """
+        before = self._deletions.ids
+        self.delete(chunk_ids)
+        try:
+            return self.add_chunks(chunks, metadatas=metadatas, embeddings=embeddings)
+        except BaseException:
+            self._deletions.ids = before
+            raise
+
+    def append(self, *, progress: ProgressCallback | None = None, checkpoint: StrPath | None = None) -> AppendResult:
+        """Make all additions and deletions at once: on return they are on the disk; when it raises, none was made.
+
+        The new frames are written behind the old ones and read back, the index gets one more segment: what is there is
+        not embedded, packed or written again. Readers that are open keep seeing the memory as it was. Afterwards this
+        encoder is empty, and may collect more.
+
+        Costs what is added, and now and then the merging of small segments of the index: over many appends, a chunk is
+        added to the index once for each time they double what was appended.
+
+        :param progress: called from this thread with a :class:`Progress`, a few times a second.
+        :param checkpoint: keeps embeddings until the append has succeeded, as in :meth:`MemvidEncoder.build_video`.
+        :raises EmptyMemoryError: there is nothing to do, or no chunk would be left.
+        :raises OutputError: someone else is writing this memory, the disk is full, ...
+        :raises VideoError: the video cannot be read, or not be appended to.
+        :raises IndexFileError: the index is missing, damaged, or belongs to another video.
+        :raises ModelMismatchError: the index was made with another embedder.
+        """
+        spool = self._open_spool()
+        if not len(spool) and not self._deletions:
+            raise EmptyMemoryError("there is nothing to append: add chunks with add_chunks() or add_text() first")
+        result = Appender(
+            spool,
+            self._deletions,
+            self._embedder,
+            self._video_file,
+            self._index_file,
+            threads=self.config.threads,
+            progress=progress,
+            checkpoint=None if checkpoint is None else Path(checkpoint),
+        ).run()
+        self.clear()
+        with IndexManager.open(self._index_file, video_file=self._video_file) as index:
+            self._known = index.ids
+        return result
+
+    def clear(self) -> None:
+        """Forget all additions and deletions that were not made yet."""
+        super().clear()
+        self._deletions = Deletions()
+
+    def __repr__(self) -> str:
+        if self._spool is None:
+            return f"MemvidAppender({str(self._video_file)!r}, closed)"
+        return f"MemvidAppender({str(self._video_file)!r}, {len(self._spool)} chunks to add)"
+
+
+def _settings(config: EncoderConfig | Mapping[str, Any] | None, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that a memory leaves open.
+
+    :raises ConfigError: an option is unknown, or is the memory's own.
+    """
+    if isinstance(config, EncoderConfig):
+        config = {name: getattr(config, name) for name in _SETTINGS}
+    given = {**(config or {}), **options}
+    make_config(EncoderConfig, None, given)
+    for name, value in given.items():
+        if name not in _SETTINGS:
+            raise ConfigError(
+                f"{name}={value!r}: a memory keeps what it was built with; only {', '.join(_SETTINGS)} can be chosen"
+            )
+    return given
+
+
+def _chunk_id(chunk_id: object) -> int:
+    if not isinstance(chunk_id, (int, np.integer)) or isinstance(chunk_id, bool) or not 0 <= chunk_id < 1 << 62:
+        raise ChunkNotFoundError(f"a chunk id is a whole number of at least 0, not {chunk_id!r}")
+    return int(chunk_id)
+
+
+def _key_value(metadata: object, key: str, number: int) -> Any:
+    if not isinstance(metadata, Mapping) or key not in metadata:
+        raise MetadataError(f"metadata {number} has no {key!r}, by which chunks are to be replaced: give each one")
+    value = metadata[key]
+    if value_token(value) is None:
+        raise MetadataError(f"metadata {number} has {key}={value!r:.80}: expected a string, number, boolean or None")
+    return value

@@ -1,0 +1,126 @@
+"""``memvid append``: more files into a memory that exists."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from memvid.cli import options
+from memvid.cli.output import emit, emit_json, format_bytes, format_seconds, heading, rows
+from memvid.cli.progress import ProgressBars
+from memvid.cli.reading import DocumentReader, skipped_text
+from memvid.errors import EmptyMemoryError
+
+if TYPE_CHECKING:
+    from memvid.documents import FilePlan
+    from memvid.types import AppendResult, JsonObject
+
+__all__ = ["append"]
+
+
+@click.command()
+@options.memory_argument
+@click.argument("files", nargs=-1, required=True, metavar="FILES...")
+@options.index_file
+@click.option(
+    "--replace",
+    "key",
+    metavar="KEY",
+    help="In place of all chunks with the same value under KEY in their metadata: with 'source', files that were "
+    "changed take the place of what they were.",
+)
+@click.option("--chunk-size", type=int, metavar="N", help="Characters a chunk has at most.  [default: 500]")
+@click.option(
+    "--overlap", type=int, metavar="N", help="Characters that a chunk repeats of the one before.  [default: 0]"
+)
+@click.option("--no-split", is_flag=True, help="Store each document (a line of a .jsonl, a file) as one chunk.")
+@click.option("--encoding", default="utf-8", show_default=True, help="Encoding of the text files.")
+@options.index_model
+@options.threads
+@options.as_json
+def append(
+    *,
+    memory: Path,
+    files: tuple[str, ...],
+    index_file: Path | None,
+    key: str | None,
+    no_split: bool,
+    encoding: str,
+    model: str | None,
+    as_json: bool,
+    **settings: int | None,
+) -> None:
+    """Add files and folders to MEMORY.
+
+    FILES are what `memvid build` takes. New frames are written behind those that are there, and read back; nothing of
+    the memory is written or embedded again. All of it is added, or nothing. An append that was cut off goes on when it
+    is started again.
+
+    \b
+    memvid append memory.mp4 notes/today.md
+    memvid append memory.mp4 notes/ --replace source
+    """
+    from memvid._checkpoint import checkpoint_file
+    from memvid._files import default_index_file
+    from memvid.documents import find_files
+    from memvid.encoder import MemvidEncoder
+
+    given: dict[str, Any] = {name: value for name, value in settings.items() if value is not None}
+    index = index_file or default_index_file(memory)
+    plan = find_files(files)
+    embedder = options.load_embedder(model)
+    with MemvidEncoder.open(memory, index, embedder=embedder, **given) as encoder, ProgressBars() as bars:
+        reader = DocumentReader(plan, encoder.config, encoding=encoding, split=not no_split, progress=bars)
+        texts, metadatas = itertools.tee(reader.chunks())
+        chunks = (text for text, _ in texts)
+        if key is None:
+            encoder.add_chunks(chunks, metadatas=(metadata for _, metadata in metadatas))
+        else:
+            encoder.upsert(chunks, key=key, metadatas=(metadata for _, metadata in metadatas))
+        if not len(encoder):
+            raise EmptyMemoryError(
+                f"nothing to store in {len(plan.sources)} files ({skipped_text(plan) or 'none skipped'})"
+            )
+        result = encoder.append(progress=bars, checkpoint=checkpoint_file(memory))
+    if as_json:
+        emit_json(_report(result, plan, reader.documents))
+    else:
+        _print(result, plan, reader.documents)
+
+
+def _report(result: AppendResult, plan: FilePlan, documents: int) -> JsonObject:
+    return {
+        "video_file": result.video_file,
+        "index_file": result.index_file,
+        "files": len(plan.sources),
+        "documents": documents,
+        "skipped": [{"path": skipped.path, "reason": skipped.reason} for skipped in plan.skipped],
+        "added": result.added,
+        "first_chunk": result.first_chunk,
+        "deleted": result.deleted,
+        "chunks": result.chunks,
+        "frames": result.frames,
+        "text_bytes": result.text_bytes,
+        "video_bytes": result.video_bytes,
+        "index_bytes": result.index_bytes,
+        "embeddings": {"made": result.embeddings_made, "resumed": result.embeddings_resumed},
+        "seconds": dict(result.seconds),
+    }
+
+
+def _print(result: AppendResult, plan: FilePlan, documents: int) -> None:
+    replaced = f", in place of {result.deleted:,}" if result.deleted else ""
+    listed = [
+        ("added", f"{result.added:,} chunks from {documents:,} documents, {result.frames:,} frames{replaced}"),
+        ("memory", f"{result.chunks:,} chunks"),
+        ("video", format_bytes(result.video_bytes)),
+        ("index", f"{format_bytes(result.index_bytes)}, {result.index_file}"),
+        ("time", format_seconds(result.seconds["total"])),
+    ]
+    if plan.skipped:
+        listed.append(("skipped", f"{len(plan.skipped):,} files: {skipped_text(plan)} (--json lists them)"))
+    emit(heading(str(result.video_file)))
+    emit(rows(listed))

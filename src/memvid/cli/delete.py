@@ -1,0 +1,57 @@
+"""``memvid delete``: chunks out of a memory."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from memvid.cli import options
+from memvid.cli.output import emit, emit_json, format_bytes, format_seconds, heading, rows
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["delete"]
+
+
+@click.command()
+@options.memory_argument
+@options.index_file
+@options.chunk_ids
+@options.where
+@options.as_json
+def delete(
+    *,
+    memory: Path,
+    index_file: Path | None,
+    chunk_ids: tuple[int, ...],
+    conditions: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Delete chunks of MEMORY, by id or by metadata.
+
+    Searches skip them from now on. Their text stays in the file until `memvid compact` or `memvid erase` takes it out.
+
+    \b
+    memvid delete memory.mp4 --id 17 --id 18
+    memvid delete memory.mp4 --where source=notes/old.md
+    """
+    from memvid import maintenance
+
+    if not chunk_ids and not conditions:
+        raise click.UsageError("nothing to delete: give --id or --where")
+    where = options.parse_where(conditions)
+    result = maintenance.delete(memory, index_file, chunk_ids=chunk_ids, where=where)
+    if as_json:
+        emit_json(asdict(result))
+        return
+    listed = [
+        ("deleted", f"{result.deleted:,} chunks"),
+        ("memory", f"{result.chunks:,} chunks"),
+        ("video", format_bytes(result.video_bytes)),
+        ("time", format_seconds(result.seconds["total"])),
+    ]
+    emit(heading(str(result.video_file)))
+    emit(rows(listed))

@@ -1,0 +1,71 @@
+"""``memvid erase``: chunks out of the bytes of a memory."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from memvid.cli import options
+from memvid.cli.compact import compact_rows
+from memvid.cli.output import emit, emit_json, format_bytes, heading, rows
+from memvid.cli.progress import ProgressBars
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["erase"]
+
+
+@click.command()
+@options.memory_argument
+@options.index_file
+@options.chunk_ids
+@options.where
+@options.index_model
+@options.threads
+@options.as_json
+def erase(
+    *,
+    memory: Path,
+    index_file: Path | None,
+    chunk_ids: tuple[int, ...],
+    conditions: tuple[str, ...],
+    model: str | None,
+    threads: int | None,
+    as_json: bool,
+) -> None:
+    """Take chunks of MEMORY out of its files, and prove that nothing of them is left.
+
+    The memory is written anew without them, and without what was deleted before. Then all new files are scanned, as
+    they are and decompressed, for every piece of the removed texts. Copies of the old files are not memvid's to erase.
+
+    \b
+    memvid erase memory.mp4 --id 17
+    memvid erase memory.mp4 --where customer=4711
+    """
+    from memvid import maintenance
+    from memvid.maintenance.findings import describe_chunks
+
+    if not chunk_ids and not conditions:
+        raise click.UsageError("nothing to erase: give --id or --where")
+    where = options.parse_where(conditions)
+    embedder = options.load_embedder(model)
+    with ProgressBars() as bars:
+        result = maintenance.erase(
+            memory, index_file, chunk_ids=chunk_ids, where=where, embedder=embedder, threads=threads, progress=bars
+        )
+    if as_json:
+        emit_json(asdict(result))
+        return
+    emit(heading(str(result.compacted.video_file)))
+    emit(
+        rows(
+            [
+                ("erased", describe_chunks(result.erased)),
+                ("proof", f"none of {result.blocks:,} pieces is in {format_bytes(result.scanned_bytes)} of new files"),
+                *compact_rows(result.compacted),
+            ]
+        )
+    )

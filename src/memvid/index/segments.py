@@ -1,0 +1,209 @@
+"""The segments of an index as one: rows are numbered through, ids lead to the segment that has them."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from memvid.errors import ChunkDeletedError, ChunkNotFoundError, QueryError
+from memvid.index.filters import parse_filter
+from memvid.index.keywords import query_terms, rank
+from memvid.index.row_map import RowMap
+from memvid.index.vectors import SMALL
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from memvid.index.records import RecordReader
+    from memvid.index.vectors import VectorReader
+    from memvid.page import ChunkIds
+    from memvid.types import JsonObject
+
+__all__ = ["Records", "Vectors"]
+
+FloatArray = npt.NDArray[np.float32]
+IntArray = npt.NDArray[np.int64]
+
+
+class Records:
+    """Frames, metadata, filters and keywords of all segments, without the chunks that were deleted.
+
+    :param parts: at least one; each knows ids above those of the one before.
+    :param deleted: the chunks that were deleted; segments may or may not have them still.
+    :ivar row_map: rows of all chunks in the segments, deleted ones among them.
+    """
+
+    def __init__(self, parts: Sequence[RecordReader], deleted: ChunkIds, *, keywords: bool) -> None:
+        self.parts = tuple(parts)
+        self.deleted = deleted
+        self._keywords = keywords
+        maps = [part.row_map for part in parts]
+        self._firsts = np.array([each.start for each in maps], np.int64)
+        self.row_map = maps[0] if len(maps) == 1 else RowMap.joined(maps)
+
+    @cached_property
+    def length_codes(self) -> npt.NDArray[np.uint8]:
+        """uint8[rows]: the length of each chunk in words, as :func:`~memvid.index.keywords.length_code` writes it."""
+        return np.concatenate([part.length_codes for part in self.parts])
+
+    @cached_property
+    def alive(self) -> npt.NDArray[np.bool_] | None:
+        """bool[rows]: which rows were not deleted; ``None`` if none was."""
+        low, high = self.row_map.rows_below(self.deleted.starts), self.row_map.rows_below(self.deleted.ends)
+        if not (low < high).any():
+            return None
+        change = np.zeros(len(self.row_map) + 1, np.int64)
+        np.add.at(change, low, 1)
+        np.add.at(change, high, -1)
+        alive: npt.NDArray[np.bool_] = np.cumsum(change[:-1]) == 0
+        return alive
+
+    @property
+    def count(self) -> int:
+        """Chunks that were not deleted."""
+        return len(self.row_map) if self.alive is None else int(np.count_nonzero(self.alive))
+
+    def frames_of(self, ids: IntArray) -> IntArray:
+        """int64 frame index of each chunk.
+
+        :raises ChunkDeletedError: an id of a chunk that was deleted.
+        :raises ChunkNotFoundError: an id there is none of.
+        """
+        self._check_ids(ids)
+        frames = np.empty(len(ids), np.int64)
+        for part, at in self._split(ids):
+            frames[at] = part.frames_of(ids[at])
+        return frames
+
+    def metadata(self, ids: IntArray) -> list[JsonObject]:
+        """The metadata of each chunk, ``{}`` where none was given.
+
+        :raises ChunkDeletedError: an id of a chunk that was deleted.
+        :raises ChunkNotFoundError: an id there is none of.
+        """
+        self._check_ids(ids)
+        found: list[JsonObject] = [{}] * len(ids)
+        for part, at in self._split(ids):
+            for place, metadata in zip(at.tolist(), part.metadata(ids[at]), strict=True):
+                found[place] = metadata
+        return found
+
+    def ids_where(self, where: Mapping[str, Any]) -> IntArray:
+        """Ids of the chunks whose metadata passes the filter, ascending.
+
+        :raises QueryError: the filter is not one.
+        """
+        ids: IntArray | None = None
+        for field, values in parse_filter(where, {name for part in self.parts for name in part.fields}):
+            found = np.concatenate([part.ids_matching(field, values) for part in self.parts])
+            ids = found if ids is None else np.intersect1d(ids, found, assume_unique=True)
+        return self._living(np.empty(0, np.int64) if ids is None else ids)
+
+    def keyword_search(self, text: str, k: int) -> tuple[IntArray, FloatArray]:
+        """Ids int64[m] and BM25 scores float32[m], m <= k, of chunks with any of the words, best first."""
+        if not self._keywords:
+            raise QueryError("this index has no keywords: build it with EncoderConfig(keywords=True)")
+        return rank(
+            query_terms(text), k, frequency=self._frequency, matches=self._matches,
+            rows=self.row_map.rows, lengths=self.length_codes,
+        )  # fmt: skip
+
+    def close(self) -> None:
+        """Close all segments."""
+        for part in self.parts:
+            part.close()
+
+    def _frequency(self, term: str) -> int:
+        return sum(part.frequency(term) for part in self.parts)
+
+    def _matches(self, term: str, among: Sequence[str]) -> IntArray:
+        return self._living(np.concatenate([part.matches(term, among) for part in self.parts]))
+
+    def _living(self, ids: IntArray) -> IntArray:
+        return ids[~self.deleted.contains(ids)] if len(self.deleted.starts) else ids
+
+    def _split(self, ids: IntArray) -> list[tuple[RecordReader, IntArray]]:
+        """The segments that have some of the ids, with the places of those."""
+        if len(self.parts) == 1:
+            return [(self.parts[0], np.arange(len(ids)))]
+        owner = np.searchsorted(self._firsts, ids, side="right") - 1
+        return [(part, at) for i, part in enumerate(self.parts) if len(at := np.flatnonzero(owner == i))]
+
+    def _check_ids(self, ids: IntArray) -> None:
+        gone = ids[self.deleted.contains(ids)]
+        if len(gone):
+            raise ChunkDeletedError(f"chunk {int(gone[0])} was deleted from this memory")
+        missing = ids[self.row_map.rows(ids) < 0]
+        if len(missing):
+            raise ChunkNotFoundError(f"no chunk has the id {int(missing[0])}: there are {self.count} chunks")
+
+
+class Vectors:
+    """Search in the vectors of all segments: each is searched by itself, the best of all are the answer."""
+
+    def __init__(self, parts: Sequence[VectorReader]) -> None:
+        self.parts = tuple(parts)
+        self._ends = np.cumsum([len(part) for part in parts])
+
+    def nearest(self, queries: FloatArray, k: int, *, expansion: int) -> tuple[IntArray, FloatArray]:
+        """As :meth:`VectorReader.nearest`, over all segments; those with few rows are compared with in full."""
+        if len(self.parts) == 1:
+            return self.parts[0].nearest(queries, k, expansion=expansion)
+        found = []
+        for part, first in self._placed():
+            if len(part) <= SMALL:
+                rows, scores = _exact_each(part, queries, k)
+            else:
+                rows, scores = part.nearest(queries, min(k, len(part)), expansion=min(expansion, len(part)))
+            found.append((np.where(rows >= 0, rows + first, -1), scores))
+        rows = np.concatenate([rows for rows, _ in found], axis=1)
+        scores = np.concatenate([scores for _, scores in found], axis=1)
+        order = np.lexsort((rows, -scores), axis=1)[:, :k]
+        return np.take_along_axis(rows, order, axis=1), np.take_along_axis(scores, order, axis=1)
+
+    def exact(self, query: FloatArray, k: int, rows: IntArray | None = None) -> tuple[IntArray, FloatArray]:
+        """As :meth:`VectorReader.exact`, over all segments; ``rows`` ascend."""
+        if len(self.parts) == 1:
+            return self.parts[0].exact(query, k, rows)
+        found = []
+        for part, first in self._placed():
+            own = None
+            if rows is not None:
+                low, high = np.searchsorted(rows, [first, first + len(part)])
+                own = rows[low:high] - first
+                if not len(own):
+                    continue
+            best, scores = part.exact(query, k, own)
+            found.append((best + first, scores))
+        if not found:
+            return np.empty(0, np.int64), np.empty(0, np.float32)
+        best = np.concatenate([best for best, _ in found])
+        scores = np.concatenate([scores for _, scores in found])
+        order = np.lexsort((best, -scores))[:k]
+        return best[order], scores[order]
+
+    def rows(self, rows: IntArray) -> FloatArray:
+        """float32[n, dim]: the stored vectors of some rows."""
+        found = np.empty((len(rows), self.parts[0].dim), np.float32)
+        for part, first in self._placed():
+            at = np.flatnonzero((rows >= first) & (rows < first + len(part)))
+            found[at] = part.matrix[rows[at] - first]
+        return found
+
+    def close(self) -> None:
+        """Let go of the mappings; searches under way finish on them."""
+        for part in self.parts:
+            part.close()
+
+    def _placed(self) -> list[tuple[VectorReader, int]]:
+        """The segments with their first rows."""
+        return [(part, int(end) - len(part)) for part, end in zip(self.parts, self._ends, strict=True)]
+
+
+def _exact_each(part: VectorReader, queries: FloatArray, k: int) -> tuple[IntArray, FloatArray]:
+    """Exact answers to queries one by one, as one array each."""
+    answers = [part.exact(queries[i : i + 1], k) for i in range(len(queries))]
+    return np.stack([rows for rows, _ in answers]), np.stack([scores for _, scores in answers])

@@ -1,0 +1,52 @@
+"""What becomes of an index when its memory grows: which segments stay, and which are merged into the new one.
+
+Each append writes a segment of its own, so it costs what is added. Segments that are no larger than the new one are
+merged into it: their number stays below the logarithm of the memory's size, and a chunk that is appended is added again
+that many times at most. It is the way of a binary counter, and of log-structured merge trees.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from memvid.index.manifest import Manifest, Segment, numbered_files
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["UpdatePlan", "next_number", "plan_update", "unused_files"]
+
+_SMALL_SEGMENT = 128  # chunks; a smaller segment at the end is always merged: it costs less than a file of its own
+
+
+@dataclass(frozen=True, slots=True)
+class UpdatePlan:
+    """How an index takes what is added.
+
+    :ivar kept: segments that stay, in front of the new one.
+    :ivar merged: how many segments at the end go into the new one.
+    """
+
+    kept: tuple[Segment, ...]
+    merged: int
+
+
+def plan_update(manifest: Manifest, added: int) -> UpdatePlan:
+    """The plan for ``added`` new chunks."""
+    kept = list(manifest.segments)
+    size = added
+    while kept and kept[-1].count <= max(size, _SMALL_SEGMENT):
+        size += kept.pop().count
+    return UpdatePlan(tuple(kept), len(manifest.segments) - len(kept))
+
+
+def next_number(index_file: Path) -> int:
+    """A number that no file of an append has, used or left behind."""
+    return 1 + max(numbered_files(index_file).values(), default=0)
+
+
+def unused_files(index_file: Path, manifest: Manifest) -> list[Path]:
+    """Side files that the manifest does not name (any more): a merge, a build or an interruption left them behind."""
+    used = {file.name for _, file in manifest.side_files()}
+    return [index_file.with_name(name) for name in sorted(numbered_files(index_file)) if name not in used]

@@ -1,0 +1,46 @@
+"""Chunks out of a memory, by id or by metadata."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from memvid.appender import MemvidAppender
+from memvid.types import AppendResult, ProgressCallback
+
+__all__ = ["delete"]
+
+StrPath = str | os.PathLike[str]
+
+
+def delete(
+    video: StrPath,
+    index: StrPath | None = None,
+    *,
+    chunk_ids: Iterable[int] = (),
+    where: Mapping[str, Any] | None = None,
+    progress: ProgressCallback | None = None,
+) -> AppendResult:
+    """Delete chunks at once: searches skip them, reading them raises. Their text stays in the file until compaction.
+
+    A deletion is a page behind the others; what is there is not written again. The same in steps, and together with
+    additions, by :meth:`MemvidEncoder.open`.
+
+    :param video: the video, in memvid's own format.
+    :param index: the index's manifest; ``None`` takes ``<stem>_index.json`` beside the video.
+    :param chunk_ids: the chunks.
+    :param where: all chunks whose metadata has these values; a list stands for any of its values.
+    :param progress: called from this thread with a :class:`Progress`.
+    :raises ChunkNotFoundError: there is no chunk of that id, or it was deleted before.
+    :raises QueryError: ``where`` is no filter, or names a field that no chunk has.
+    :raises EmptyMemoryError: nothing was asked for, or no chunk would be left.
+    :raises VideoError: the video cannot be read, or not be appended to.
+    :raises IndexFileError: the index is missing, damaged, or belongs to another video.
+    :raises OutputError: someone else is writing this memory, the disk is full, ...
+    """
+    with MemvidAppender(video, index) as memory:
+        memory.delete(chunk_ids)
+        if where is not None:
+            memory.delete_where(where)
+        return memory.append(progress=progress)
