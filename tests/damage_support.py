@@ -18,22 +18,39 @@ import shutil
 import sys
 import tempfile
 from pathlib import Path
+from unittest.mock import patch
 
-from memvid.errors import MemvidError
+from memvid import MemvidEncoder
+from memvid.errors import ChunkDeletedError, MemvidError
+from memvid.index import updating
 from memvid.maintenance import verify
 from tests.memory_support import build, make_texts, open_memory
 
-__all__ = ["COUNT", "FILES", "build_small", "outcome"]
+__all__ = ["COUNT", "DELETED", "FILES", "build_small", "outcome"]
 
-COUNT = 4
-FILES = ("memory.mp4", "memory_index.json", "memory_index.sqlite", "memory_index.usearch")
+COUNT = 5
+DELETED = 2
+FILES = (
+    "memory.mp4",
+    "memory_index.json",
+    "memory_index.sqlite",
+    "memory_index.usearch",
+    "memory_index.deleted.1",
+    "memory_index.sqlite.1",
+    "memory_index.usearch.1",
+)
 _TEXTS = make_texts(COUNT, words=6)
 _METADATAS = [{"n": number, "of": "damage"} for number in range(COUNT)]
 
 
 def build_small(folder: Path, *, keywords: bool = True) -> Path:
-    """A memory of a few kilobytes."""
-    return build(folder, _TEXTS, metadatas=_METADATAS, symbol_version=10, keywords=keywords)
+    """A memory of a few kilobytes, that has grown by a chunk and lost one: the index is in two segments."""
+    video = build(folder, _TEXTS[:-1], metadatas=_METADATAS[:-1], symbol_version=10, keywords=keywords)
+    with patch.object(updating, "_SMALL_SEGMENT", 0), MemvidEncoder.open(video) as encoder:
+        encoder.add_chunks(_TEXTS[-1:], metadatas=_METADATAS[-1:])
+        encoder.delete([DELETED])
+        encoder.append()
+    return video
 
 
 def outcome(video: Path, *, checked: bool = True) -> str:
@@ -57,14 +74,16 @@ def _read(video: Path) -> bool:
             for number in range(COUNT):
                 try:
                     (chunk,) = memory.get_chunks_by_id([number])
+                    assert number != DELETED
                     assert (chunk.text, chunk.metadata) == (_TEXTS[number], _METADATAS[number])
-                except MemvidError:  # noqa: PERF203
-                    whole = False
-            for where in (None, {"n": 2}):
+                except MemvidError as error:  # noqa: PERF203
+                    whole = whole and isinstance(error, ChunkDeletedError) and number == DELETED
+            for where in (None, {"n": 3}):
                 try:
                     for result in memory.search_results(_TEXTS[1], 3, where=where):
                         expected = _TEXTS[result.chunk_id], _METADATAS[result.chunk_id]
                         assert (result.text, result.metadata) == expected
+                        assert result.chunk_id != DELETED
                 except MemvidError:  # noqa: PERF203
                     whole = False
     except MemvidError:

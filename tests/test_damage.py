@@ -12,7 +12,7 @@ import pytest
 from memvid.errors import MemvidError
 from memvid.maintenance import repair
 from memvid.video import VideoReader
-from tests.damage_support import COUNT, FILES, build_small, outcome
+from tests.damage_support import FILES, build_small, outcome
 from tests.index_support import environment
 from tests.memory_support import open_memory
 from tests.video_support import samples
@@ -63,14 +63,15 @@ def test_what_is_whole_of_a_video_that_ends_early_comes_back(original: Path, tmp
     table = VideoReader(video).table
     ends = [data.index(frame) + len(frame) for frame in frames]
     with open_memory(video) as memory:
-        texts = [chunk.text for chunk in memory.get_chunks_by_id(range(COUNT))]
-        needs = [ends[table.run_of(chunk.frame_index).stop - 1] for chunk in memory.get_chunks_by_id(range(COUNT))]
+        chunks = memory.get_chunks_by_id(memory.chunk_ids())
+        texts = {chunk.chunk_id: chunk.text for chunk in chunks}
+        needs = {chunk.chunk_id: ends[table.run_of(chunk.frame_index).stop - 1] for chunk in chunks}
     for length in range(0, len(data), 97):
         video.write_bytes(data[:length])
         assert outcome(video) == "d"
         shutil.rmtree(tmp_path / "new", ignore_errors=True)
         (tmp_path / "new").mkdir()
-        whole = [number for number in range(COUNT) if needs[number] <= length]
+        whole = [number for number in texts if needs[number] <= length]
         try:
             result = repair(video, tmp_path / "new" / "memory.mp4")
         except MemvidError:

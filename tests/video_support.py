@@ -64,18 +64,26 @@ def find(data: bytes, *path: bytes) -> tuple[int, int, int]:
 
 
 def samples(data: bytes) -> list[bytes]:
-    """The frames of one of our videos, as they lie in the file: one behind the other."""
+    """The frames of one of our videos, by its sample table."""
     stbl = (b"moov", b"trak", b"mdia", b"minf", b"stbl")
     _, sizes_at, _ = find(data, *stbl, b"stsz")
+    _, runs_at, _ = find(data, *stbl, b"stsc")
     _, offsets_at, _ = find(data, *stbl, b"co64")
     fixed, count = struct.unpack_from(">II", data, sizes_at + 4)
     assert fixed == 0
-    sizes = struct.unpack_from(f">{count}I", data, sizes_at + 12)
-    (offset,) = struct.unpack_from(">Q", data, offsets_at + 8)
+    sizes = iter(struct.unpack_from(f">{count}I", data, sizes_at + 12))
+    (chunks,) = struct.unpack_from(">I", data, offsets_at + 4)
+    (run_count,) = struct.unpack_from(">I", data, runs_at + 4)
+    runs = [struct.unpack_from(">II", data, runs_at + 8 + 12 * run) for run in range(run_count)]
     frames = []
-    for size in sizes:
-        frames.append(data[offset : offset + size])
-        offset += size
+    for chunk in range(1, chunks + 1):
+        (offset,) = struct.unpack_from(">Q", data, offsets_at + 8 * chunk)
+        room = next(room for first, room in reversed(runs) if first <= chunk)
+        for _ in range(room):
+            size = next(sizes)
+            frames.append(data[offset : offset + size])
+            offset += size
+    assert len(frames) == count
     return frames
 
 

@@ -188,8 +188,10 @@ class Commit:
         if self._locks is not None:
             return
         self._locks = FileLocks(self._owned, building=True)
-        # A build that had the locks until now may have been killed behind its commit point.
+        # A build that had the locks until now may have been killed: behind its commit point, or before it.
         _finish(self._index_file, self._video_file)
+        for path in (*self._owned, _journal(self._index_file)):
+            staged_name(path).unlink(missing_ok=True)
 
     def _unlock(self) -> None:
         if self._locks is not None:

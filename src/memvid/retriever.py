@@ -175,6 +175,11 @@ class MemvidRetriever(AsyncSearches):
         self._check_alive(ids)
         return self._chunks(ids) if ids else []
 
+    def chunk_ids(self) -> list[int]:
+        """The ids of all chunks, ascending. They count up from 0, but for those that were deleted or lost."""
+        self._check_open()
+        return [int(chunk_id) for chunk_id in self._index.ids]
+
     def neighbours(self, chunk_id: int, before: int = 1, after: int = 1) -> list[Chunk]:
         """The chunk and those around it, in order, as far as the memory goes; most of them share its page.
 
