@@ -15,12 +15,19 @@ from memvid._collecting import ChunkCollector
 from memvid._deletions import Deletions
 from memvid._files import default_index_file, recover
 from memvid.config import EncoderConfig, make_config
-from memvid.embedding import EmbedderLike, embedder_of, model_info, resolve_embedder
-from memvid.errors import ChunkNotFoundError, ConfigError, EmptyMemoryError, MetadataError, UnsupportedVideoError
+from memvid.embedding import AbsentEmbedder, Embedder, EmbedderLike, embedder_of, model_info, resolve_embedder
+from memvid.errors import (
+    ChunkNotFoundError,
+    ConfigError,
+    EmptyMemoryError,
+    MetadataError,
+    ModelMismatchError,
+    UnsupportedVideoError,
+)
 from memvid.index import IndexManager
 from memvid.index.filters import value_token
 from memvid.page import ChunkIds
-from memvid.types import AppendResult, JsonObject, ProgressCallback
+from memvid.types import AppendResult, JsonObject, ModelInfo, ProgressCallback
 from memvid.video import PageStore, VideoReader
 
 __all__ = ["MemvidAppender"]
@@ -64,8 +71,10 @@ class MemvidAppender(ChunkCollector):
                 )
             made_with = frame_config(PageStore(video, cache_bytes=0).header, fps=video.fps)
             with IndexManager.open(self._index_file, video=video.identity, video_file=self._video_file) as index:
-                chosen = embedder_of(index.model) if embedder is None else resolve_embedder(embedder)
-                if embedder is not None:
+                if embedder is None:
+                    chosen = _embedder_of(index.model)
+                else:
+                    chosen = resolve_embedder(embedder)
                     index.check_model(model_info(chosen))
                 self._known = index.ids
         finally:
@@ -198,6 +207,14 @@ class MemvidAppender(ChunkCollector):
         if self._spool is None:
             return f"MemvidAppender({str(self._video_file)!r}, closed)"
         return f"MemvidAppender({str(self._video_file)!r}, {len(self._spool)} chunks to add)"
+
+
+def _embedder_of(model: ModelInfo) -> Embedder:
+    """The embedder of an index's model; one that only says what is missing, if it is not at hand."""
+    try:
+        return embedder_of(model)
+    except ModelMismatchError:  # deletions need none, and neither do chunks that come with their embeddings
+        return AbsentEmbedder(model)
 
 
 def _settings(config: EncoderConfig | Mapping[str, Any] | None, options: Mapping[str, Any]) -> dict[str, Any]:

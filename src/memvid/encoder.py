@@ -68,7 +68,8 @@ class MemvidEncoder(ChunkCollector):
         :raises VideoNotFoundError: there is no such video; likewise :class:`IndexNotFoundError`.
         :raises UnsupportedVideoError: the video is in another codec.
         :raises IndexMismatchError: the index belongs to another video.
-        :raises ModelMismatchError: the index was made with another embedder, or with one that must be given.
+        :raises ModelMismatchError: the index was made with another embedder. Where the model is not at hand and none is
+            given, it is raised when the first embedding is to be made.
         :raises ConfigError: an option cannot be chosen any more.
 
         >>> with MemvidEncoder.open("memory.mp4") as memory:  # doctest: +SKIP

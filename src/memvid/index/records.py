@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,11 +14,11 @@ import numpy.typing as npt
 from memvid.errors import ChunkNotFoundError, IndexFormatError
 from memvid.index import schema
 from memvid.index.manifest import MEND
-from memvid.index.pool import Pool
+from memvid.index.pool import ExhaustedError, Pool
 from memvid.index.row_map import RowMap
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from memvid.types import JsonObject
@@ -38,16 +39,15 @@ class RecordReader:
 
     def __init__(self, path: Path, *, count: int, keywords: bool) -> None:
         self._path = path
-        self._pool: Pool[sqlite3.Connection] = Pool(
-            lambda: schema.open_readonly(path, keywords=keywords), sqlite3.Connection.close, limit=_MAX_CONNECTIONS
-        )
+        self._keywords = keywords
+        self._identity = _identity(path)
+        self._pool: Pool[sqlite3.Connection] = Pool(self._connect, sqlite3.Connection.close, limit=_MAX_CONNECTIONS)
         self._frequencies: dict[str, int] = {}
         self._lock = threading.Lock()
-        with self._pool.lend() as connection:
+        with self._lend() as connection:
             schema.check_schema(connection, path, keywords=keywords)
-            with schema.reading(path):
-                arrays = dict(connection.execute("SELECT name, data FROM arrays").fetchall())
-                self.fields = {str(name): int(i) for i, name in connection.execute("SELECT field, name FROM fields")}
+            arrays = dict(connection.execute("SELECT name, data FROM arrays").fetchall())
+            self.fields = {str(name): int(i) for i, name in connection.execute("SELECT field, name FROM fields")}
         self._page_frames, self._page_firsts, starts, lengths, self._lengths = self._read_arrays(arrays)
         self._check_arrays(starts, lengths, count)
         self.row_map = RowMap(starts, lengths)
@@ -77,7 +77,7 @@ class RecordReader:
         self._check_ids(ids)
         found: dict[int, str] = {}
         wanted = sorted(set(ids.tolist()))
-        with self._pool.lend() as connection, schema.reading(self._path):
+        with self._lend() as connection:
             for start in range(0, len(wanted), _BATCH):
                 batch = wanted[start : start + _BATCH]
                 marks = ",".join("?" * len(batch))
@@ -92,7 +92,7 @@ class RecordReader:
         if field not in self.fields:
             return np.empty(0, np.int64)
         runs: list[tuple[int, int]] = []
-        with self._pool.lend() as connection, schema.reading(self._path):
+        with self._lend() as connection:
             for value in values:
                 runs += connection.execute(
                     "SELECT first, last FROM attributes WHERE field = ? AND value = ?", (self.fields[field], value)
@@ -106,7 +106,7 @@ class RecordReader:
         with self._lock:
             known = self._frequencies.get(term)
         if known is None:
-            with self._pool.lend() as connection, schema.reading(self._path):
+            with self._lend() as connection:
                 row = connection.execute("SELECT doc FROM temp.terms WHERE term = ?", (term,)).fetchone()
             known = int(row[0]) if row else 0
             with self._lock:
@@ -121,9 +121,30 @@ class RecordReader:
         query = f'"{term}"'
         if among:
             query += " AND (" + " OR ".join(f'"{other}"' for other in among) + ")"
-        with self._pool.lend() as connection, schema.reading(self._path):
+        with self._lend() as connection:
             cursor = connection.execute("SELECT rowid FROM keywords WHERE keywords MATCH ?", (query,))
             return self._known(np.fromiter((row[0] for row in cursor), np.int64))
+
+    @contextmanager
+    def _lend(self) -> Iterator[sqlite3.Connection]:
+        try:
+            with schema.reading(self._path), self._pool.lend() as connection:
+                yield connection
+        except ExhaustedError as error:
+            raise IndexFormatError(
+                f"{self._path} was replaced since this memory was opened, before this process was forked: open it again"
+            ) from error
+
+    def _connect(self) -> sqlite3.Connection:
+        """One more connection to the very file that was opened: it may have been replaced, or removed, since."""
+        if self._identity is not None and _identity(self._path) == self._identity:
+            connection = schema.open_readonly(self._path, keywords=self._keywords)
+            if _identity(self._path) == self._identity:
+                return connection
+            connection.close()
+        if self._identity is None:
+            raise IndexFormatError(f"{self._path} cannot be read: {MEND}")
+        raise ExhaustedError("the file was replaced")
 
     def _known(self, ids: IntArray) -> IntArray:
         if (self.row_map.rows(ids) < 0).any():
@@ -154,6 +175,14 @@ class RecordReader:
         )
         if not sound:
             raise IndexFormatError(f"{self._path} does not describe the {count} chunks of its manifest: {MEND}")
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _expand(runs: Iterable[tuple[int, int]]) -> IntArray:
