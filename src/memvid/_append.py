@@ -45,6 +45,7 @@ def frame_config(header: HeaderInfo, *, fps: float = 30, threads: int | None = N
         compression=header.compression,  # type: ignore[arg-type]
         compression_level=header.compression_level or _DEFAULTS.compression_level,
         chunks_per_frame=1 if header.bare else header.chunks_per_frame,
+        parity=header.parity or 0,
         fps=min(max(round(fps), 1), 240),
         threads=threads,
     )

@@ -102,7 +102,8 @@ class Builder:
         self._capacity = frame_capacity(config)
         digest = spool.digest()
         options = asdict(config)
-        digest.update(json.dumps({name: options[name] for name in _IDENTITY_OPTIONS}, sort_keys=True).encode())
+        named = (*_IDENTITY_OPTIONS, *["parity"] * bool(config.parity))
+        digest.update(json.dumps({name: options[name] for name in named}, sort_keys=True).encode())
         runs = list(spool.runs())
         if runs != [(0, len(spool))] or next_chunk > spool.next_chunk or self._deleted:
             deletions = [self._deleted.starts.tolist(), self._deleted.ends.tolist()]
@@ -213,6 +214,7 @@ class Builder:
             next_chunk=self._next_chunk if self._next_chunk > self._spool.next_chunk else None,
             compression_level=_unless_default(config, "compression_level"),
             chunks_per_frame=_unless_default(config, "chunks_per_frame"),
+            parity=float(config.parity) or None,
         )
         return pack_blob(PageKind.HEADER, encode_header_body(header), capacity=self._capacity) + dictionary_pages
 

@@ -59,6 +59,8 @@ class EncoderConfig:
     :ivar dictionary: bytes of the zstd dictionary trained on the corpus; ``None`` sizes it to the corpus, 0 is without.
     :ivar chunks_per_frame: at most so many chunks a frame; ``None`` packs as many as fit. With 1 and
         ``compression="none"`` each code holds the bare UTF-8 text, for phones and paper.
+    :ivar parity: parity frames for each frame, 0 (none) to 1: that share of a group's frames may be lost and is
+        rebuilt. Costs its rate in bytes; needs ``pip install "memvid[parity]"``.
     :ivar vector_dtype: how the index keeps vectors: ``"i8"``, ``"f16"`` or ``"f32"``.
     :ivar connectivity: HNSW neighbours a node (M).
     :ivar expansion_add: HNSW candidates while building (efConstruction).
@@ -80,6 +82,7 @@ class EncoderConfig:
     compression_level: int = 12
     dictionary: int | None = None
     chunks_per_frame: int | None = None
+    parity: float = 0
     vector_dtype: VectorDtype = "i8"
     connectivity: int = 16
     expansion_add: int = 128
@@ -115,6 +118,8 @@ class EncoderConfig:
             _require(possible, "dictionary", self.dictionary, f"0, or a whole number from 1024 to {16 * MIB}")
         if self.chunks_per_frame is not None:
             _check_int("chunks_per_frame", self.chunks_per_frame, 1, 65535)
+        possible = isinstance(self.parity, (int, float)) and not isinstance(self.parity, bool) and 0 <= self.parity <= 1
+        _require(possible, "parity", self.parity, "a number from 0 to 1")
         _check_choice("vector_dtype", self.vector_dtype, ("i8", "f16", "f32"))
         _check_int("connectivity", self.connectivity, 2, 256)
         _check_int("expansion_add", self.expansion_add, 8, 4096)

@@ -216,6 +216,7 @@ class MemvidRetriever(AsyncSearches):
             frames_read=reads["frames"],
             fast_reads=reads["fast"],
             slow_reads=reads["corrected"] + reads["detected"],
+            rebuilt_frames=reads["rebuilt"],
             bytes_read=reads["bytes"],
             embed_seconds=tally.seconds[0],
             search_seconds=tally.seconds[1],
@@ -242,6 +243,7 @@ class MemvidRetriever(AsyncSearches):
             error_correction=header.error_correction,
             compression=header.compression,
             dictionary_bytes=header.dictionary_bytes,
+            parity=header.parity or 0,
             model=self._index.model,
             vector_dtype=self._index.manifest.vectors.dtype,
         )

@@ -203,6 +203,7 @@ class RetrieverStats:
     :ivar frames_read: frames read from the video.
     :ivar fast_reads: of them, those whose own bits were perfect.
     :ivar slow_reads: of them, those that took zxing-cpp.
+    :ivar rebuilt_frames: frames that could not be read and were rebuilt by parity.
     :ivar bytes_read: bytes of the frames read.
     :ivar embed_seconds: time spent on embedding queries.
     :ivar search_seconds: time spent in the index.
@@ -217,6 +218,7 @@ class RetrieverStats:
     frames_read: int
     fast_reads: int
     slow_reads: int
+    rebuilt_frames: int
     bytes_read: int
     embed_seconds: float
     search_seconds: float
@@ -241,6 +243,7 @@ class MemoryInfo:
     :ivar error_correction: QR error correction level.
     :ivar compression: ``"zstd"`` or ``"none"``.
     :ivar dictionary_bytes: size of the zstd dictionary, 0 if there is none.
+    :ivar parity: parity frames for each frame, 0 if there are none.
     :ivar model: embedding model of the index.
     :ivar vector_dtype: how the index keeps vectors.
     """
@@ -259,5 +262,6 @@ class MemoryInfo:
     error_correction: str
     compression: str
     dictionary_bytes: int
+    parity: float
     model: ModelInfo
     vector_dtype: str

@@ -19,6 +19,7 @@ from memvid.page.header import (
 )
 from memvid.page.identity import HeaderInfo, decode_header_body, encode_header_body, memory_tag
 from memvid.page.packing import MAX_CHUNK_BYTES, check_record, pack, pack_attributes, pack_bare, pack_blob
+from memvid.page.parity import ParityHead, parse_parity_head
 from memvid.page.reading import join_run, open_blob, open_body, open_page, open_run
 from memvid.page.records import Record, RecordPage, decode_metadata, encode_body, encode_metadata, encode_text
 from memvid.page.tombstones import ChunkIds, decode_tombstones, encode_tombstones
@@ -35,6 +36,7 @@ __all__ = [
     "PageFlag",
     "PageHeader",
     "PageKind",
+    "ParityHead",
     "Record",
     "RecordPage",
     "check_record",
@@ -59,6 +61,7 @@ __all__ = [
     "pack_blob",
     "page_checksum",
     "parse_header",
+    "parse_parity_head",
     "read_page",
     "sample_plan",
     "seal",

@@ -52,6 +52,7 @@ class HeaderInfo:
     :ivar next_chunk: no chunk that is appended gets an id below it, if it is above the last one's.
     :ivar compression_level: zstd level of the build, which appends use too, if it was not the default.
     :ivar chunks_per_frame: at most so many chunks a frame, in appends too, if that was limited.
+    :ivar parity: parity frames for each frame, in appends too, if there are any.
     :ivar writer: name and version of the program that wrote the file.
     :ivar format_version: of the pages.
     """
@@ -71,6 +72,7 @@ class HeaderInfo:
     next_chunk: int | None = None
     compression_level: int | None = None
     chunks_per_frame: int | None = None
+    parity: float | None = None
     writer: str | None = None
     format_version: int = FORMAT_VERSION
 
@@ -99,6 +101,7 @@ _OPTIONAL: dict[str, type] = {
     "next_chunk": int,
     "compression_level": int,
     "chunks_per_frame": int,
+    "parity": float,
     "writer": str,
 }
 

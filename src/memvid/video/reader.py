@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from memvid import _core
-from memvid.errors import ClosedError, FrameError, VideoFormatError, VideoNotFoundError
-from memvid.page import is_page, page_checksum, read_page
+from memvid.errors import ClosedError, DependencyError, FrameError, VideoFormatError, VideoNotFoundError
+from memvid.page import PageKind, is_page, page_checksum, read_page
 from memvid.types import VideoIdentity
-from memvid.video.codecs import Frames, PictureVideo, native_source, open_frames
+from memvid.video.codecs import Frames, PictureVideo, find_pages, native_source, open_frames
+from memvid.video.parity import ParityReader
 from memvid.video.table import BARE, PageTable, PageTableBuilder
 
 __all__ = ["VideoReader"]
@@ -61,6 +63,9 @@ class VideoReader:
                 f"{self._path} has {reader.frame_count} frames, its page table {len(self.table)}: the video is damaged"
             )
         reader.expect(np.ascontiguousarray(self.table.checksums, np.uint32))
+        self._parity = ParityReader(self.table, reader.read)
+        self._rebuilt = 0
+        self._lock = threading.Lock()
         self.identity = VideoIdentity(self.table.digest, reader.frame_count, reader.file_size)
         self.width, self.height = reader.width, reader.height
         self.fps = reader.fps
@@ -81,16 +86,18 @@ class VideoReader:
 
         One native call: distinct frames are read once, in the order they lie in the file, decoded in parallel.
 
-        :param corrected: decode by zxing-cpp with error correction only, not from the frame's own bits first.
+        Where the memory has parity, frames that cannot be read are rebuilt, and verified like all others.
+
+        :param corrected: decode by zxing-cpp with error correction only, not from the frame's own bits first, and
+            rebuild nothing: to prove what is in the file.
         :raises FrameError: a frame cannot be read, or is not what was written there.
         """
         reader = self._open_reader()
         indices = np.ascontiguousarray(frames, np.int64)
         payloads, statuses = reader.read(indices, corrected=corrected)
-        if statuses.any():
-            bad = int(np.flatnonzero(statuses)[0])
-            raise self._frame_error(int(indices[bad]), int(statuses[bad]))
-        return payloads  # type: ignore[return-value]  # no status, so no None
+        for bad in np.flatnonzero(statuses).tolist():
+            payloads[bad] = self._rebuild(int(indices[bad]), int(statuses[bad]), corrected=corrected)
+        return payloads  # type: ignore[return-value]  # what could not be read was rebuilt
 
     def chunk_reader(self, dictionary: bytes | None, *, cache_bytes: int) -> _core.ChunkReader:
         """The native reader of this video's chunks, which keeps the file open as long as it lives.
@@ -124,8 +131,8 @@ class VideoReader:
         return self._open_reader().read_pixels(frame_index)
 
     def counters(self) -> dict[str, int]:
-        """Frames and bytes read, and how: ``fast`` (own bits), ``corrected``, ``detected``, ``failed``."""
-        return self._open_reader().counters()
+        """Frames and bytes read, and how: ``fast`` (own bits), ``corrected``, ``detected``, ``failed``, ``rebuilt``."""
+        return {**self._open_reader().counters(), "rebuilt": self._rebuilt}
 
     def close(self) -> None:
         """Let go of the file. Reading afterwards raises :class:`ClosedError`."""
@@ -138,6 +145,21 @@ class VideoReader:
         if reader is None:
             raise ClosedError(f"{self._path} was closed: open it again")
         return reader
+
+    def _rebuild(self, frame_index: int, status: int, *, corrected: bool) -> bytes:
+        """A frame that cannot be read, from the others of its parity group."""
+        error = self._frame_error(frame_index, status)
+        if corrected or not len(self.table.frames_of_kind(PageKind.PARITY)):
+            raise error
+        try:
+            payload = self._parity.rebuild(frame_index)
+        except (FrameError, DependencyError) as why:
+            raise FrameError(f"{error}; {why}", frame_index=frame_index) from why
+        if payload is None:
+            raise error
+        with self._lock:
+            self._rebuilt += 1
+        return payload
 
     def _frame_error(self, frame_index: int, status: int) -> FrameError:
         return FrameError(
@@ -156,7 +178,7 @@ class VideoReader:
             payloads, statuses = reader.read(frames)
             for frame_index, payload, status in zip(frames.tolist(), payloads, statuses.tolist(), strict=True):
                 if payload is None:
-                    raise self._frame_error(frame_index, status)
+                    return self._scan_by_parity(self._frame_error(frame_index, status))
                 if tag is not None and not is_page(payload):
                     table.add(BARE, 1, bare, page_checksum(payload))
                     bare += 1
@@ -165,3 +187,17 @@ class VideoReader:
                 tag = header.tag
                 table.add(header.kind, header.count, header.first_chunk, header.checksum)
         return table.build(tag or 0)
+
+    def _scan_by_parity(self, error: FrameError) -> PageTable:
+        """The same where frames cannot be read, for a video with parity.
+
+        :raises FrameError: ``error``, if it has none; or the frames that parity does not bring back either.
+        """
+        reader = self._open_reader()
+        everything = np.arange(reader.frame_count)
+        parts = np.array_split(everything, -(-len(everything) // _SCAN_FRAMES))
+        found = find_pages(payload for part in parts for payload in reader.read(part)[0])
+        if not found.parity or any(number != position for number, position in found.positions.items()):
+            raise error
+        table, _ = found.table(self._path, lambda frames: reader.read(frames)[0])
+        return table

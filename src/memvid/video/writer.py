@@ -11,9 +11,13 @@ from memvid import _core
 from memvid._disk import output_errors
 from memvid.config import EncoderConfig
 from memvid.errors import OutputError
-from memvid.page import is_page, page_checksum, parse_header
+from memvid.page import is_page, page_checksum, parse_header, seal
+from memvid.page.parity import PARITY_OVERHEAD
 from memvid.video.codecs import PictureWriter
+from memvid.video.parity import ParityEncoder
 from memvid.video.table import BARE, PageTable, PageTableBuilder
+
+_PARITY_PAGES = 128  # handed to the native writer at once
 
 __all__ = ["VideoAppender", "VideoWriter", "frame_capacity"]
 
@@ -25,18 +29,28 @@ def _symbol_options(config: EncoderConfig, *, utf8: bool = False) -> _core.Symbo
 
 
 def frame_capacity(config: EncoderConfig, *, bare: bool = False) -> int:
-    """Bytes of payload one frame holds: of a page, or (``bare``) of UTF-8 text without one."""
-    return _core.symbol_capacity(_symbol_options(config, utf8=bare))
+    """Bytes of payload one frame holds: of a page, or (``bare``) of UTF-8 text without one.
+
+    With parity it is less: what protects a payload must fit one frame, too.
+    """
+    capacity = _core.symbol_capacity(_symbol_options(config, utf8=bare))
+    if not config.parity:
+        return capacity
+    return min(capacity, _core.symbol_capacity(_symbol_options(config))) - PARITY_OVERHEAD
 
 
 class _TableWriter:
-    """Keeps the page table of what is written."""
+    """Keeps the page table of what is written, and makes its parity.
 
-    def __init__(self, path: str | os.PathLike[str], table: PageTableBuilder, *, tag: int) -> None:
+    :param parity: parity frames for each frame, 0 for none.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], table: PageTableBuilder, *, tag: int, parity: float = 0) -> None:
         self._path = Path(path)
         self._tag = tag
         self._table = table
         self._next_bare = 0
+        self._parity = ParityEncoder(parity, len(table)) if parity else None
         self._native: _core.FrameWriter | PictureWriter
 
     def write(self, payloads: Sequence[bytes]) -> None:
@@ -45,6 +59,11 @@ class _TableWriter:
         :raises OutputError: the disk is full, ...
         :raises ChunkTooLargeError: a payload does not fit into the symbol.
         """
+        self._write(payloads)
+        if self._parity is not None:
+            self._parity.add(payloads)
+
+    def _write(self, payloads: Sequence[bytes]) -> None:
         with self._remedies():
             self._native.write(list(payloads))
         for payload in payloads:
@@ -65,12 +84,18 @@ class _TableWriter:
         return len(self._table)
 
     def finish(self) -> PageTable:
-        """Write the movie header with the page table, wait until the device has the file, return the table.
+        """Write the parity and the movie header with the page table, wait for the device, return the table.
 
         :raises OutputError: the disk is full, ...
         """
         if not len(self._table):
             raise OutputError(f"{self._path}: a video without a frame cannot be finished")
+        if self._parity is not None:
+            pages = self._parity.finish()
+            for start in range(0, len(pages), _PARITY_PAGES):
+                part = pages[start : start + _PARITY_PAGES]
+                first = len(self._table)
+                self._write([seal(page, tag=self._tag, page_number=first + at) for at, page in enumerate(part)])
         table = self._table.build(self._tag)
         with self._remedies():
             self._native.finish(table.to_bytes())
@@ -96,7 +121,7 @@ class VideoWriter(_TableWriter):
     """
 
     def __init__(self, path: str | os.PathLike[str], config: EncoderConfig, *, tag: int) -> None:
-        super().__init__(path, PageTableBuilder(), tag=tag)
+        super().__init__(path, PageTableBuilder(), tag=tag, parity=config.parity)
         with self._remedies():
             self._native = self._open_native(config)
 
@@ -132,7 +157,7 @@ class VideoAppender(_TableWriter):
     """
 
     def __init__(self, path: str | os.PathLike[str], config: EncoderConfig, *, table: PageTable) -> None:
-        super().__init__(path, PageTableBuilder(table), tag=table.tag)
+        super().__init__(path, PageTableBuilder(table), tag=table.tag, parity=config.parity)
         self._next_bare = table.next_chunk
         with self._remedies():
             self._appending = _core.FrameWriter.append_to(

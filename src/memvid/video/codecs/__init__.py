@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from memvid.video.codecs.decoding import decode_pictures
+from memvid.video.codecs.decoding import decode_pictures, find_pages
 from memvid.video.codecs.frames import Frames, PictureVideo, native_source, open_frames
 from memvid.video.codecs.profiles import PROFILES, CodecProfile, available_codecs, check_codec
 from memvid.video.codecs.sources import PictureSource, open_pictures
@@ -18,6 +18,7 @@ __all__ = [
     "available_codecs",
     "check_codec",
     "decode_pictures",
+    "find_pages",
     "native_source",
     "open_frames",
     "open_pictures",

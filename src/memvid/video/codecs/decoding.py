@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -11,11 +12,23 @@ from numpy.typing import NDArray
 
 from memvid import _core
 from memvid.errors import FrameError, MemvidError, VideoFormatError
-from memvid.page import is_page, page_checksum, parse_header
+from memvid.page import (
+    PageKind,
+    ParityHead,
+    is_page,
+    page_checksum,
+    parse_header,
+    parse_parity_head,
+    read_page,
+    seal,
+)
 from memvid.video.codecs.sources import Picture
+from memvid.video.parity import ParityBlock, parity_pages
 from memvid.video.table import BARE, PageTable, PageTableBuilder
 
 __all__ = ["FoundPages", "decode_pictures", "find_pages", "read_payloads"]
+
+ReadPages = Callable[[NDArray[np.int64]], "list[bytes | None]"]
 
 _BATCH = 64  # pictures in memory at a time
 
@@ -42,12 +55,14 @@ class FoundPages:
 
     :ivar payloads: checksum and place in the page table of every page that was read, by its number.
     :ivar positions: where in the video each of them is shown first.
+    :ivar parity: what the parity pages among them protect, by their numbers.
     :ivar frames: pictures in the video.
     :ivar unreadable: how many of them hold nothing that can be read.
     """
 
     rows: dict[int, tuple[int, int, int, int]] = field(default_factory=dict)
     positions: dict[int, int] = field(default_factory=dict)
+    parity: dict[int, ParityHead] = field(default_factory=dict)
     tag: int | None = None
     frames: int = 0
     unreadable: int = 0
@@ -72,6 +87,12 @@ class FoundPages:
                 self.unreadable += 1
                 return
             number, row = header.page_number, (header.kind, header.count, header.first_chunk, header.checksum)
+            if header.kind == PageKind.PARITY:
+                try:
+                    self.parity.setdefault(number, parse_parity_head(payload, frame_index=number))
+                except FrameError:
+                    self.unreadable += 1
+                    return
         elif self.tag is not None:
             # A bare text does not say which one it is; frames that were dropped or doubled are found out by the index.
             number, row = position, (BARE, 1, -1, page_checksum(payload))
@@ -81,20 +102,27 @@ class FoundPages:
         self.rows.setdefault(number, row)
         self.positions.setdefault(number, position)
 
-    def table(self, path: str) -> tuple[PageTable, NDArray[np.int64]]:
-        """The page table, and the position of each page.
+    def table(self, path: str, read: ReadPages) -> tuple[PageTable, NDArray[np.int64]]:
+        """The page table, and the position of each page, -1 for those that parity alone has.
 
+        :param read: gives the payloads of pages that are there, by their numbers; for parity, if any are missing.
         :raises VideoFormatError: there is no page at all.
-        :raises FrameError: pages are missing; the message says how many.
+        :raises FrameError: pages are missing that parity does not bring back; the message says how many.
         """
         if self.tag is None:
             raise VideoFormatError(f"{path}: none of its {self.frames} frames holds a page of memvid")
-        count = max(self.rows) + 1
+        blocks = {ParityBlock.of(head, number) for number, head in self.parity.items()}
+        count = max(max(self.rows) + 1, *(block.stop for block in blocks), 0)
         missing = [number for number in range(count) if number not in self.rows]
         if missing:
+            for block in blocks:
+                self._rebuild(block, read)
+            missing = [number for number in missing if number not in self.rows]
+        if missing:
             raise FrameError(
-                f"{path} has lost {len(missing)} of {count} frames, the first of them {missing[0]}, to re-encoding: "
-                "restore the video from a copy",
+                f"{path} has lost {len(missing)} of {count} frames, the first of them {missing[0]}, to re-encoding"
+                + (" and more than parity brings back" if self.parity else "")
+                + ": restore the video from a copy",
                 frame_index=missing[0],
             )
         builder = PageTableBuilder()
@@ -105,8 +133,30 @@ class FoundPages:
                 first_chunk = bare
                 bare += 1
             builder.add(kind, chunks, first_chunk, checksum)
-        positions = np.array([self.positions[number] for number in range(count)], np.int64)
+        positions = np.array([self.positions.get(number, -1) for number in range(count)], np.int64)
         return builder.build(self.tag), positions
+
+    def _rebuild(self, block: ParityBlock, read: ReadPages) -> None:
+        """Fill in the rows of pages that are missing, as far as their groups bring them back.
+
+        Not of bare texts: without a page table nothing proves one.
+        """
+        for group in map(block.group, range(block.groups)):
+            frames = [*group.members, *group.parity]
+            there = [frame for frame in frames if frame in self.positions]
+            if len(there) == len(frames) or not any(frame in self.rows for frame in group.parity):
+                continue
+            payloads = read(np.array(there, np.int64))
+            left = {frame: payload for frame, payload in zip(there, payloads, strict=True) if payload is not None}
+            with suppress(MemvidError):
+                rebuilt = group.rebuild(left)
+                for frame, payload in rebuilt.items():
+                    header = read_page(payload, frame_index=frame, tag=self.tag)
+                    self.rows[frame] = (header.kind, header.count, header.first_chunk, header.checksum)
+                whole = [(left | rebuilt)[frame] for frame in group.members]
+                for index, page in enumerate(parity_pages(whole, block, group)):
+                    sealed = seal(page, tag=self.tag or 0, page_number=group.parity[index])
+                    self.rows.setdefault(group.parity[index], (PageKind.PARITY, 0, 0, page_checksum(sealed)))
 
 
 def find_pages(payloads: Iterable[bytes | None]) -> FoundPages:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from memvid import _core
 from memvid.errors import VideoFormatError
 from memvid.video.codecs.boxes import find_page_table
-from memvid.video.codecs.decoding import find_pages, read_payloads
+from memvid.video.codecs.decoding import decode_pictures, find_pages, read_payloads
 from memvid.video.codecs.sources import Picture, PictureSource, open_pictures
 from memvid.video.codecs.table_cache import load_table, store_table
 
@@ -56,11 +56,21 @@ class _Fetcher:
 
     def seek(self, pages: list[int]) -> list[Picture | None]:
         """By seeking."""
-        return self._source.fetch(self._positions[pages].tolist())
+        return self._fetch(pages, counted=False)
 
     def count(self, pages: list[int]) -> list[Picture | None]:
         """By counting from the start."""
-        return self._source.fetch(self._positions[pages].tolist(), counted=True)
+        return self._fetch(pages, counted=True)
+
+    def _fetch(self, pages: list[int], *, counted: bool) -> list[Picture | None]:
+        positions = self._positions[pages]
+        found: list[Picture | None] = [None] * len(pages)
+        shown = np.flatnonzero(positions >= 0)  # of a page that was lost, parity may be left
+        for at, picture in zip(
+            shown.tolist(), self._source.fetch(positions[shown].tolist(), counted=counted), strict=True
+        ):
+            found[at] = picture
+        return found
 
 
 class PictureVideo:
@@ -131,7 +141,16 @@ class PictureVideo:
         cached = load_table(path)
         if cached is not None:
             return cached
-        table, positions = find_pages(read_payloads(self._source.pictures(), threads=threads)).table(path)
+        found = find_pages(read_payloads(self._source.pictures(), threads=threads))
+
+        def read(pages: NDArray[np.int64]) -> list[bytes | None]:
+            places = [found.positions[page] for page in pages.tolist()]
+            pictures = self._source.fetch(places)
+            payloads = decode_pictures([picture for picture in pictures if picture is not None], threads=threads)[0]
+            rest = iter(payloads)
+            return [None if picture is None else next(rest) for picture in pictures]
+
+        table, positions = found.table(path, read)
         blob = table.to_bytes()
         store_table(path, blob, positions)
         return blob, positions
