@@ -76,6 +76,12 @@ def _choice(flag: str, choices: tuple[str, ...], text: str) -> Callable[[Any], A
 @_number("--compression-level", "1 (fast) to 22 (small).")
 @_number("--dictionary", "Bytes of the compression dictionary, 0 for none.", default="by the size of the text")
 @_number("--chunks-per-frame", "Chunks a frame has at most.", default="as many as fit")
+@click.option(
+    "--parity",
+    type=float,
+    metavar="RATE",
+    help="Parity frames for each frame, up to 1: frames that are lost are rebuilt.  [default: 0]",
+)
 @_number("--fps", "Frames a second when the video is played.")
 @_choice("--vector-dtype", ("i8", "f16", "f32"), "How the index keeps vectors.")
 @_number("--connectivity", "HNSW neighbours of a vector.")

@@ -59,6 +59,7 @@ def _describe(found: MemoryInfo) -> list[tuple[str, str]]:
             "QR codes",
             f"version {found.symbol_version}, {modules} x {modules} modules, error correction {found.error_correction}",
         ),
+        *([("parity", f"{found.parity:g} frames for each frame")] if found.parity else []),
         ("index", f"{format_bytes(found.index_bytes)}, vectors of {found.model.dim} x {found.vector_dtype}"),
         ("model", found.model.name),
         ("memory id", found.memory_id),

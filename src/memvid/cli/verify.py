@@ -65,6 +65,8 @@ def _print(report: VerifyReport) -> None:
     if report.deep:
         corrected = f", {report.frames_corrected:,} of them only by error correction" * bool(report.frames_corrected)
         listed.append(("read", f"{report.frames_read:,} frames{corrected}; {report.chunks_read:,} chunks in full"))
+    if report.parity_margin is not None:
+        listed.append(("parity", f"{report.parity_margin:,} more frames may be lost in the group that has lost most"))
     if not report.ok:
         listed.append(("unreadable", describe_chunks(report.lost_chunks)))
     listed.append(("time", format_seconds(report.seconds)))

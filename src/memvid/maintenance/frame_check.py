@@ -9,15 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memvid import _core
+from memvid.errors import DependencyError, VideoError
 from memvid.maintenance.chunk_ids import chunks_of
 from memvid.maintenance.container import Container
 from memvid.maintenance.findings import Findings
 from memvid.maintenance.page_check import PageCheck
 from memvid.maintenance.pictures import check_picture
-from memvid.page import HeaderInfo, is_page, parse_header
+from memvid.page import HeaderInfo, PageKind, is_page, parse_header
 from memvid.types import Progress, ProgressCallback
 from memvid.video import PageTable
 from memvid.video.codecs import Frames, open_frames
+from memvid.video.parity import ParityReader
 
 __all__ = ["REASONS", "FrameCheck"]
 
@@ -38,6 +40,7 @@ class FrameCheck:
     :param reader: knows the checksums of the page table.
     :ivar read: frames whose QR codes were read.
     :ivar corrected: of them, those that only error correction still reads.
+    :ivar margin: how many more frames may be lost in the parity group that has lost most; ``None`` without parity.
     """
 
     def __init__(
@@ -57,7 +60,10 @@ class FrameCheck:
         self._container = container
         self._findings = findings
         self._data = data
+        self._parity = ParityReader(table, reader.read) if len(table.frames_of_kind(PageKind.PARITY)) else None
+        self._unreadable: list[int] = []
         self.read = self.corrected = 0
+        self.margin: int | None = None
 
     def run(self, pages: PageCheck, progress: ProgressCallback | None) -> None:
         """Read every frame twice, by its own bits and by a decoder with error correction; ``pages`` gets them all."""
@@ -76,17 +82,72 @@ class FrameCheck:
                 frames.tolist(), payloads, statuses.tolist(), corrected.tolist(), strict=True
             ):
                 if payload is None:
-                    self._bad_frame(frame, status)
-                elif second:
+                    self._unreadable.append(frame)
+                    rebuilt = self._rebuild(frame, status)
+                    if rebuilt is None:
+                        self._bad_frame(frame, status)
+                    pages.add(frame, rebuilt)
+                    continue
+                if second:
                     self._warn_frame(frame, "memvid reads it, but no QR reader that goes by error correction does")
                 elif imperfect:
                     imperfect -= self._check_bits(frame, payload)
-                if payload is not None and (wrong := self._check_picture(frame)) is not None:
+                if (wrong := self._check_picture(frame)) is not None:
                     self._warn_frame(frame, f"memvid reads it, but {wrong}, which other programs may refuse")
                 pages.add(frame, payload)
             if progress is not None:
                 progress(Progress("frames", int(frames[-1]) + 1, reader.frame_count))
         pages.finish()
+        self._check_parity()
+
+    def _rebuild(self, frame: int, status: int) -> bytes | None:
+        """A frame that cannot be read, if parity brings it back: then nothing is lost yet."""
+        if self._parity is None:
+            return None
+        what = f"frame {frame} cannot be read: {REASONS[status]}; "
+        try:
+            payload = self._parity.rebuild(frame)
+        except (VideoError, DependencyError) as error:
+            self._findings.warn("parity", f"{what}parity does not bring it back: {error}", self._path, frame=frame)
+            return None
+        if payload is None and self._table.kinds[frame] == PageKind.PARITY:
+            self._findings.warn(
+                "parity",
+                f"{what}it is parity, and only the margin is smaller; `memvid repair` writes it anew",
+                self._path,
+                frame=frame,
+                offset=self._container.offset_of(frame),
+            )
+            return b""
+        if payload is not None:
+            self._findings.warn(
+                "parity",
+                f"{what}parity brings it back, and `memvid repair` writes it anew",
+                self._path,
+                frame=frame,
+                offset=self._container.offset_of(frame),
+            )
+        return payload
+
+    def _check_parity(self) -> None:
+        """Whether the parity is that of the frames, and how much of it is left."""
+        if self._parity is None:
+            return
+        try:
+            self.margin = self._parity.margin(self._unreadable)
+            for block in self._parity.blocks:
+                for group in map(block.group, range(block.groups)):
+                    payloads = self._parity.payloads(group)
+                    if all(frame in payloads for frame in group.members) and not group.is_consistent(payloads):
+                        self._findings.warn(
+                            "parity",
+                            f"the parity of frame {group.members.start} and of every {block.groups}th behind it is not "
+                            "theirs and would bring back nothing; `memvid repair` makes it anew",
+                            self._path,
+                            frame=group.parity.start,
+                        )
+        except (VideoError, DependencyError) as error:
+            self._findings.warn("parity", f"the parity cannot be checked: {error}", self._path)
 
     def _bad_frame(self, frame: int, status: int) -> None:
         """Say what is wrong with a frame that did not pass: the frame, or what the page table says of it."""

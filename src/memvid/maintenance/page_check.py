@@ -60,6 +60,8 @@ class PageCheck:
         if self._table.kinds[frame] != PageKind.CONTINUATION:
             self._close_run()
             self._first, self._whole = frame, True
+        if self._table.kinds[frame] == PageKind.PARITY:
+            return  # looked at by itself
         if payload is None:
             self._whole = False
         else:

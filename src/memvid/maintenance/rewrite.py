@@ -173,4 +173,5 @@ def _frame_config(found: Salvage, header: HeaderInfo | None) -> EncoderConfig:
         error_correction=(levels[0] if levels else "L") if header is None else header.error_correction,  # type: ignore[arg-type]
         data_mask=masks.pop() if len(masks) == 1 else None,
         fps=found.fps or 30,
+        parity=0 if header is None else header.parity or 0,
     )

@@ -10,6 +10,7 @@ import numpy as np
 
 from memvid.errors import VideoError
 from memvid.maintenance.findings import Findings
+from memvid.maintenance.restoring import restore_pages
 from memvid.maintenance.salvage import Salvage, Slot
 from memvid.page import (
     HeaderInfo,
@@ -100,6 +101,7 @@ def sort_pages(found: Salvage, path: object, findings: Findings, *, digest: str 
                 numbered[header.page_number] = slot
     result = Sorted(tag=tag)
     by_number = {number: slot.payload or b"" for number, slot in numbered.items()}
+    restore_pages(by_number, tag, path, findings)
     _gather(by_number, result, path, findings)
     bare = [slot for slot in found.slots if slot.payload is not None and not is_page(slot.payload)]
     if table is not None and table.digest != digest and not _is_plausible(table, result, bare=bool(bare)):
@@ -185,7 +187,7 @@ def _gather(pages: dict[int, bytes], result: Sorted, path: object, findings: Fin
                 _read_through(page)
                 count = header.count if header.kind == PageKind.DATA else 0
                 result.groups.append(Group(number, header.kind, header.first_chunk, count, payloads))
-            else:
+            elif header.kind != PageKind.PARITY:  # which is made anew
                 result.groups.append(Group(number, header.kind, 0, 0, payloads))
         except VideoError as error:
             ids = _chunks_of(header)

@@ -33,6 +33,8 @@ class VerifyReport:
     :ivar frames_read: frames whose codes were read, each by its own bits and by error correction.
     :ivar frames_corrected: of them, those that only error correction still reads.
     :ivar chunks_read: chunks decompressed and decoded.
+    :ivar parity_margin: how many more frames may be lost in the parity group that has lost most; below 0 if it has lost
+        too many, ``None`` without parity or without ``deep``.
     :ivar seconds: wall time.
     """
 
@@ -45,6 +47,7 @@ class VerifyReport:
     frames_read: int
     frames_corrected: int
     chunks_read: int
+    parity_margin: int | None
     seconds: float
 
     @property
@@ -117,5 +120,6 @@ def verify(
         frames_read=0 if check.frames is None else check.frames.read,
         frames_corrected=0 if check.frames is None else check.frames.corrected,
         chunks_read=check.chunks_read,
+        parity_margin=None if check.frames is None else check.frames.margin,
         seconds=time.perf_counter() - begin,
     )

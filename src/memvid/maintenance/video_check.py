@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from memvid.errors import MemvidError, VideoError, VideoNotFoundError
+from memvid.errors import DependencyError, MemvidError, VideoError, VideoNotFoundError
 from memvid.maintenance.container import Container, read_container
 from memvid.maintenance.findings import ChunkRanges, Findings, describe_chunks, to_ranges
 from memvid.maintenance.frame_check import REASONS, FrameCheck
@@ -28,6 +28,7 @@ from memvid.page import page_checksum as checksum_of
 from memvid.types import ProgressCallback, VideoIdentity
 from memvid.video import BARE, PageTable, PageTableBuilder
 from memvid.video.codecs import Frames, open_frames
+from memvid.video.parity import ParityReader
 
 __all__ = ["VideoCheck", "VideoFacts", "map_file"]
 
@@ -262,7 +263,17 @@ class VideoCheck:
     def _read_blob(self, reader: Frames, table: PageTable, kind: PageKind, frame: int) -> bytes:
         run = table.run_of(frame)
         payloads, statuses = reader.read(np.arange(run.start, run.stop))
-        for at, status in zip(run, statuses.tolist(), strict=True):
+        for number, (at, status) in enumerate(zip(run, statuses.tolist(), strict=True)):
             if status:
-                raise VideoError(f"frame {at}: {REASONS[status]}")
+                payloads[number] = self._rebuild(reader, table, at)
+                if payloads[number] is None:
+                    raise VideoError(f"frame {at}: {REASONS[status]}")
         return open_blob(kind, [payload or b"" for payload in payloads], first_frame=frame, tag=table.tag)
+
+    @staticmethod
+    def _rebuild(reader: Frames, table: PageTable, frame: int) -> bytes | None:
+        """A frame that cannot be read, if parity brings it back."""
+        try:
+            return ParityReader(table, reader.read).rebuild(frame)
+        except (VideoError, DependencyError):
+            return None
