@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -69,12 +70,12 @@ def indexed(codec: str) -> dict[int, str]:
     return dict(enumerate(kept))
 
 
-def drawn_anew(folder: Path, pictures: Iterable[Picture], name: str = "old.mkv") -> Path:
-    """A video of these pictures that loses nothing."""
+def drawn_anew(folder: Path, pictures: Iterable[Picture], *, name: str = "old.mkv", codec: str = "FFV1") -> Path:
+    """A video of these pictures; FFV1 loses nothing, MJPG frames do not need each other."""
     listed = list(pictures)
     height, width = listed[0].shape
     path = folder / name
-    writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"FFV1"), 30, (width, height), False)
+    writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*codec), 30, (width, height), False)
     for picture in listed:
         writer.write(picture)
     writer.release()
@@ -158,6 +159,7 @@ class TestDamage:
         assert texts_of(result) == {**indexed("h264"), 7: TEXTS["h264"][LONG]}
         assert (result.from_frames, result.from_index) == (7, ((2, 2),))
         assert (result.unreadable, result.lost, result.lost_frames) == (1, (), ())
+        assert repr(result).endswith("8 chunks: 7 from frames, 1 from the index; 0 lost)")
 
     def test_without_an_index_it_is_named(self, tmp_path: Path) -> None:
         result = imported(tmp_path, blackened(tmp_path, "h264", 3, 8, 9), None)
@@ -207,6 +209,19 @@ class TestDamage:
         assert 0 < result.from_frames < 7
         assert texts_of(result) == indexed("h264")
         assert result.from_index == ((result.from_frames, 6),)
+
+    def test_frames_behind_damaged_ones_are_read(self, tmp_path: Path) -> None:
+        video = drawn_anew(tmp_path, pictures_of("h264"), name="old.mp4", codec="MJPG")
+        data = bytearray(video.read_bytes())
+        with av.open(str(video)) as container:
+            packets = [packet for packet in container.demux() if packet.size]
+            begin, end = (packets[at].pos or 0 for at in (3, 5))
+        data[begin:end] = bytes(end - begin)
+        video.write_bytes(data)
+        result = imported(tmp_path, video, None)
+        expected = {number: text for number, text in enumerate(TEXTS["h264"]) if number not in {BLANK, BROKEN, 3, 4}}
+        assert texts_of(result) == expected
+        assert (result.lost, result.unreadable) == (((3, 4),), 2)
 
     def test_half_an_mp4_is_refused(self, tmp_path: Path) -> None:
         half = tmp_path / "half.mp4"

@@ -116,8 +116,6 @@ def _sources(result: ImportResult, video: Path | None, index: Path | None) -> It
 
     if video is not None:
         yield "from frames", f"{result.from_frames:,} of {result.chunks:,} chunks"
-    if result.broken:
-        yield "", f"the video breaks off: {result.broken}"
     if index is not None:
         yield "from index", describe_chunks(result.from_index)
     if video is not None and index is not None:

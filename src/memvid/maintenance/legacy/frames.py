@@ -14,13 +14,14 @@ from memvid.maintenance.legacy.codes import OldCode, parse_code
 from memvid.page import is_page
 from memvid.types import Progress, ProgressCallback
 from memvid.video.codecs import PictureSource, decode_pictures, open_pictures
-from memvid.video.codecs.sources import Picture
+from memvid.video.codecs.sources import AvSource, Picture
 
 __all__ = ["OldFrames", "read_frames"]
 
 _MAX_SIDE = 4096  # pixels; the largest the old writer makes are 915
 _BATCH_FRAMES = 64
 _BATCH_PIXELS = 32 << 20  # in memory at a time
+_NO_PICTURE = np.zeros((1, 1), np.uint8)
 _ENLARGED = 2  # times: what is tried with pictures that give nothing as they are
 _NAMES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide")  # of the first box of an MP4
 
@@ -33,19 +34,19 @@ class OldFrames:
     :ivar pictures: pictures in the video.
     :ivar unreadable: how many of them gave no chunk.
     :ivar repeated: how many gave one that an earlier picture had given.
-    :ivar broken: why decoding ended early, if it did.
+    :ivar listed: frames that the container lists, 0 where that is an estimate.
     """
 
     payloads: dict[int, bytes] = field(default_factory=dict)
     pictures: int = 0
     unreadable: int = 0
     repeated: int = 0
-    broken: str | None = None
+    listed: int = 0
 
     @property
     def expected(self) -> int:
         """Frames the video was written with, as far as it tells."""
-        return max(self.pictures - self.repeated, max(self.payloads, default=-1) + 1)
+        return max(max(self.pictures, self.listed) - self.repeated, max(self.payloads, default=-1) + 1)
 
     def code(self, number: int | None) -> OldCode | None:
         """The chunk of a frame, if it was read."""
@@ -67,7 +68,7 @@ class OldFrames:
 def read_frames(path: str | os.PathLike[str], *, threads: int, progress: ProgressCallback | None) -> OldFrames:
     """Read every frame of an old video, in order; codes in parallel, off the GIL. Reports the stage ``"frames"``.
 
-    A video that breaks off gives what comes before.
+    A damaged video gives what its decoder makes of the rest of it.
 
     :raises VideoNotFoundError: there is no such file.
     :raises VideoFormatError: it is no video, or a memory of ours.
@@ -81,8 +82,9 @@ def read_frames(path: str | os.PathLike[str], *, threads: int, progress: Progres
                 f"{path} has pictures of {source.width} x {source.height} pixels, the limit is {_MAX_SIDE} a side: "
                 "it is not a memory of memvid 0.1.3"
             )
-        found = OldFrames()
-        for batch in _batches(source, found):
+        # OpenCV takes the number from the duration.
+        found = OldFrames(listed=source.frame_count if isinstance(source, AvSource) else 0)
+        for batch in _batches(source):
             for payload in _decode(batch, threads):
                 if payload is not None and is_page(payload):
                     raise VideoFormatError(f"{path} is a memory of memvid's own already: open it as it is")
@@ -109,24 +111,14 @@ def _check_container(path: Path) -> None:
         )
 
 
-def _batches(source: PictureSource, found: OldFrames) -> Iterator[list[Picture]]:
-    """The pictures, some in memory at a time; notes why they end early."""
+def _batches(source: PictureSource) -> Iterator[list[Picture]]:
+    """The pictures, some in memory at a time, a black pixel for each that cannot be."""
     batch: list[Picture] = []
-    pixels = count = 0
-    pictures = source.pictures()
-    while True:
-        try:
-            picture = next(pictures, None)
-        except VideoFormatError as error:
-            if not count:
-                raise
-            found.broken = str(error)
-            picture = None
-        if picture is None:
-            break
-        count += 1
-        batch.append(picture if max(picture.shape) <= _MAX_SIDE else np.zeros((1, 1), np.uint8))
-        pixels += batch[-1].size
+    pixels = 0
+    for decoded in source.salvage():
+        picture = _NO_PICTURE if decoded is None or max(decoded.shape) > _MAX_SIDE else decoded
+        batch.append(picture)
+        pixels += picture.size
         if len(batch) == _BATCH_FRAMES or pixels >= _BATCH_PIXELS:
             yield batch
             batch, pixels = [], 0

@@ -19,7 +19,7 @@ from memvid._spool import Spool
 from memvid.config import EncoderConfig, make_config
 from memvid.embedding import EmbedderLike, model_info, resolve_embedder
 from memvid.errors import ConfigError, EmptyMemoryError, OutputError
-from memvid.maintenance.findings import ChunkRanges, to_ranges
+from memvid.maintenance.findings import ChunkRanges, count_chunks, to_ranges
 from memvid.maintenance.legacy.frames import OldFrames, read_frames
 from memvid.maintenance.legacy.index import OldEntry, read_index
 from memvid.maintenance.legacy.merging import Tally, merge
@@ -49,7 +49,6 @@ class ImportResult:
     :ivar left_out: numbers of old frames whose text is blank or not valid Unicode, which no memory holds.
     :ivar old_frames: pictures in the old video.
     :ivar unreadable: how many of them gave no chunk.
-    :ivar broken: why decoding the old video ended early, if it did.
     :ivar text_bytes: UTF-8 bytes of all chunks.
     :ivar old_bytes: size of the old video and index.
     :ivar video_bytes: size of the new video.
@@ -71,7 +70,6 @@ class ImportResult:
     left_out: ChunkRanges
     old_frames: int
     unreadable: int
-    broken: str | None
     text_bytes: int
     old_bytes: int
     video_bytes: int
@@ -79,6 +77,12 @@ class ImportResult:
     frames: int
     model: ModelInfo
     seconds: float
+
+    def __repr__(self) -> str:
+        return (
+            f"ImportResult({str(self.video_file)!r}, {self.chunks} chunks: {self.from_frames} from frames, "
+            f"{count_chunks(self.from_index)} from the index; {count_chunks(self.lost)} lost)"
+        )
 
 
 def import_memory(
@@ -197,7 +201,6 @@ def _result(
         left_out=to_ranges(np.array(tally.left_out, np.int64)),
         old_frames=frames.pictures,
         unreadable=frames.unreadable,
-        broken=frames.broken,
         text_bytes=built.text_bytes,
         old_bytes=old_bytes,
         video_bytes=built.video_bytes,
