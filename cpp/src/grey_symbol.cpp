@@ -16,6 +16,7 @@ constexpr int quiet_modules = 4;
 constexpr int drawn_scale = 4;
 constexpr int drawn_block = 16;
 constexpr double edge_tolerance = 1.5;  // pixels
+constexpr int widest_border = 10;       // modules; programs draw two, three or four of them
 constexpr double smallest_module = 1.0;
 constexpr double sure_timing = 0.75;  // of the modules of the timing patterns
 constexpr float sharpening = 0.2F;    // of the difference to each of four neighbours
@@ -102,17 +103,29 @@ struct Box {
     int left, top, right, bottom;
 };
 
-std::optional<GreyGeometry> as_drawn(const GreyImageView& image, const Box& box, int version) {
+// The symbol behind `border` modules in a picture of `modules` a side, if that is where the black in it is.
+std::optional<GreyGeometry> as_laid_out(const GreyImageView& image, const Box& box, int version, int border,
+                                        double modules) {
     const int side = symbol_side(version);
-    const int drawn = (drawn_scale * (side + 2 * quiet_modules) + drawn_block - 1) / drawn_block * drawn_block;
-    const double modules = static_cast<double>(drawn) / drawn_scale;
     const double width = image.width / modules, height = image.height / modules;
-    const GreyGeometry at{version, quiet_modules * width, quiet_modules * height, width, height};
+    const GreyGeometry at{version, border * width, border * height, width, height};
     const auto near = [](double a, double b) { return std::abs(a - b) <= edge_tolerance; };
     if (!near(at.left, box.left) || !near(at.top, box.top) || !near(at.left + side * width, box.right) ||
         !near(at.top + side * height, box.bottom))
         return std::nullopt;
     return at;
+}
+
+// As our own writers draw.
+std::optional<GreyGeometry> as_drawn(const GreyImageView& image, const Box& box, int version) {
+    const int drawn =
+        (drawn_scale * (symbol_side(version) + 2 * quiet_modules) + drawn_block - 1) / drawn_block * drawn_block;
+    return as_laid_out(image, box, version, quiet_modules, static_cast<double>(drawn) / drawn_scale);
+}
+
+// As other programs draw: a picture of nothing but the symbol and a border of whole modules, the same on all sides.
+std::optional<GreyGeometry> as_framed(const GreyImageView& image, const Box& box, int version, int border) {
+    return as_laid_out(image, box, version, border, symbol_side(version) + 2 * border);
 }
 
 }  // namespace
@@ -146,6 +159,9 @@ std::optional<GreyGeometry> locate_grey_symbol(const GreyImageView& image) {
     };
     for (int version = min_symbol_version; version <= max_symbol_version; ++version)
         consider(as_drawn(image, box, version));
+    if (best) return best;
+    for (int version = min_symbol_version; version <= max_symbol_version; ++version)
+        for (int border = 1; border <= widest_border; ++border) consider(as_framed(image, box, version, border));
     if (best) return best;
     for (int version = min_symbol_version; version <= max_symbol_version; ++version) {
         const double side = symbol_side(version);

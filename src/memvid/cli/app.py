@@ -16,6 +16,7 @@ from memvid.cli.delete import delete
 from memvid.cli.demo import demo
 from memvid.cli.erase import erase
 from memvid.cli.export import export
+from memvid.cli.importing import import_old
 from memvid.cli.info import info
 from memvid.cli.output import ReaderGoneError, one_line
 from memvid.cli.reindex import reindex
@@ -53,7 +54,10 @@ def app() -> None:
     """
 
 
-for _verb in (demo, build, search, info, append, delete, compact, erase, verify, repair, reindex, export, survive):
+for _verb in (
+    *(demo, build, search, info, append, delete, compact, erase),
+    *(verify, repair, reindex, export, survive, import_old),
+):
     app.add_command(_verb)
 
 

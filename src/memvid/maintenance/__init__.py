@@ -1,4 +1,4 @@
-"""Care for memories that exist: delete and compact, check, mend, make the index anew, write other codecs."""
+"""Care for memories that exist: delete and compact, check, mend, index anew, write other codecs, import old ones."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from memvid.maintenance.compact import CompactResult, EraseResult, compact, eras
 from memvid.maintenance.delete import delete
 from memvid.maintenance.export import ExportResult, export
 from memvid.maintenance.findings import Finding
+from memvid.maintenance.legacy import ImportResult, import_memory
 from memvid.maintenance.reindex import ReindexResult, reindex
 from memvid.maintenance.repair import RepairResult, repair
 from memvid.maintenance.survive import RungResult, SurviveReport, survive
@@ -16,6 +17,7 @@ __all__ = [
     "EraseResult",
     "ExportResult",
     "Finding",
+    "ImportResult",
     "ReindexResult",
     "RepairResult",
     "RungResult",
@@ -25,6 +27,7 @@ __all__ = [
     "delete",
     "erase",
     "export",
+    "import_memory",
     "reindex",
     "repair",
     "survive",

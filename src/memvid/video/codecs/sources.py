@@ -58,6 +58,9 @@ class PictureSource(Protocol):
     def pictures(self) -> Iterator[Picture]:
         """All pictures, in order."""
 
+    def salvage(self) -> Iterator[Picture | None]:
+        """All pictures that can be decoded, in order; ``None`` for each of what is damaged, where that is known."""
+
     def close(self) -> None:
         """Let go of the file."""
 
@@ -106,6 +109,18 @@ class AvSource:
     def pictures(self) -> Iterator[Picture]:
         with self._errors():
             yield from self._decode(self._open())
+
+    def salvage(self) -> Iterator[Picture | None]:
+        import av
+
+        with self._errors(), self._open() as container:
+            for packet in container.demux(container.streams.video[0]):
+                try:
+                    frames = packet.decode()
+                except av.FFmpegError:  # the decoder goes on with the next one
+                    yield None
+                    continue
+                yield from map(_brightness, frames)
 
     def close(self) -> None:
         with self._lock:
@@ -195,6 +210,9 @@ class OpenCvSource:
 
     def pictures(self) -> Iterator[Picture]:
         return self._decode()
+
+    def salvage(self) -> Iterator[Picture | None]:
+        return self._decode()  # OpenCV passes over what is damaged
 
     def close(self) -> None:
         with self._lock:

@@ -1,0 +1,145 @@
+"""All chunks that the frames of an old video still give."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from memvid.errors import VideoError, VideoFormatError, VideoNotFoundError
+from memvid.maintenance.legacy.codes import OldCode, parse_code
+from memvid.page import is_page
+from memvid.types import Progress, ProgressCallback
+from memvid.video.codecs import PictureSource, decode_pictures, open_pictures
+from memvid.video.codecs.sources import AvSource, Picture
+
+__all__ = ["OldFrames", "read_frames"]
+
+_MAX_SIDE = 4096  # pixels; the largest the old writer makes are 915
+_BATCH_FRAMES = 64
+_BATCH_PIXELS = 32 << 20  # in memory at a time
+_NO_PICTURE = np.zeros((1, 1), np.uint8)
+_ENLARGED = 2  # times: what is tried with pictures that give nothing as they are
+_NAMES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide")  # of the first box of an MP4
+
+
+@dataclass(slots=True)
+class OldFrames:
+    """What came out of a video.
+
+    :ivar payloads: the code of each frame that was read, by the number in it; in memory, at most 3 kB each.
+    :ivar pictures: pictures in the video.
+    :ivar unreadable: how many of them gave no chunk.
+    :ivar repeated: how many gave one that an earlier picture had given.
+    :ivar listed: frames that the container lists, 0 where that is an estimate.
+    """
+
+    payloads: dict[int, bytes] = field(default_factory=dict)
+    pictures: int = 0
+    unreadable: int = 0
+    repeated: int = 0
+    listed: int = 0
+
+    @property
+    def expected(self) -> int:
+        """Frames the video was written with, as far as it tells."""
+        return max(max(self.pictures, self.listed) - self.repeated, max(self.payloads, default=-1) + 1)
+
+    def code(self, number: int | None) -> OldCode | None:
+        """The chunk of a frame, if it was read."""
+        payload = None if number is None else self.payloads.get(number)
+        return None if payload is None else parse_code(payload)
+
+    def add(self, payload: bytes | None) -> None:
+        """Note what the next picture gave. Of a frame that comes again the first one counts."""
+        self.pictures += 1
+        code = None if payload is None else parse_code(payload)
+        if code is None or payload is None:
+            self.unreadable += 1
+        elif code.number in self.payloads:
+            self.repeated += 1
+        else:
+            self.payloads[code.number] = payload
+
+
+def read_frames(path: str | os.PathLike[str], *, threads: int, progress: ProgressCallback | None) -> OldFrames:
+    """Read every frame of an old video, in order; codes in parallel, off the GIL. Reports the stage ``"frames"``.
+
+    A damaged video gives what its decoder makes of the rest of it.
+
+    :raises VideoNotFoundError: there is no such file.
+    :raises VideoFormatError: it is no video, or a memory of ours.
+    :raises DependencyError: nothing that is installed decodes it.
+    """
+    _check_container(Path(path))
+    source = open_pictures(os.fspath(path))
+    try:
+        if max(source.width, source.height) > _MAX_SIDE:
+            raise VideoFormatError(
+                f"{path} has pictures of {source.width} x {source.height} pixels, the limit is {_MAX_SIDE} a side: "
+                "it is not a memory of memvid 0.1.3"
+            )
+        # OpenCV takes the number from the duration.
+        found = OldFrames(listed=source.frame_count if isinstance(source, AvSource) else 0)
+        for batch in _batches(source):
+            for payload in _decode(batch, threads):
+                if payload is not None and is_page(payload):
+                    raise VideoFormatError(f"{path} is a memory of memvid's own already: open it as it is")
+                found.add(payload)
+            if progress is not None:
+                progress(Progress("frames", found.pictures, max(source.frame_count, found.pictures)))
+        return found
+    finally:
+        source.close()
+
+
+def _check_container(path: Path) -> None:
+    """Refuse what is neither MP4, Matroska nor AVI: FFmpeg would also follow the paths in a playlist."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(8)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise VideoNotFoundError(f"there is no video {str(path)!r}: check the path") from error
+    except OSError as error:
+        raise VideoError(f"video {str(path)!r} cannot be read: {error.strerror}") from error
+    if head[4:] not in _NAMES and not head.startswith((b"\x1aE\xdf\xa3", b"RIFF")):
+        raise VideoFormatError(
+            f"{path} is no video: neither MP4, Matroska nor AVI; an old memory's index alone can be imported, too"
+        )
+
+
+def _batches(source: PictureSource) -> Iterator[list[Picture]]:
+    """The pictures, some in memory at a time, a black pixel for each that cannot be."""
+    batch: list[Picture] = []
+    pixels = 0
+    for decoded in source.salvage():
+        picture = _NO_PICTURE if decoded is None or max(decoded.shape) > _MAX_SIDE else decoded
+        batch.append(picture)
+        pixels += picture.size
+        if len(batch) == _BATCH_FRAMES or pixels >= _BATCH_PIXELS:
+            yield batch
+            batch, pixels = [], 0
+    if batch:
+        yield batch
+
+
+def _decode(pictures: list[Picture], threads: int) -> list[bytes | None]:
+    """The payload of each picture; of what gives none, that of the enlarged picture."""
+    payloads, _ = decode_pictures(pictures, threads=threads)
+    failed = [at for at, payload in enumerate(payloads) if payload is None]
+    if failed:
+        again, _ = decode_pictures([_enlarge(pictures[at]) for at in failed], threads=threads)
+        for at, payload in zip(failed, again, strict=True):
+            payloads[at] = payload
+    return payloads
+
+
+def _enlarge(picture: Picture) -> Picture:
+    import cv2
+
+    if max(picture.shape) * _ENLARGED > _MAX_SIDE:
+        return picture
+    return np.asarray(cv2.resize(picture, None, fx=_ENLARGED, fy=_ENLARGED, interpolation=cv2.INTER_LINEAR), np.uint8)
