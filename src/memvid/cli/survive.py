@@ -65,7 +65,9 @@ def _print(report: SurviveReport) -> None:
 
 
 def _lost(rung: RungResult) -> str:
-    return "none" if rung.whole else f"{rung.lost:,}"
+    if not rung.lost:
+        return "none"
+    return f"{rung.lost:,}" + (f", {rung.rebuilt:,} rebuilt" if rung.rebuilt else "")
 
 
 def _of_text(count: int, report: SurviveReport) -> str:

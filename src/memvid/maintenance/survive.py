@@ -5,19 +5,21 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 from memvid.config import EncoderConfig
-from memvid.errors import ConfigError, MemvidError
+from memvid.errors import ConfigError, FrameError, MemvidError
 from memvid.maintenance.ladder import LADDERS, Rung
 from memvid.maintenance.transcode import transcode
+from memvid.page import PageKind, is_page, parse_header, parse_parity_head
 from memvid.types import Progress, ProgressCallback
 from memvid.video import PageStore, VideoReader, VideoWriter
 from memvid.video.codecs import open_pictures
 from memvid.video.codecs.decoding import read_payloads
+from memvid.video.parity import ParityBlock
 
 __all__ = ["RungResult", "SurviveReport", "survive"]
 
@@ -32,6 +34,7 @@ class RungResult:
     :ivar promised: whether the robust profile is to come back from it without loss.
     :ivar frames: frames that went in.
     :ivar lost: frames that did not come back byte for byte.
+    :ivar rebuilt: of them, those that parity brings back.
     :ivar video_bytes: size of the file that came out.
     :ivar seconds: wall time.
     :ivar error: why it could not be tried at all, else ``None``.
@@ -41,14 +44,15 @@ class RungResult:
     promised: bool
     frames: int
     lost: int
+    rebuilt: int
     video_bytes: int
     seconds: float
     error: str | None = None
 
     @property
     def whole(self) -> bool:
-        """Whether every byte came back."""
-        return self.lost == 0 and self.error is None
+        """Whether every byte came back, by itself or by parity."""
+        return self.lost == self.rebuilt and self.error is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,5 +158,24 @@ def _try(rung: Rung, base: Path, folder: Path, payloads: list[bytes], side: int)
             found.update(read_payloads(pictures.pictures()))
     except MemvidError as failure:
         error = str(failure)
-    lost = sum(payload not in found for payload in payloads)
-    return RungResult(rung.name, rung.promised, len(payloads), lost, size, time.perf_counter() - begin, error)
+    left = {frame: payload for frame, payload in enumerate(payloads) if payload in found}
+    lost = len(payloads) - len(left)
+    rebuilt = _rebuild(payloads, left)
+    return RungResult(rung.name, rung.promised, len(payloads), lost, rebuilt, size, time.perf_counter() - begin, error)
+
+
+def _rebuild(payloads: list[bytes], left: dict[int, bytes]) -> int:
+    """How many frames parity brings back, counting parity that was lost, where all it protects is there."""
+    blocks = {
+        ParityBlock.of(parse_parity_head(payload, frame_index=frame), frame)
+        for frame, payload in left.items()
+        if is_page(payload) and parse_header(payload, frame_index=frame).kind == PageKind.PARITY
+    }
+    count = 0
+    for group in (block.group(number) for block in blocks for number in range(block.groups)):
+        frames = [frame for frame in (*group.members, *group.parity) if frame < len(payloads)]
+        with suppress(FrameError):
+            rebuilt = group.rebuild({frame: left[frame] for frame in frames if frame in left})
+            if all(payloads[frame] == payload for frame, payload in rebuilt.items()):
+                count += sum(frame not in left for frame in frames)
+    return count
