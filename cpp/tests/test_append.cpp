@@ -179,7 +179,7 @@ TEST(torn_anywhere_the_old_movie_counts_and_the_next_append_begins_there) {
         CHECK_EQUAL(point.uncommitted, size > before.size());
         CHECK_ERROR(format, commit_append(path, place.mark));
         CHECK_EQUAL(std::filesystem::file_size(path), size);
-        if (size % 5 == 0) {
+        if (size % 61 == 0) {
             CHECK_EQUAL(append(path, more).mark, place.mark);
             CHECK(load(path) == whole);
         }
@@ -372,7 +372,7 @@ TEST(frames_behind_the_mark_are_never_cut_off) {
     CHECK(load(path) == bytes);
 }
 
-TEST(hostile_numbers_in_a_point_never_crash) {
+TEST(hostile_numbers_never_crash_an_append) {
     const TemporaryFolder folder;
     const std::string path = folder.file("a.mp4"), other = folder.file("b.mp4");
     write_video(path, make_pages(1), options(3), old_table);
@@ -392,9 +392,10 @@ TEST(hostile_numbers_in_a_point_never_crash) {
             store_be32(damaged.data() + at, value);
             save(other, damaged);
             try {
-                FrameWriter::append_to(other, single)->abandon();
-                save(other, damaged);
+                read_movie(InputFile(other), find_append_point(InputFile(other)).movie);
+                if (at % 16 != 0) continue;  // what follows waits for the disk
                 commit_append(other, mark);
+                FrameWriter::append_to(other, single)->abandon();
             } catch (const Error&) {
             }
         }
