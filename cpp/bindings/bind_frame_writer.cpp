@@ -28,7 +28,7 @@ void finish(FrameWriter& writer, const py::bytes& page_table) {
 }  // namespace
 
 void register_frame_writer(py::module_& module) {
-    py::class_<FrameWriter>(module, "FrameWriter", py::is_final(), 
+    py::class_<FrameWriter>(module, "FrameWriter", py::is_final(),
                             "Payloads into the frames of a new video, or behind those of one there is.")
         .def(py::init([](const std::filesystem::path& path, const SymbolOptions& symbol, int fps, std::size_t threads) {
                  const py::gil_scoped_release release;

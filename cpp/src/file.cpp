@@ -66,7 +66,7 @@ OutputFile::OutputFile(const std::string& path) : path_(path) {
 }
 
 OutputFile::OutputFile(const std::string& path, std::uint64_t size) : path_(path), flushed_(size) {
-    descriptor_ = ::open(system_path(path), O_WRONLY | O_CLOEXEC);
+    descriptor_ = ::open(system_path(path), O_WRONLY | O_CLOEXEC | O_NONBLOCK);  // a pipe is refused, not waited for
     if (descriptor_ < 0) fail(ErrorCode::output, "write", path, errno);
     buffer_.reserve(buffer_bytes);
 }
@@ -109,7 +109,8 @@ void OutputFile::overwrite(std::uint64_t offset, ByteView bytes) {
 
 void OutputFile::truncate(std::uint64_t size) {
     buffer_.clear();
-    if (::ftruncate(descriptor_, static_cast<off_t>(size)) != 0) fail(ErrorCode::output, "cut off", path_, errno);
+    while (::ftruncate(descriptor_, static_cast<off_t>(size)) != 0)
+        if (errno != EINTR) fail(ErrorCode::output, "cut off", path_, errno);
     flushed_ = size;
 }
 

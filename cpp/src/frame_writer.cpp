@@ -1,5 +1,8 @@
 #include "memvid/frame_writer.hpp"
 
+#include <unistd.h>
+
+#include <array>
 #include <string>
 #include <vector>
 
@@ -18,6 +21,21 @@ const WriterOptions& checked(const WriterOptions& options) {
     return options;
 }
 
+void check_frames(const std::string& path, const Movie& movie, int symbol_version) {
+    const auto refuse = [&](const std::string& why) {
+        throw Error(ErrorCode::unsupported,
+                    path + " cannot be appended to: " + why + "; write it anew (memvid export --codec png)");
+    };
+    const FrameGeometry geometry = frame_geometry(symbol_version);
+    if (movie.codec != "png" || movie.width != geometry.width || movie.height != geometry.height)
+        refuse("its frames are " + movie.codec + " of " + std::to_string(movie.width) + " x " +
+               std::to_string(movie.height) + " pixels, symbols of version " + std::to_string(symbol_version) +
+               " take png of " + std::to_string(geometry.width) + " x " + std::to_string(geometry.height));
+    if (movie.tracks != 1)
+        refuse("it has " + std::to_string(movie.tracks) + " tracks, and the new movie would have one");
+    if (movie.samples.empty()) refuse("it has no frame");
+}
+
 }  // namespace
 
 FrameWriter::FrameWriter(const std::string& path, const WriterOptions& options)
@@ -33,38 +51,43 @@ std::unique_ptr<FrameWriter> FrameWriter::append_to(const std::string& path, con
     Place place;
     place.point = find_append_point(file);
     place.movie = read_movie(file, place.point.movie);
-    const FrameGeometry geometry = frame_geometry(options.symbol.version);
-    if (place.movie.codec != "png" || place.movie.width != geometry.width || place.movie.height != geometry.height)
-        throw Error(ErrorCode::unsupported,
-                    path + " cannot be appended to: its frames are " + place.movie.codec + " of " +
-                        std::to_string(place.movie.width) + " x " + std::to_string(place.movie.height) +
-                        " pixels, symbols of version " + std::to_string(options.symbol.version) + " take png of " +
-                        std::to_string(geometry.width) + " x " + std::to_string(geometry.height) +
-                        "; write it anew (memvid export --codec png)");
+    check_frames(path, place.movie, options.symbol.version);
+    for (const auto& sample : place.movie.samples)
+        if (sample.offset + sample.size > place.point.end)  // read_movie() has seen to it that they end in the file
+            throw Error(ErrorCode::format, path +
+                                               " cannot be appended to: frames of it lie in what was not committed; " +
+                                               "repair it first (memvid repair)");
     return std::unique_ptr<FrameWriter>(new FrameWriter(path, options, place));
 }
-
-namespace {
-
-// Without what an append left that never counted.
-OutputFile& cut(OutputFile& file, std::uint64_t end) {
-    file.truncate(end);
-    return file;
-}
-
-}  // namespace
 
 FrameWriter::FrameWriter(const std::string& path, const WriterOptions& options, const Place& place)
     : options_(options),
       geometry_(frame_geometry(options.symbol.version)),
       file_(path, place.point.end),
-      mp4_(cut(file_, place.point.end), place.movie, place.point.movie),
+      mp4_(file_, place.movie, place.point.movie),
       pool_(options.threads == 0 ? available_cores() : options.threads),
-      mark_(place.point.end) {}
+      path_(path),
+      mark_(place.point.end),
+      old_movie_(place.point.movie),
+      owner_process_(::getpid()) {}
+
+// Not in a fork, where it is the parent's append, and not when its movie counts.
+bool FrameWriter::may_cut() const {
+    if (owner_process_ != ::getpid()) return false;
+    if (!finished_) return true;
+    std::array<std::uint8_t, 4> name{};
+    try {
+        InputFile(path_).read_at(old_movie_ + 4, name);
+    } catch (const Error&) {  // the file is gone, and the append with it
+        return false;
+    }
+    return load_be32(name.data()) == fourcc("moov");
+}
 
 FrameWriter::~FrameWriter() {
     if (mark_ == 0 || finished_) return;
     try {
+        if (!may_cut()) return;
         file_.truncate(mark_);
     } catch (const Error&) {  // the next append cuts it off
     }
@@ -102,7 +125,8 @@ void FrameWriter::finish(ByteView page_table) {
 void FrameWriter::abandon() {
     const std::lock_guard lock(mutex_);
     if (mark_ == 0) throw Error(ErrorCode::closed, "only an append can be abandoned");
-    finished_ = true;
+    if (abandoned_ || !may_cut()) return;
+    finished_ = abandoned_ = true;
     file_.truncate(mark_);
     file_.sync();
 }

@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <array>
-#include <cstring>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "memvid/error.hpp"
 #include "memvid/mp4.hpp"
@@ -14,77 +14,106 @@ namespace memvid {
 
 namespace {
 
-constexpr int max_boxes = 1 << 20;
-
-struct Box {
-    std::array<char, 4> name{};
-    std::uint64_t size = 0;
-    bool endless = false;  // its size is 0: to the end of the file
-};
-
-bool is_named(const Box& box, const char (&name)[5]) { return std::memcmp(box.name.data(), name, 4) == 0; }
-
-// The box at an offset; nothing when it is not whole.
-std::optional<Box> read_box(const InputFile& file, std::uint64_t offset) {
-    std::uint8_t head[16];
-    if (offset > file.size()) return std::nullopt;
-    const std::uint64_t left = file.size() - offset;
-    if (left < 8 || !file.read_at(offset, std::span(head, 8))) return std::nullopt;
-    Box box;
-    std::memcpy(box.name.data(), head + 4, 4);
-    box.size = load_be32(head);
-    box.endless = box.size == 0;
-    if (box.endless) box.size = left;
-    if (box.size == 1) {
-        if (left < 16 || !file.read_at(offset + 8, std::span(head + 8, 8))) return std::nullopt;
-        box.size = load_be64(head + 8);
-        if (box.size < 16) return std::nullopt;
-    }
-    if (box.size < 8 || box.size > left) return std::nullopt;
-    return box;
-}
-
-// The `moov` that a mark names; nothing when there is no mark at the offset.
-std::optional<std::uint64_t> read_mark(const InputFile& file, std::uint64_t offset, const Box& box) {
-    std::uint8_t bytes[append_mark_bytes];
-    if (!is_named(box, "uuid") || box.size != append_mark_bytes || !file.read_at(offset, bytes)) return std::nullopt;
-    if (std::memcmp(bytes + 8, append_uuid, sizeof append_uuid) != 0) return std::nullopt;
-    return load_be64(bytes + 24);
-}
-
-// Whether what is behind the last whole box can be a mark that a power cut has torn.
-bool is_torn_mark(const InputFile& file, std::uint64_t offset) {
-    const std::uint64_t left = file.size() - offset;
-    if (left < append_mark_bytes) return true;
-    std::uint8_t bytes[append_mark_bytes];
-    return left == append_mark_bytes && file.read_at(offset, bytes) &&
-           std::all_of(std::begin(bytes), std::end(bytes), [](std::uint8_t byte) { return byte == 0; });
-}
-
 [[noreturn]] void refuse(const InputFile& file, const std::string& why) {
     throw Error(ErrorCode::unsupported,
                 file.path() + " cannot be appended to: " + why + "; write it anew (memvid export --codec png)");
 }
 
+[[noreturn]] void damaged(const InputFile& file, const std::string& why) {
+    throw Error(ErrorCode::format,
+                file.path() + " cannot be appended to: " + why + "; repair it first (memvid repair)");
+}
+
+// Whether each letter is that of `moov` or that of `free`: all that a torn write of one over the other can leave.
+bool is_movie_name(std::uint32_t name) {
+    for (int shift = 0; shift < 32; shift += 8) {
+        const std::uint32_t letter = name >> shift & 0xff;
+        if (letter != (fourcc("moov") >> shift & 0xff) && letter != (fourcc("free") >> shift & 0xff)) return false;
+    }
+    return true;
+}
+
+struct Mark {
+    std::uint64_t offset = 0;
+    std::uint64_t movie = 0;
+};
+
+std::optional<Mark> read_mark(const InputFile& file, std::uint64_t offset, const BoxHeader& box) {
+    std::array<std::uint8_t, append_mark_bytes> bytes;
+    if (box.name != fourcc("uuid") || box.size != bytes.size() || !file.read_at(offset, bytes)) return std::nullopt;
+    const std::uint64_t movie = load_be64(bytes.data() + bytes.size() - 8);
+    if (bytes != append_mark(movie)) return std::nullopt;
+    return Mark{offset, movie};
+}
+
+// What a power cut leaves of a mark that was being written: at most its bytes, the file's last. They may be zeros from
+// some byte on, where the file had grown before they came, and then look like a box.
+bool is_torn_mark(const InputFile& file, std::uint64_t offset, std::uint64_t movie) {
+    const std::uint64_t left = file.size() - offset;
+    if (left > append_mark_bytes) return false;
+    Bytes tail(static_cast<std::size_t>(left));
+    if (!file.read_at(offset, tail)) return false;
+    const auto rest = std::ranges::mismatch(tail, append_mark(movie)).in1;
+    return std::all_of(rest, tail.end(), [](std::uint8_t byte) { return byte == 0; });
+}
+
+// A file box by box, as far as it counts.
+class Walk {
+public:
+    explicit Walk(const InputFile& file) : file_(file) {
+        int boxes = 0;
+        while (at_ < file.size() && step())
+            if (++boxes == max_file_boxes) refuse(file, "it has more than a million boxes");
+        if (!movie_) damaged(file, "it has no movie header ('moov' box)");
+    }
+
+    AppendPoint point() const { return {*movie_, at_, uncommitted_}; }
+    // The mark of an append, committed or not.
+    std::optional<Mark> mark_at(std::uint64_t offset) const {
+        const auto found = std::ranges::find(marks_, offset, &Mark::offset);
+        return found == marks_.end() ? std::nullopt : std::optional(*found);
+    }
+
+private:
+    // Goes over one box; false where an append begins that was not committed.
+    bool step() {
+        const auto box = read_box_header(file_, at_);
+        if (at_ == 0 && (!box || box->name != fourcc("ftyp"))) refuse(file_, "it is not an MP4 file");
+        if (movie_ && is_torn_mark(file_, at_, *movie_)) return begins_append();
+        if (const auto mark = box ? read_mark(file_, at_, *box) : std::nullopt) {
+            if (!std::ranges::binary_search(movies_, mark->movie))
+                damaged(file_, "the mark at byte " + std::to_string(at_) + " names no movie header before it");
+            marks_.push_back(*mark);
+            if (movie_ == mark->movie) return begins_append();
+        }
+        if (!box) damaged(file_, "what is behind byte " + std::to_string(at_) + " is no whole box");
+        if (box->endless) refuse(file_, "its last box has no end");
+        if (box->name == fourcc("moof")) refuse(file_, "it is in fragments");
+        if (box->name == fourcc("moov")) {
+            if (movie_) refuse(file_, "it has a second movie header, which would count when the first no longer does");
+            movie_ = at_;
+        }
+        if (is_movie_name(box->name)) movies_.push_back(at_);
+        at_ += box->size;
+        return true;
+    }
+
+    bool begins_append() {
+        uncommitted_ = true;
+        return false;
+    }
+
+    const InputFile& file_;
+    std::uint64_t at_ = 0;
+    bool uncommitted_ = false;
+    std::optional<std::uint64_t> movie_;
+    std::vector<std::uint64_t> movies_;  // ascending; with those that count no more, and with any other `free` box
+    std::vector<Mark> marks_;
+};
+
 }  // namespace
 
-AppendPoint find_append_point(const InputFile& file) {
-    std::optional<std::uint64_t> movie;
-    std::uint64_t offset = 0;
-    for (int boxes = 0; offset < file.size(); ++boxes) {
-        if (boxes == max_boxes) refuse(file, "it has more than a million boxes");
-        const auto box = read_box(file, offset);
-        if ((!box || box->endless) && is_torn_mark(file, offset)) break;
-        if (!box) refuse(file, "behind byte " + std::to_string(offset) + " is something that is no box");
-        if (boxes == 0 && !is_named(*box, "ftyp")) throw Error(ErrorCode::format, file.path() + " is not an MP4 file");
-        if (box->endless) refuse(file, "its last box has no end");
-        if (const auto named = read_mark(file, offset, *box); named && movie && *named == *movie) break;
-        if (!movie && is_named(*box, "moov")) movie = offset;
-        offset += box->size;
-    }
-    if (!movie) throw Error(ErrorCode::format, file.path() + " has no movie header ('moov' box): repair it first");
-    return {*movie, offset};
-}
+AppendPoint find_append_point(const InputFile& file) { return Walk(file).point(); }
 
 void commit_append(const std::string& path, std::uint64_t mark) {
     const InputFile file(path);
@@ -92,23 +121,23 @@ void commit_append(const std::string& path, std::uint64_t mark) {
         throw Error(ErrorCode::format, path + " has no complete append at byte " + std::to_string(mark) + ": " + why +
                                            "; the memory is as it was before, remove the journal beside its index");
     };
-    const auto box = read_box(file, mark);
-    const auto named = box ? read_mark(file, mark, *box) : std::nullopt;
-    if (!named) fail("there is no mark of one");
-    const auto old = read_box(file, *named);
-    if (!old || old->endless || *named > mark || old->size > mark - *named) fail("its mark names no box before it");
-    for (std::size_t i = 0; i < 4; ++i)  // a power cut may have left two of the four letters
-        if (old->name[i] != "moov"[i] && old->name[i] != "free"[i]) fail("its mark names no movie header");
+    const Walk walk(file);
+    const auto found = walk.mark_at(mark);
+    if (!found) fail("there is no mark of one");
+    const bool committed = found->movie != walk.point().movie;
     const std::uint64_t data_at = mark + append_mark_bytes;
-    const auto data = read_box(file, data_at);
-    if (!data || data->endless || !is_named(*data, "mdat")) fail("its frames are not whole");
-    const auto movie = read_box(file, data_at + data->size);
-    if (!movie || movie->endless || !is_named(*movie, "moov")) fail("its movie header is not whole");
+    const auto data = read_box_header(file, data_at);
+    if (!data || data->endless || data->name != fourcc("mdat")) fail("its frames are not whole");
+    const std::uint64_t movie_at = data_at + data->size;
+    const auto movie = read_box_header(file, movie_at);
+    // If it was committed long ago, the next append may have taken its place.
+    const bool named = movie && (movie->name == fourcc("moov") || (committed && is_movie_name(movie->name)));
+    if (!named || movie->endless) fail("its movie header is not whole");
+    if (!committed) read_movie(file, movie_at);
     OutputFile out(path, file.size());
-    if (!is_named(*old, "free")) {
-        const std::uint8_t letters[4] = {'f', 'r', 'e', 'e'};
-        out.overwrite(*named + 4, letters);
-    }
+    constexpr std::uint8_t letters[4] = {'f', 'r', 'e', 'e'};
+    out.overwrite(found->movie + 4,
+                  letters);  // also where they are complete: nobody knows whether they are on the disk
     out.sync();
     out.close();
 }

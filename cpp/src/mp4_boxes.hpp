@@ -1,7 +1,12 @@
 // What writer and reader of MP4 must agree on.
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
+#include <optional>
+
+#include "memvid/file.hpp"
 
 namespace memvid {
 
@@ -12,7 +17,23 @@ constexpr std::uint8_t page_table_uuid[16] = {0x6d, 0x65, 0x6d, 0x76, 0x69, 0x64
 // The extended type of the box in front of an append. Its content is the place of the `moov` that counts until then.
 constexpr std::uint8_t append_uuid[16] = {0x6d, 0x65, 0x6d, 0x76, 0x69, 0x64, 0x2d, 0x61,
                                           0x70, 0x70, 0x65, 0x6e, 0x64, 0x2d, 0x30, 0x31};
-constexpr std::uint64_t append_mark_bytes = 32;
+constexpr std::size_t append_mark_bytes = 32;
+
+// The whole box, for an append to the movie whose `moov` lies at `movie`.
+std::array<std::uint8_t, append_mark_bytes> append_mark(std::uint64_t movie);
+
+// Boxes outside the movie header that are gone through; a file of nothing but empty ones would keep us for minutes.
+constexpr int max_file_boxes = 1 << 20;
+
+struct BoxHeader {
+    std::uint32_t name = 0;
+    std::uint64_t header = 0;  // bytes before the body
+    std::uint64_t size = 0;    // header and body
+    bool endless = false;      // it goes to the end of the file, wherever that is
+};
+
+// Nothing when there is no whole box at `offset`.
+std::optional<BoxHeader> read_box_header(const InputFile& file, std::uint64_t offset);
 
 // MPEG-4 registration authority: PNG as the coding of a visual stream.
 constexpr std::uint8_t png_object_type = 0x6d;

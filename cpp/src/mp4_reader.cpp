@@ -10,20 +10,12 @@ namespace memvid {
 namespace {
 
 constexpr std::uint64_t max_movie_bytes = std::uint64_t{4} << 30;
-// Boxes outside the movie header; a file of nothing but empty ones would keep us for minutes.
-constexpr int max_file_boxes = 1 << 20;
 // No picture is smaller; the table of frames then takes no more memory than twice the file.
 constexpr std::uint64_t min_frame_bytes = 8;
 
 [[noreturn]] void fail(const std::string& path, const std::string& what) {
     throw Error(ErrorCode::format, path + " " + what);
 }
-
-struct BoxHeader {
-    std::uint32_t name = 0;
-    std::uint64_t header = 0;  // bytes before the body
-    std::uint64_t size = 0;    // header and body
-};
 
 // A box in memory: bounds-checked reads that throw when it is too short.
 class BoxView {
@@ -84,21 +76,6 @@ private:
     ByteView body_;
     const std::string* path_;  // the file's, which outlives every view
 };
-
-std::optional<BoxHeader> read_box_header(const InputFile& file, std::uint64_t offset) {
-    std::uint8_t head[16];
-    const std::uint64_t left = file.size() - offset;
-    if (left < 8 || !file.read_at(offset, std::span(head, 8))) return std::nullopt;
-    BoxHeader box{load_be32(head + 4), 8, load_be32(head)};
-    if (box.size == 0) box.size = left;
-    if (box.size == 1) {
-        if (left < 16 || !file.read_at(offset + 8, std::span(head + 8, 8))) return std::nullopt;
-        box.header = 16;
-        box.size = load_be64(head + 8);
-    }
-    if (box.size < box.header || box.size > left) return std::nullopt;
-    return box;
-}
 
 Bytes load_movie_box(const InputFile& file, std::uint64_t offset, const BoxHeader& box) {
     if (box.size > max_movie_bytes) fail(file.path(), "has a movie header of more than 4 GiB");
@@ -224,6 +201,7 @@ Movie parse_movie(const InputFile& file, const Bytes& moov) {
     std::optional<BoxView> video;
     Movie movie;
     root.for_each([&](std::uint32_t name, const BoxView& box) {
+        if (name == fourcc("trak")) ++movie.tracks;
         if (name == fourcc("trak") && !video) {
             const BoxView mdia = box.need("mdia");
             if (mdia.need("hdlr").u32(8) == fourcc("vide")) video = mdia;
@@ -247,10 +225,26 @@ Movie parse_movie(const InputFile& file, const Bytes& moov) {
 
 }  // namespace
 
+std::optional<BoxHeader> read_box_header(const InputFile& file, std::uint64_t offset) {
+    std::uint8_t head[16];
+    const std::uint64_t left = offset < file.size() ? file.size() - offset : 0;
+    if (left < 8 || !file.read_at(offset, std::span(head, 8))) return std::nullopt;
+    BoxHeader box{load_be32(head + 4), 8, load_be32(head), false};
+    box.endless = box.size == 0;
+    if (box.endless) box.size = left;
+    if (box.size == 1) {
+        if (left < 16 || !file.read_at(offset + 8, std::span(head + 8, 8))) return std::nullopt;
+        box.header = 16;
+        box.size = load_be64(head + 8);
+    }
+    if (box.size < box.header || box.size > left) return std::nullopt;
+    return box;
+}
+
 Movie read_movie(const InputFile& file) { return parse_movie(file, find_movie_box(file)); }
 
 Movie read_movie(const InputFile& file, std::uint64_t movie_offset) {
-    const auto box = movie_offset < file.size() ? read_box_header(file, movie_offset) : std::nullopt;
+    const auto box = read_box_header(file, movie_offset);
     if (!box || box->name != fourcc("moov"))
         fail(file.path(), "has no movie header at byte " + std::to_string(movie_offset));
     return parse_movie(file, load_movie_box(file, movie_offset, *box));

@@ -63,6 +63,15 @@ std::array<std::uint8_t, wide_header_bytes> wide_header(std::uint32_t size, std:
 
 }  // namespace
 
+std::array<std::uint8_t, append_mark_bytes> append_mark(std::uint64_t movie) {
+    std::array<std::uint8_t, append_mark_bytes> bytes;
+    store_be32(bytes.data(), append_mark_bytes);
+    store_be32(bytes.data() + 4, fourcc("uuid"));
+    std::memcpy(bytes.data() + 8, append_uuid, sizeof append_uuid);
+    store_be64(bytes.data() + 8 + sizeof append_uuid, movie);
+    return bytes;
+}
+
 Mp4Writer::Mp4Writer(OutputFile& file, int width, int height, int frames_per_second)
     : file_(file), width_(width), height_(height), frames_per_second_(frames_per_second) {
     Bytes head;
@@ -83,14 +92,16 @@ Mp4Writer::Mp4Writer(OutputFile& file, const Movie& movie, std::uint64_t movie_o
       height_(movie.height),
       frames_per_second_(std::clamp(static_cast<int>(std::lround(movie.frames_per_second)), 1, 1000)),
       samples_(movie.samples) {
-    std::uint8_t mark[append_mark_bytes];
-    store_be32(mark, append_mark_bytes);
-    std::memcpy(mark + 4, "uuid", 4);
-    std::memcpy(mark + 8, append_uuid, sizeof append_uuid);
-    store_be64(mark + 24, movie_offset);
-    file_.append(mark);
-    file_.sync();  // from here on, whatever a power cut leaves behind it is known not to count
-    begin_data(0);
+    const std::uint64_t end = file_.size();
+    file_.truncate(end);  // without what an append left that never counted
+    try {
+        file_.append(append_mark(movie_offset));
+        file_.sync();  // from here on, whatever a power cut leaves behind it is known not to count
+        begin_data(0);
+    } catch (const Error&) {
+        file_.truncate(end);
+        throw;
+    }
 }
 
 // `size` is 0 (to the end of the file) or 1 (in the 64 bits that follow); finish() puts in the true one.
@@ -108,10 +119,11 @@ void Mp4Writer::append(ByteView sample) {
 }
 
 std::uint64_t Mp4Writer::finish(ByteView page_table) {
-    if (page_table.size() > max_frames * 16)
-        throw Error(ErrorCode::output, "a page table of " + std::to_string(page_table.size()) + " bytes is too large");
     const std::uint64_t data_end = file_.size();
-    file_.append(movie_box(page_table));
+    const Bytes movie = movie_box(page_table);
+    if (movie.size() > std::numeric_limits<std::uint32_t>::max())  // its own size has 32 bits
+        throw Error(ErrorCode::output, "a movie header of " + std::to_string(movie.size()) + " bytes is too large");
+    file_.append(movie);
     file_.overwrite(data_start_ - wide_header_bytes, wide_header(1, data_end - data_start_ + wide_header_bytes));
     return data_end;
 }

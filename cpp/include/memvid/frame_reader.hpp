@@ -24,8 +24,7 @@ class FrameReader : public FrameSource {
 public:
     // Throws Error(not_found | io | format | unsupported).
     // `movie_offset`: by that `moov` box instead of the one that counts, to read back an append before it does.
-    FrameReader(const std::string& path, std::size_t threads,
-                std::optional<std::uint64_t> movie_offset = std::nullopt);
+    FrameReader(const std::string& path, std::size_t threads, std::optional<std::uint64_t> movie_offset = std::nullopt);
     ~FrameReader() override;
 
     const Movie& movie() const { return movie_; }

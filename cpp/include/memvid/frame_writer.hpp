@@ -28,9 +28,9 @@ class FrameWriter {
 public:
     // Throws Error(config) before it touches the file, Error(output) when the file cannot be made.
     FrameWriter(const std::string& path, const WriterOptions& options);
-    // Behind the frames of a video there is, at its own rate; what an append left that never counted is cut off. Nothing
-    // that counts is changed, and nothing written here counts, until commit_append(mark()).
-    // Throws Error(unsupported) when the video cannot be appended to.
+    // Behind the frames of a video there is, at its own rate; what an append left that never counted is cut off.
+    // Nothing that counts is changed, and nothing written here counts, until commit_append(mark()). Throws
+    // Error(unsupported) or Error(format), before anything is changed, when the video cannot be appended to.
     static std::unique_ptr<FrameWriter> append_to(const std::string& path, const WriterOptions& options);
     // Cuts an append off that was not finished.
     ~FrameWriter();
@@ -42,7 +42,7 @@ public:
     void write(std::span<const ByteView> payloads, const Poll& poll);
     // Writes the index of frames and the page table, and waits until the device has the file.
     void finish(ByteView page_table);
-    // Cuts an append off, finished or not: the file is as it was before. Only before it was committed.
+    // Cuts an append off, finished or not: the file is as it was before. Does nothing to one that was committed.
     void abandon();
 
     // Where an append begins; 0 in a new video.
@@ -59,6 +59,7 @@ private:
         AppendPoint point;
     };
     FrameWriter(const std::string& path, const WriterOptions& options, const Place& place);
+    bool may_cut() const;
     Bytes draw(ByteView payload) const;
     void check_usable() const;
 
@@ -67,11 +68,16 @@ private:
     OutputFile file_;
     Mp4Writer mp4_;
     ThreadPool pool_;
+    // Of an append.
+    std::string path_;
     std::uint64_t mark_ = 0;
+    std::uint64_t old_movie_ = 0;
+    long owner_process_ = 0;
     std::uint64_t movie_offset_ = 0;
     mutable std::mutex mutex_;
     bool finished_ = false;
     bool broken_ = false;
+    bool abandoned_ = false;
 };
 
 }  // namespace memvid

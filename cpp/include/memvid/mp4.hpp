@@ -23,6 +23,7 @@ struct Movie {
     int width = 0;
     int height = 0;
     double frames_per_second = 0;
+    int tracks = 0;  // of all kinds
     std::vector<Sample> samples;
     std::optional<Bytes> page_table;  // our own box; gone when someone else re-muxed the file
 };
@@ -34,11 +35,13 @@ Movie read_movie(const InputFile& file, std::uint64_t movie_offset);
 
 // Where a file goes on. docs/format.md, "Appending", says what is behind the boxes that count.
 struct AppendPoint {
-    std::uint64_t movie = 0;  // the `moov` that counts
-    std::uint64_t end = 0;    // of what counts; whatever is behind it was never committed
+    std::uint64_t movie = 0;   // the `moov` that counts
+    std::uint64_t end = 0;     // of what counts
+    bool uncommitted = false;  // something that was appended and never committed is behind it
 };
 
-// Throws Error(unsupported) when the file cannot be appended to, and Error(format) when it is not sound.
+// Throws Error(unsupported) when the file is sound but cannot be appended to, and Error(format) when it is not. Costs a
+// read for each box.
 AppendPoint find_append_point(const InputFile& file);
 
 // Makes the append count whose mark is at `mark`, once it is complete and on the disk: the `moov` before it becomes
@@ -49,7 +52,8 @@ void commit_append(const std::string& path, std::uint64_t mark);
 class Mp4Writer {
 public:
     Mp4Writer(OutputFile& file, int width, int height, int frames_per_second);
-    // Behind the movie that `file` has, from `file.size()` on.
+    // Behind the movie that `file` has, from `file.size()` on; what is there is cut off. The mark is on the device
+    // before this returns; if that fails, it is taken away again.
     Mp4Writer(OutputFile& file, const Movie& movie, std::uint64_t movie_offset);
 
     // Throws Error(output) when there are too many, or the system refuses.

@@ -109,10 +109,11 @@ def read_container(data: memoryview) -> Container:
 
 
 def find_page_tables(data: mmap.mmap | bytes) -> list[PageTable]:
-    """All page tables anywhere in ``data``, in its order, also of movie headers that do not count any more."""
+    """All page tables in ``data``, in its order, also of movie headers that count no more; of none that never did."""
     tables = []
+    committed = uncommitted_from(data)
     at = data.find(_PAGE_TABLE_UUID)
-    while at >= 0:
+    while 0 <= at < committed:
         start = at + len(_PAGE_TABLE_UUID)
         head = data[start : start + 16]
         if len(head) == 16 and head[:4] == b"MVPT":
