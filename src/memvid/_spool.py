@@ -84,7 +84,7 @@ class _SpoolFile:
             return
         try:
             if self._file is None:
-                self._file = tempfile.TemporaryFile(prefix="memvid-", buffering=0)
+                self._file = tempfile.TemporaryFile(prefix="memvid-", buffering=0)  # noqa: SIM115  # closed by close()
             self._file.seek(self._end)
             while self._buffer:
                 written = self._file.write(self._buffer)

@@ -101,7 +101,7 @@ class VectorWriter:
 
 
 def _write_error(path: Path, size: int) -> OSError:
-    """Why a file is not ``size`` bytes long, which usearch does not say: what the system answers to the bytes it lacks."""
+    """Why a file is not ``size`` bytes long, which usearch does not say: what is answered to the bytes it lacks."""
     try:
         with path.open("ab", buffering=0) as file:
             missing = size - file.tell()
