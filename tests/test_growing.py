@@ -54,6 +54,19 @@ def assert_sound(video: Path) -> None:
 
 
 class TestAppend:
+    def test_an_append_that_was_made_does_not_raise_for_want_of_room_for_the_next(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        video = build(tmp_path, make_texts(5), **SMALL)
+        with MemvidEncoder.open(video) as memory:
+            memory.add_chunks(["one more"])
+            monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
+            assert memory.append().chunks == 6
+            assert memory.delete([5]) == 1  # ids are those after the append
+            with pytest.raises(OutputError, match="gone"):
+                memory.add_chunks(["no room for this one"])
+        assert len(everything(video)) == 6
+
     @pytest.mark.parametrize("options", [{}, SMALL, BARE, {"dictionary": 4096, "symbol_version": 20}])
     def test_what_is_added_is_found_read_and_numbered_on(self, tmp_path: Path, options: dict[str, Any]) -> None:
         old = make_texts(60, words=8)

@@ -150,8 +150,9 @@ class Commit:
                 for folder in folders:
                     sync_folder(folder)
                 write_atomic(journal, self._journal_text(finals).encode())
-        except BaseException:
-            self._retract(journal)
+        except BaseException as error:
+            if not self._retract(journal) and isinstance(error, OSError):
+                raise self._unfinished(error) from error
             raise
         self._done = True
         try:
@@ -160,11 +161,7 @@ class Commit:
                 for path in obsolete():
                     path.unlink(missing_ok=True)
         except OSError as error:
-            raise OutputError(
-                error.errno,
-                f"{error.strerror}; the new files are complete and the next open will finish the commit",
-                str(error.filename or self._index_file),
-            ) from error
+            raise self._unfinished(error) from error
         finally:
             self._unlock()
 
@@ -198,14 +195,28 @@ class Commit:
             self._locks.release()
             self._locks = None
 
-    def _retract(self, journal: Path) -> None:
-        try:
-            journal.unlink(missing_ok=True)
-        except OSError:
-            self._done = True  # the journal stands, so the new files count; removing them would lose both
-            self._unlock()
-            return
+    def _retract(self, journal: Path) -> bool:
+        """Take back the journal, if there is one, and what is staged; whether nothing of the commit is left."""
+        if os.path.lexists(journal):
+            try:
+                journal.unlink(missing_ok=True)
+            except OSError:
+                self._done = True  # the journal stands, so the new files count; removing them would lose both
+                self._unlock()
+                return False
+            with suppress(OSError):
+                sync_folder(journal.parent)  # before what it names goes
         self.abort()
+        return True
+
+    def _unfinished(self, error: OSError) -> OutputError:
+        """What to say of a failure behind the commit point."""
+        reason = os.strerror(error.errno or errno.EIO)
+        return OutputError(
+            error.errno,
+            f"{reason}; the new files are complete and the next open will finish the commit",
+            str(error.filename or self._index_file),
+        )
 
     def _journal_text(self, finals: list[Path]) -> str:
         renames = [

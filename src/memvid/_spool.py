@@ -12,7 +12,7 @@ import io
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import accumulate
 from struct import Struct
@@ -64,14 +64,13 @@ class _State:
 
 
 class _SpoolFile:
-    """A temporary file that is appended to through a buffer, so that what a full disk refused can be taken back."""
+    """A temporary file that is appended to through a buffer, so that what a full disk refused can be taken back.
+
+    It is made when there is something to write: an encoder that was emptied after its append needs no disk for that.
+    """
 
     def __init__(self) -> None:
-        try:
-            file = tempfile.TemporaryFile(prefix="memvid-", buffering=0)  # noqa: SIM115  # closed by close()
-        except OSError as error:
-            raise _output_error(error) from error
-        self._file = file
+        self._file: io.FileIO | None = None
         self._buffer = bytearray()
         self._end = 0
 
@@ -81,7 +80,11 @@ class _SpoolFile:
             self.flush()
 
     def flush(self) -> None:
+        if not self._buffer:
+            return
         try:
+            if self._file is None:
+                self._file = tempfile.TemporaryFile(prefix="memvid-", buffering=0)  # noqa: SIM115  # closed by close()
             self._file.seek(self._end)
             while self._buffer:
                 written = self._file.write(self._buffer)
@@ -93,21 +96,24 @@ class _SpoolFile:
     def cut(self, end: int) -> None:
         """Forget everything behind byte ``end``, written or not."""
         self._buffer.clear()
-        self._file.truncate(end)
         self._end = end
+        if self._file is not None:
+            with suppress(OSError):  # on a disk that fails; what is left behind the end is never read
+                self._file.truncate(end)
 
     def reader(self, position: int = 0) -> io.BufferedReader:
         """A view from ``position`` on; closing it leaves the file open."""
         return io.BufferedReader(_Cursor(self._file, position), _BUFFER_BYTES)
 
     def close(self) -> None:
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
 
 
 class _Cursor(io.RawIOBase):
-    """Reads a file from a position of its own."""
+    """Reads a file, or nothing, from a position of its own."""
 
-    def __init__(self, file: io.FileIO, position: int) -> None:
+    def __init__(self, file: io.FileIO | None, position: int) -> None:
         self._file = file
         self._position = position
 
@@ -122,6 +128,8 @@ class _Cursor(io.RawIOBase):
         return self._position
 
     def readinto(self, buffer: Any) -> int:
+        if self._file is None:
+            return 0
         data = os.pread(self._file.fileno(), len(buffer), self._position)  # moves no position that others share
         buffer[: len(data)] = data
         self._position += len(data)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from memvid._append import Appender, frame_config
 from memvid._collecting import ChunkCollector
@@ -76,7 +76,7 @@ class MemvidAppender(ChunkCollector):
                 else:
                     chosen = resolve_embedder(embedder)
                     index.check_model(model_info(chosen))
-                self._known = index.ids
+                self._known: NDArray[np.int64] | None = index.ids
         finally:
             video.close()
         super().__init__(make_config(EncoderConfig, made_with, _settings(config, options)), chosen)
@@ -93,7 +93,7 @@ class MemvidAppender(ChunkCollector):
         """
         self._open_spool()
         wanted = np.unique(np.array([_chunk_id(chunk_id) for chunk_id in chunk_ids], np.int64))
-        missing = wanted[~np.isin(wanted, self._known)]
+        missing = wanted[~np.isin(wanted, self._chunk_ids())]
         if len(missing):
             raise ChunkNotFoundError(
                 f"there is no chunk {int(missing[0])} in {self._video_file}, or it was deleted already: "
@@ -194,14 +194,20 @@ class MemvidAppender(ChunkCollector):
             checkpoint=None if checkpoint is None else Path(checkpoint),
         ).run()
         self.clear()
-        with IndexManager.open(self._index_file, video_file=self._video_file) as index:
-            self._known = index.ids
+        self._known = None  # not read here: nothing may fail any more, since the append has been made
         return result
 
     def clear(self) -> None:
         """Forget all additions and deletions that were not made yet."""
         super().clear()
         self._deletions = Deletions()
+
+    def _chunk_ids(self) -> NDArray[np.int64]:
+        """Ids of the memory's chunks when it was opened, or after the last append."""
+        if self._known is None:
+            with IndexManager.open(self._index_file, video_file=self._video_file) as index:
+                self._known = index.ids
+        return self._known
 
     def __repr__(self) -> str:
         if self._spool is None:

@@ -7,6 +7,7 @@ chunk ids (``run_starts``, ``run_lengths`` i8) and the chunks' lengths (``length
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -44,7 +45,14 @@ KEYWORD_TABLE = (
 )
 STATEMENTS = (*_TABLES.values(), KEYWORD_TABLE)
 _FTS5_OWN = {"keywords_data", "keywords_idx", "keywords_config"}
-_FULL = ("full", "disk i/o", "readonly", "read-only", "unable to open")
+# SQLite says in words alone what the system told it.
+_DISK_ERRORS = {
+    "full": errno.ENOSPC,
+    "disk i/o": errno.EIO,
+    "readonly": errno.EACCES,
+    "read-only": errno.EACCES,
+    "unable to open": errno.EACCES,
+}
 
 
 def create(path: Path, *, keywords: bool) -> sqlite3.Connection:
@@ -117,8 +125,10 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.OperationalError as error:
-        if any(word in str(error).lower() for word in _FULL):
-            raise OutputError(f"{path}: {error}: free some space, or choose a folder you may write to") from error
+        for words, number in _DISK_ERRORS.items():
+            if words in str(error).lower():
+                remedy = "free some space, or choose a folder you may write to"
+                raise OutputError(number, f"{error}: {remedy}", str(path)) from error
         raise
 
 

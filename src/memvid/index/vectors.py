@@ -7,6 +7,7 @@ is 127 before they are rounded. usearch's own cast multiplies a unit vector by 1
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
 from contextlib import suppress
@@ -18,7 +19,7 @@ import numpy.typing as npt
 from memvid import _core
 from memvid._disk import output_errors
 from memvid._onnxruntime import import_onnxruntime
-from memvid.errors import ClosedError, DependencyError, EmbeddingError, OutputError
+from memvid.errors import ClosedError, DependencyError, EmbeddingError
 from memvid.index.hnsw_file import MATRIX_OFFSET, NUMPY_DTYPES
 
 if TYPE_CHECKING:
@@ -94,10 +95,22 @@ class VectorWriter:
             try:
                 self._index.save(os.fspath(path))
             except RuntimeError as error:
-                raise OutputError(f"{path}: {error}: free some space or choose another folder") from error
-            written = path.stat().st_size
-        if written != size:
-            raise OutputError(f"{path} has {written} of {size} bytes: free some space or choose another folder")
+                raise _write_error(path, size) from error
+            if path.stat().st_size != size:
+                raise _write_error(path, size)
+
+
+def _write_error(path: Path, size: int) -> OSError:
+    """Why a file is not ``size`` bytes long, which usearch does not say: what is answered to the bytes it lacks."""
+    try:
+        with path.open("ab", buffering=0) as file:
+            missing = size - file.tell()
+            while missing > 0:
+                missing -= file.write(bytes(min(missing, 1 << 20)))
+            os.fsync(file.fileno())
+    except OSError as error:
+        return error
+    return OSError(errno.EIO, os.strerror(errno.EIO), os.fspath(path))
 
 
 class VectorReader:

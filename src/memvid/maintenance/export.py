@@ -100,11 +100,16 @@ def export(
                 size = _read_back(source, staged, digest, config, progress)
                 sync_file(staged)
                 staged.replace(final)
-                sync_folder(final.parent)
         except BaseException:
             with suppress(OSError):
                 staged.unlink(missing_ok=True)
             raise
+        try:
+            sync_folder(final.parent)
+        except OSError as error:
+            raise OutputError(
+                error.errno, f"{error.strerror}; the new video is complete, but a power cut may undo it", str(final)
+            ) from error
         return ExportResult(
             video_file=final,
             codec=codec,

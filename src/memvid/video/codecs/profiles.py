@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
 
+from memvid._disk import output_errors
 from memvid.errors import ConfigError, DependencyError
 
 __all__ = ["INSTALL", "PROFILES", "CodecProfile", "available_codecs", "check_codec", "container_format"]
@@ -111,9 +112,14 @@ def _pyav_has(encoder: str) -> bool:
 def _opencv_writes(fourcc: str) -> bool:
     import cv2
 
-    with tempfile.TemporaryDirectory(prefix="memvid-") as folder:
-        path = os.fspath(Path(folder) / "probe.mp4")
-        writer = cv2.VideoWriter(path, cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*fourcc), 30, (64, 64), False)
-        opened = bool(writer.isOpened())
-        writer.release()
-        return opened
+    with output_errors(tempfile.gettempdir()), tempfile.TemporaryDirectory(prefix="memvid-") as folder:
+        path = Path(folder) / "probe.mp4"
+        for _ in range(2):
+            code = cv2.VideoWriter.fourcc(*fourcc)
+            writer = cv2.VideoWriter(os.fspath(path), cv2.CAP_FFMPEG, code, 30, (64, 64), False)
+            opened = bool(writer.isOpened())
+            writer.release()
+            if opened:
+                return True
+            path.write_bytes(bytes(4096))  # OpenCV does not say why it cannot: this raises if the disk is the reason
+        return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -116,8 +117,12 @@ class OpenCvSink:
         fourcc = cv2.VideoWriter.fourcc(*profile.encoder)
         self._writer = cv2.VideoWriter(os.fspath(self._written), cv2.CAP_FFMPEG, fourcc, fps, (width, height), False)
         if not self._writer.isOpened():
+            with output_errors(path):
+                self._written.write_bytes(bytes(4096))  # raises if the disk is the reason
             raise OutputError(
-                f"{path}: OpenCV cannot write {profile.encoder} into a {suffix} file: choose .mp4 or .mkv"
+                errno.EINVAL,
+                f"OpenCV cannot write {profile.encoder} into a {suffix} file: choose .mp4 or .mkv",
+                str(path),
             )
 
     def append(self, picture: NDArray[np.uint8]) -> None:
