@@ -156,3 +156,47 @@ def test_what_is_lent_when_a_process_forks_does_not_bar_the_child() -> None:
     pool.close()
     assert disposed == made
     assert len(made) == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_all_of_a_memory_works_in_a_child_and_in_its_child(tmp_path: Path) -> None:
+    """Every pool has been used before the fork: of frames, of the graph, of SQLite, of awaited searches."""
+    video = build(tmp_path, make_texts(2500, words=4), metadatas=[{"n": i % 3} for i in range(2500)])
+    script = """
+import asyncio, os, sys, warnings
+from memvid.index import IndexManager
+from tests.memory_support import EMBEDDER, WORDS, open_memory
+warnings.simplefilter("ignore", DeprecationWarning)
+queries = [" ".join(WORDS[i : i + 3]) for i in range(12)]
+memory = open_memory(sys.argv[1], threads=3)
+index = IndexManager.open(sys.argv[2], threads=3)
+def everything():
+    return (
+        memory.search_many(queries, 4), memory.search_results(queries[0], 4, where={"n": 1}),
+        memory.get_chunks_by_id(range(0, 2500, 100)), asyncio.run(memory.asearch_many(queries, 4)),
+        index.keyword_search("harvest violin", 5)[0].tolist(), index.metadata([7, 8]),
+        index.search(EMBEDDER.encode(queries), 4)[0].tolist(),
+    )
+expected = everything()
+def generation(left):
+    if left:
+        child = os.fork()
+        if child == 0:
+            try:
+                right = everything() == expected
+                generation(left - 1)
+                memory.close(); index.close()
+                os._exit(0 if right else 1)
+            except BaseException as error:
+                sys.stderr.write(repr(error)); sys.stderr.flush()
+                os._exit(2)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert everything() == expected
+generation(2)
+memory.close(); index.close()
+"""
+    command = [sys.executable, "-c", script, str(video), str(video.with_name("memory_index.json"))]
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=240, check=False, env=index_support.environment()
+    )
+    assert (done.returncode, done.stderr) == (0, "")

@@ -46,6 +46,8 @@ ChunkReader::ChunkReader(const FrameSource& video, DataFrames table, std::uint32
     for (std::size_t row = 0; row < rows; ++row) {
         if (table_.frames[row] < 0 || table_.runs[row] < 1 || table_.runs[row] > frames - table_.frames[row])
             throw Error(ErrorCode::config, "a page lies outside of the video");
+        if (table_.bare[row] != 0 && (table_.counts[row] != 1 || table_.runs[row] != 1))
+            throw Error(ErrorCode::config, "a bare text is one chunk in one frame");
         const std::int64_t first = table_.first_chunks[row], count = table_.counts[row];
         if (first < next_chunk || first > std::numeric_limits<std::int64_t>::max() - count)
             throw Error(ErrorCode::config, "the chunk ids of the page table are not ascending");

@@ -26,6 +26,13 @@ constexpr std::size_t scanned_rows = 16384;  // compared by one thread at a time
 // of the lengths, whatever the order of the sum; so is the square of a length, of which the root takes half.
 float single_precision_slack(std::size_t dim) { return static_cast<float>(3 * dim + 16) * 0x1p-24F; }
 
+// A cosine in single precision, of a product and lengths. 0 where it is not a number: a crafted file may hold
+// infinities, and neither a heap nor a beam can be kept in order with what compares with nothing.
+float cosine_of(float dot, float lengths) {
+    const float cosine = dot / lengths;
+    return std::isfinite(cosine) ? cosine : 0;
+}
+
 template <typename T>
 T load(const std::uint8_t* at) {
     T value;
@@ -157,7 +164,7 @@ std::uint32_t HnswGraph::neighbour(std::span<const std::uint8_t> links, std::siz
 
 float HnswGraph::similarity(const PreparedQuery& query, std::uint32_t row) const {
     const Products products = query.products(vector(row));
-    return products.norm > 0 ? products.dot / std::sqrt(products.norm) : 0;
+    return cosine_of(products.dot, std::sqrt(products.norm));
 }
 
 void HnswGraph::prefetch(const std::uint8_t* from, std::size_t bytes) const {
@@ -275,7 +282,7 @@ std::vector<Hit> HnswGraph::scan(const PreparedQuery& query, const Rows& rows, s
     for (std::size_t i = begin; i < end; ++i) {
         const std::uint32_t row = rows(i);
         const Products products = query.float_products(vector(row));
-        const float score = products.norm > 0 ? products.dot / (std::sqrt(products.norm) * query_norm) : 0;
+        const float score = cosine_of(products.dot, std::sqrt(products.norm) * query_norm);
         if (best.size() == k && score < best.front() - slack) continue;
         hits.push_back({row, score});
         if (best.size() == k) {

@@ -146,7 +146,7 @@ std::optional<PngDecoder::Picture> PngDecoder::decode(ByteView png, int width, i
         }
         rest = rest.subspan(12 + length);
     }
-    if (!has_header) return std::nullopt;
+    if (!has_header || stream.empty()) return std::nullopt;  // libdeflate adds to a pointer even where there is nothing
     const std::size_t row = row_bytes(width);
     raw_.resize((row + 1) * static_cast<std::size_t>(height));
     if (libdeflate_zlib_decompress(decompressor_.get(), stream.data(), stream.size(), raw_.data(), raw_.size(),

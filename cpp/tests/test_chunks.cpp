@@ -1,6 +1,7 @@
 // From page to chunk: headers, lengths, zstd, the cache, and the reader that many threads share.
 #include <sys/wait.h>
 
+#include <algorithm>
 #include <atomic>
 #include <limits>
 #include <thread>
@@ -139,6 +140,27 @@ TEST(the_cache_keeps_what_was_used_last) {
     CHECK(!cache.get(0));
 }
 
+TEST(a_cache_is_shared_between_threads) {
+    PageCache cache(20000);
+    std::atomic<int> wrong{0};
+    std::vector<std::thread> threads;
+    for (std::uint64_t seed = 0; seed < 8; ++seed)
+        threads.emplace_back([&, seed] {
+            Random random(seed);
+            for (int round = 0; round < 4000; ++round) {
+                const std::size_t number = random.below(40);
+                if (const auto page = cache.get(number))
+                    wrong += page->text(0).size() != 500 + number;
+                else
+                    cache.put(number, std::make_shared<const RecordPage>(RecordPage::bare(Bytes(500 + number))));
+                if (round % 500 == 0) cache.clear();
+                wrong += cache.stats().nbytes > 20000;
+            }
+        });
+    for (auto& thread : threads) thread.join();
+    CHECK_EQUAL(wrong.load(), 0);
+}
+
 TEST(chunks_come_in_the_order_asked_for) {
     const TemporaryFolder folder;
     const auto path = folder.file("chunks.mp4");
@@ -170,6 +192,39 @@ TEST(chunks_come_in_the_order_asked_for) {
     CHECK_EQUAL(ChunkReader(video, last_table, tag, std::nullopt, 0).read(last_id, {})[0].frame, -1);
 }
 
+TEST(a_bare_text_that_says_it_is_many_chunks_is_refused) {
+    const TemporaryFolder folder;
+    const auto path = folder.file("chunks.mp4");
+    const auto table = write_chunks(path, 2);
+    const FrameReader video(path, 1);
+    for (const auto& [count, run] : {std::pair{2, 1}, std::pair{60000, 1}, std::pair{0, 1}, std::pair{1, 2}}) {
+        auto bare = table;
+        bare.frames = {0};
+        bare.first_chunks = {0};
+        bare.counts = {static_cast<std::uint16_t>(count)};
+        bare.runs = {run};
+        bare.bare = {1};
+        CHECK_ERROR(config, ChunkReader(video, bare, tag, std::nullopt, 0));
+    }
+}
+
+TEST(a_body_keeps_to_the_limit) {
+    const Decompressor plain{std::nullopt};
+    for (const std::uint64_t size : {max_body_bytes, max_body_bytes + 1}) {
+        Bytes stored = body_of({0x28, 0xb5, 0x2f, 0xfd, 0xe0});
+        store_le(stored, size, 8);
+        constexpr std::uint64_t block = 1 << 17;  // of one repeated byte
+        for (std::uint64_t done = 0; done < size; done += block) {
+            const std::uint64_t part = std::min(block, size - done);
+            store_le(stored, part << 3 | 2 | (done + part == size ? 1 : 0), 3);
+            stored.push_back('x');
+        }
+        const auto body = plain.decompress(stored, false);
+        CHECK_EQUAL(body.has_value(), size <= max_body_bytes);
+        if (body) CHECK_EQUAL(body->size(), size);
+    }
+}
+
 TEST(a_chunk_reader_is_shared_between_threads) {
     const TemporaryFolder folder;
     const auto path = folder.file("chunks.mp4");
@@ -178,7 +233,7 @@ TEST(a_chunk_reader_is_shared_between_threads) {
     const ChunkReader reader(video, table, tag, std::nullopt, 2000);
     std::atomic<int> wrong{0};
     std::vector<std::thread> threads;
-    for (std::uint64_t seed = 0; seed < 4; ++seed)
+    for (std::uint64_t seed = 0; seed < 8; ++seed)
         threads.emplace_back([&, seed] {
             Random random(seed);
             for (int round = 0; round < 300; ++round) {

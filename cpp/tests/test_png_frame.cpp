@@ -136,6 +136,8 @@ TEST(other_pictures_are_refused) {
     const auto stream = zlib_stored(Bytes((row + 1) * height));
     PngDecoder decoder;
     CHECK(decoder.decode(make_png({}, stream), width, height));
+    CHECK(!decoder.decode(make_png({}, {}), width, height));
+    CHECK(!decoder.decode(make_png({}, stream, 0), width, height));
     CHECK(!decoder.decode(make_png({.width = width + 1}, stream), width, height));
     CHECK(!decoder.decode(make_png({.height = height + 1}, stream), width, height));
     CHECK(!decoder.decode(make_png({.depth = 8}, stream), width, height));

@@ -225,7 +225,7 @@ TEST(a_batch_is_the_queries_one_by_one_on_any_thread) {
     const auto queries = random_query(random, graph_dim * 40);
     std::atomic<int> wrong{0};
     std::vector<std::thread> threads;
-    for (int thread = 0; thread < 4; ++thread)
+    for (int thread = 0; thread < 8; ++thread)
         threads.emplace_back([&] {
             const auto batch = graph.nearest(queries, 5, 40, 16, {});
             for (std::size_t i = 0; i < 40; ++i) {
@@ -236,6 +236,23 @@ TEST(a_batch_is_the_queries_one_by_one_on_any_thread) {
         });
     for (auto& thread : threads) thread.join();
     CHECK_EQUAL(wrong.load(), 0);
+}
+
+TEST(vectors_that_are_no_numbers_keep_no_others_from_being_found) {
+    const float inf = std::numeric_limits<float>::infinity(), nan = std::numeric_limits<float>::quiet_NaN();
+    const float huge = std::numeric_limits<float>::max();
+    const Bytes file =
+        scattered_file({{inf, 1}, {nan, nan}, {1, 0}, {-inf, inf}, {huge, huge}, {0, 1}, {nan, 1}, {inf, inf}});
+    const HnswGraph graph(file, 8, 2, Scalar::f32, 1);
+    for (const auto& query : {std::vector<float>{1, 0}, {0, 1}, {nan, 1}, {inf, 1}, {-inf, inf}, {huge, -huge}})
+        for (std::size_t k = 1; k <= 8; ++k) {
+            const auto hits = graph.exact(query, std::nullopt, k, {});
+            CHECK_EQUAL(hits.size(), k);
+            for (const auto& hit : hits) CHECK(std::isfinite(hit.score));
+            CHECK(graph.nearest(query, k, 8, 8, {}).at(0).size() == 1);
+        }
+    const auto best = graph.exact(std::vector<float>{1, 0}, std::nullopt, 1, {});
+    CHECK(best.at(0).row == 2);
 }
 
 TEST(files_that_lie_are_errors) {

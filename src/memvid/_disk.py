@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import sys
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from memvid.errors import MemvidError, OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["cache_folder", "output_errors", "staged_name", "sync_file", "sync_folder", "write_atomic"]
+__all__ = [
+    "cache_folder",
+    "drop_link",
+    "open_regular",
+    "output_errors",
+    "staged_name",
+    "sync_file",
+    "sync_folder",
+    "write_atomic",
+]
 
 
 def cache_folder() -> Path:
@@ -34,6 +44,28 @@ def staged_name(path: Path) -> Path:
     return path.with_name(path.name + ".new")
 
 
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file for reading; a pipe or a device, which could make a reader wait for ever, is refused.
+
+    :raises OSError: it is not there, is not a file, or may not be read.
+    """
+    file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115  # Path.open takes no opener
+    if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        return file
+    file.close()
+    raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), os.fspath(path))
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def drop_link(path: Path) -> None:
+    """Remove a symbolic link where a file of ours is to be written, so that nothing is written where it leads."""
+    if path.is_symlink():
+        path.unlink(missing_ok=True)
+
+
 def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
     """Replace ``path`` by ``data``: it holds the old bytes or the new ones, whatever happens.
 
@@ -43,6 +75,7 @@ def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
     staged = staged_name(final)
     with output_errors(final):
         try:
+            drop_link(staged)
             with staged.open("wb") as file:
                 file.write(data)
                 file.flush()

@@ -16,7 +16,8 @@ Builds hold locks on video and index from the first staged file to the end, and 
 renames what another build has just begun to stage.
 
 A journal comes with the files and may be hostile, so it holds names, never paths: it can only say that ``NAME.new``
-becomes ``NAME`` in the folder of the index, or that the video the caller asked for is to be replaced or has grown.
+becomes ``NAME`` in the folder of the index, if ``NAME`` begins like the index's own, or that the video the caller asked
+for is to be replaced or has grown.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
-from memvid._disk import output_errors, staged_name, sync_file, sync_folder, write_atomic
+from memvid._disk import drop_link, open_regular, output_errors, staged_name, sync_file, sync_folder, write_atomic
 from memvid._locks import FileLocks, lock_file
 from memvid.errors import IndexFormatError, OutputError
 
@@ -101,6 +102,7 @@ class Commit:
                 raise OutputError(errno.EEXIST, "is not a file, so it is not replaced: choose another name", str(path))
             self.claim(path, staged)
             self._lock()
+            drop_link(staged)
             with staged.open("wb"):
                 pass  # also empties what a dead build left
         self._finals.append(path)
@@ -291,7 +293,7 @@ def _finish(index_file: Path, video_file: Path | None) -> None:
     """Make the renames that a journal names, if there is one. Whoever calls it holds the locks."""
     journal = _journal(index_file)
     try:
-        with journal.open("rb") as file:
+        with open_regular(journal) as file:
             data = file.read(_JOURNAL_LIMIT + 1)
     except (FileNotFoundError, NotADirectoryError):
         return
@@ -331,6 +333,8 @@ def _resolve(entry: dict[str, Any], index_file: Path, video_file: Path | None, j
     if folder == "video":
         _check_video(name, video_file, journal)
     final = video_file if folder == "video" and video_file is not None else index_file.with_name(str(name))
+    if final != video_file and not _is_own(final, index_file):
+        raise IndexFormatError(f"{journal} names a file of something else ({name!r}): do not trust this memory")
     with suppress(FileNotFoundError):  # renamed already
         size = staged_name(final).stat().st_size
         if size != entry.get("bytes"):
@@ -338,6 +342,13 @@ def _resolve(entry: dict[str, Any], index_file: Path, video_file: Path | None, j
                 f"{staged_name(final)} has {size} bytes, its journal says {entry.get('bytes')}: build the memory again"
             )
     return final
+
+
+def _is_own(path: Path, index_file: Path) -> bool:
+    """Whether a file beside an index can be one of it, going by its name: others there are not its to replace."""
+    name = index_file.name
+    stem = name[:-5] if name.lower().endswith(".json") and len(name) > 5 else name
+    return path == index_file or path.name.startswith(stem + ".")
 
 
 def _resolve_growth(entry: object, video_file: Path | None, journal: Path) -> _Growth | None:

@@ -75,7 +75,8 @@ class FileLocks:
     def _take(self, path: Path, *, building: bool, patient: bool) -> None:
         file = lock_file(path)
         while fcntl is not None:
-            descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
+            # Never through a link: whoever made the folder would choose the file that is emptied below.
+            descriptor = os.open(file, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
             try:
                 _lock(descriptor, path, patient=patient)
                 # Its last holder may have removed it in between: then what was locked is not what others will lock.

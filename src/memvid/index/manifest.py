@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from memvid._disk import open_regular
 from memvid._files import is_plain_name
 from memvid.config import EncoderConfig
 from memvid.errors import IndexFormatError, IndexNotFoundError
@@ -184,7 +185,7 @@ def read_manifest(index_file: Path) -> Manifest:
     :raises IndexFormatError: it is not a manifest, a newer one, cut off or changed.
     """
     try:
-        with index_file.open("rb") as file:
+        with open_regular(index_file) as file:
             data = file.read(_SIZE_LIMIT + 1)
     except (FileNotFoundError, NotADirectoryError):
         raise IndexNotFoundError(f"there is no index {str(index_file)!r}: build one, or {MEND}") from None

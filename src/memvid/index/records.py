@@ -15,10 +15,11 @@ from memvid.errors import ChunkNotFoundError, IndexFormatError
 from memvid.index import schema
 from memvid.index.manifest import MEND
 from memvid.index.pool import ExhaustedError, Pool
+from memvid.index.restricted import RestrictedConnection
 from memvid.index.row_map import RowMap
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from memvid.types import JsonObject
@@ -28,6 +29,7 @@ __all__ = ["RecordReader"]
 IntArray = npt.NDArray[np.int64]
 
 _MAX_CONNECTIONS = 8
+_LARGEST_ID = 1 << 62
 _BATCH = 500  # bound parameters a statement
 
 
@@ -39,15 +41,16 @@ class RecordReader:
 
     def __init__(self, path: Path, *, count: int, keywords: bool) -> None:
         self._path = path
+        self._count = count
         self._keywords = keywords
         self._identity = _identity(path)
-        self._pool: Pool[sqlite3.Connection] = Pool(self._connect, sqlite3.Connection.close, limit=_MAX_CONNECTIONS)
+        self._pool: Pool[RestrictedConnection] = Pool(self._connect, sqlite3.Connection.close, limit=_MAX_CONNECTIONS)
         self._frequencies: dict[str, int] = {}
         self._lock = threading.Lock()
         with self._lend() as connection:
             schema.check_schema(connection, path, keywords=keywords)
-            arrays = dict(connection.execute("SELECT name, data FROM arrays").fetchall())
-            self.fields = {str(name): int(i) for i, name in connection.execute("SELECT field, name FROM fields")}
+            arrays = dict(connection.execute("SELECT name, data FROM arrays LIMIT ?", (len(schema.ARRAYS),)).fetchall())
+            self.fields = {str(name): i for i, name in connection.execute("SELECT field, name FROM fields")}
         self._page_frames, self._page_firsts, starts, lengths, self._lengths = self._read_arrays(arrays)
         self._check_arrays(starts, lengths, count)
         self.row_map = RowMap(starts, lengths)
@@ -84,7 +87,7 @@ class RecordReader:
                 found.update(connection.execute(f"SELECT id, json FROM metadata WHERE id IN ({marks})", batch))  # noqa: S608
         try:
             return [json.loads(found[i]) if i in found else {} for i in ids.tolist()]
-        except ValueError as error:
+        except (TypeError, ValueError, RecursionError) as error:
             raise IndexFormatError(f"{self._path} holds metadata that is not JSON: {MEND}") from error
 
     def ids_matching(self, field: str, values: Sequence[bytes]) -> IntArray:
@@ -95,11 +98,10 @@ class RecordReader:
         with self._lend() as connection:
             for value in values:
                 runs += connection.execute(
-                    "SELECT first, last FROM attributes WHERE field = ? AND value = ?", (self.fields[field], value)
+                    "SELECT first, last FROM attributes WHERE field = ? AND value = ? LIMIT ?",
+                    (self.fields[field], value, self._count),
                 ).fetchall()
-        if any(not 0 <= first <= last < self.row_map.end for first, last in runs):
-            raise IndexFormatError(f"{self._path} names chunks there are none of: {MEND}")
-        return self._known(_expand(runs))
+        return self._known(self._expand(runs))
 
     def frequency(self, term: str) -> int:
         """In how many chunks a term of the keyword index is."""
@@ -108,7 +110,7 @@ class RecordReader:
         if known is None:
             with self._lend() as connection:
                 row = connection.execute("SELECT doc FROM temp.terms WHERE term = ?", (term,)).fetchone()
-            known = int(row[0]) if row else 0
+            known = min(int(row[0]), self._count) if row else 0
             with self._lock:
                 if len(self._frequencies) >= 1 << 16:
                     self._frequencies.clear()
@@ -122,20 +124,23 @@ class RecordReader:
         if among:
             query += " AND (" + " OR ".join(f'"{other}"' for other in among) + ")"
         with self._lend() as connection:
-            cursor = connection.execute("SELECT rowid FROM keywords WHERE keywords MATCH ?", (query,))
+            cursor = connection.execute(
+                "SELECT rowid FROM keywords WHERE keywords MATCH ? LIMIT ?", (query, self._count)
+            )
             return self._known(np.fromiter((row[0] for row in cursor), np.int64))
 
     @contextmanager
-    def _lend(self) -> Iterator[sqlite3.Connection]:
+    def _lend(self) -> Iterator[RestrictedConnection]:
         try:
             with schema.reading(self._path), self._pool.lend() as connection:
+                connection.begin_question()
                 yield connection
         except ExhaustedError as error:
             raise IndexFormatError(
                 f"{self._path} was replaced since this memory was opened, before this process was forked: open it again"
             ) from error
 
-    def _connect(self) -> sqlite3.Connection:
+    def _connect(self) -> RestrictedConnection:
         """One more connection to the very file that was opened: it may have been replaced, or removed, since."""
         if self._identity is not None and _identity(self._path) == self._identity:
             connection = schema.open_readonly(self._path, keywords=self._keywords)
@@ -151,6 +156,15 @@ class RecordReader:
             raise IndexFormatError(f"{self._path} names chunks there are none of: {MEND}")
         return ids
 
+    def _expand(self, runs: Sequence[tuple[object, object]]) -> IntArray:
+        """Ids of runs, ascending. They are those of distinct chunks, or the file is not ours."""
+        ends = [(first, last) for first, last in runs if isinstance(first, int) and isinstance(last, int)]
+        sound = len(ends) == len(runs) and all(0 <= first <= last < self.row_map.end for first, last in ends)
+        if not sound or sum(last - first + 1 for first, last in ends) > self._count:
+            raise IndexFormatError(f"{self._path} names chunks there are none of: {MEND}")
+        parts = [np.arange(first, last + 1, dtype=np.int64) for first, last in ends]
+        return np.sort(np.concatenate(parts)) if parts else np.empty(0, np.int64)
+
     def _check_ids(self, ids: IntArray) -> None:
         missing = ids[self.row_map.rows(ids) < 0]
         if len(missing):
@@ -165,8 +179,8 @@ class RecordReader:
     def _check_arrays(self, starts: IntArray, lengths: IntArray, count: int) -> None:
         sound = (
             len(starts) == len(lengths) > 0
-            and int(starts[0]) >= 0
-            and bool((lengths > 0).all())
+            and bool((starts >= 0).all() and (starts <= _LARGEST_ID).all())
+            and bool((lengths > 0).all() and (lengths <= count).all())  # or their sum could overflow
             and bool((np.diff(starts) >= lengths[:-1]).all())
             and int(lengths.sum()) == count == len(self._lengths)
             and len(self._page_frames) == len(self._page_firsts) > 0
@@ -183,8 +197,3 @@ def _identity(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return status.st_dev, status.st_ino
-
-
-def _expand(runs: Iterable[tuple[int, int]]) -> IntArray:
-    parts = [np.arange(first, last + 1, dtype=np.int64) for first, last in runs]
-    return np.sort(np.concatenate(parts)) if parts else np.empty(0, np.int64)

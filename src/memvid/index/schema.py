@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from memvid.errors import DependencyError, IndexFormatError, OutputError
 from memvid.index.manifest import MEND
+from memvid.index.restricted import RestrictedConnection, connect_readonly
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -80,16 +81,13 @@ def create(path: Path, *, keywords: bool) -> sqlite3.Connection:
         return connection
 
 
-def open_readonly(path: Path, *, keywords: bool) -> sqlite3.Connection:
+def open_readonly(path: Path, *, keywords: bool) -> RestrictedConnection:
     """Open a finished side file that nothing will write to again; replacing it as a whole is fine."""
     with reading(path):
-        connection = sqlite3.connect(
-            path.absolute().as_uri() + "?mode=ro&immutable=1", uri=True, isolation_level=None, check_same_thread=False
-        )
+        connection = connect_readonly(path)
         if keywords:
             connection.execute("CREATE VIRTUAL TABLE temp.terms USING fts5vocab(main, keywords, row)")
-        for pragma in ("query_only=ON", "trusted_schema=OFF", "cell_size_check=ON"):
-            connection.execute(f"PRAGMA {pragma}")
+        connection.execute("PRAGMA query_only=ON")
         return connection
 
 

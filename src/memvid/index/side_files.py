@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import mmap
 import os
+from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
+from memvid._disk import open_regular
 from memvid.errors import FrameError, IndexFormatError
 from memvid.index import digests
 from memvid.index.hnsw_file import HnswFileError, check_header, check_links
@@ -19,6 +21,7 @@ from memvid.index.vectors import VectorReader
 from memvid.page import ChunkIds, decode_tombstones
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 __all__ = ["check_graph", "check_side_file", "open_records", "open_vectors", "read_deleted"]
@@ -55,8 +58,8 @@ def open_vectors(path: Path, manifest: Manifest, records: Records, *, threads: i
     parts = []
     for segment, part in zip(manifest.segments, records.parts, strict=True):
         side_file = segment.files["vectors"]
-        fresh = check_side_file(path, side_file)
-        with path.with_name(side_file.name).open("rb") as file:
+        with _opened(path.with_name(side_file.name)) as file:  # what is checked is what is mapped
+            fresh = _check_file(file, path.with_name(side_file.name), side_file, always=False)
             mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         check_graph(path, manifest, segment, memoryview(mapping), part, links=fresh)
         parts.append(VectorReader(mapping, replace(manifest.vectors, count=segment.count), threads=threads))
@@ -98,20 +101,30 @@ def check_graph(
 def check_side_file(index_file: Path, expected: SideFile, *, always: bool = False) -> bool:
     """Check size, and the digest where it was not checked before. Returns whether it was hashed now."""
     path = index_file.with_name(expected.name)
+    with _opened(path) as file:
+        return _check_file(file, path, expected, always=always)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
     try:
-        with path.open("rb") as file:
-            status = os.fstat(file.fileno())
-            if status.st_size != expected.bytes:
-                raise IndexFormatError(
-                    f"{path} is cut off or changed: expected {expected.bytes} bytes, found {status.st_size}: {MEND}"
-                )
-            if not always and digests.is_verified(status, expected.sha256):
-                return False
-            digest = digests.file_digest(file)
+        with open_regular(path) as file:
+            yield file
     except OSError as error:
         if isinstance(error, IndexFormatError):
             raise
         raise IndexFormatError(f"{path} cannot be read ({error.strerror}): {MEND}") from error
+
+
+def _check_file(file: BinaryIO, path: Path, expected: SideFile, *, always: bool) -> bool:
+    status = os.fstat(file.fileno())
+    if status.st_size != expected.bytes:
+        raise IndexFormatError(
+            f"{path} is cut off or changed: expected {expected.bytes} bytes, found {status.st_size}: {MEND}"
+        )
+    if not always and digests.is_verified(status, expected.sha256):
+        return False
+    digest = digests.file_digest(file)
     if digest != expected.sha256:
         raise IndexFormatError(f"{path} is damaged: SHA-256 expected {expected.sha256}, found {digest}: {MEND}")
     digests.remember_verified(status, digest)

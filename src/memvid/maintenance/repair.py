@@ -106,7 +106,7 @@ def repair(
         if isinstance(data, mmap.mmap):
             data.close()
     if not ordered.chunks:
-        raise EmptyMemoryError(f"no chunk of {old} can be brought back: {findings.found[0].message}")
+        raise EmptyMemoryError(f"no chunk of {old} can be brought back: {_first_reason(findings)}")
     kept = open_vectors(old_index)
     try:
         proven = kept if kept is not None and _knows(kept, found, ordered) else None
@@ -128,6 +128,10 @@ def repair(
         embeddings_made=made,
         seconds=time.perf_counter() - begin,
     )
+
+
+def _first_reason(findings: Findings) -> str:
+    return findings.found[0].message if findings.found else "its pages say that they hold none"
 
 
 def _digest_of(index_file: Path) -> str | None:

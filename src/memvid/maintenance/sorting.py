@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -30,6 +31,10 @@ from memvid.page.reading import run_parts
 from memvid.video import BARE, PageTable
 
 __all__ = ["Group", "Sorted", "sort_pages"]
+
+_CREDIBLE_CHUNKS = 1 << 22  # that a header page may say there were, however little of the video is left
+_MOST_A_FRAME = 0xFFFF
+_LARGEST_ID = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +116,7 @@ def sort_pages(found: Salvage, path: object, findings: Findings, *, digest: str 
         frames = _frames_by_checksum(bare, table) if table is not None else _frames_by_order(found, numbered)
         _add_bare(frames, table, result, path, findings)
     result.groups.sort(key=lambda group: group.frame)
-    _expect(table, result)
+    _expect(table, result, len(found.slots))
     return result
 
 
@@ -162,18 +167,23 @@ def _gather(pages: dict[int, bytes], result: Sorted, path: object, findings: Fin
     """Whole runs, from the front on: header page and dictionary are what the rest is read with."""
     decompressor = PageDecompressor()
     used: set[int] = set()
-    for number in sorted(pages):
+    numbers = sorted(pages)
+    for number in numbers:
         if number in used:
             continue
         header = parse_header(pages[number], frame_index=number)
         part, parts = 0, 1
         try:
+            if header.first_chunk > _LARGEST_ID:
+                raise VideoError(f"its chunks begin at {header.first_chunk}, and ids end at {_LARGEST_ID}")
             part, parts = run_parts(header, pages[number], frame_index=number)
             frames = range(number - part, number - part + parts)
-            used.update(frames)
-            payloads = [pages[frame] for frame in frames if frame in pages]
+            # Of the pages that are there, not of those that are said to be: a page can claim four billion.
+            there = numbers[bisect_left(numbers, frames.start) : bisect_left(numbers, frames.stop)]
+            used.update(there)
+            payloads = [pages[frame] for frame in there]
             if len(payloads) < parts:
-                _lose_run(header, frames, pages, result, path, findings)
+                _lose_run(header, frames, there, result, path, findings)
                 continue
             if header.kind == PageKind.HEADER:
                 result.header = decode_header_body(open_blob(header.kind, payloads, first_frame=number, tag=result.tag))
@@ -208,15 +218,15 @@ def _read_through(page: RecordPage) -> None:
 
 
 def _lose_run(
-    header: PageHeader, frames: range, pages: dict[int, bytes], result: Sorted, path: object, findings: Findings
+    header: PageHeader, frames: range, there: list[int], result: Sorted, path: object, findings: Findings
 ) -> None:
-    missing = [frame for frame in frames if frame not in pages]
+    first_lost = next(frame for frame, found in zip(frames, [*there, None], strict=False) if frame != found)
     ids = _chunks_of(header)
     result.expected.update(ids)
     findings.error(
         "page",
-        f"{header.kind.name} pages {frames.start} to {frames.stop - 1} belong together, and {len(missing)} of them are "
-        f"lost (page {missing[0]} first)",
+        f"{header.kind.name} pages {frames.start} to {frames.stop - 1} belong together, and "
+        f"{len(frames) - len(there)} of them are lost (page {first_lost} first)",
         path,
         frame=frames.start,
         chunks=((ids.start, ids.stop - 1),) if ids else (),
@@ -225,6 +235,8 @@ def _lose_run(
 
 def _chunks_of(header: PageHeader) -> range:
     """Chunks that a page says it has; of a continuation, the one that it continues."""
+    if header.first_chunk > _LARGEST_ID:
+        return range(0)
     if header.kind == PageKind.DATA:
         return range(header.first_chunk, header.first_chunk + header.count)
     if header.kind == PageKind.CONTINUATION:
@@ -301,11 +313,11 @@ def _add_bare(
         result.groups.append(Group(frame, BARE, chunk, 1, [frames[frame]]))
 
 
-def _expect(table: PageTable | None, result: Sorted) -> None:
-    """Which chunks there were, as far as page table and header page say."""
+def _expect(table: PageTable | None, result: Sorted, frames: int) -> None:
+    """Which chunks there were, as far as page table and header page say; a header can say anything."""
     if table is not None:
         result.expected.update(table.chunk_ids().tolist())
-    elif result.header is not None and result.header.chunks:
+    elif result.header is not None and 0 < result.header.chunks <= max(_CREDIBLE_CHUNKS, _MOST_A_FRAME * frames):
         chunks = result.chunks
         gone = np.setdiff1d(np.arange(result.header.chunks), np.fromiter(chunks, np.int64))
         result.expected.update(gone.tolist())

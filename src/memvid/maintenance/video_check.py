@@ -25,6 +25,7 @@ from memvid.page import (
     parse_header,
 )
 from memvid.page import page_checksum as checksum_of
+from memvid.page.header import MAX_COUNT
 from memvid.types import ProgressCallback, VideoIdentity
 from memvid.video import BARE, PageTable, PageTableBuilder
 from memvid.video.codecs import Frames, open_frames
@@ -222,8 +223,12 @@ class VideoCheck:
             what = f"it has {pages} pages, the header page says {header.dictionary_pages}"
             self._lost_dictionary(what, table, None)
         built = 0 if header is None else header.chunks
-        gone = np.setdiff1d(np.arange(built), table.chunk_ids(), assume_unique=True)
-        if table.chunk_count < built:
+        if built > MAX_COUNT * len(table):
+            self._findings.error(
+                "header", f"it says {built} chunks, more than {len(table)} frames can hold", self._path
+            )
+        elif table.chunk_count < built:
+            gone = np.setdiff1d(np.arange(built), table.chunk_ids(), assume_unique=True)
             self._findings.warn(
                 "chunks",
                 f"of the chunks it was built with it has not {describe_chunks(to_ranges(gone))}: they were lost before "

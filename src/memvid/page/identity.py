@@ -82,6 +82,7 @@ class HeaderInfo:
         return memory_tag(self.memory_id)
 
 
+_LARGEST = 1 << 62
 _REQUIRED: dict[str, type] = {
     "format_version": int,
     "memory_id": str,
@@ -151,9 +152,14 @@ def _parameter(values: dict[str, Any], name: str) -> Any:
     if name not in values:
         raise _error(f"has no {name!r}")
     expected = _REQUIRED.get(name) or _OPTIONAL[name]
-    if type(value) is not expected or (isinstance(value, int) and value < 0):
-        raise _error(f"has {name}={value!r:.80}, expected {expected.__name__}")
+    if type(value) is not expected or (isinstance(value, int) and not 0 <= value <= _LARGEST):
+        raise _error(f"has {name}={_short(value)}, expected {expected.__name__}")
     return value
+
+
+def _short(value: object) -> str:
+    large = isinstance(value, int) and abs(value) > _LARGEST  # Python refuses to write out numbers of 4300 digits
+    return "a number of more than 62 bits" if large else f"{value!r:.80}"
 
 
 def _error(what: str) -> VideoFormatError:

@@ -25,6 +25,7 @@ BARE = 255
 
 _MAGIC = b"MVPT"
 _VERSION = 1
+_LARGEST_GAP = 0xFFFF_FFFF
 _GAPS = 1  # flag: a column of gaps between chunk ids follows
 _HEAD = Struct("<4sHHII")
 
@@ -94,6 +95,10 @@ class PageTable:
         for dtype in columns:
             arrays.append(np.frombuffer(data, dtype, frames, offset))
             offset += frames * dtype.itemsize
+        kinds, counts = arrays[0], arrays[1]
+        allowed = np.where(kinds == BARE, 1, np.where(kinds == PageKind.DATA, counts, 0))
+        if not np.array_equal(counts, allowed):
+            raise VideoFormatError("the page table counts chunks in frames that have none, or several in a bare one")
         return cls.from_columns(tag, *arrays)
 
     def to_bytes(self) -> bytes:
@@ -241,7 +246,13 @@ class PageTableBuilder:
                 f"frame {len(self._kinds) - 1} starts with chunk {first_chunk}, but chunk {self._next_chunk - 1} "
                 "came before: frames are out of order"
             )
-        self._gaps.append(first_chunk - self._next_chunk)
+        gap = first_chunk - self._next_chunk
+        if gap > _LARGEST_GAP:
+            raise VideoFormatError(
+                f"frame {len(self._kinds) - 1} starts with chunk {first_chunk}, {gap} ids behind the last one; "
+                f"at most {_LARGEST_GAP} can be left out: the video is damaged"
+            )
+        self._gaps.append(gap)
         self._next_chunk = first_chunk + count
 
     def build(self, tag: int) -> PageTable:

@@ -113,17 +113,17 @@ class FoundPages:
             raise VideoFormatError(f"{path}: none of its {self.frames} frames holds a page of memvid")
         blocks = {ParityBlock.of(head, number) for number, head in self.parity.items()}
         count = max(max(self.rows) + 1, *(block.stop for block in blocks), 0)
-        missing = [number for number in range(count) if number not in self.rows]
-        if missing:
+        if count > len(self.rows):  # not a list of those that are missing: a page can be number four billion
             for block in blocks:
                 self._rebuild(block, read)
-            missing = [number for number in missing if number not in self.rows]
+        missing = count - len(self.rows)
         if missing:
+            first = next(number for number, known in enumerate([*sorted(self.rows), None]) if number != known)
             raise FrameError(
-                f"{path} has lost {len(missing)} of {count} frames, the first of them {missing[0]}, to re-encoding"
+                f"{path} has lost {missing} of {count} frames, the first of them {first}, to re-encoding"
                 + (" and more than parity brings back" if self.parity else "")
                 + ": restore the video from a copy",
-                frame_index=missing[0],
+                frame_index=first,
             )
         builder = PageTableBuilder()
         bare = 0

@@ -14,6 +14,7 @@ from memvid.video.codecs.boxes import find_page_table
 from memvid.video.codecs.decoding import decode_pictures, find_pages, read_payloads
 from memvid.video.codecs.sources import Picture, PictureSource, open_pictures
 from memvid.video.codecs.table_cache import load_table, store_table
+from memvid.video.table import PageTable
 
 __all__ = ["Frames", "PictureVideo", "native_source", "open_frames"]
 
@@ -137,7 +138,12 @@ class PictureVideo:
     def _find_table(self, path: str, threads: int) -> tuple[bytes, NDArray[np.int64]]:
         blob = find_page_table(path)
         if blob is not None:
-            return blob, np.arange(self._source.frame_count)
+            frames = len(PageTable.from_bytes(blob))  # what a container claims is not worth an array yet
+            if frames != self._source.frame_count:
+                raise VideoFormatError(
+                    f"{path} has {self._source.frame_count} frames, its page table {frames}: the video is damaged"
+                )
+            return blob, np.arange(frames)
         cached = load_table(path)
         if cached is not None:
             return cached
