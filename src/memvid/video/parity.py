@@ -92,7 +92,7 @@ class ParityGroup:
         return ((self.members.index(frame), frame) for frame in frames)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class ParityBlock:
     """Frames whose groups are interleaved, and their parity pages behind them.
 

@@ -23,13 +23,14 @@ from memvid.page import (
     seal,
 )
 from memvid.video.codecs.sources import Picture
-from memvid.video.parity import ParityBlock, parity_pages
+from memvid.video.parity import ParityBlock, ParityGroup, parity_pages
 from memvid.video.table import BARE, PageTable, PageTableBuilder
 
 __all__ = ["FoundPages", "decode_pictures", "find_pages", "read_payloads"]
 
 ReadPages = Callable[[NDArray[np.int64]], "list[bytes | None]"]
 
+_PARITY_FACTOR = 4  # groups looked at for each picture of the video; a real one has less than one
 _BATCH = 64  # pictures in memory at a time
 
 
@@ -111,11 +112,15 @@ class FoundPages:
         """
         if self.tag is None:
             raise VideoFormatError(f"{path}: none of its {self.frames} frames holds a page of memvid")
-        blocks = {ParityBlock.of(head, number) for number, head in self.parity.items()}
+        blocks = sorted({ParityBlock.of(head, number) for number, head in self.parity.items()})
         count = max(max(self.rows) + 1, *(block.stop for block in blocks), 0)
         if count > len(self.rows):  # not a list of those that are missing: a page can be number four billion
+            left = _PARITY_FACTOR * self.frames  # how many groups there are is not for a page to claim
             for block in blocks:
-                self._rebuild(block, read)
+                if block.groups <= left:
+                    left -= block.groups
+                    for group in map(block.group, range(block.groups)):
+                        self._rebuild(block, group, read)
         missing = count - len(self.rows)
         if missing:
             first = next(number for number, known in enumerate([*sorted(self.rows), None]) if number != known)
@@ -136,27 +141,26 @@ class FoundPages:
         positions = np.array([self.positions.get(number, -1) for number in range(count)], np.int64)
         return builder.build(self.tag), positions
 
-    def _rebuild(self, block: ParityBlock, read: ReadPages) -> None:
-        """Fill in the rows of pages that are missing, as far as their groups bring them back.
+    def _rebuild(self, block: ParityBlock, group: ParityGroup, read: ReadPages) -> None:
+        """Fill in the rows of pages of a group that are missing, as far as it brings them back.
 
         Not of bare texts: without a page table nothing proves one.
         """
-        for group in map(block.group, range(block.groups)):
-            frames = [*group.members, *group.parity]
-            there = [frame for frame in frames if frame in self.positions]
-            if len(there) == len(frames) or not any(frame in self.rows for frame in group.parity):
-                continue
-            payloads = read(np.array(there, np.int64))
-            left = {frame: payload for frame, payload in zip(there, payloads, strict=True) if payload is not None}
-            with suppress(MemvidError):
-                rebuilt = group.rebuild(left)
-                for frame, payload in rebuilt.items():
-                    header = read_page(payload, frame_index=frame, tag=self.tag)
-                    self.rows[frame] = (header.kind, header.count, header.first_chunk, header.checksum)
-                whole = [(left | rebuilt)[frame] for frame in group.members]
-                for index, page in enumerate(parity_pages(whole, block, group)):
-                    sealed = seal(page, tag=self.tag or 0, page_number=group.parity[index])
-                    self.rows.setdefault(group.parity[index], (PageKind.PARITY, 0, 0, page_checksum(sealed)))
+        frames = [*group.members, *group.parity]
+        there = [frame for frame in frames if frame in self.positions]
+        if len(there) == len(frames):
+            return
+        payloads = read(np.array(there, np.int64))
+        left = {frame: payload for frame, payload in zip(there, payloads, strict=True) if payload is not None}
+        with suppress(MemvidError):
+            rebuilt = group.rebuild(left)
+            for frame, payload in rebuilt.items():
+                header = read_page(payload, frame_index=frame, tag=self.tag)
+                self.rows[frame] = (header.kind, header.count, header.first_chunk, header.checksum)
+            whole = [(left | rebuilt)[frame] for frame in group.members]
+            for frame, page in zip(group.parity, parity_pages(whole, block, group), strict=True):
+                checksum = page_checksum(seal(page, tag=self.tag or 0, page_number=frame))
+                self.rows.setdefault(frame, (PageKind.PARITY, 0, 0, checksum))
 
 
 def find_pages(payloads: Iterable[bytes | None]) -> FoundPages:
