@@ -132,10 +132,11 @@ class Checkpoint:
     def remove(self) -> None:
         """Remove the file: the build has succeeded.
 
-        :raises OutputError: that is not possible.
+        If that is not possible, it stays: whoever is told that a build or an append failed makes it again, and this one
+        has been made. The next one takes what is in the file, and removes it.
         """
         try:
-            with output_errors(self._path), suppress(FileNotFoundError):
+            with suppress(OSError):
                 if os.path.samestat(os.fstat(self._descriptor), self._path.stat()):
                     self._path.unlink()
         finally:
