@@ -63,7 +63,7 @@ class VideoReader:
                 f"{self._path} has {reader.frame_count} frames, its page table {len(self.table)}: the video is damaged"
             )
         reader.expect(np.ascontiguousarray(self.table.checksums, np.uint32))
-        self._parity = ParityReader(self.table, reader.read)
+        self._parity: ParityReader | None = ParityReader(self.table, reader.read)  # and with it the file
         self._rebuilt = 0
         self._lock = threading.Lock()
         self.identity = VideoIdentity(self.table.digest, reader.frame_count, reader.file_size)
@@ -136,7 +136,7 @@ class VideoReader:
 
     def close(self) -> None:
         """Let go of the file. Reading afterwards raises :class:`ClosedError`."""
-        reader, self._native = self._native, None
+        reader, self._native, self._parity = self._native, None, None
         if isinstance(reader, PictureVideo):
             reader.close()
 
@@ -149,10 +149,11 @@ class VideoReader:
     def _rebuild(self, frame_index: int, status: int, *, corrected: bool) -> bytes:
         """A frame that cannot be read, from the others of its parity group."""
         error = self._frame_error(frame_index, status)
-        if corrected or not len(self.table.frames_of_kind(PageKind.PARITY)):
+        parity = self._parity
+        if parity is None or corrected or not len(self.table.frames_of_kind(PageKind.PARITY)):
             raise error
         try:
-            payload = self._parity.rebuild(frame_index)
+            payload = parity.rebuild(frame_index)
         except (FrameError, DependencyError) as why:
             raise FrameError(f"{error}; {why}", frame_index=frame_index) from why
         if payload is None:
