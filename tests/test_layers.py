@@ -42,7 +42,7 @@ LAYERS: tuple[tuple[tuple[str, ...], ...], ...] = (
     ),
     (("llm",), ("index",), ("video",), ("embedding",), ("documents",), ("preprocess",)),
     (("page",), ("chunking", "sentences")),
-    (("_files", "_disk", "_locks"),),
+    (("_files", "_disk", "_journal", "_locks"),),
     (("_core",), ("_onnxruntime",)),
     (("config",), ("types",)),
     (("errors",),),

@@ -15,43 +15,32 @@ it, :func:`recover` makes the renames that are missing. Every reader calls :func
 Builds hold locks on video and index from the first staged file to the end, and :func:`recover` takes them, so nobody
 renames what another build has just begun to stage.
 
-A journal comes with the files and may be hostile, so it holds names, never paths: it can only say that ``NAME.new``
-becomes ``NAME`` in the folder of the index, if ``NAME`` begins like the index's own, or that the video the caller asked
-for is to be replaced or has grown.
+What a journal may say is in :mod:`memvid._journal`.
 """
 
 from __future__ import annotations
 
 import errno
-import json
 import os
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import TypeAlias
 
-from memvid._disk import drop_link, open_regular, output_errors, staged_name, sync_file, sync_folder, write_atomic
+from memvid._disk import drop_link, output_errors, staged_name, sync_file, sync_folder, write_atomic
+from memvid._journal import Growth, finish, folder_label, is_plain_name, journal_file, journal_text, roll_forward
 from memvid._locks import FileLocks, lock_file
-from memvid.errors import IndexFormatError, OutputError
+from memvid.errors import OutputError
 
 __all__ = ["Commit", "default_index_file", "is_plain_name", "recover", "snapshot"]
 
 StrPath: TypeAlias = "str | os.PathLike[str]"
-
-_JOURNAL_LIMIT = 65536  # bytes; a real one has a few hundred
 
 
 def default_index_file(video_file: StrPath) -> Path:
     """Where a video's index is when nobody says otherwise: ``<stem>_index.json`` beside it."""
     video = Path(video_file)
     return video.parent / f"{video.stem}_index.json"
-
-
-class _Growth(NamedTuple):
-    """An append that is to count."""
-
-    video_file: Path
-    mark: int
 
 
 class Commit:
@@ -77,7 +66,7 @@ class Commit:
                 raise OutputError(errno.EINVAL, "is not a file's name: give one, like memory.mp4", str(path))
         if len({_real(path) for path in self._owned}) < len(self._owned):
             raise OutputError(errno.EEXIST, "is to be the video and the index: name them apart", str(index_file))
-        journal = _journal(self._index_file)
+        journal = journal_file(self._index_file)
         self._taken = {_real(journal), _real(staged_name(journal)), *(_real(lock_file(path)) for path in self._owned)}
         recover(self._index_file, video_file=self._video_file)
 
@@ -95,7 +84,7 @@ class Commit:
             another file of the set, or someone else is building this memory.
         """
         path = Path(final)
-        _folder_label(path, self._index_file, self._video_file)
+        folder_label(path, self._index_file, self._video_file)
         staged = staged_name(path)
         with output_errors(path):
             if path.exists() and not path.is_file():
@@ -144,21 +133,22 @@ class Commit:
         """
         finals = sorted(self._finals, key=lambda path: path == self._index_file)  # stable: the manifest goes last
         folders = sorted({path.parent for path in finals} | {self._index_file.parent})
-        journal = _journal(self._index_file)
+        journal = journal_file(self._index_file)
         try:
             with output_errors(self._index_file):
                 for path in finals:
                     sync_file(staged_name(path))
                 for folder in folders:
                     sync_folder(folder)
-                write_atomic(journal, self._journal_text(finals).encode())
+                text = journal_text(finals, self._index_file, self._video_file, self._growth())
+                write_atomic(journal, text.encode())
         except BaseException as error:
             if not self._retract(journal) and isinstance(error, OSError):
                 raise self._unfinished(error) from error
             raise
         self._done = True
         try:
-            _roll_forward(finals, folders, journal, self._growth())
+            roll_forward(finals, folders, journal, self._growth())
             with suppress(OSError):
                 for path in obsolete():
                     path.unlink(missing_ok=True)
@@ -188,8 +178,8 @@ class Commit:
             return
         self._locks = FileLocks(self._owned, building=True)
         # A build that had the locks until now may have been killed: behind its commit point, or before it.
-        _finish(self._index_file, self._video_file)
-        for path in (*self._owned, _journal(self._index_file)):
+        finish(self._index_file, self._video_file)
+        for path in (*self._owned, journal_file(self._index_file)):
             staged_name(path).unlink(missing_ok=True)
 
     def _unlock(self) -> None:
@@ -220,22 +210,8 @@ class Commit:
             str(error.filename or self._index_file),
         )
 
-    def _journal_text(self, finals: list[Path]) -> str:
-        renames = [
-            {
-                "bytes": staged_name(path).stat().st_size,
-                "folder": _folder_label(path, self._index_file, self._video_file),
-                "name": path.name,
-            }
-            for path in finals
-        ]
-        content: dict[str, Any] = {"renames": renames, "version": 1}
-        if self._video_file is not None and self._mark is not None:
-            content |= {"append": {"mark": self._mark, "name": self._video_file.name}, "version": 2}
-        return json.dumps(content, indent=2, sort_keys=True) + "\n"
-
-    def _growth(self) -> _Growth | None:
-        return None if self._video_file is None or self._mark is None else _Growth(self._video_file, self._mark)
+    def _growth(self) -> Growth | None:
+        return None if self._video_file is None or self._mark is None else Growth(self._video_file, self._mark)
 
 
 def recover(index_file: StrPath, *, video_file: StrPath | None = None) -> bool:
@@ -248,24 +224,17 @@ def recover(index_file: StrPath, *, video_file: StrPath | None = None) -> bool:
     """
     index_path = Path(index_file)
     video_path = None if video_file is None else Path(video_file)
-    if not os.path.lexists(_journal(index_path)):
+    if not os.path.lexists(journal_file(index_path)):
         return False
     with output_errors(index_path), FileLocks(_present(index_path, video_path), building=False):
-        _finish(index_path, video_path)
+        finish(index_path, video_path)
     return True
 
 
 def snapshot(index_file: StrPath, video_file: StrPath) -> list[tuple[int, ...] | None]:
     """What tells a memory's files from those a build puts in their place; equal as long as none is committed."""
     index_path = Path(index_file)
-    return [_identity(path) for path in (index_path, Path(video_file), _journal(index_path))]
-
-
-def is_plain_name(name: object) -> bool:
-    """Whether ``name`` can only be a file in the folder it is looked up in, on any system."""
-    if not isinstance(name, str) or not 0 < len(name.encode("utf-8", "replace")) <= 255:
-        return False
-    return name not in (".", "..") and not any(char in "/\\:\0" or ord(char) < 32 for char in name)
+    return [_identity(path) for path in (index_path, Path(video_file), journal_file(index_path))]
 
 
 def _present(*paths: Path | None) -> list[Path]:
@@ -277,108 +246,9 @@ def _real(path: Path) -> str:
     return os.path.join(os.path.realpath(path.parent), path.name)  # noqa: PTH118  # no loop of symlinks raises here
 
 
-def _journal(index_file: Path) -> Path:
-    return index_file.parent / (index_file.name + ".commit")
-
-
-def _folder_label(path: Path, index_file: Path, video_file: Path | None) -> str:
-    if path.parent == index_file.parent:
-        return "index"
-    if path == video_file:
-        return "video"
-    raise OutputError(errno.EINVAL, "is neither beside the index nor the video of this commit", str(path))
-
-
-def _finish(index_file: Path, video_file: Path | None) -> None:
-    """Make the renames that a journal names, if there is one. Whoever calls it holds the locks."""
-    journal = _journal(index_file)
-    try:
-        with open_regular(journal) as file:
-            data = file.read(_JOURNAL_LIMIT + 1)
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    except OSError as error:
-        raise OutputError(error.errno, f"the journal cannot be read: {error.strerror}", str(journal)) from error
-    content = _parse_journal(data, journal)
-    finals = [_resolve(entry, index_file, video_file, journal) for entry in content["renames"]]
-    growth = _resolve_growth(content.get("append"), video_file, journal)
-    with output_errors(index_file):
-        _roll_forward(finals, sorted({path.parent for path in finals} | {index_file.parent}), journal, growth)
-
-
 def _identity(path: Path) -> tuple[int, ...] | None:
     try:
         status = path.stat()
     except OSError:
         return None
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
-
-
-def _parse_journal(data: bytes, journal: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(data) if len(data) <= _JOURNAL_LIMIT else None
-    except (ValueError, RecursionError):
-        content = None
-    if isinstance(content, dict) and content.get("version") == (2 if "append" in content else 1):
-        renames = content.get("renames")
-        if isinstance(renames, list) and all(isinstance(entry, dict) for entry in renames):
-            return content
-    raise IndexFormatError(f"{journal} is not the journal of a commit: remove it and build the memory again")
-
-
-def _resolve(entry: dict[str, Any], index_file: Path, video_file: Path | None, journal: Path) -> Path:
-    name, folder = entry.get("name"), entry.get("folder")
-    if not is_plain_name(name) or folder not in ("index", "video"):
-        raise IndexFormatError(f"{journal} names a file out of its folder ({name!r}): do not trust this memory")
-    if folder == "video":
-        _check_video(name, video_file, journal)
-    final = video_file if folder == "video" and video_file is not None else index_file.with_name(str(name))
-    if final != video_file and not _is_own(final, index_file):
-        raise IndexFormatError(f"{journal} names a file of something else ({name!r}): do not trust this memory")
-    with suppress(FileNotFoundError):  # renamed already
-        size = staged_name(final).stat().st_size
-        if size != entry.get("bytes"):
-            raise IndexFormatError(
-                f"{staged_name(final)} has {size} bytes, its journal says {entry.get('bytes')}: build the memory again"
-            )
-    return final
-
-
-def _is_own(path: Path, index_file: Path) -> bool:
-    """Whether a file beside an index can be one of it, going by its name: others there are not its to replace."""
-    name = index_file.name
-    stem = name[:-5] if name.lower().endswith(".json") and len(name) > 5 else name
-    return path == index_file or path.name.startswith(stem + ".")
-
-
-def _resolve_growth(entry: object, video_file: Path | None, journal: Path) -> _Growth | None:
-    if entry is None:
-        return None
-    name, mark = (entry.get("name"), entry.get("mark")) if isinstance(entry, dict) else (None, None)
-    if not isinstance(mark, int) or not 0 < mark < 1 << 62:
-        raise IndexFormatError(f"{journal} says of no place in a video that it grew: do not trust this memory")
-    _check_video(name, video_file, journal)
-    return None if video_file is None else _Growth(video_file, mark)
-
-
-def _check_video(name: object, video_file: Path | None, journal: Path) -> None:
-    if video_file is None or video_file.name != name:
-        asked = "no video" if video_file is None else repr(video_file.name)
-        raise IndexFormatError(
-            f"{journal} is a commit that was cut off and includes the video {name!r}, but {asked} was given: "
-            "open the memory once with that video, or remove the journal to give that build up"
-        )
-
-
-def _roll_forward(finals: list[Path], folders: list[Path], journal: Path, growth: _Growth | None) -> None:
-    if growth is not None:
-        from memvid import _core
-
-        _core.commit_append(growth.video_file, growth.mark)
-    for path in finals:
-        with suppress(FileNotFoundError):  # renamed before the interruption, or by another reader just now
-            staged_name(path).replace(path)
-    for folder in folders:
-        sync_folder(folder)
-    journal.unlink(missing_ok=True)
-    sync_folder(journal.parent)
