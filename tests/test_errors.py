@@ -430,8 +430,8 @@ class TestOutput:
 
     def test_no_room_for_the_spool(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "none"))
-        with pytest.raises(OutputError, match="TMPDIR"):
-            MemvidEncoder(embedder=EMBEDDER)
+        with MemvidEncoder(embedder=EMBEDDER) as encoder, pytest.raises(OutputError, match="TMPDIR"):
+            encoder.add_chunks(["a"])
 
 
 FULL_DISK = """
