@@ -38,7 +38,7 @@ class CallableBackend:
             raise ConfigError(f"window={window!r} is not possible: expected a whole number from 1")
         self._function = function
         self._options = dict(options or {})
-        self.name = name or getattr(function, "__qualname__", type(function).__qualname__)
+        self.name = name or str(getattr(function, "__qualname__", type(function).__qualname__))
         self.window = window
 
     def complete(self, messages: Sequence[Message], **options: Any) -> Completion:

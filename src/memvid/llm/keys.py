@@ -29,7 +29,9 @@ class Secret:
             raise ConfigError(f"{name} is a {type(value).__name__}: expected a string")
         # Keys come from files and clipboards; the characters themselves are not repeated in the message.
         if not value or not value.isascii() or not value.isprintable() or " " in value:
-            raise ConfigError(f"{name} is empty or has a blank, a line end or a character that is not ASCII: paste it anew")
+            raise ConfigError(
+                f"{name} is empty or has a blank, a line end or a character that is not ASCII: paste it anew"
+            )
         self._value = value
 
     def reveal(self) -> str:

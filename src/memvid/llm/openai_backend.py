@@ -21,7 +21,9 @@ __all__ = ["OpenAIBackend"]
 _PLACEHOLDER = "memvid"  # what the client has for a key; the real one is put into the header by _Guard
 _OWN = frozenset({"messages", "model", "stream", "stream_options", "max_tokens", "max_completion_tokens"})
 # Headers of the client that any endpoint may see. Others come from variables of the environment that are OpenAI's.
-_HEADERS = frozenset({"host", "accept", "accept-encoding", "connection", "user-agent", "content-type", "content-length"})
+_HEADERS = frozenset(
+    {"host", "accept", "accept-encoding", "connection", "user-agent", "content-type", "content-length"}
+)
 
 
 class _Guard:
@@ -181,7 +183,7 @@ class OpenAIBackend:
         return self._model
 
     def _completion(self, answer: Any) -> Completion:
-        choices = getattr(answer, "choices", None)
+        choices: Any = getattr(answer, "choices", None)
         message = choices[0].message if choices else None
         if message is None:
             raise LLMResponseError(f"{self._who()} gave no answer in its reply: is it a chat completions endpoint?")

@@ -21,7 +21,7 @@ __all__ = ["translate"]
 
 _LONGEST = 300  # characters of a provider's message
 _TOO_LONG = re.compile(
-    r"context.{0,12}(length|window|size)|maximum context|prompt is too long|too many (input )?tokens|exceeds? the context",
+    r"context.{0,12}(length|window|size)|(maximum|exceeds? the) context|prompt is too long|too many (input )?tokens",
     re.IGNORECASE,
 )
 _TRANSPORTS = ("httpx", "httpx2", "httpcore", "httpcore2", "h11")
@@ -40,24 +40,27 @@ def translate(error: Exception, *, who: str, key: Secret | None, partial: str = 
     _hide(error, key)
     if isinstance(error, openai.APIStatusError):
         return _of_status(error, who, partial)
-    if isinstance(error, openai.APITimeoutError) or (_of_transport(error) and "Timeout" in type(error).__name__):
-        return LLMTimeoutError(f"{who} was silent for longer than timeout allows: raise timeout=...", partial=partial)
     if isinstance(error, openai.APIConnectionError) or _of_transport(error):
         return _of_connection(error, who, partial)
     if isinstance(error, (openai.APIResponseValidationError, ValueError)):
         return LLMResponseError(f"{who} gave an answer that is not in the protocol: {_detail(error)}", partial=partial)
     if isinstance(error, openai.OpenAIError):
-        if _TOO_LONG.search(_detail(error)):
-            return ContextWindowError(_too_long(error, who), partial=partial)
-        return LLMError(f"{who} failed: {_detail(error)}", partial=partial)
+        long = _TOO_LONG.search(_detail(error))
+        return ContextWindowError(_too_long(error, who), partial=partial) if long else _failed(error, who, partial)
     return None
+
+
+def _failed(error: Exception, who: str, partial: str) -> LLMError:
+    return LLMError(f"{who} failed: {_detail(error)}", partial=partial)
 
 
 def _of_transport(error: BaseException) -> bool:
     return type(error).__module__.partition(".")[0] in _TRANSPORTS
 
 
-def _of_connection(error: Exception, who: str, partial: str) -> LLMConnectionError:
+def _of_connection(error: Exception, who: str, partial: str) -> LLMError:
+    if "Timeout" in type(error).__name__:
+        return LLMTimeoutError(f"{who} was silent for longer than timeout allows: raise timeout=...", partial=partial)
     if partial:
         return LLMConnectionError(f"{who} broke off in the middle of the answer: ask again", partial=partial)
     cause = error.__cause__ or error

@@ -10,7 +10,16 @@ from urllib.parse import urlsplit
 from memvid.errors import ConfigError
 from memvid.llm.keys import Secret
 
-__all__ = ["CUSTOM", "PROVIDERS", "Endpoint", "Provider", "choose_endpoint", "guess_provider", "origin", "provider_of_url"]
+__all__ = [
+    "CUSTOM",
+    "PROVIDERS",
+    "Endpoint",
+    "Provider",
+    "choose_endpoint",
+    "guess_provider",
+    "origin",
+    "provider_of_url",
+]
 
 CUSTOM = "custom"
 _LOCAL_WINDOW = 4096  # what local servers are usually started with; a larger one is an option
@@ -190,7 +199,9 @@ def _key_of_environment(provider: Provider, at_home: bool, address: str, *, chos
             f"{provider.name}'s own address only"
         )
     if not found:
-        raise ConfigError(f"no key for {provider.name}: pass llm_api_key=... or set the environment variable {variable}")
+        raise ConfigError(
+            f"no key for {provider.name}: pass llm_api_key=... or set the environment variable {variable}"
+        )
     if provider.name == "openai" and not chosen and os.environ.get("OPENAI_BASE_URL"):
         address = os.environ["OPENAI_BASE_URL"]
         origin(address)

@@ -28,8 +28,9 @@ class QuotingBackend:
     def __init__(self, *, reason: str | None = None) -> None:
         self.reason = reason
 
-    def complete(self, _messages: Sequence[Message], *, passages: Sequence[Quote] = (), **_options: Any) -> Completion:
+    def complete(self, messages: Sequence[Message], **options: Any) -> Completion:  # noqa: ARG002
         """All ``passages``, whole, as block quotes with ``[n]`` behind each."""
+        passages: Sequence[Quote] = options.get("passages", ())
         parts = [_quote(passage) for passage in passages] or [_NOTHING]
         if self.reason:
             parts.insert(0, f"({self.reason}: these are the passages nearest to the question.)")

@@ -47,7 +47,8 @@ def resolve_backend(
     provider whose variable the environment has: ``OPENAI_API_KEY``, ``ANTHROPIC_API_KEY``, ``GEMINI_API_KEY``. Where
     nothing is given or set, answers are quotes.
 
-    :raises ConfigError: an unknown name (the nearest known one is named), a missing key, things that exclude each other.
+    :raises ConfigError: an unknown name (the nearest known one is named), a missing key, or things that exclude each
+        other.
     """
     given = {"llm_api_key": api_key, "llm_provider": provider, "llm_model": model, "base_url": base_url}
     given = {name: value for name, value in given.items() if value is not None}
@@ -71,7 +72,7 @@ def resolve_backend(
         return QuotingBackend()
     if provider is None or provider in PROVIDERS:
         return _of_endpoint(provider, key, model, base_url, client)
-    return _of_entry_point(provider, {"api_key": api_key, "model": model, "base_url": base_url, **client})
+    return _of_entry_point(provider, key, {"api_key": api_key, "model": model, "base_url": base_url, **client})
 
 
 def _ready_made(backend: BackendLike, given: Mapping[str, Any], options: Mapping[str, Any] | None) -> Backend:
@@ -129,7 +130,7 @@ def _offered() -> dict[str, EntryPoint]:
     return {point.name: point for point in entry_points(group=ENTRY_POINTS)}
 
 
-def _of_entry_point(name: str, arguments: Mapping[str, Any]) -> Backend:
+def _of_entry_point(name: str, key: Secret | None, arguments: Mapping[str, Any]) -> Backend:
     offered = _offered()
     if name not in offered:
         names = backend_names()
@@ -138,12 +139,13 @@ def _of_entry_point(name: str, arguments: Mapping[str, Any]) -> Backend:
         raise ConfigError(f"unknown llm_provider {name!r}: {hint}")
     point = offered[name]
     try:
-        backend = point.load()(**{key: value for key, value in arguments.items() if value is not None})
+        backend = point.load()(**{option: value for option, value in arguments.items() if value is not None})
     except MemvidError:
         raise
     except Exception as error:
+        said = f"{type(error).__name__}: {error}"
         raise ConfigError(
-            f"llm_provider {name!r} ({point.value}) cannot be made: {type(error).__name__}: {error}"
+            f"llm_provider {name!r} ({point.value}) cannot be made: {key.hide_in(said) if key else said}"
         ) from error
     if not isinstance(backend, Backend):
         raise ConfigError(f"llm_provider {name!r} ({point.value}) made a {type(backend).__name__}, which is no backend")

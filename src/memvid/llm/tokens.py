@@ -73,9 +73,9 @@ class SafeCounter:
     """A bound in practice for models whose tokenizer is not at hand, on the safe side: the default.
 
     Lower-case and capitalised English words are counted by the WordPiece tokenizer that comes with memvid, and a sixth
-    more; other words at three tokens for four letters; digits, punctuation marks, line ends and most blanks at one each;
-    other characters by their bytes. What it was measured against is in docs/chat.md. It is no proof: where the window must
-    never be exceeded, take ``"bytes"`` or the model's own ``tokenizer.json``.
+    more; other words at three tokens for four letters; digits, punctuation marks, line ends and most blanks at one
+    each; other characters by their bytes. What it was measured against is in docs/chat.md. It is no proof: where the
+    window must never be exceeded, take ``"bytes"`` or the model's own ``tokenizer.json``.
     """
 
     name = "safe"
