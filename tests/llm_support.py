@@ -135,9 +135,9 @@ def say(*parts: str, reason: str = "stop", usage: tuple[int, int] | None = None)
     return reply
 
 
-def status(code: int, message: str = "no", headers: dict[str, str] | None = None, **error: Any) -> Reply:
+def status(number: int, message: str = "no", headers: dict[str, str] | None = None, **error: Any) -> Reply:
     """An error in the protocol's words."""
-    return lambda handler, _: handler.send_json(code, {"error": {"message": message, **error}}, headers)
+    return lambda handler, _: handler.send_json(number, {"error": {"message": message, **error}}, headers)
 
 
 def body(data: bytes, code: int = 200) -> Reply:

@@ -9,7 +9,7 @@ __all__ = ["CitationFilter", "strip_markers"]
 # One to three digits, several with commas: [2], [1, 3]. Longer numbers are years and the like; an index directly behind
 # a name is code only where the answer says so by backticks, because models write "claim[3]" for "claim [3]".
 _MARKER = re.compile(r"( ?)\[(\d{1,3}(?:\s*,\s*\d{1,3})*)\](?!\()")
-_BEGUN = re.compile(r" ?(?:\[(?:\d{1,3}(?:\s*,\s*\d{1,3})*)?\s*(?:,\s*)?\]?)?$")
+_BEGUN = re.compile(r" ?(?:\[(?:\d{1,3}(?:\s*,\s*\d{1,3})*)?\s*(?:,\s*)?\]?)?\Z")
 _RUNS = re.compile(r"`+|[^`]+")
 _BLOCK = 3  # backticks that open a block of code
 _LONGEST = 64  # characters held back at most

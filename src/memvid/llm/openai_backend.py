@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from memvid.errors import ConfigError, DependencyError, LLMConnectionError, LLMRequestError, LLMResponseError
+from memvid.errors import ConfigError, DependencyError, LLMConnectionError, LLMRequestError, LLMResponseError, MemvidError
 from memvid.llm.keys import mask
 from memvid.llm.openai_errors import translate
 from memvid.llm.protocol import Completion, Message, Piece, TokenUsage
@@ -205,6 +205,8 @@ class OpenAIBackend:
         """Turn the client's errors into memvid's."""
         try:
             yield
+        except MemvidError:
+            raise
         except TypeError as error:
             if "unexpected keyword argument" not in str(error):
                 raise
