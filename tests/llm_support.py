@@ -100,7 +100,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send_event("[DONE]")
         self.wfile.write(b"0\r\n\r\n")
 
-    def log_message(self, format: str, *args: object) -> None:
+    def log_message(self, *args: object) -> None:
         pass
 
 
@@ -208,7 +208,9 @@ def endpoint(server: ChatServer, *, provider: str = "openai", **changes: Any) ->
 
 
 @contextmanager
-def backend(server: ChatServer, *, provider: str = "openai", options: Any = None, **settings: Any) -> Iterator[OpenAIBackend]:
+def backend(
+    server: ChatServer, *, provider: str = "openai", options: Any = None, **settings: Any
+) -> Iterator[OpenAIBackend]:
     """The real client, talking to the server."""
     settings = {"max_retries": 0, **settings}
     client = {name: settings.pop(name) for name in ("timeout", "max_retries") if name in settings}

@@ -46,7 +46,11 @@ class TestChoose:
         assert reasons(choice) == {1: "repeats"}
 
     def test_what_repeats_comes_after_what_is_new(self) -> None:
-        texts = ["the login page failed on monday", "the login page failed on tuesday", "backups of billing run at night"]
+        texts = [
+            "the login page failed on monday",
+            "the login page failed on tuesday",
+            "backups of billing run at night",
+        ]
         near = found(*texts, scores=[0.9, 0.89, 0.7])
         assert [c.chunk_id for c in choose(near, min_score=0, diversity=0, limit=9).ranked] == [0, 1, 2]
         assert [c.chunk_id for c in choose(near, min_score=0, diversity=0.6, limit=9).ranked] == [0, 2, 1]

@@ -114,7 +114,9 @@ class TestWhoseKeyItIs:
         monkeypatch.setenv("OPENAI_API_KEY", "of-the-proxy")
         assert at(resolve_backend())[1:] == ("https://proxy.example/v1", "of-the-proxy")
 
-    @pytest.mark.parametrize("url", ["localhost:8080", "ftp://x/", "http://", "http://u:p@x/", "http://x/?k=1", "http://x:y"])
+    @pytest.mark.parametrize(
+        "url", ["localhost:8080", "ftp://x/", "http://", "http://u:p@x/", "http://x/?k=1", "http://x:y"]
+    )
     def test_addresses_are_checked(self, url: str) -> None:
         with pytest.raises(ConfigError, match="base_url"):
             resolve_backend(base_url=url)
@@ -139,13 +141,13 @@ class TestNames:
             resolve_backend(provider="none", api_key=KEY)
 
     def test_the_near_miss_is_named(self) -> None:
-        with pytest.raises(ConfigError, match="unknown llm_provider 'Antropic': did you mean 'anthropic'"):
+        with pytest.raises(ConfigError, match=r"unknown llm_provider 'Antropic': did you mean 'anthropic'"):
             resolve_backend(provider="Antropic")
-        with pytest.raises(ConfigError, match="there are openai, .*none"):
+        with pytest.raises(ConfigError, match=r"there are openai, .*none"):
             resolve_backend(provider="xyz")
 
     def test_a_model_alone_is_not_enough(self) -> None:
-        with pytest.raises(ConfigError, match="llm_provider .*base_url or llm_api_key, or set OPENAI_API_KEY"):
+        with pytest.raises(ConfigError, match=r"llm_provider .*base_url or llm_api_key, or set OPENAI_API_KEY"):
             resolve_backend(model="llama3")
 
     @pytest.mark.parametrize("name", ["provider", "api_key", "model", "base_url"])
@@ -252,7 +254,12 @@ class TestCanary:
             ):
                 chat.chat("login?")
                 list(chat.stream("backups?"))
-                for failure in (status(401, f"wrong: {KEY}"), status(500, KEY), cut("x"), status(400, f'"{KEY}"', param=KEY)):
+                for failure in (
+                    status(401, f"wrong: {KEY}"),
+                    status(500, KEY),
+                    cut("x"),
+                    status(400, f'"{KEY}"', param=KEY),
+                ):
                     server.script.extend([say("the login?"), failure])
                     with pytest.raises(LLMError) as caught:
                         list(chat.stream("and login?"))
@@ -260,7 +267,15 @@ class TestCanary:
                     seen += [caught.value.args, caught.value.__cause__, vars(caught.value)]
                 chat.export_history(tmp_path / "chat.json")
                 chat.export_history(tmp_path / "chat.md", "markdown")
-                seen += [chat, chat.backend, vars(chat), vars(chat.backend), chat.history, chat.last_context, chat.usage]
+                seen += [
+                    chat,
+                    chat.backend,
+                    vars(chat),
+                    vars(chat.backend),
+                    chat.history,
+                    chat.last_context,
+                    chat.usage,
+                ]
                 client = chat.backend._client()  # type: ignore[attr-defined]
                 seen += [client, vars(client), client.api_key, client.default_headers]
         finally:

@@ -273,7 +273,9 @@ def test_closing_a_stream_ends_the_request(server: ChatServer) -> None:
 
 
 def test_a_refusal_is_an_answer(server: ChatServer) -> None:
-    server.reply = body(b'{"choices": [{"message": {"content": null, "refusal": "I will not."}, "finish_reason": "stop"}]}')
+    server.reply = body(
+        b'{"choices": [{"message": {"content": null, "refusal": "I will not."}, "finish_reason": "stop"}]}'
+    )
     with backend(server) as asked:
         assert asked.complete(HELLO).text == "I will not."
 

@@ -40,7 +40,13 @@ def test_bytes_bound_every_byte_level_tokenizer(byte_level: Tokenizer, text: str
 @pytest.mark.model
 def test_the_default_is_above_a_byte_level_tokenizer_on_prose_and_code(byte_level: Tokenizer) -> None:
     prose = (Path(__file__).parents[1] / "docs" / "format.md").read_text("utf-8")
-    for text in (prose, Path(__file__).read_text("utf-8"), prose.upper(), "7 " * 500 + "12345 " * 100, "\u4eca\u5929" * 99):
+    for text in (
+        prose,
+        Path(__file__).read_text("utf-8"),
+        prose.upper(),
+        "7 " * 500 + "12345 " * 100,
+        "\u4eca\u5929" * 99,
+    ):
         assert len(byte_level.encode(text).ids) <= SafeCounter().count(text)
 
 

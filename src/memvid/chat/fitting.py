@@ -156,7 +156,7 @@ class _Plan:
         summary = self.material.summary
         if summary.text:
             cost = self.budget.count(defuse(summary.text)) + self._fence_cost("Of the conversation before:")
-            if cost * 2 <= room:
+            if cost <= room:
                 self.summary, used = summary, cost
         rest = self.material.turns[summary.turns :]
         to_keep = newest_that_fit(rest, self.budget.of_turn, room // 2)[0]

@@ -7,7 +7,14 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from memvid.errors import ConfigError, DependencyError, LLMConnectionError, LLMRequestError, LLMResponseError, MemvidError
+from memvid.errors import (
+    ConfigError,
+    DependencyError,
+    LLMConnectionError,
+    LLMRequestError,
+    LLMResponseError,
+    MemvidError,
+)
 from memvid.llm.keys import mask
 from memvid.llm.openai_errors import translate
 from memvid.llm.protocol import Completion, Message, Piece, TokenUsage
