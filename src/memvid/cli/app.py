@@ -52,7 +52,7 @@ def app() -> None:
     memvid demo                                   see it work, in half a minute
     memvid build notes/ -o memory.mp4             make a memory of your files
     memvid search memory.mp4 "what was decided?"  ask it
-    memvid chat memory.mp4                        talk with it, through a language model
+    memvid chat memory.mp4                        talk with it
     """
 
 

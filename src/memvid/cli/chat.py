@@ -184,7 +184,9 @@ class _Terminal:
         if message.finish_reason == "length":
             emit("\n  (The answer was cut at its limit.)")
         if message.removed_citations:
-            emit(f"\n  ({message.removed_citations} citations named no passage and were removed.)")
+            count = message.removed_citations
+            named = "citation named no passage and was" if count == 1 else "citations named no passage and were"
+            emit(f"\n  ({count} {named} removed.)")
 
     def _command(self, line: str) -> None:
         name, _, argument = line.partition(" ")
