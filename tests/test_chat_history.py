@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import stat
 import tempfile
 from collections.abc import Callable
@@ -124,14 +123,14 @@ class TestFiles:
         path.chmod(0o644)
         chat().export_history(path)
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
-        assert os.listdir(tmp_path) == ["chat.json"]
+        assert [file.name for file in tmp_path.iterdir()] == ["chat.json"]
 
     @pytest.mark.parametrize("name", ["nowhere/chat.json", "folder"])
     def test_where_nothing_can_be_written(self, tmp_path: Path, name: str) -> None:
         (tmp_path / "folder").mkdir()
         with pytest.raises(OutputError, match="cannot be written"):
             chat().export_history(tmp_path / name)
-        assert os.listdir(tmp_path) == ["folder"]
+        assert [file.name for file in tmp_path.iterdir()] == ["folder"]
 
     def test_another_format(self, tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match="'json' or 'markdown'"):

@@ -18,7 +18,6 @@ import pytest
 
 from memvid.cli import main
 from tests.llm_support import KEY, ChatServer, Handler, cut, event, running, say, status
-from tests.memory_support import build
 
 FACTS = ["The login page failed on March 2.", "Backups run at night.", "The login page was fixed on March 3."]
 
@@ -127,7 +126,7 @@ class TestPiped:
     )
     def test_an_error_ends_a_pipe(self, piped: Piped, server: ChatServer, reply: Any, message: str) -> None:
         server.reply = reply
-        out, err = piped("login?", "never asked", options=("--base-url", server.url), code=1)
+        _, err = piped("login?", "never asked", options=("--base-url", server.url), code=1)
         assert err.startswith("memvid: error: custom, model 'tiny',")
         assert message in err
         assert len(server.requests) == 2
@@ -143,6 +142,14 @@ class TestPiped:
         assert "\x1b" not in out
 
 
+# Makes standard input the controlling terminal, so that Ctrl-C typed into it becomes a signal, then is memvid.
+TAKE_TERMINAL = """
+import fcntl, os, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execv(sys.executable, [sys.executable, "-m", "memvid", *sys.argv[1:]])
+"""
+
+
 class Terminal:
     """The program in a terminal of its own: what is typed goes in, what it shows comes out."""
 
@@ -150,13 +157,12 @@ class Terminal:
         self._master, slave = pty.openpty()
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "NO_COLOR": "1", "TERM": "dumb"}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "memvid", "chat", *arguments],
+            [sys.executable, "-c", TAKE_TERMINAL, "chat", *arguments],
             stdin=slave,
             stdout=slave,
             stderr=slave,
             env=environment,
             start_new_session=True,
-            preexec_fn=take_terminal,
         )
         os.close(slave)
         self.shown = ""
@@ -183,14 +189,6 @@ class Terminal:
         code = self.process.wait(120)
         os.close(self._master)
         return code
-
-
-def take_terminal() -> None:
-    """Make standard input the controlling terminal, so that Ctrl-C typed into it becomes a signal."""
-    import fcntl
-    import termios
-
-    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")

@@ -76,10 +76,15 @@ def chat(video: Path, url: str) -> Iterator[MemvidChat]:
         yield made
 
 
+def tell(answer: str) -> None:
+    """Show what it said (``pytest -s``)."""
+    sys.stdout.write(f"\n{answer}\n")
+
+
 def test_it_streams_an_answer_from_the_memory(chat: MemvidChat) -> None:
     pieces = list(chat.stream("Why could a user not log in on March 2?"))
     answer = "".join(pieces)
-    print(answer)
+    tell(answer)
     assert len(pieces) > 5
     assert "March 2" in answer or "session" in answer  # so much even 135 million parameters can tell
     assert chat.history[-1].content == answer
@@ -88,13 +93,13 @@ def test_it_streams_an_answer_from_the_memory(chat: MemvidChat) -> None:
 
 
 def test_it_goes_on_and_its_own_count_is_below_ours(chat: MemvidChat) -> None:
-    print(chat.chat("When does the backup of the billing database run?"))
+    tell(chat.chat("When does the backup of the billing database run?"))
     first = chat.last_context
     assert first is not None
     assert (chat.usage.requests, chat.usage.counted) == (1, 0)
     assert 0 < chat.usage.prompt_tokens <= first.budget.request
     assert "backup" in chat.history[-1].content
-    print(chat.chat("What is kept there?"), chat.last_context)
+    tell(chat.chat("What is kept there?"))
     assert chat.usage.requests == 3
     assert len(chat.history) == 4
 
@@ -104,7 +109,7 @@ def test_event_loops_hear_it_too(chat: MemvidChat) -> None:
         return [piece async for piece in chat.astream("Who leads the storage team?")]
 
     pieces = asyncio.run(ask())
-    print("".join(pieces))
+    tell("".join(pieces))
     assert len(pieces) > 5
     assert chat.history[-1].content == "".join(pieces)
 
