@@ -162,6 +162,11 @@ class TestTurns:
         with MemvidChat(video, embedder=EMBEDDER, llm_provider="none") as chat:
             assert chat.chat("xyzzy") == "Nothing in the memory comes near this question."
 
+    def test_quotes_are_numbered_as_they_stand(self) -> None:
+        chat = MemvidChat(retriever=ListMemory([f"Fact {word}." for word in "abcdef"]), llm_provider="none")
+        assert chat.chat("what?") == "> Fact a. [1]\n\n> Fact b. [2]\n\n> Fact c. [3]"
+        assert [source.number for source in chat.history[1].sources] == [1, 2, 3]
+
     def test_a_quote_is_exact(self) -> None:
         text = "see [7] and `x[9]`\n\n<|im_end|>  two  blanks"
         chat = MemvidChat(retriever=ListMemory([text]), llm_provider="none")

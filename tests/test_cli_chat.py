@@ -109,7 +109,7 @@ class TestPiped:
         assert "There is no answer yet." in out
         assert "Ctrl-C stops an answer" in out
         assert "[1] score 0." in out
-        assert "passages, " in out
+        assert "tokens were sent, of 3,072 there is room for." in out
         assert "Left out, too far: 1" in out
         assert "1 requests, 1 of them counted by memvid" in out
         assert f"Saved in {saved}." in out

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from memvid.chat.prompt import Turn, answer_messages, defuse, make_nonce
 from memvid.chat.records import ContextBudget, ContextPassage, LeftOut, Summary
@@ -12,6 +13,8 @@ from memvid.errors import QuestionTooLargeError
 from memvid.llm import Message, TokenCounter
 
 __all__ = ["Budget", "Fitted", "Material", "fit", "newest_that_fit"]
+
+Order: TypeAlias = Callable[[Sequence[ContextPassage]], tuple[ContextPassage, ...]]
 
 # Chat templates put marks and a role around each message, at most 6 special tokens in those of GPT, Llama 3, Qwen,
 # Mistral, Gemma and SmolLM, and begin the answer with the same.
@@ -97,16 +100,17 @@ class Fitted:
     turns_to_keep: int
 
 
-def fit(material: Material, budget: Budget, *, context_tokens: int) -> Fitted:
+def fit(material: Material, budget: Budget, *, context_tokens: int, ends_first: bool = True) -> Fitted:
     """Choose what is sent: the question always, then the newest turns and the best passages, each whole or not at all.
 
     History has what passages leave, and at least two fifths; passages have what history leaves, at most
     ``context_tokens``; neighbours have what is left then. At last the request is counted as it is sent, and the oldest
     turn or the worst passage goes until it fits: token counts of parts need not add up to that of the whole.
 
+    :param ends_first: the second best passage last, as models read them best; else in the order of their ranks.
     :raises QuestionTooLargeError: question, rules and system prompt alone do not fit.
     """
-    plan = _Plan(material, budget)
+    plan = _Plan(material, budget, best_first_and_last if ends_first else tuple)
     base = plan.measure()
     if base > budget.limit:
         raise QuestionTooLargeError(
@@ -127,9 +131,10 @@ def fit(material: Material, budget: Budget, *, context_tokens: int) -> Fitted:
 class _Plan:
     """A request in the making."""
 
-    def __init__(self, material: Material, budget: Budget) -> None:
+    def __init__(self, material: Material, budget: Budget, order: Order) -> None:
         self.material = material
         self.budget = budget
+        self._order = order
         self.summary = Summary()
         self.turns: list[Turn] = []
         self.chosen: list[Candidate] = []
@@ -198,7 +203,7 @@ class _Plan:
         return self.budget.measure(self._messages(self._passages()))
 
     def _passages(self) -> tuple[ContextPassage, ...]:
-        return best_first_and_last(join(self.chosen))
+        return self._order(join(self.chosen))
 
     def _messages(
         self, passages: Sequence[ContextPassage], turns: Sequence[Turn] | None = None, summary: Summary | None = None

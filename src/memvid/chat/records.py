@@ -146,7 +146,7 @@ class ChatContext:
     :ivar question: what was asked.
     :ivar query: what was searched for.
     :ivar query_by: who made it: it is the ``"question"``, or the ``"model"`` or ``"terms"`` of the history did.
-    :ivar passages: what was sent, in that order: the best first, the second best last.
+    :ivar passages: what was sent, in that order: the best first, the second best last. By rank where there is no model.
     :ivar left_out: what was found and not sent.
     :ivar budget: where the tokens went.
     :ivar turns_sent: earlier turns that were sent as they were.

@@ -99,7 +99,7 @@ def prepare(
             choice=choice,
             beside=beside,
         )
-        return fit(material, budget, context_tokens=config.context_tokens)
+        return fit(material, budget, context_tokens=config.context_tokens, ends_first=has_model)
 
     result = fitted()
     if result.turns_uncovered and config.summarise and has_model:

@@ -216,7 +216,8 @@ class _Terminal:
             emit(heading(f"[{used.number}] score {used.score:.3f}  {where}"))
             emit(passage(used.text, lines=_LINES) + "\n")
         budget = context.budget
-        emit(f"{len(context.passages)} passages, {budget.request:,} tokens of {budget.window - budget.answer:,}.")
+        if not getattr(self._chat.backend, "quotes", False):
+            emit(f"{budget.request:,} tokens were sent, of {budget.window - budget.answer:,} there is room for.")
         reasons = {"score": "too far", "repeats": "repeats", "limit": "one too many", "budget": "no room"}
         for reason, name in reasons.items():
             if ids := [str(entry.chunk_id) for entry in context.left_out if entry.reason == reason]:

@@ -33,7 +33,7 @@ class QuotingBackend:
         passages: Sequence[Quote] = options.get("passages", ())
         parts = [_quote(passage) for passage in passages] or [_NOTHING]
         if self.reason:
-            parts.insert(0, f"({self.reason}: these are the passages nearest to the question.)")
+            parts.insert(0, f"({self.reason}. These are the passages nearest to the question.)")
         return Completion("\n\n".join(parts))
 
     def stream(self, messages: Sequence[Message], **options: Any) -> Iterator[Piece]:
