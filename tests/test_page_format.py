@@ -25,7 +25,7 @@ def text() -> str:
 
 @pytest.fixture(scope="module")
 def example(text: str) -> bytes:
-    dump = re.search(r"```hexdump\n(.*?)```", text, re.DOTALL)
+    dump = re.search(r"<!-- tests/test_page_format.py checks these bytes -->\n```hexdump\n(.*?)```", text, re.DOTALL)
     assert dump is not None
     lines = [line.split("  ", 1) for line in dump[1].splitlines()]
     assert [int(offset, 16) for offset, _ in lines] == [16 * number for number in range(len(lines))]

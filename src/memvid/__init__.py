@@ -16,7 +16,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from memvid.config import EncoderConfig, RetrieverConfig
+    from memvid.chat import ChatContext, ChatMessage, MemvidChat
+    from memvid.config import ChatConfig, EncoderConfig, RetrieverConfig
     from memvid.embedding import CallableEmbedder, Embedder, MiniLMEmbedder, OnnxEmbedder, OpenAIEmbedder
     from memvid.encoder import MemvidEncoder
     from memvid.errors import MemvidError
@@ -29,10 +30,14 @@ __version__ = "0.1.0"
 _HOMES = {
     "BuildResult": "memvid.types",
     "CallableEmbedder": "memvid.embedding",
+    "ChatConfig": "memvid.config",
+    "ChatContext": "memvid.chat",
+    "ChatMessage": "memvid.chat",
     "Chunk": "memvid.types",
     "Embedder": "memvid.embedding",
     "EncoderConfig": "memvid.config",
     "IndexManager": "memvid.index",
+    "MemvidChat": "memvid.chat",
     "MemvidEncoder": "memvid.encoder",
     "MemvidError": "memvid.errors",
     "MemvidRetriever": "memvid.retriever",
@@ -48,10 +53,14 @@ _HOMES = {
 __all__ = [
     "BuildResult",
     "CallableEmbedder",
+    "ChatConfig",
+    "ChatContext",
+    "ChatMessage",
     "Chunk",
     "Embedder",
     "EncoderConfig",
     "IndexManager",
+    "MemvidChat",
     "MemvidEncoder",
     "MemvidError",
     "MemvidRetriever",

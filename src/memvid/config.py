@@ -9,14 +9,15 @@ from typing import Any, Literal, TypeVar, get_args
 
 from memvid.errors import ConfigError
 
-__all__ = ["Codec", "EncoderConfig", "RetrieverConfig", "make_config"]
+__all__ = ["ChatConfig", "Codec", "EncoderConfig", "RetrieverConfig", "make_config"]
 
 Codec = Literal["png", "ffv1", "mp4v", "vp09", "h264", "vp9", "av1"]
 Compression = Literal["zstd", "none"]
 ErrorCorrection = Literal["L", "M", "Q", "H"]
 VectorDtype = Literal["i8", "f16", "f32"]
+FollowUp = Literal["auto", "model", "terms", "none"]
 
-_Config = TypeVar("_Config", "EncoderConfig", "RetrieverConfig")
+_Config = TypeVar("_Config", "ChatConfig", "EncoderConfig", "RetrieverConfig")
 
 MIB = 1 << 20
 _CRF = {"h264": 51, "vp9": 63, "av1": 63}  # the worst there is
@@ -33,6 +34,11 @@ def _is_int(value: object, low: int, high: int) -> bool:
 
 def _check_int(name: str, value: object, low: int, high: int) -> None:
     _require(_is_int(value, low, high), name, value, f"a whole number from {low} to {high}")
+
+
+def _check_number(name: str, value: object, low: float, high: float) -> None:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool) and low <= value <= high
+    _require(number, name, value, f"a number from {low:g} to {high:g}")
 
 
 def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
@@ -156,6 +162,57 @@ class RetrieverConfig:
             _check_int("expansion_search", self.expansion_search, 8, 65536)
         if self.threads is not None:
             _check_int("threads", self.threads, 1, 1024)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatConfig:
+    """How a conversation chooses what it sends to the model.
+
+    :ivar context_window: tokens that a request and its answer have together; ``None`` takes the backend's own.
+    :ivar answer_tokens: tokens kept for the answer, reasoning included; ``None`` takes a quarter of the window, at most
+        4096.
+    :ivar context_tokens: tokens that passages have at most.
+    :ivar top_k: candidates that are searched for.
+    :ivar max_passages: chunks chosen from them, before neighbours are joined.
+    :ivar min_score: candidates below this cosine are left out.
+    :ivar diversity: 0 takes the nearest candidates, 1 those that repeat each other least (1 - lambda of MMR).
+    :ivar neighbours: for so many of the best chunks, those beside them are added where they continue.
+    :ivar follow_up: how a later question is made self-contained for the search: ``"model"`` asks the model, ``"terms"``
+        adds words of the question before, ``"none"`` leaves it; ``"auto"`` is the model, terms where there is none.
+    :ivar summarise: old turns that no longer fit are summarised by the model; else they are left out.
+    """
+
+    context_window: int | None = None
+    answer_tokens: int | None = None
+    context_tokens: int = 4096
+    top_k: int = 24
+    max_passages: int = 8
+    min_score: float = 0.1
+    diversity: float = 0.3
+    neighbours: int = 3
+    follow_up: FollowUp = "auto"
+    summarise: bool = True
+
+    def __post_init__(self) -> None:
+        if self.context_window is not None:
+            _check_int("context_window", self.context_window, 64, 1 << 30)
+        if self.answer_tokens is not None:
+            _check_int("answer_tokens", self.answer_tokens, 1, 1 << 30)
+        if self.context_window is not None and self.answer_tokens is not None:
+            _require(
+                self.answer_tokens < self.context_window,
+                "answer_tokens",
+                self.answer_tokens,
+                f"less than context_window={self.context_window}",
+            )
+        _check_int("context_tokens", self.context_tokens, 0, 1 << 30)
+        _check_int("top_k", self.top_k, 1, 1000)
+        _check_int("max_passages", self.max_passages, 1, 1000)
+        _check_number("min_score", self.min_score, -1, 1)
+        _check_number("diversity", self.diversity, 0, 1)
+        _check_int("neighbours", self.neighbours, 0, 1000)
+        _check_choice("follow_up", self.follow_up, get_args(FollowUp))
+        _require(isinstance(self.summarise, bool), "summarise", self.summarise, "True or False")
 
 
 def make_config(cls: type[_Config], config: object, overrides: dict[str, Any]) -> _Config:

@@ -15,6 +15,17 @@ Each one inherits :class:`MemvidError` and the builtin a caller would expect, so
     ├── EmbeddingError (ValueError)         vectors of a wrong shape or dtype, or not finite
     ├── ModelMismatchError (ValueError)     another embedding model than that of the index or the checkpoint
     ├── QueryError (ValueError)             an empty query, a top_k below 1
+    │   └── QuestionTooLargeError           a question that alone exceeds the model's window
+    ├── SessionError (ValueError)           a chat session that is unknown, or still answering
+    ├── HistoryError (ValueError)           a file is not an exported conversation
+    ├── LLMError (RuntimeError)             a language model gave no answer
+    │   ├── LLMAuthenticationError (PermissionError)
+    │   ├── LLMRateLimitError               too many requests, or nothing left to spend
+    │   ├── LLMTimeoutError (TimeoutError)
+    │   ├── LLMConnectionError (ConnectionError)
+    │   ├── LLMRequestError (ValueError)    the provider refuses the request: no such model, a bad option
+    │   │   └── ContextWindowError          ... because it is larger than the model's window
+    │   └── LLMResponseError                the answer is empty or not in the protocol
     ├── ChunkNotFoundError (KeyError)       no chunk has that id
     │   └── ChunkDeletedError               ... any more
     ├── ClosedError (ValueError)            used after close()
@@ -43,21 +54,32 @@ __all__ = [
     "ChunkTypeError",
     "ClosedError",
     "ConfigError",
+    "ContextWindowError",
     "DependencyError",
     "DocumentError",
     "DocumentNotFoundError",
     "EmbeddingError",
     "EmptyMemoryError",
     "FrameError",
+    "HistoryError",
     "IndexFileError",
     "IndexFormatError",
     "IndexMismatchError",
     "IndexNotFoundError",
+    "LLMAuthenticationError",
+    "LLMConnectionError",
+    "LLMError",
+    "LLMRateLimitError",
+    "LLMRequestError",
+    "LLMResponseError",
+    "LLMTimeoutError",
     "MemvidError",
     "MetadataError",
     "ModelMismatchError",
     "OutputError",
     "QueryError",
+    "QuestionTooLargeError",
+    "SessionError",
     "UnsupportedVideoError",
     "VideoError",
     "VideoFormatError",
@@ -114,6 +136,63 @@ class ModelMismatchError(MemvidError, ValueError):
 
 class QueryError(MemvidError, ValueError):
     """A query that cannot be answered: empty text, ``top_k`` below 1, an unknown filter."""
+
+
+class QuestionTooLargeError(QueryError):
+    """A question that does not fit into the model's window, even without history and passages."""
+
+
+class SessionError(MemvidError, ValueError):
+    """There is no chat session of that id, or it is still answering."""
+
+
+class HistoryError(MemvidError, ValueError):
+    """A file is not a conversation that memvid exported."""
+
+
+class LLMError(MemvidError, RuntimeError):
+    """A language model gave no answer. The provider's own error, if there is one, is the ``__cause__``.
+
+    :ivar status: the HTTP status, or ``None`` if there was none.
+    :ivar retry_after: seconds the provider asks to wait, or ``None``.
+    :ivar partial: what of the answer had arrived.
+    """
+
+    def __init__(
+        self, message: str, *, status: int | None = None, retry_after: float | None = None, partial: str = ""
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.retry_after = retry_after
+        self.partial = partial
+
+
+class LLMAuthenticationError(LLMError, PermissionError):
+    """The provider refuses the key, or the key may not use this model."""
+
+
+class LLMRateLimitError(LLMError):
+    """Too many requests, or nothing left to spend."""
+
+
+class LLMTimeoutError(LLMError, TimeoutError):
+    """The provider was silent for longer than the timeout."""
+
+
+class LLMConnectionError(LLMError, ConnectionError):
+    """The provider cannot be reached, or broke off in the middle of an answer."""
+
+
+class LLMRequestError(LLMError, ValueError):
+    """The provider refuses the request: there is no such model, an option is wrong."""
+
+
+class ContextWindowError(LLMRequestError):
+    """The provider says that the request is larger than the model's window."""
+
+
+class LLMResponseError(LLMError):
+    """The answer is empty or not in the protocol."""
 
 
 class ChunkNotFoundError(MemvidError, KeyError):

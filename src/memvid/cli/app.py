@@ -11,6 +11,7 @@ import click
 from memvid import __version__
 from memvid.cli.append import append
 from memvid.cli.build import build
+from memvid.cli.chat import chat
 from memvid.cli.compact import compact
 from memvid.cli.delete import delete
 from memvid.cli.demo import demo
@@ -51,11 +52,12 @@ def app() -> None:
     memvid demo                                   see it work, in half a minute
     memvid build notes/ -o memory.mp4             make a memory of your files
     memvid search memory.mp4 "what was decided?"  ask it
+    memvid chat memory.mp4                        talk with it
     """
 
 
 for _verb in (
-    *(demo, build, search, info, append, delete, compact, erase),
+    *(demo, build, search, chat, info, append, delete, compact, erase),
     *(verify, repair, reindex, export, survive, import_old),
 ):
     app.add_command(_verb)

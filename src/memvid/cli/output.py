@@ -30,6 +30,7 @@ __all__ = [
     "heading",
     "one_line",
     "passage",
+    "printable",
     "program_name",
     "rows",
     "table",
@@ -43,14 +44,15 @@ class ReaderGoneError(Exception):
     """Whoever read standard output has closed it."""
 
 
-def emit(text: str = "") -> None:
+def emit(text: str = "", *, end: str = "\n") -> None:
     """Print a line, or several, to standard output at once.
 
+    :param end: what follows; nothing, in the middle of a line.
     :raises ReaderGoneError: nobody reads it any more.
     """
     encoding = sys.stdout.encoding or "utf-8"
     try:
-        click.echo(text.encode(encoding, "replace").decode(encoding))
+        click.echo((text + end).encode(encoding, "replace").decode(encoding), nl=False)
     except BrokenPipeError as error:
         raise ReaderGoneError from error
 
@@ -72,7 +74,7 @@ def heading(text: str) -> str:
 
 def one_line(text: str) -> str:
     """``text`` on one line, without control characters."""
-    return " ".join(_printable(text).split())
+    return " ".join(printable(text).split())
 
 
 def passage(text: str, *, indent: str = "   ", lines: int | None = None) -> str:
@@ -81,7 +83,7 @@ def passage(text: str, *, indent: str = "   ", lines: int | None = None) -> str:
     :param lines: a preview of at most so many lines, as one paragraph; ``None`` keeps the text's own lines.
     """
     room = width() - len(indent)
-    text = _printable(text)
+    text = printable(text)
     if lines is not None:
         folded = textwrap.wrap(" ".join(text.split()), room, max_lines=lines, placeholder=" ...")
     else:
@@ -92,7 +94,7 @@ def passage(text: str, *, indent: str = "   ", lines: int | None = None) -> str:
     return "\n".join(f"{indent}{line}".rstrip() for line in folded)
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """Without what could steer a terminal: escape sequences, bidirectional overrides, line and page separators."""
     return "".join(
         character

@@ -1,0 +1,162 @@
+"""A conversation as a file: JSON that loads back exactly, Markdown to read."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+from memvid.chat.records import ChatMessage, ChatUsage, Source, Summary
+from memvid.chat.session import Session
+from memvid.errors import HistoryError, OutputError
+from memvid.types import JsonObject
+
+__all__ = ["as_json", "as_markdown", "read_session", "write_text"]
+
+_FORMAT = "memvid-chat"
+_VERSION = 1
+_Record = TypeVar("_Record", ChatUsage, Source, Summary)
+
+
+def as_json(session: Session, memory: str | None, backend: str) -> str:
+    """The session as JSON; ASCII, so that nothing on the way can change it."""
+    document = {
+        "format": _FORMAT,
+        "version": _VERSION,
+        "session_id": session.session_id,
+        "memory": memory,
+        "backend": backend,
+        "system_prompt": session.system_prompt,
+        "summary": asdict(session.summary),
+        "usage": asdict(session.usage),
+        "messages": [asdict(message) for message in session.messages],
+    }
+    return json.dumps(document, indent=2, allow_nan=False) + "\n"
+
+
+def as_markdown(session: Session, memory: str | None, backend: str) -> str:
+    """The session for people. What was said is quoted, so that nothing in it looks like a part of the page."""
+    lines = [f"# Conversation {session.session_id}", ""]
+    lines += [f"- memory: {memory or 'not named'}", f"- answered by: {backend}", ""]
+    for message in session.messages:
+        lines += ["## " + ("Question" if message.role == "user" else "Answer"), ""]
+        lines += [f"> {line}".rstrip() for line in message.content.split("\n")] + [""]
+        if message.finish_reason in ("length", "interrupted"):
+            lines += [f"({'Cut at its limit' if message.finish_reason == 'length' else 'Interrupted'}.)", ""]
+        lines += [_source_line(source) for source in message.sources]
+        lines += [""] if message.sources else []
+    return "\n".join(lines)
+
+
+def _source_line(source: Source) -> str:
+    at = "" if source.seconds is None else f", {_clock(source.seconds)} in the video"
+    score = "a neighbour" if source.score is None else f"score {source.score:.3f}"
+    return f"- [{source.number}] chunk {source.chunk_id}, frame {source.frame_index}{at}, {score}"
+
+
+def _clock(seconds: float) -> str:
+    return f"{int(seconds // 3600)}:{int(seconds // 60 % 60):02}:{seconds % 60:06.3f}"
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Write a file whole or not at all, readable by its owner only: it is a private conversation.
+
+    :raises OutputError: it cannot be written.
+    """
+    target = Path(path)
+    try:
+        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp")
+    except OSError as error:
+        raise OutputError(f"{target} cannot be written: {error.strerror}") from error
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(target)
+    except OSError as error:
+        raise OutputError(f"{target} cannot be written: {error.strerror}") from error
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+
+
+def read_session(path: str | os.PathLike[str]) -> Session:
+    """The session of a file that :func:`as_json` made.
+
+    :raises HistoryError: there is no such file, or it is something else; a newer version.
+    """
+    try:
+        document = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise HistoryError(f"{os.fspath(path)} cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise HistoryError(f"{os.fspath(path)} is not JSON: load what export_history(format='json') wrote") from error
+    if not isinstance(document, dict) or document.get("format") != _FORMAT:
+        raise HistoryError(f"{os.fspath(path)} is not a conversation of memvid: load what export_history wrote")
+    if document.get("version") != _VERSION:
+        raise HistoryError(
+            f"{os.fspath(path)} has version {document.get('version')!r}, this memvid reads {_VERSION}: use a newer one"
+        )
+    try:
+        return _session(document)
+    except (KeyError, TypeError, ValueError) as error:
+        raise HistoryError(f"{os.fspath(path)} is damaged: {type(error).__name__}: {error}") from error
+
+
+def _session(document: JsonObject) -> Session:
+    session = Session(_text(document["session_id"]), _text_or_none(document["system_prompt"]))
+    session.summary = _record(Summary, document["summary"])
+    session.usage = _record(ChatUsage, document["usage"])
+    session.messages = [_message(message) for message in document["messages"]]
+    roles = [message.role for message in session.messages]
+    if roles != ["user", "assistant"] * (len(roles) // 2):
+        raise ValueError("questions and answers do not alternate")
+    if not 0 <= session.summary.turns <= len(roles) // 2:
+        raise ValueError(f"the summary stands for {session.summary.turns} of {len(roles) // 2} turns")
+    return session
+
+
+def _message(message: Any) -> ChatMessage:
+    return ChatMessage(
+        message["role"],
+        _text(message["content"]),
+        query=_text(message["query"]),
+        sources=tuple(_record(Source, source) for source in message["sources"]),
+        removed_citations=_int(message["removed_citations"]),
+        finish_reason=_text(message["finish_reason"]),
+    )
+
+
+def _record(cls: type[_Record], values: Any) -> _Record:
+    """A record of texts and numbers."""
+    checked: dict[str, Any] = {}
+    for field in fields(cls):
+        value = values[field.name]
+        if str(field.type) == "str":
+            checked[field.name] = _text(value)
+        elif str(field.type) == "int":
+            checked[field.name] = _int(value)
+        else:
+            if value is not None and (not isinstance(value, (int, float)) or isinstance(value, bool)):
+                raise TypeError(f"{field.name} is {value!r}, not a number")
+            checked[field.name] = value
+    return cls(**checked)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is not a text")
+    return value
+
+
+def _text_or_none(value: Any) -> str | None:
+    return None if value is None else _text(value)
+
+
+def _int(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{value!r} is not a whole number")
+    return value

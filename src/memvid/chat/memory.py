@@ -1,0 +1,66 @@
+"""What a conversation asks of a memory, and how it gets it from anything with ``search``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from memvid.errors import ConfigError
+from memvid.types import Chunk, SearchResult
+
+__all__ = ["Memory"]
+
+
+class Memory:
+    """A retriever, or anything with ``search(query, top_k)`` that gives texts, best first.
+
+    ``search_results``, ``asearch_results``, ``neighbours`` and ``info`` are used where they exist. Without
+    ``search_results``, results have no ids and fall in score from 1 by their rank.
+
+    :raises ConfigError: it has no ``search``.
+    """
+
+    def __init__(self, retriever: Any) -> None:
+        if isinstance(retriever, type) or not callable(getattr(retriever, "search", None)):
+            kind = retriever.__name__ if isinstance(retriever, type) else type(retriever).__name__
+            raise ConfigError(f"retriever is a {kind}: expected something with search(query, top_k)")
+        self.retriever = retriever
+        self._fps: float | None = None
+        self._asked_fps = False
+
+    def search(self, query: str, top_k: int) -> list[SearchResult]:
+        """The chunks nearest to ``query``, best first."""
+        if callable(getattr(self.retriever, "search_results", None)):
+            return list(self.retriever.search_results(query, top_k))
+        return _ranked(self.retriever.search(query, top_k))
+
+    async def asearch(self, query: str, top_k: int) -> list[SearchResult]:
+        """:meth:`search` for an event loop."""
+        import asyncio
+
+        if callable(getattr(self.retriever, "asearch_results", None)):
+            return list(await self.retriever.asearch_results(query, top_k))
+        return await asyncio.to_thread(self.search, query, top_k)
+
+    def around(self, chunk_ids: Sequence[int]) -> dict[int, list[Chunk]]:
+        """By chunk id, the chunk before it and the one after it; nothing where the memory cannot say."""
+        neighbours = getattr(self.retriever, "neighbours", None)
+        if not callable(neighbours):
+            return {}
+        return {
+            chunk_id: [chunk for chunk in neighbours(chunk_id, 1, 1) if chunk.chunk_id != chunk_id]
+            for chunk_id in chunk_ids
+            if chunk_id >= 0
+        }
+
+    def seconds(self, frame_index: int) -> float | None:
+        """When a frame is shown in the video, in seconds from its start; ``None`` where the memory does not say."""
+        if not self._asked_fps:
+            fps = getattr(getattr(self.retriever, "info", None), "fps", None)
+            self._fps = float(fps) if isinstance(fps, (int, float)) and fps > 0 else None
+            self._asked_fps = True
+        return frame_index / self._fps if self._fps is not None and frame_index >= 0 else None
+
+
+def _ranked(texts: Sequence[str]) -> list[SearchResult]:
+    return [SearchResult(-1, 1 - rank / (len(texts) + 1), text, {}, -1) for rank, text in enumerate(texts)]

@@ -1,0 +1,175 @@
+"""Carries out the steps of a question and the request at its end: in the calling thread, or in an event loop."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, TypeVar
+
+from memvid.chat.memory import Memory
+from memvid.chat.session import Session
+from memvid.chat.turn import Around, Search, Step
+from memvid.errors import LLMError, LLMResponseError, MemvidError
+from memvid.llm import Backend, Completion, Message, Piece, TokenCounter, TokenUsage
+
+__all__ = ["Runner"]
+
+_Result = TypeVar("_Result")
+_END = object()
+
+
+class Runner:
+    """Asks a memory and a backend, and keeps account of what the backend says it used.
+
+    :param memory: what is searched.
+    :param backend: what answers.
+    :param counter: counts tokens where the backend does not say.
+    :param hide: takes the key out of what another's backend says when it fails.
+    """
+
+    def __init__(
+        self, memory: Memory, backend: Backend, counter: TokenCounter, hide: Callable[[str], str] = str
+    ) -> None:
+        self.memory = memory
+        self.backend = backend
+        self.counter = counter
+        self._hide = hide
+
+    def run(self, steps: Generator[Step, Any, _Result], session: Session) -> _Result:
+        """All steps in this thread."""
+        try:
+            step = next(steps)
+            while True:
+                if isinstance(step, Search):
+                    answer: Any = self.memory.search(step.query, step.top_k)
+                elif isinstance(step, Around):
+                    answer = self.memory.around(step.chunk_ids)
+                else:
+                    answer = self.complete(step.messages, session, max_tokens=step.max_tokens).text
+                step = steps.send(answer)
+        except StopIteration as end:
+            result: _Result = end.value
+            return result
+
+    async def arun(self, steps: Generator[Step, Any, _Result], session: Session) -> _Result:
+        """All steps, without blocking the event loop; what may count many tokens runs in a thread too."""
+        import asyncio
+
+        step = await asyncio.to_thread(_advance, steps, None)
+        while not isinstance(step, _Finished):
+            if isinstance(step, Search):
+                answer: Any = await self.memory.asearch(step.query, step.top_k)
+            elif isinstance(step, Around):
+                answer = await asyncio.to_thread(self.memory.around, step.chunk_ids)
+            else:
+                answer = (await self.acomplete(step.messages, session, max_tokens=step.max_tokens)).text
+            step = await asyncio.to_thread(_advance, steps, answer)
+        result: _Result = step.value
+        return result
+
+    def complete(self, messages: list[Message], session: Session, **options: Any) -> Completion:
+        """One request, accounted for.
+
+        :raises LLMError: it fails; so does a backend of another's making, whose own error is the cause.
+        """
+        with self._wrapping():
+            completion = self.backend.complete(messages, **options)
+        return self._checked(completion, messages, session)
+
+    async def acomplete(self, messages: list[Message], session: Session, **options: Any) -> Completion:
+        """:meth:`complete` for an event loop."""
+        import asyncio
+
+        acomplete = getattr(self.backend, "acomplete", None)
+        with self._wrapping():
+            if callable(acomplete):
+                completion = await acomplete(messages, **options)
+            else:
+                completion = await asyncio.to_thread(self.backend.complete, messages, **options)
+        return self._checked(completion, messages, session)
+
+    def stream(self, messages: list[Message], **options: Any) -> Iterator[Piece]:
+        """One request as it is answered; :meth:`account` keeps account of it."""
+        with self._wrapping():
+            pieces = self.backend.stream(messages, **options)
+            try:
+                yield from map(_check_piece, pieces)
+            finally:
+                _close(pieces)
+
+    async def astream(self, messages: list[Message], **options: Any) -> AsyncIterator[Piece]:
+        """:meth:`stream` for an event loop."""
+        import asyncio
+
+        astream = getattr(self.backend, "astream", None)
+        with self._wrapping():
+            if callable(astream):
+                pieces = astream(messages, **options)
+                try:
+                    async for piece in pieces:
+                        yield _check_piece(piece)
+                finally:
+                    if hasattr(pieces, "aclose"):
+                        await pieces.aclose()
+                return
+            blocking = self.backend.stream(messages, **options)
+            try:
+                while (made := await asyncio.to_thread(next, blocking, _END)) is not _END:
+                    yield _check_piece(made)
+            finally:
+                _close(blocking)
+
+    def account(self, session: Session, messages: list[Message], answer: str, usage: TokenUsage | None) -> None:
+        """Add a request to the session's usage; counted here if the backend does not say."""
+        if getattr(self.backend, "quotes", False):
+            return
+        counted = usage is None
+        if usage is None:
+            sent = sum(self.counter.count(message["content"]) for message in messages)
+            usage = TokenUsage(sent, self.counter.count(answer))
+        session.usage = session.usage.plus(usage.prompt_tokens, usage.completion_tokens, counted=counted)
+
+    def _checked(self, completion: object, messages: list[Message], session: Session) -> Completion:
+        if not isinstance(completion, Completion) or not isinstance(completion.text, str):
+            raise LLMResponseError(
+                f"backend {self.backend.name} gave a {type(completion).__name__}: expected a Completion"
+            )
+        self.account(session, messages, completion.text, completion.usage)
+        return completion
+
+    @contextmanager
+    def _wrapping(self) -> Iterator[None]:
+        try:
+            yield
+        except MemvidError:
+            raise
+        except Exception as error:
+            said = self._hide(f"{type(error).__name__}: {error}")
+            raise LLMError(f"backend {self.backend.name} failed: {said}") from error
+
+
+class _Finished:
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+def _advance(steps: Generator[Step, Any, Any], answer: Any) -> Step | _Finished:
+    """The next step. (StopIteration cannot cross a future.)"""
+    try:
+        return steps.send(answer)
+    except StopIteration as end:
+        return _Finished(end.value)
+
+
+def _check_piece(piece: object) -> Piece:
+    if not isinstance(piece, Piece):
+        raise LLMResponseError(f"a backend's stream gave a {type(piece).__name__}: expected pieces")
+    return piece
+
+
+def _close(pieces: object) -> None:
+    close = getattr(pieces, "close", None)
+    if callable(close):
+        # A thread that a cancelled task left behind may be inside: the iterator ends with it.
+        with suppress(ValueError):
+            close()

@@ -1,0 +1,67 @@
+"""Any function as a language model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+from memvid.errors import ConfigError, LLMResponseError
+from memvid.llm.protocol import Completion, Message, Piece
+
+__all__ = ["CallableBackend"]
+
+
+class CallableBackend:
+    """A function from messages to a text, or to parts of one, as a :class:`~memvid.llm.Backend`.
+
+    :param function: takes a list of messages, each ``{"role": ..., "content": ...}``; returns a string, or an iterator
+        of strings, which then streams.
+    :param name: names the backend; ``None`` takes the function's own name.
+    :param window: tokens that request and answer may have together.
+    :param options: passed on to the function as keywords.
+    :raises ConfigError: an argument is of the wrong kind.
+    """
+
+    model: str | None = None
+
+    def __init__(
+        self,
+        function: Callable[..., str | Iterable[str]],
+        *,
+        name: str | None = None,
+        window: int = 4096,
+        options: dict[str, Any] | None = None,
+    ) -> None:
+        if not callable(function) or isinstance(function, type):
+            raise ConfigError(f"backend is {function!r}: expected a function of a list of messages")
+        if not isinstance(window, int) or isinstance(window, bool) or window < 1:
+            raise ConfigError(f"window={window!r} is not possible: expected a whole number from 1")
+        self._function = function
+        self._options = dict(options or {})
+        self.name = name or str(getattr(function, "__qualname__", type(function).__qualname__))
+        self.window = window
+
+    def complete(self, messages: Sequence[Message], **options: Any) -> Completion:
+        """The whole answer; the function is not told ``max_tokens``."""
+        return Completion("".join(piece.text for piece in self.stream(messages, **options)))
+
+    def stream(self, messages: Sequence[Message], **options: Any) -> Iterator[Piece]:
+        """The answer as the function gives it.
+
+        :raises LLMResponseError: the function gives something else than text.
+        """
+        options.pop("max_tokens", None)
+        answer = self._function(list(messages), **self._options, **options)
+        if isinstance(answer, str):
+            yield Piece(answer, "stop")
+            return
+        if not isinstance(answer, Iterable):
+            raise LLMResponseError(f"{self.name} gave a {type(answer).__name__}: expected a string or strings")
+        for part in answer:
+            if not isinstance(part, str):
+                raise LLMResponseError(f"{self.name} gave a {type(part).__name__} in its answer: expected strings")
+            yield Piece(part)
+        yield Piece("", "stop")
+
+    def __repr__(self) -> str:
+        return f"CallableBackend({self.name!r})"
