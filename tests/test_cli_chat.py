@@ -167,11 +167,20 @@ class Terminal:
         os.close(slave)
         self.shown = ""
 
-    def wait_for(self, text: str) -> str:
-        """Reads until ``text`` is shown; returns what came up to it."""
+    def wait_for(self, text: str, *, again: str = "") -> str:
+        """Reads until ``text`` is shown; returns what came up to it.
+
+        :param again: a key that is typed again when nothing comes. A signal that arrives in the moment between the
+            prompt and the wait for a key is noticed with the next key.
+        """
+        silences = 0
         while text not in self.shown:
-            ready, _, _ = select.select([self._master], [], [], 120)
-            assert ready, f"{text!r} never came: {self.shown!r}"
+            ready, _, _ = select.select([self._master], [], [], 5)
+            if not ready:
+                silences += 1
+                assert silences < 24, f"{text!r} never came: {self.shown!r}"
+                self.type(again)
+                continue
             try:
                 data = os.read(self._master, 4096)
             except OSError:  # the other side has closed
@@ -220,7 +229,7 @@ class TestTerminal:
             assert "word1" in server.requests[-1].messages[2]["content"]  # what had come is remembered
             terminal.wait_for("You: ")
             terminal.type("\x03")
-            terminal.wait_for("(/quit or Ctrl-D ends)")
+            terminal.wait_for("(/quit or Ctrl-D ends)", again="\x03")
             terminal.wait_for("You: ")
             terminal.type("\x04")
             assert terminal.close() == 0
