@@ -117,7 +117,7 @@ def test_any_loss_it_can_bear_comes_back_and_one_more_does_not(data: st.DataObje
     encoder = ParityEncoder(rate, 0)
     encoder.add(payloads[:17])
     encoder.add(payloads[17:])
-    pages = encoder.finish()
+    pages = list(encoder.finish())
     frames = dict(enumerate(payloads)) | {
         count + at: seal(page, tag=1, page_number=count + at) for at, page in enumerate(pages)
     }

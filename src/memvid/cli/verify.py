@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from memvid.maintenance import Finding, VerifyReport
+    from memvid.video.parity import GroupMargin
 
 __all__ = ["verify"]
 
@@ -42,7 +43,8 @@ def verify(*, memory: Path, index_file: Path | None, deep: bool, as_json: bool) 
     with ProgressBars() as bars:
         report = maintenance.verify(memory, index_file, deep=deep, progress=bars)
     if as_json:
-        emit_json({"ok": report.ok, "lost_chunks": report.lost_chunks, **asdict(report)})
+        known = {"ok": report.ok, "lost_chunks": report.lost_chunks, "parity_margin": report.parity_margin}
+        emit_json({**known, **asdict(report)})
     else:
         _print(report)
     return 0 if report.ok else 1
@@ -65,12 +67,21 @@ def _print(report: VerifyReport) -> None:
     if report.deep:
         corrected = f", {report.frames_corrected:,} of them only by error correction" * bool(report.frames_corrected)
         listed.append(("read", f"{report.frames_read:,} frames{corrected}; {report.chunks_read:,} chunks in full"))
-    if report.parity_margin is not None:
-        listed.append(("parity", f"{report.parity_margin:,} more frames may be lost in the group that has lost most"))
+    if report.parity_group is not None:
+        listed.append(("parity", _describe_group(report.parity_group)))
     if not report.ok:
         listed.append(("unreadable", describe_chunks(report.lost_chunks)))
     listed.append(("time", format_seconds(report.seconds)))
     emit(rows(listed))
+
+
+def _describe_group(group: GroupMargin) -> str:
+    """What the worst group can still lose."""
+    which = f"frame {group.first_frame}" + (f" and every {group.every}th behind it" if group.every > 1 else " on")
+    lost = f"of {group.frames:,} frames and {group.parity:,} parity frames {group.lost:,} are lost"
+    if group.margin < 0:
+        return f"the group of {which} has lost {-group.margin:,} more than parity brings back: {lost}"
+    return f"{group.margin:,} more frames may be lost in the worst group, that of {which}: {lost}"
 
 
 def _describe(finding: Finding) -> str:

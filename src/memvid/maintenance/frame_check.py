@@ -18,8 +18,8 @@ from memvid.maintenance.pictures import check_picture
 from memvid.page import HeaderInfo, PageKind, is_page, parse_header
 from memvid.types import Progress, ProgressCallback
 from memvid.video import PageTable
-from memvid.video.codecs import Frames, open_frames
-from memvid.video.parity import ParityReader
+from memvid.video.codecs import Frames, PictureVideo, open_frames
+from memvid.video.parity import GroupMargin, ParityReader
 
 __all__ = ["REASONS", "FrameCheck"]
 
@@ -40,7 +40,7 @@ class FrameCheck:
     :param reader: knows the checksums of the page table.
     :ivar read: frames whose QR codes were read.
     :ivar corrected: of them, those that only error correction still reads.
-    :ivar margin: how many more frames may be lost in the parity group that has lost most; ``None`` without parity.
+    :ivar margin: the parity group that can lose fewest further frames; ``None`` without parity.
     """
 
     def __init__(
@@ -63,7 +63,8 @@ class FrameCheck:
         self._parity = ParityReader(table, reader.read) if len(table.frames_of_kind(PageKind.PARITY)) else None
         self._unreadable: list[int] = []
         self.read = self.corrected = 0
-        self.margin: int | None = None
+        self.margin: GroupMargin | None = None
+        self._own = not isinstance(reader, PictureVideo)
 
     def run(self, pages: PageCheck, progress: ProgressCallback | None) -> None:
         """Read every frame twice, by its own bits and by a decoder with error correction; ``pages`` gets them all."""
@@ -77,7 +78,7 @@ class FrameCheck:
             sound = int(np.count_nonzero(statuses == 0))
             self.read += sound
             # Other codecs have no bits of their own: every frame of theirs goes by error correction.
-            imperfect = sound - (after["fast"] - before["fast"]) if reader.codec == "png" else 0
+            imperfect = sound - (after["fast"] - before["fast"]) if self._own else 0
             for frame, payload, status, second in zip(
                 frames.tolist(), payloads, statuses.tolist(), corrected.tolist(), strict=True
             ):
@@ -105,12 +106,7 @@ class FrameCheck:
         if self._parity is None:
             return None
         what = f"frame {frame} cannot be read: {REASONS[status]}; "
-        try:
-            payload = self._parity.rebuild(frame)
-        except (VideoError, DependencyError) as error:
-            self._findings.warn("parity", f"{what}parity does not bring it back: {error}", self._path, frame=frame)
-            return None
-        if payload is None and self._table.kinds[frame] == PageKind.PARITY:
+        if self._table.kinds[frame] == PageKind.PARITY:
             self._findings.warn(
                 "parity",
                 f"{what}it is parity, and only the margin is smaller; `memvid repair` writes it anew",
@@ -119,6 +115,11 @@ class FrameCheck:
                 offset=self._container.offset_of(frame),
             )
             return b""
+        try:
+            payload = self._parity.rebuild(frame)
+        except (VideoError, DependencyError) as error:
+            self._findings.warn("parity", f"{what}parity does not bring it back: {error}", self._path, frame=frame)
+            return None
         if payload is not None:
             self._findings.warn(
                 "parity",
@@ -187,7 +188,7 @@ class FrameCheck:
     def _check_picture(self, frame: int) -> str | None:
         """What is wrong with the picture of a frame, apart from what it shows."""
         start = self._container.offset_of(frame)
-        if start is None or self._reader.codec != "png":
+        if start is None or not self._own:
             return None
         wrong = check_picture(self._data[start : start + int(self._container.sizes[frame])])
         return None if wrong is None else f"in its picture {wrong}"

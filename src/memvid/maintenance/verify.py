@@ -14,6 +14,7 @@ from memvid.maintenance.findings import ChunkRanges, Finding, Findings, to_range
 from memvid.maintenance.index_check import IndexCheck
 from memvid.maintenance.video_check import VideoCheck
 from memvid.types import ProgressCallback
+from memvid.video.parity import GroupMargin
 
 __all__ = ["VerifyReport", "verify"]
 
@@ -33,8 +34,8 @@ class VerifyReport:
     :ivar frames_read: frames whose codes were read, each by its own bits and by error correction.
     :ivar frames_corrected: of them, those that only error correction still reads.
     :ivar chunks_read: chunks decompressed and decoded.
-    :ivar parity_margin: how many more frames may be lost in the parity group that has lost most; below 0 if it has lost
-        too many, ``None`` without parity or without ``deep``.
+    :ivar parity_group: the parity group that can lose fewest further frames; ``None`` without parity or without
+        ``deep``.
     :ivar seconds: wall time.
     """
 
@@ -47,13 +48,18 @@ class VerifyReport:
     frames_read: int
     frames_corrected: int
     chunks_read: int
-    parity_margin: int | None
+    parity_group: GroupMargin | None
     seconds: float
 
     @property
     def ok(self) -> bool:
         """Whether nothing is worse than a warning."""
         return not self.errors
+
+    @property
+    def parity_margin(self) -> int | None:
+        """How many more frames that group may lose, below 0 if it has lost too many; ``None`` like the group."""
+        return None if self.parity_group is None else self.parity_group.margin
 
     @property
     def errors(self) -> tuple[Finding, ...]:
@@ -120,6 +126,6 @@ def verify(
         frames_read=0 if check.frames is None else check.frames.read,
         frames_corrected=0 if check.frames is None else check.frames.corrected,
         chunks_read=check.chunks_read,
-        parity_margin=None if check.frames is None else check.frames.margin,
+        parity_group=None if check.frames is None else check.frames.margin,
         seconds=time.perf_counter() - begin,
     )

@@ -7,21 +7,24 @@ The arithmetic is zfec's, which is needed to write parity and to rebuild frames,
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import tempfile
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from memvid._disk import output_errors
 from memvid.errors import DependencyError, FrameError
-from memvid.page import HEADER_BYTES, PageBody, PageKind, ParityHead, is_page, page_checksum, parse_parity_head
+from memvid.page import HEADER_BYTES, PageBody, PageKind, ParityHead, is_page, page_checksum, parse_parity_head, seal
 from memvid.page.parity import PARITY_OVERHEAD
 
 if TYPE_CHECKING:
     from memvid.video.table import PageTable
 
-__all__ = ["ParityBlock", "ParityEncoder", "ParityGroup", "ParityReader", "parity_pages"]
+__all__ = ["GroupMargin", "ParityBlock", "ParityEncoder", "ParityGroup", "ParityReader", "parity_pages"]
 
 _GROUP_FRAMES = 120
 """Frames of a group at most. Large groups bear random losses better: what a group has to spare, no other can use."""
@@ -29,7 +32,12 @@ _GROUP_FRAMES = 120
 _BLOCK_FRAMES = 16 * _GROUP_FRAMES
 """Frames whose groups are interleaved, 64 seconds of video at 30 frames a second; so many are in memory."""
 
-_KEPT = 512  # rebuilt payloads remembered: the others of a group come with the first
+_KEPT = 2 * _BLOCK_FRAMES
+"""Rebuilt payloads remembered, some MB: the others of a group come with the first, and are asked for group by group in
+turn, so fewer than a block and its parity have would be forgotten before they are."""
+
+_POOLED = 16 << 20  # bytes of parity in memory; the rest waits in a file of the temporary folder
+_SIZE_BYTES = 4  # in front of each page that waits
 
 _BODY_START = PARITY_OVERHEAD - 2
 
@@ -92,6 +100,29 @@ class ParityGroup:
         return ((self.members.index(frame), frame) for frame in frames)
 
 
+@dataclass(frozen=True, slots=True)
+class GroupMargin:
+    """What a group can still lose.
+
+    :ivar first_frame: the first frame it protects.
+    :ivar every: the next ones are so many frames behind each other.
+    :ivar frames: frames it protects.
+    :ivar parity: parity frames it was written with; 0 if none of them can be read any more.
+    :ivar lost: of all these, how many cannot be read.
+    """
+
+    first_frame: int
+    every: int
+    frames: int
+    parity: int
+    lost: int
+
+    @property
+    def margin(self) -> int:
+        """How many more frames may be lost; below 0 if it has lost too many."""
+        return self.parity - self.lost
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class ParityBlock:
     """Frames whose groups are interleaved, and their parity pages behind them.
@@ -127,16 +158,18 @@ class ParityBlock:
         return ParityGroup(members, range(start, start + self.parity))
 
     def group_of(self, frame: int) -> ParityGroup | None:
-        """The group that protects a frame, if one does."""
-        if not self.first <= frame < self.first + self.frames:
-            return None
-        return self.group((frame - self.first) % self.groups)
+        """The group that a frame is of, be it one of those it protects or one of its parity, if it is of any."""
+        if self.first <= frame < self.first + self.frames:
+            return self.group((frame - self.first) % self.groups)
+        if self.start <= frame < self.stop:
+            return self.group((frame - self.start) // self.parity)
+        return None
 
 
 class ParityEncoder:
     """Takes the payloads of successive frames, and makes their parity pages.
 
-    In memory are a block of payloads, and all parity made so far: the rate times the size of the payloads.
+    In memory are a block of payloads and 16 MiB of parity; what is more waits in the temporary folder.
 
     :param rate: parity frames for each frame, above 0, at most 1.
     :param first: frame of the first payload.
@@ -148,28 +181,41 @@ class ParityEncoder:
         self._rate = rate
         self._first = first
         self._waiting: list[bytes] = []
-        self._pages: list[PageBody] = []
+        self._pages = tempfile.SpooledTemporaryFile(max_size=_POOLED)  # noqa: SIM115  # as long as this lives
+        weakref.finalize(self, self._pages.close)
 
     def add(self, payloads: Sequence[bytes]) -> None:
-        """Take the next payloads."""
+        """Take the next payloads.
+
+        :raises OutputError: the temporary folder is full.
+        """
         self._waiting += payloads
         while len(self._waiting) >= _BLOCK_FRAMES:
             self._encode(self._waiting[:_BLOCK_FRAMES])
             del self._waiting[:_BLOCK_FRAMES]
 
-    def finish(self) -> list[PageBody]:
-        """The pages that belong behind all these frames."""
+    def finish(self) -> Iterator[PageBody]:
+        """The pages that belong behind all these frames, in their order, once.
+
+        :raises OutputError: the temporary folder is full.
+        """
         if self._waiting:
             self._encode(self._waiting)
             self._waiting = []
-        return self._pages
+        with output_errors(tempfile.gettempdir()):
+            self._pages.seek(0)
+            while size := self._pages.read(_SIZE_BYTES):
+                yield PageBody(PageKind.PARITY, 0, 0, 0, self._pages.read(int.from_bytes(size, "little")))
 
     def _encode(self, payloads: list[bytes]) -> None:
         groups = -(-len(payloads) // _GROUP_FRAMES)
         parity = max(1, math.ceil(self._rate * -(-len(payloads) // groups) - 1e-9))
         for group in range(groups):
             head = ParityHead(self._first, len(payloads), groups, parity, group, 0)
-            self._pages += _pages(payloads[group::groups], head)
+            pages = _pages(payloads[group::groups], head)
+            with output_errors(tempfile.gettempdir()):
+                for page in pages:
+                    self._pages.write(len(page.body).to_bytes(_SIZE_BYTES, "little") + page.body)
         self._first += len(payloads)
 
 
@@ -206,7 +252,7 @@ class ParityReader:
         return self._blocks
 
     def rebuild(self, frame: int) -> bytes | None:
-        """The payload of a frame that cannot be read, verified; ``None`` if nothing protects it.
+        """The payload of a frame that cannot be read, verified; ``None`` if it is in no group.
 
         :raises FrameError: too much of its group is lost, or what came of it is not what was written.
         :raises DependencyError: zfec is not installed.
@@ -214,31 +260,74 @@ class ParityReader:
         known = self._rebuilt.get(frame)
         if known is not None:
             return known
-        group = next((found for block in self.blocks if (found := block.group_of(frame)) is not None), None)
-        if group is None:
+        block, group = next(
+            ((block, found) for block in self.blocks if (found := block.group_of(frame)) is not None), (None, None)
+        )
+        if block is None or group is None:
             return None
         left = self.payloads(group)
         left.pop(frame, None)
         rebuilt = group.rebuild(left)
-        if page_checksum(rebuilt[frame]) != int(self._table.checksums[frame]):
+        kept = {at: payload for at, payload in rebuilt.items() if self._is_true(at, payload)}
+        if frame in group.parity and len(kept) == len(rebuilt):
+            kept |= self._rebuild_parity(block, group, left | rebuilt)
+        if frame not in kept:
             raise FrameError(f"frame {frame}: parity gives another page than was written there", frame_index=frame)
-        kept = {at: payload for at, payload in rebuilt.items() if page_checksum(payload) == self._table.checksums[at]}
-        self._rebuilt = {**kept, **self._rebuilt} if len(self._rebuilt) < _KEPT else kept
-        return rebuilt[frame]
+        merged = {**self._rebuilt, **kept}
+        self._rebuilt = dict(list(merged.items())[max(len(merged) - _KEPT, 0) :])
+        return kept[frame]
 
-    def margin(self, unreadable: Iterable[int]) -> int | None:
-        """How many more frames may be lost in the group that has lost most; below 0 if it has lost too many.
+    def _rebuild_parity(
+        self, block: ParityBlock, group: ParityGroup, payloads: Mapping[int, bytes]
+    ) -> dict[int, bytes]:
+        """Parity pages that are missing, from all frames they protect."""
+        pages = parity_pages([payloads[frame] for frame in group.members], block, group)
+        made = {
+            frame: seal(page, tag=self._table.tag, page_number=frame)
+            for frame, page in zip(group.parity, pages, strict=True)
+            if frame not in payloads
+        }
+        return {frame: payload for frame, payload in made.items() if self._is_true(frame, payload)}
+
+    def _is_true(self, frame: int, payload: bytes) -> bool:
+        return page_checksum(payload) == int(self._table.checksums[frame])
+
+    def margin(self, unreadable: Iterable[int]) -> GroupMargin | None:
+        """The group that can lose fewest further frames, the first of several.
+
+        Frames whose parity is lost altogether count as a group that can lose none.
 
         :param unreadable: all frames that cannot be read.
-        :returns: ``None`` if nothing is protected.
+        :returns: ``None`` if nothing was ever protected.
         """
         lost = set(unreadable)
-        margins = [
-            block.parity - len(lost.intersection(group.members)) - len(lost.intersection(group.parity))
+        known = [
+            GroupMargin(
+                first_frame=group.members.start,
+                every=block.groups,
+                frames=len(group.members),
+                parity=block.parity,
+                lost=len(lost.intersection(group.members)) + len(lost.intersection(group.parity)),
+            )
             for block in self.blocks
             for group in map(block.group, range(block.groups))
         ]
-        return min(margins, default=None)
+        return min([*known, *self._unprotected(lost)], key=lambda group: group.margin, default=None)
+
+    def _unprotected(self, lost: set[int]) -> Iterator[GroupMargin]:
+        """Frames in front of parity pages not one of which can be read."""
+        unknown = set(self._table.frames_of_kind(PageKind.PARITY).tolist())
+        unknown.difference_update(*(range(block.start, block.stop) for block in self.blocks))
+        covered = [range(block.first, block.first + block.frames) for block in self.blocks]
+        for frame in sorted(unknown):
+            if frame - 1 in unknown:
+                continue
+            start = frame
+            while start > 0 and self._table.kinds[start - 1] != PageKind.PARITY:
+                start -= 1
+            bare = [at for at in range(start, frame) if not any(at in span for span in covered)]
+            if bare:
+                yield GroupMargin(bare[0], 1, len(bare), 0, len(lost.intersection(bare)))
 
     def payloads(self, group: ParityGroup) -> dict[int, bytes]:
         """Those of a group's frames, members and parity, that can be read."""

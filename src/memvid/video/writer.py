@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 
 from memvid import _core
@@ -92,8 +93,7 @@ class _TableWriter:
             raise OutputError(f"{self._path}: a video without a frame cannot be finished")
         if self._parity is not None:
             pages = self._parity.finish()
-            for start in range(0, len(pages), _PARITY_PAGES):
-                part = pages[start : start + _PARITY_PAGES]
+            while part := list(islice(pages, _PARITY_PAGES)):
                 first = len(self._table)
                 self._write([seal(page, tag=self._tag, page_number=first + at) for at, page in enumerate(part)])
         table = self._table.build(self._tag)
