@@ -69,6 +69,11 @@ class MemvidAppender(ChunkCollector):
                     f"{self._video_file} is encoded as {video.codec}, and only memvid's own format can grow: "
                     f"`memvid export {self._video_file} --codec png -o NEW.mp4`, then open that"
                 )
+            if not video.in_place:
+                raise UnsupportedVideoError(
+                    f"frames of {self._video_file} were lost or moved, and only parity tells where its pages are: "
+                    f"`memvid repair {self._video_file} -o NEW.mp4`, then open that"
+                )
             made_with = frame_config(PageStore(video, cache_bytes=0).header, fps=video.fps)
             with IndexManager.open(self._index_file, video=video.identity, video_file=self._video_file) as index:
                 if embedder is None:

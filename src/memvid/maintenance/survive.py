@@ -92,7 +92,7 @@ def survive(
 
     :param video: the video.
     :param ladder: ``"default"``, or ``"quick"``: five rungs, a fifth of the time.
-    :param frames: only so many frames, from the start; ``None`` sends all of them.
+    :param frames: only so many frames, from the start, so without the parity at the end; ``None`` sends all of them.
     :param crf: quality of the export; ``None`` takes the codec's own.
     :param progress: called from this thread with the stage ``"rungs"``.
     :raises ConfigError: there is no such ladder, or ``frames`` is below 1.

@@ -28,8 +28,9 @@ from memvid.page import page_checksum as checksum_of
 from memvid.page.header import MAX_COUNT
 from memvid.types import ProgressCallback, VideoIdentity
 from memvid.video import BARE, PageTable, PageTableBuilder
-from memvid.video.codecs import Frames, open_frames
+from memvid.video.codecs import Frames, PictureVideo, open_frames
 from memvid.video.parity import ParityReader
+from memvid.video.searching import find_by_parity, least_frames
 
 __all__ = ["VideoCheck", "VideoFacts", "map_file"]
 
@@ -105,11 +106,11 @@ class VideoCheck:
             return None
 
     def _check(self, reader: Frames, take: TakeChunks | None, *, deep: bool) -> VideoFacts | None:
-        if reader.codec != "png":
+        if isinstance(reader, PictureVideo):
             self._container = Container()  # only pictures of our own are looked at by themselves
         for problem in self._container.problems:
             self._findings.warn("container", problem.message, self._path, offset=problem.offset)
-        table, certain = self._table(reader)
+        reader, table, certain = self._table(reader)
         if table is None:
             return None
         reader.expect(np.ascontiguousarray(table.checksums, np.uint32))
@@ -137,8 +138,8 @@ class VideoCheck:
             chunks=self._indexed,
         )
 
-    def _table(self, reader: Frames) -> tuple[PageTable | None, bool]:
-        """The page table, and whether it is that of the video for certain."""
+    def _table(self, reader: Frames) -> tuple[Frames, PageTable | None, bool]:
+        """What to read the video by, its page table, and whether it is that of the video for certain."""
         blob = reader.page_table
         if blob is not None:
             try:
@@ -147,7 +148,7 @@ class VideoCheck:
                 self._findings.error("page table", f"{error}: `memvid repair` makes it anew", self._path)
             else:
                 if len(table) == reader.frame_count:
-                    return table, True
+                    return reader, table, True
                 self._findings.error(
                     "page table",
                     f"it has {len(table)} frames, the video {reader.frame_count}: `memvid repair` makes it anew",
@@ -161,10 +162,34 @@ class VideoCheck:
                 self._path,
             )
         try:
-            return self._scan(reader)
+            return self._find_table(reader)
         except VideoError as error:
             self._findings.error("frame", error, self._path)
-            return None, False
+            return reader, None, False
+
+    def _find_table(self, reader: Frames) -> tuple[Frames, PageTable, bool]:
+        """The same from the frames, or, where they do not tell all of it, from parity, as an opening would."""
+        noted = len(self._findings.found)
+        table, certain = self._scan(reader)
+        if certain:
+            return reader, table, True
+        try:
+            found = find_by_parity(reader, str(self._path))
+        except (VideoError, DependencyError) as error:
+            self._findings.warn("parity", f"parity does not tell the page table: {error}", self._path)
+            return reader, table, False
+        if found is None:
+            return reader, table, False
+        if isinstance(found[0], PictureVideo):
+            self._container = Container()  # its places of frames are not those of the pages
+            del self._findings.found[noted:]
+            self._findings.warn(
+                "frame",
+                "frames were dropped, repeated or moved; pages are found by their numbers and by parity, and "
+                "`memvid repair` sorts them",
+                self._path,
+            )
+        return *found, True
 
     def _scan(self, reader: Frames) -> tuple[PageTable, bool]:
         """The page table from the frames; a frame that cannot be read is a row that holds nothing."""
@@ -193,6 +218,7 @@ class VideoCheck:
                         builder.add(PageKind.PARITY, 0, 0, 0)
                         continue
                     builder.add(header.kind, header.count, header.first_chunk, header.checksum)
+                    certain = certain and least_frames(payload, frame) <= reader.frame_count
                 else:
                     builder.add(BARE, 1, bare, checksum_of(payload))
                     bare += 1

@@ -13,8 +13,9 @@ from memvid import _core
 from memvid.errors import ClosedError, DependencyError, FrameError, VideoFormatError, VideoNotFoundError
 from memvid.page import PageKind, is_page, page_checksum, read_page
 from memvid.types import VideoIdentity
-from memvid.video.codecs import Frames, PictureVideo, find_pages, native_source, open_frames
+from memvid.video.codecs import Frames, PictureVideo, native_source, open_frames
 from memvid.video.parity import ParityReader
+from memvid.video.searching import find_by_parity, least_frames
 from memvid.video.table import BARE, PageTable, PageTableBuilder
 
 __all__ = ["VideoReader"]
@@ -36,6 +37,7 @@ class VideoReader:
     :param path: the video.
     :param threads: worker threads for a batch; ``None`` uses the cores this process may run on.
     :param movie: read by the movie header at this byte, that of an append which does not count yet.
+    :ivar in_place: whether it is memvid's own format with each page in the frame of its number, and so can grow.
     :raises VideoNotFoundError: no file is there.
     :raises VideoFormatError: it is empty, cut off, or not a video of memvid.
     :raises UnsupportedVideoError: its codec or format is not one this release reads.
@@ -43,11 +45,12 @@ class VideoReader:
 
     def __init__(self, path: str | os.PathLike[str], *, threads: int | None = None, movie: int | None = None) -> None:
         self._path = os.fspath(path)
+        self._threads = threads or 0
         try:
             self._native: Frames | None = (
-                open_frames(self._path, threads=threads or 0)
+                open_frames(self._path, threads=self._threads)
                 if movie is None
-                else _core.FrameReader(self._path, threads=threads or 0, movie=movie)
+                else _core.FrameReader(self._path, threads=self._threads, movie=movie)
             )
         except VideoNotFoundError as error:
             raise VideoNotFoundError(
@@ -58,6 +61,7 @@ class VideoReader:
             raise VideoFormatError(f"{self._path} has no frame: it is not a video of memvid")
         blob = reader.page_table
         self.table = self._scan() if blob is None else PageTable.from_bytes(blob)
+        reader = self._open_reader()  # another one, if frames are not in their places
         if len(self.table) != reader.frame_count:
             raise VideoFormatError(
                 f"{self._path} has {reader.frame_count} frames, its page table {len(self.table)}: the video is damaged"
@@ -70,6 +74,7 @@ class VideoReader:
         self.width, self.height = reader.width, reader.height
         self.fps = reader.fps
         self.codec = reader.codec
+        self.in_place = not isinstance(reader, PictureVideo)
 
     @property
     def path(self) -> str:
@@ -120,11 +125,16 @@ class VideoReader:
             cache_bytes=cache_bytes,
         )
 
-    def read_all(self, *, corrected: bool = False, start: int = 0) -> Iterator[tuple[int, bytes]]:
-        """All frames from ``start`` on and their payloads, in order, a batch in memory at a time."""
+    def read_all(self, *, corrected: bool = False, start: int = 0, parity: bool = True) -> Iterator[tuple[int, bytes]]:
+        """All frames from ``start`` on and their payloads, in order, a batch in memory at a time.
+
+        :param parity: parity pages, too.
+        """
         for first in range(start, self.frame_count, _SCAN_FRAMES):
             frames = np.arange(first, min(first + _SCAN_FRAMES, self.frame_count))
-            yield from enumerate(self.read(frames, corrected=corrected), first)
+            if not parity:
+                frames = frames[self.table.kinds[frames] != PageKind.PARITY]
+            yield from zip(frames.tolist(), self.read(frames, corrected=corrected), strict=True)
 
     def read_pixels(self, frame_index: int) -> NDArray[np.uint8]:
         """The picture of one frame: ``uint8[height, width]``, 0 black, 255 white."""
@@ -174,6 +184,7 @@ class VideoReader:
         table = PageTableBuilder()
         tag: int | None = None
         bare = 0
+        least = 0
         for start in range(0, reader.frame_count, _SCAN_FRAMES):
             frames = np.arange(start, min(start + _SCAN_FRAMES, reader.frame_count))
             payloads, statuses = reader.read(frames)
@@ -184,21 +195,30 @@ class VideoReader:
                     table.add(BARE, 1, bare, page_checksum(payload))
                     bare += 1
                     continue
-                header = read_page(payload, frame_index=frame_index, tag=tag)
+                try:
+                    header = read_page(payload, frame_index=frame_index, tag=tag)
+                except FrameError as error:
+                    return self._scan_by_parity(error)
                 tag = header.tag
                 table.add(header.kind, header.count, header.first_chunk, header.checksum)
+                least = max(least, least_frames(payload, frame_index))
+        if least > reader.frame_count:
+            return self._scan_by_parity(
+                FrameError(
+                    f"{self._path} ends behind frame {reader.frame_count - 1}, but had {least} frames: restore the "
+                    "video from a copy",
+                    frame_index=reader.frame_count,
+                )
+            )
         return table.build(tag or 0)
 
     def _scan_by_parity(self, error: FrameError) -> PageTable:
-        """The same where frames cannot be read, for a video with parity.
+        """The same where frames cannot be read or are not in their places, for a video with parity.
 
         :raises FrameError: ``error``, if it has none; or the frames that parity does not bring back either.
         """
-        reader = self._open_reader()
-        everything = np.arange(reader.frame_count)
-        parts = np.array_split(everything, -(-len(everything) // _SCAN_FRAMES))
-        found = find_pages(payload for part in parts for payload in reader.read(part)[0])
-        if not found.parity or any(number != position for number, position in found.positions.items()):
+        found = find_by_parity(self._open_reader(), self._path, threads=self._threads)
+        if found is None:
             raise error
-        table, _ = found.table(self._path, lambda frames: reader.read(frames)[0])
+        self._native, table = found
         return table

@@ -169,12 +169,13 @@ class PageStore:
         """All pages that hold chunks, in order, with their frames; past the cache, some pages in memory at a time.
 
         :param start: frame to begin with, in which no run goes on.
-        :param corrected: decode by zxing-cpp alone, which also proves that any other QR reader can.
+        :param corrected: decode by zxing-cpp alone, which also proves that any other QR reader can; and read the
+            parity, which otherwise nothing here needs, too.
         :raises FrameError: a frame, of whatever kind, cannot be read and verified.
         """
         run: list[bytes] = []
         first = start
-        for frame, payload in self._video.read_all(corrected=corrected, start=start):
+        for frame, payload in self._video.read_all(corrected=corrected, start=start, parity=corrected):
             if run and self._table.kinds[frame] != PageKind.CONTINUATION:
                 yield from self._open_run(first, run)
                 run = []
