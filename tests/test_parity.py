@@ -19,7 +19,8 @@ from memvid.maintenance.transcode import transcode
 from memvid.page import PageKind, parse_header, parse_parity_head, seal
 from memvid.video import VideoReader
 from memvid.video.codecs import open_pictures
-from memvid.video.parity import ParityBlock, ParityEncoder, ParityReader
+from memvid.video.parity import ParityBlock, ParityEncoder
+from memvid.video.parity_reader import ParityReader
 from tests.memory_support import all_files, build, make_texts, open_memory
 from tests.video_support import samples, without_page_table
 

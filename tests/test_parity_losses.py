@@ -21,7 +21,8 @@ from memvid.maintenance.ladder import LADDERS
 from memvid.page import PageBody, PageKind, parse_header, seal
 from memvid.video import PageTableBuilder, VideoReader, parity
 from memvid.video.codecs import available_codecs
-from memvid.video.parity import ParityBlock, ParityEncoder, ParityReader
+from memvid.video.parity import ParityBlock, ParityEncoder
+from memvid.video.parity_reader import ParityReader
 from tests.memory_support import EMBEDDER, build, make_texts, open_memory
 from tests.test_parity import OPTIONS, TEXTS, blacken
 from tests.video_support import make_pages, make_video, png, samples, symbol_picture, without_page_table

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from memvid.maintenance import Finding, VerifyReport
-    from memvid.video.parity import GroupMargin
+    from memvid.video.parity_reader import GroupMargin
 
 __all__ = ["verify"]
 

@@ -19,7 +19,7 @@ from memvid.page import HeaderInfo, PageKind, is_page, parse_header
 from memvid.types import Progress, ProgressCallback
 from memvid.video import PageTable
 from memvid.video.codecs import Frames, PictureVideo, open_frames
-from memvid.video.parity import GroupMargin, ParityReader
+from memvid.video.parity_reader import GroupMargin, ParityReader
 
 __all__ = ["REASONS", "FrameCheck"]
 

@@ -14,7 +14,7 @@ from memvid.maintenance.findings import ChunkRanges, Finding, Findings, to_range
 from memvid.maintenance.index_check import IndexCheck
 from memvid.maintenance.video_check import VideoCheck
 from memvid.types import ProgressCallback
-from memvid.video.parity import GroupMargin
+from memvid.video.parity_reader import GroupMargin
 
 __all__ = ["VerifyReport", "verify"]
 

@@ -29,7 +29,7 @@ from memvid.page.header import MAX_COUNT
 from memvid.types import ProgressCallback, VideoIdentity
 from memvid.video import BARE, PageTable, PageTableBuilder
 from memvid.video.codecs import Frames, PictureVideo, open_frames
-from memvid.video.parity import ParityReader
+from memvid.video.parity_reader import ParityReader
 from memvid.video.searching import find_by_parity, least_frames
 
 __all__ = ["VideoCheck", "VideoFacts", "map_file"]

@@ -9,39 +9,27 @@ from __future__ import annotations
 import math
 import tempfile
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any
 
 from memvid._disk import output_errors
 from memvid.errors import DependencyError, FrameError
-from memvid.page import HEADER_BYTES, PageBody, PageKind, ParityHead, is_page, page_checksum, parse_parity_head, seal
+from memvid.page import HEADER_BYTES, PageBody, PageKind, ParityHead, is_page
 from memvid.page.parity import PARITY_OVERHEAD
 
-if TYPE_CHECKING:
-    from memvid.video.table import PageTable
-
-__all__ = ["GroupMargin", "ParityBlock", "ParityEncoder", "ParityGroup", "ParityReader", "parity_pages"]
+__all__ = ["BLOCK_FRAMES", "ParityBlock", "ParityEncoder", "ParityGroup", "parity_pages"]
 
 _GROUP_FRAMES = 120
 """Frames of a group at most. Large groups bear random losses better: what a group has to spare, no other can use."""
 
-_BLOCK_FRAMES = 16 * _GROUP_FRAMES
+BLOCK_FRAMES = 16 * _GROUP_FRAMES
 """Frames whose groups are interleaved, 64 seconds of video at 30 frames a second; so many are in memory."""
-
-_KEPT = 2 * _BLOCK_FRAMES
-"""Rebuilt payloads remembered, some MB: the others of a group come with the first, and are asked for group by group in
-turn, so fewer than a block and its parity have would be forgotten before they are."""
 
 _POOLED = 16 << 20  # bytes of parity in memory; the rest waits in a file of the temporary folder
 _SIZE_BYTES = 4  # in front of each page that waits
 
 _BODY_START = PARITY_OVERHEAD - 2
-
-Read = Callable[[NDArray[np.int64]], "tuple[list[bytes | None], NDArray[np.uint8]]"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,29 +86,6 @@ class ParityGroup:
 
     def _places(self, frames: Iterable[int]) -> Iterable[tuple[int, int]]:
         return ((self.members.index(frame), frame) for frame in frames)
-
-
-@dataclass(frozen=True, slots=True)
-class GroupMargin:
-    """What a group can still lose.
-
-    :ivar first_frame: the first frame it protects.
-    :ivar every: the next ones are so many frames behind each other.
-    :ivar frames: frames it protects.
-    :ivar parity: parity frames it was written with; 0 if none of them can be read any more.
-    :ivar lost: of all these, how many cannot be read.
-    """
-
-    first_frame: int
-    every: int
-    frames: int
-    parity: int
-    lost: int
-
-    @property
-    def margin(self) -> int:
-        """How many more frames may be lost; below 0 if it has lost too many."""
-        return self.parity - self.lost
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -190,9 +155,9 @@ class ParityEncoder:
         :raises OutputError: the temporary folder is full.
         """
         self._waiting += payloads
-        while len(self._waiting) >= _BLOCK_FRAMES:
-            self._encode(self._waiting[:_BLOCK_FRAMES])
-            del self._waiting[:_BLOCK_FRAMES]
+        while len(self._waiting) >= BLOCK_FRAMES:
+            self._encode(self._waiting[:BLOCK_FRAMES])
+            del self._waiting[:BLOCK_FRAMES]
 
     def finish(self) -> Iterator[PageBody]:
         """The pages that belong behind all these frames, in their order, once.
@@ -217,123 +182,6 @@ class ParityEncoder:
                 for page in pages:
                     self._pages.write(len(page.body).to_bytes(_SIZE_BYTES, "little") + page.body)
         self._first += len(payloads)
-
-
-class ParityReader:
-    """Rebuilds frames of a video by the parity pages that can be read.
-
-    :param table: its page table.
-    :param read: payloads and statuses of frames, each verified against the table; nothing for what cannot be read.
-    """
-
-    def __init__(self, table: PageTable, read: Read) -> None:
-        self._table = table
-        self._read = read
-        self._blocks: list[ParityBlock] | None = None
-        self._rebuilt: dict[int, bytes] = {}  # replaced whole, so any thread may look
-
-    @property
-    def blocks(self) -> list[ParityBlock]:
-        """The blocks of which at least one parity page can be read, in their order."""
-        if self._blocks is None:
-            blocks = []
-            behind = 0
-            for frame in self._table.frames_of_kind(PageKind.PARITY).tolist():
-                if frame < behind:
-                    continue
-                (payload,), _ = self._read(np.array([frame]))
-                if payload is not None:
-                    block = ParityBlock.of(parse_parity_head(payload, frame_index=frame), frame)
-                    if block.stop > len(self._table):
-                        raise FrameError(f"frame {frame}: its parity goes on behind the video", frame_index=frame)
-                    blocks.append(block)
-                    behind = block.stop
-            self._blocks = blocks
-        return self._blocks
-
-    def rebuild(self, frame: int) -> bytes | None:
-        """The payload of a frame that cannot be read, verified; ``None`` if it is in no group.
-
-        :raises FrameError: too much of its group is lost, or what came of it is not what was written.
-        :raises DependencyError: zfec is not installed.
-        """
-        known = self._rebuilt.get(frame)
-        if known is not None:
-            return known
-        block, group = next(
-            ((block, found) for block in self.blocks if (found := block.group_of(frame)) is not None), (None, None)
-        )
-        if block is None or group is None:
-            return None
-        left = self.payloads(group)
-        left.pop(frame, None)
-        rebuilt = group.rebuild(left)
-        kept = {at: payload for at, payload in rebuilt.items() if self._is_true(at, payload)}
-        if frame in group.parity and len(kept) == len(rebuilt):
-            kept |= self._rebuild_parity(block, group, left | rebuilt)
-        if frame not in kept:
-            raise FrameError(f"frame {frame}: parity gives another page than was written there", frame_index=frame)
-        merged = {**self._rebuilt, **kept}
-        self._rebuilt = dict(list(merged.items())[max(len(merged) - _KEPT, 0) :])
-        return kept[frame]
-
-    def _rebuild_parity(
-        self, block: ParityBlock, group: ParityGroup, payloads: Mapping[int, bytes]
-    ) -> dict[int, bytes]:
-        """Parity pages that are missing, from all frames they protect."""
-        pages = parity_pages([payloads[frame] for frame in group.members], block, group)
-        made = {
-            frame: seal(page, tag=self._table.tag, page_number=frame)
-            for frame, page in zip(group.parity, pages, strict=True)
-            if frame not in payloads
-        }
-        return {frame: payload for frame, payload in made.items() if self._is_true(frame, payload)}
-
-    def _is_true(self, frame: int, payload: bytes) -> bool:
-        return page_checksum(payload) == int(self._table.checksums[frame])
-
-    def margin(self, unreadable: Iterable[int]) -> GroupMargin | None:
-        """The group that can lose fewest further frames, the first of several.
-
-        Frames whose parity is lost altogether count as a group that can lose none.
-
-        :param unreadable: all frames that cannot be read.
-        :returns: ``None`` if nothing was ever protected.
-        """
-        lost = set(unreadable)
-        known = [
-            GroupMargin(
-                first_frame=group.members.start,
-                every=block.groups,
-                frames=len(group.members),
-                parity=block.parity,
-                lost=len(lost.intersection(group.members)) + len(lost.intersection(group.parity)),
-            )
-            for block in self.blocks
-            for group in map(block.group, range(block.groups))
-        ]
-        return min([*known, *self._unprotected(lost)], key=lambda group: group.margin, default=None)
-
-    def _unprotected(self, lost: set[int]) -> Iterator[GroupMargin]:
-        """Frames in front of parity pages not one of which can be read."""
-        unknown = set(self._table.frames_of_kind(PageKind.PARITY).tolist())
-        unknown.difference_update(*(range(block.start, block.stop) for block in self.blocks))
-        covered = [range(block.first, block.first + block.frames) for block in self.blocks]
-        for frame in sorted(unknown):
-            if frame - 1 in unknown:
-                continue
-            start = frame
-            while start > 0 and self._table.kinds[start - 1] != PageKind.PARITY:
-                start -= 1
-            bare = [at for at in range(start, frame) if not any(at in span for span in covered)]
-            if bare:
-                yield GroupMargin(bare[0], 1, len(bare), 0, len(lost.intersection(bare)))
-
-    def payloads(self, group: ParityGroup) -> dict[int, bytes]:
-        """Those of a group's frames, members and parity, that can be read."""
-        frames = [*group.members, *group.parity]
-        payloads, _ = self._read(np.array(frames, np.int64))
-        return {frame: payload for frame, payload in zip(frames, payloads, strict=True) if payload is not None}
 
 
 def parity_pages(payloads: Sequence[bytes], block: ParityBlock, group: ParityGroup) -> list[PageBody]:
