@@ -122,7 +122,9 @@ def test_eight_readers_and_a_writer(tmp_path: Path) -> None:
         for reader in readers:
             reader.thread.join()
         assert (writer.returncode, writer.stderr) == (0, "")
-        assert [reader.error for reader in readers] == [None] * THREADS
+        for reader in readers:
+            if reader.error is not None:
+                raise reader.error
         assert sum(reader.opened for reader in readers) > THREADS
         # The snapshot that was opened before all of it.
         assert [chunk.text for chunk in first.get_chunks_by_id(range(BUILT))] == [text_of(n) for n in range(BUILT)]

@@ -137,13 +137,16 @@ class RecordReader:
                 yield connection
         except ExhaustedError as error:
             raise IndexFormatError(
-                f"{self._path} was replaced since this memory was opened, before this process was forked: open it again"
+                f"{self._path} was replaced or removed while this memory was open or being opened: open it again"
             ) from error
 
     def _connect(self) -> RestrictedConnection:
         """One more connection to the very file that was opened: it may have been replaced, or removed, since."""
         if self._identity is not None and _identity(self._path) == self._identity:
-            connection = schema.open_readonly(self._path, keywords=self._keywords)
+            try:
+                connection = schema.open_readonly(self._path, keywords=self._keywords)
+            except FileNotFoundError as error:  # removed in this very moment: whoever opens the memory tries again
+                raise ExhaustedError("the file was removed") from error
             if _identity(self._path) == self._identity:
                 return connection
             connection.close()
