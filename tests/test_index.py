@@ -495,3 +495,29 @@ def test_another_video_or_model_is_refused(tmp_path: Path) -> None:
         with pytest.raises(ModelMismatchError, match="memvid reindex"):
             IndexManager.open(index_file, model=other)
     IndexManager.open(index_file, model=replace(MODEL, digest=None)).close()
+
+
+def test_giving_up_waits_for_what_another_thread_is_adding(tmp_path: Path) -> None:
+    """SQLite crashes the process where a connection is closed that is in use."""
+    builder = IndexManager.create(tmp_path / "memory_index.json", model=MODEL)
+    adding, ended = threading.Event(), threading.Event()
+
+    def texts() -> list[str]:
+        adding.set()
+        return ["a text of some words"] * 20_000
+
+    def add() -> None:
+        builder.add_records(0, texts(), [None] * 20_000)
+        ended.set()
+
+    thread = threading.Thread(target=add)
+    thread.start()
+    adding.wait()
+    lock = builder._records._lock
+    while not ended.is_set() and lock.acquire(blocking=False):
+        lock.release()  # until the thread has it
+    builder.abort()
+    thread.join()
+    assert ended.is_set()
+    with pytest.raises(EmbeddingError, match="staged or aborted"):
+        builder.add_records(20_000, ["late"], [None])

@@ -85,7 +85,14 @@ class IndexFeed:
 
     def __exit__(self, *exc_info: object) -> None:
         self._stop.set()
-        self._thread.join()
+        interruption: BaseException | None = None
+        while self._thread.is_alive():  # an interruption does not leave the thread behind with what is about to close
+            try:
+                self._thread.join()
+            except BaseException as error:  # noqa: PERF203  # raised again below
+                interruption = error
+        if interruption is not None:
+            raise interruption
 
     def finished(self) -> bool:
         """Wait a moment for the thread; whether it is through with everything.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,6 +33,8 @@ class RecordWriter:
     def __init__(self, path: Path, *, keywords: bool) -> None:
         self._path = path
         self._keywords = keywords
+        # SQLite crashes where a connection is closed that another thread is using: giving up waits for that thread.
+        self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = schema.create(path, keywords=keywords)
         self._runs: list[list[int]] = []  # [first id, how many]
         self._lengths = bytearray()
@@ -53,10 +56,10 @@ class RecordWriter:
 
         :raises MetadataError: a metadata is not a JSON object.
         """
-        connection = self._writer()
-        self._extend_runs(first_id, len(texts))
-        self._lengths.extend(map(length_code, texts))
-        with schema.writing(self._path):
+        with self._lock, schema.writing(self._path):
+            connection = self._writer()
+            self._extend_runs(first_id, len(texts))
+            self._lengths.extend(map(length_code, texts))
             if self._keywords:
                 connection.executemany(
                     "INSERT INTO keywords(rowid, text) VALUES (?, ?)",
@@ -78,8 +81,8 @@ class RecordWriter:
 
     def finish(self) -> None:
         """Write what was gathered, make the file compact and close it."""
-        connection = self._writer()
-        with schema.writing(self._path):
+        with self._lock, schema.writing(self._path):
+            connection = self._writer()
             for field, run in self._open_runs.items():
                 self._write_run(connection, field, run)
             for name, data in self._arrays().items():
@@ -91,10 +94,11 @@ class RecordWriter:
         self.close()
 
     def close(self) -> None:
-        """Close the file as it is. Calling it twice is allowed."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        """Close the file as it is, after what another thread is adding to it. Calling it twice is allowed."""
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
 
     def _writer(self) -> sqlite3.Connection:
         if self._connection is None:
