@@ -226,6 +226,16 @@ class TestFile:
                 Checkpoint(tmp_path / "c", MODEL)
         assert found_in(tmp_path / "c", [texts_of(0, 1)]) == [[True]]
 
+    @pytest.mark.parametrize("kept", [0, 16])
+    def test_zeros_that_a_power_cut_left_of_its_header_are_a_new_file(self, tmp_path: Path, kept: int) -> None:
+        path = tmp_path / "c"
+        with Checkpoint(path, MODEL):
+            header = path.read_bytes()
+        path.write_bytes(header[:kept].ljust(len(header), b"\0"))
+        with Checkpoint(tmp_path / "c", MODEL) as checkpoint:
+            checkpoint.append(texts_of(0, 1), vectors_of(texts_of(0, 1)))
+        assert found_in(tmp_path / "c", [texts_of(0, 1)]) == [[True]]
+
     def test_what_holds_nothing_goes(self, tmp_path: Path) -> None:
         with Checkpoint(tmp_path / "c", MODEL):
             assert (tmp_path / "c").exists()

@@ -30,7 +30,6 @@ FACTS = [
 ]
 
 pytestmark = [
-    pytest.mark.model,
     pytest.mark.timeout(3600),
     pytest.mark.skipif(not FOLDER, reason="MEMVID_SMALL_MODEL names no folder"),
 ]

@@ -160,6 +160,8 @@ class Checkpoint:
     def _begin(self, model: ModelInfo) -> None:
         """Check the header, or write one; cut off what does not count at the end."""
         start = os.pread(self._descriptor, _HEADER_LIMIT, 0)
+        if len(start) == len(self._header):  # a power cut may leave the size of a header, and zeros for the rest of it
+            start = start.rstrip(b"\0")
         if self._header.startswith(start):  # new, or nothing but a beginning
             os.ftruncate(self._descriptor, 0)
             self._end = 0
