@@ -32,6 +32,7 @@ ARRAYS = {
 
 _APPLICATION_ID = 0x4D56_4944  # "MVID"
 _VERSION = 1
+_PAGE_SIZE = 4096  # bytes
 _TABLES = {
     "arrays": "CREATE TABLE arrays(name TEXT PRIMARY KEY, data BLOB NOT NULL)",
     "metadata": "CREATE TABLE metadata(id INTEGER PRIMARY KEY, json TEXT NOT NULL)",
@@ -64,7 +65,7 @@ def create(path: Path, *, keywords: bool) -> sqlite3.Connection:
     with writing(path):
         connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         for pragma in (
-            "page_size=4096",
+            f"page_size={_PAGE_SIZE}",
             "encoding='UTF-8'",
             "journal_mode=OFF",
             "synchronous=OFF",
