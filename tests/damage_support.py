@@ -26,7 +26,7 @@ from memvid.index import schema, updating
 from memvid.maintenance import verify
 from tests.memory_support import build, make_texts, open_memory
 
-__all__ = ["COUNT", "DELETED", "FILES", "build_small", "outcome"]
+__all__ = ["CHECKED_ALWAYS", "COUNT", "DELETED", "FILES", "build_small", "outcome"]
 
 COUNT = 5
 DELETED = 2
@@ -39,6 +39,7 @@ FILES = (
     "memory_index.sqlite.1",
     "memory_index.usearch.1",
 )
+CHECKED_ALWAYS = FILES[:2]
 _TEXTS = make_texts(COUNT, words=6)
 _METADATAS = [{"n": number, "of": "damage"} for number in range(COUNT)]
 

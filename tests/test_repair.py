@@ -26,8 +26,9 @@ from memvid.errors import (
     VideoError,
     VideoNotFoundError,
 )
-from memvid.maintenance import RepairResult, repair, verify
+from memvid.maintenance import RepairResult, delete, repair, verify
 from memvid.maintenance.pictures import picture_pixels, read_payloads, symbol_style
+from memvid.page import PageKind
 from memvid.types import Progress
 from memvid.video import VideoReader
 from tests.memory_support import all_files, build, make_texts, make_vectors, open_memory
@@ -445,3 +446,53 @@ def test_command(originals: dict[str, Path], tmp_path: Path, capsys: pytest.Capt
     assert report["chunks"] + sum(last - first + 1 for first, last in report["lost"]) == 80
     assert main(["repair", str(video)]) == 2
     assert main(["verify", str(tmp_path / "new.mp4"), "--deep"]) == 0
+
+
+class TestDeletions:
+    """What a lost tombstones page does, where the index still knows."""
+
+    @pytest.fixture
+    def grown(self, tmp_path: Path) -> Path:
+        (tmp_path / "copy").mkdir()
+        video = build(tmp_path / "copy", TEXTS, metadatas=METADATAS, symbol_version=12)
+        delete(video, chunk_ids=[3, 4, 50])
+        return video
+
+    @staticmethod
+    def deleted(video: Path) -> list[int]:
+        with open_memory(video) as memory:
+            return sorted(set(range(80)) - set(memory.chunk_ids()))
+
+    @staticmethod
+    def lose_list(video: Path) -> None:
+        data = video.read_bytes()
+        (frame,) = VideoReader(video).table.frames_of_kind(PageKind.TOMBSTONES).tolist()
+        video.write_bytes(spoil(data, samples(data)[frame]))
+
+    def test_stay_with_their_page(self, grown: Path) -> None:
+        result = mend(grown)
+        assert result.findings == ()
+        assert self.deleted(result.video_file) == [3, 4, 50]
+
+    def test_stay_by_the_index_without_it(self, grown: Path) -> None:
+        self.lose_list(grown)
+        result = mend(grown)
+        assert "deleted by the index are 3 chunks: 3-4, 50" in result.findings[-1].message
+        assert self.deleted(result.video_file) == [3, 4, 50]
+        report = verify(result.video_file, result.index_file, deep=True)
+        assert report.ok
+        again = repair(result.video_file, grown.with_name("again.mp4"))  # the new video says it by itself
+        assert again.findings == ()
+
+    def test_are_undone_where_an_old_copy_is_repaired(self, grown: Path, tmp_path: Path) -> None:
+        build(tmp_path, TEXTS, metadatas=METADATAS, symbol_version=12)
+        (tmp_path / "memory.mp4").rename(grown)
+        assert self.deleted(mend(grown).video_file) == []
+
+    def test_are_unknown_with_neither(self, grown: Path) -> None:
+        self.lose_list(grown)
+        for path in grown.parent.glob("memory_index*"):
+            path.unlink()
+        result = mend(grown)
+        assert result.findings
+        assert self.deleted(result.video_file) == []

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from memvid.errors import MemvidError
 from memvid.index import IndexManager, Manifest
 from memvid.index.keywords import length_code
-from memvid.page import RecordPage
+from memvid.page import ChunkIds, RecordPage
 from memvid.types import JsonObject
 
 __all__ = ["IndexVectors", "open_vectors"]
@@ -28,6 +28,11 @@ class IndexVectors:
     def manifest(self) -> Manifest:
         """That of the index."""
         return self._index.manifest
+
+    @property
+    def deleted(self) -> ChunkIds:
+        """The chunks that it says were deleted."""
+        return self._index.deleted
 
     def rows(self, first_chunk: int, count: int) -> NDArray[np.float32] | None:
         """float32[count, dim] of consecutive chunks, NaN for those that are not in the index; not of length 1."""

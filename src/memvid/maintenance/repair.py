@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
+import numpy as np
+from numpy.typing import NDArray
+
 from memvid._files import Commit, default_index_file
 from memvid._video_chunks import VideoChunks, fill_index
 from memvid.config import EncoderConfig
@@ -17,13 +20,14 @@ from memvid.embedding import AbsentEmbedder, Embedder, EmbedderLike, embedder_of
 from memvid.errors import EmptyMemoryError, IndexFileError, OutputError
 from memvid.index import IndexManager
 from memvid.index.manifest import read_manifest
-from memvid.maintenance.findings import ChunkRanges, Finding, Findings, to_ranges
+from memvid.maintenance.findings import ChunkRanges, Finding, Findings, describe_chunks, to_ranges
 from memvid.maintenance.kept_vectors import IndexVectors, open_vectors
 from memvid.maintenance.reindex import add_frames
 from memvid.maintenance.rewrite import Rewrite, open_groups
 from memvid.maintenance.salvage import Salvage, salvage
 from memvid.maintenance.sorting import Sorted, sort_pages
 from memvid.maintenance.video_check import map_file
+from memvid.page import ChunkIds
 from memvid.types import ProgressCallback
 from memvid.video import PageStore, VideoReader
 
@@ -112,7 +116,12 @@ def repair(
         proven = kept if kept is not None and _knows(kept, found, ordered) else None
         if proven is not None:
             ordered.expected.update(proven.chunks())
-        frames, made = _write(new, new_index, Rewrite(found, ordered, proven), proven, embedder, progress)
+        deleted = _forgotten(proven, found, ordered)
+        if len(deleted):
+            which = describe_chunks(to_ranges(deleted))
+            findings.error("page", f"the list of what was deleted is lost: deleted by the index are {which}", old)
+        rewrite = Rewrite(found, ordered, proven, ChunkIds.of(deleted))
+        frames, made = _write(new, new_index, rewrite, proven, embedder, progress)
     finally:
         if kept is not None:
             kept.close()
@@ -147,6 +156,17 @@ def _knows(kept: IndexVectors, found: Salvage, ordered: Sorted) -> bool:
     if any(table.digest == kept.manifest.video.digest for table in found.tables):
         return True
     return all(kept.fits(*opened) for opened in open_groups(ordered))
+
+
+def _forgotten(kept: IndexVectors | None, found: Salvage, ordered: Sorted) -> NDArray[np.int64]:
+    """Chunks that were deleted, by the index, and that no page is left to say so of.
+
+    Not by the index of another state of the memory: an old copy is repaired to bring back what was deleted since.
+    """
+    chunks = np.array(sorted(ordered.chunks), np.int64)
+    if kept is None or (found.tables and all(table.digest != kept.manifest.video.digest for table in found.tables)):
+        return chunks[:0]
+    return chunks[kept.deleted.contains(chunks) & ~ordered.deleted.contains(chunks)]
 
 
 def _write(

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from memvid._page_writer import blob_pages
 from memvid.config import EncoderConfig
 from memvid.maintenance.kept_vectors import IndexVectors
 from memvid.maintenance.reindex import model_of
@@ -14,6 +15,7 @@ from memvid.maintenance.salvage import Salvage
 from memvid.maintenance.sorting import Group, Sorted
 from memvid.page import (
     HEADER_BYTES,
+    ChunkIds,
     HeaderInfo,
     PageBody,
     PageDecompressor,
@@ -24,6 +26,7 @@ from memvid.page import (
     decode_metadata,
     encode_body,
     encode_header_body,
+    encode_tombstones,
     open_run,
     pack_blob,
     parse_header,
@@ -62,13 +65,19 @@ def _open(group: Group, decompressor: PageDecompressor) -> RecordPage:
 class Rewrite:
     """Writes the pages of a salvage, with a header page that is true of them.
 
+    :param kept: the memory's old index, if it is sound.
+    :param deleted: chunks among them that no page is left to say were deleted: one is added.
     :ivar chunks: ids of the chunks.
     :ivar model: the embedding model that the header page names.
     """
 
-    def __init__(self, found: Salvage, ordered: Sorted, kept: IndexVectors | None) -> None:
+    def __init__(self, found: Salvage, ordered: Sorted, kept: IndexVectors | None, deleted: ChunkIds) -> None:
         self._ordered = ordered
         self._config = _frame_config(found, ordered.header)
+        self._tombstones: list[bytes] = []
+        if len(deleted):
+            pages = blob_pages(PageKind.TOMBSTONES, encode_tombstones(deleted), frame_capacity(self._config))
+            self._tombstones = [seal(page, tag=ordered.tag, page_number=0) for page in pages]
         self._header_pages = ordered.header_pages
         header = ordered.header
         if header is None:
@@ -88,7 +97,7 @@ class Rewrite:
         ordered = self._ordered
         writer = VideoWriter(path, self._config, tag=ordered.tag)
         total = len(self._header_pages) + len(ordered.dictionary_pages)
-        total += sum(len(group.payloads) for group in ordered.groups)
+        total += sum(len(group.payloads) for group in ordered.groups) + len(self._tombstones)
         batch: list[bytes] = []
 
         def flush() -> None:
@@ -117,6 +126,7 @@ class Rewrite:
         yield from ((int(PageKind.DICTIONARY), 0, payload) for payload in self._ordered.dictionary_pages)
         for group in self._ordered.groups:
             yield from ((group.kind, group.first_chunk, payload) for payload in group.payloads)
+        yield from ((int(PageKind.TOMBSTONES), 0, payload) for payload in self._tombstones)
 
     def _make_header(self, model: ModelInfo | None) -> HeaderInfo:
         """A header page in place of a lost one. Of the memory's id only the tag is known; the rest is a new digest."""

@@ -14,6 +14,7 @@ from memvid.maintenance.findings import Findings
 from memvid.maintenance.restoring import restore_pages
 from memvid.maintenance.salvage import Salvage, Slot
 from memvid.page import (
+    ChunkIds,
     HeaderInfo,
     PageDecompressor,
     PageFlag,
@@ -21,6 +22,7 @@ from memvid.page import (
     PageKind,
     RecordPage,
     decode_header_body,
+    decode_tombstones,
     is_page,
     open_blob,
     open_run,
@@ -64,6 +66,7 @@ class Sorted:
     :ivar groups: everything whole but header page and dictionary, in order.
     :ivar front: the payloads of the header page, and of the dictionary.
     :ivar expected: ids of the chunks that were there, as far as anything says so.
+    :ivar deleted: ids of the chunks that the pages say were deleted.
     """
 
     tag: int = 0
@@ -73,6 +76,7 @@ class Sorted:
     dictionary: bytes | None = None
     dictionary_pages: list[bytes] = field(default_factory=list)
     expected: set[int] = field(default_factory=set)
+    deleted: ChunkIds = field(default_factory=lambda: ChunkIds.of([]))
 
     @property
     def chunks(self) -> set[int]:
@@ -197,6 +201,10 @@ def _gather(pages: dict[int, bytes], result: Sorted, path: object, findings: Fin
                 _read_through(page)
                 count = header.count if header.kind == PageKind.DATA else 0
                 result.groups.append(Group(number, header.kind, header.first_chunk, count, payloads))
+            elif header.kind == PageKind.TOMBSTONES:
+                body = open_blob(header.kind, payloads, first_frame=number, tag=result.tag)
+                result.deleted |= decode_tombstones(body, frame_index=number)
+                result.groups.append(Group(number, header.kind, 0, 0, payloads))
             elif header.kind != PageKind.PARITY:  # which is made anew
                 result.groups.append(Group(number, header.kind, 0, 0, payloads))
         except VideoError as error:
