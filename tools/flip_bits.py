@@ -1,7 +1,8 @@
 """Flips every bit of every file of a small memory, cuts every file at every byte, and counts what comes of it.
 
 Run it from the checkout: ``python -m tools.flip_bits [--every N] [FILE ...]``. Takes about an hour on two cores for all
-of it. ``fresh`` is for side files alone: only of these a machine remembers that it has checked them. Each letter is explained in ``tests/damage_support.py``. Ends with 1 if anything came back wrong or crashed.
+of it. The mode ``fresh`` is for side files alone: only of these a machine remembers that it has checked them. Each
+letter is explained in ``tests/damage_support.py``. Ends with 1 if anything came back wrong or crashed.
 """
 
 from __future__ import annotations
