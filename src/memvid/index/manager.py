@@ -18,8 +18,9 @@ from memvid.errors import (
 )
 from memvid.index.builder import IndexBuilder
 from memvid.index.manifest import MEND, Manifest, Segment, read_manifest
+from memvid.index.nearest import NearestChunks
 from memvid.index.side_files import check_graph, check_side_file, open_records, open_vectors
-from memvid.index.vectors import SMALL, check_vectors
+from memvid.index.vectors import check_vectors
 
 if TYPE_CHECKING:
     import os
@@ -33,8 +34,6 @@ __all__ = ["IndexManager"]
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float32]
-
-_MAX_EXPANSION = 4096  # of a filtered search, before it looks at every candidate instead
 
 
 class IndexManager:
@@ -55,6 +54,7 @@ class IndexManager:
         self._manifest = manifest
         self._vectors = vectors
         self._records = records
+        self._nearest = NearestChunks(vectors, records)
         self._closed = False
 
     @classmethod
@@ -192,12 +192,13 @@ class IndexManager:
         if expansion is None:
             expansion = self._manifest.vectors.expansion_search
         _check_at_least_one("expansion", expansion)
-        wanted = min(int(k), self.count)
-        rows = self._rows_to_search(where)
-        if rows is not None or exact or self._is_few(self.count, wanted):
-            return self._search_each(queries, wanted, expansion=int(expansion), exact=exact, rows=rows)
-        found, scores = self._walk(queries, wanted, expansion=min(int(expansion), len(self._records.row_map)))
-        return self._records.row_map.ids(found), scores
+        return self._nearest.search(
+            queries,
+            min(int(k), self.count),
+            expansion=int(expansion),
+            exact=exact,
+            chunks=None if where is None else self._records.ids_where(where),
+        )
 
     def keyword_search(self, text: str, k: int) -> tuple[IntArray, FloatArray]:
         """The k best chunks that contain a word of ``text``; any text is allowed, nothing in it is syntax.
@@ -293,69 +294,6 @@ class IndexManager:
 
     def __repr__(self) -> str:
         return f"IndexManager({str(self._index_file)!r}, {self.count} chunks, {self.model.name!r})"
-
-    def _rows_to_search(self, where: Mapping[str, Any] | None) -> IntArray | None:
-        """The rows that a filter leaves; ``None`` if there is no filter."""
-        return None if where is None else self._records.row_map.rows(self._records.ids_where(where))
-
-    def _walk(self, queries: FloatArray, k: int, *, expansion: int) -> tuple[IntArray, FloatArray]:
-        """Rows and scores by the graph, for a search of the whole memory."""
-        alive = self._records.alive
-        if alive is None:
-            found, scores = self._vectors.nearest(queries, k, expansion=expansion)
-            for i in np.flatnonzero(found[:, -1] < 0).tolist():  # a graph in several parts: the walk saw too few
-                found[i], scores[i] = self._vectors.exact(queries[i : i + 1], k)
-            return found, scores
-        # All candidates of the walk are asked for, so that those that were deleted can be left out.
-        near, near_scores = self._vectors.nearest(queries, max(k, expansion), expansion=max(k, expansion))
-        found, scores = np.empty((len(queries), k), np.int64), np.empty((len(queries), k), np.float32)
-        for i in range(len(queries)):
-            passing = np.flatnonzero((near[i] >= 0) & alive[near[i]])[:k]
-            if len(passing) == k:
-                found[i], scores[i] = near[i][passing], near_scores[i][passing]
-            else:
-                found[i], scores[i] = self._search_among(queries[i : i + 1], k, expansion * 4, np.flatnonzero(alive))
-        return found, scores
-
-    def _search_each(
-        self, queries: FloatArray, k: int, *, expansion: int, exact: bool, rows: IntArray | None
-    ) -> tuple[IntArray, FloatArray]:
-        """Ids and scores for queries that look at a part of the memory, or at all of it one by one."""
-        if rows is None and self._records.alive is not None:
-            rows = np.flatnonzero(self._records.alive)
-        ids = np.full((len(queries), k), -1, np.int64)
-        scores = np.full((len(queries), k), -np.inf, np.float32)
-        if k == 0 or (rows is not None and len(rows) == 0):
-            return ids, scores
-        for i in range(len(queries)):
-            query = queries[i : i + 1]
-            if rows is None or exact or self._is_few(len(rows), k):
-                best_rows, best = self._vectors.exact(query, k, rows)
-            else:
-                best_rows, best = self._search_among(query, k, expansion, rows)
-            ids[i, : len(best_rows)] = self._records.row_map.ids(best_rows)
-            scores[i, : len(best_rows)] = best
-        return ids, scores
-
-    def _search_among(self, query: FloatArray, k: int, expansion: int, rows: IntArray) -> tuple[IntArray, FloatArray]:
-        """Rows and scores of the best among ``rows``, more than a few."""
-        total = len(self._records.row_map)
-        member = np.zeros(total, bool)
-        member[rows] = True
-        # A filter that passes one chunk in s needs about s * k of the nearest; twice that allows for clumps.
-        reach = max(expansion, 2 * k * total // len(rows))
-        while reach <= min(_MAX_EXPANSION, len(rows)):
-            near, scores = self._vectors.nearest(query, reach, expansion=reach)
-            passing = (near[0] >= 0) & member[near[0]]
-            if int(passing.sum()) >= k:
-                return near[0][passing][:k], scores[0][passing][:k]
-            reach *= 4
-        return self._vectors.exact(query, k, rows)
-
-    @staticmethod
-    def _is_few(candidates: int, k: int) -> bool:
-        """Whether a walk of the graph would visit most of the candidates anyway."""
-        return candidates <= SMALL or k * 4 >= candidates
 
     def _check_open(self) -> None:
         if self._closed:
