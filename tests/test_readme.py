@@ -21,56 +21,59 @@ def code_blocks() -> list[str]:
     return re.findall(r"```python\n(.*?)```", README.read_text("utf-8"), flags=re.DOTALL)
 
 
-@pytest.mark.model
-def test_first_example_answers_as_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    example = code_blocks()[0]
-    *_, call, comment = example.strip().splitlines()
-    names: dict[str, object] = {}
-    exec(example, names)
-    assert str(eval(call, names)) == comment.removeprefix("# ")
-
-
-@pytest.mark.model
-def test_other_examples_run_on_the_first_ones_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "articles.jsonl.gz").write_bytes(gzip.compress(b'{"text": "An article.", "year": 2026}\n'))
-    first, *others = [block for block in code_blocks() if "input(" not in block]
-    chunks = "[" + first.split("add_chunks([")[1].split("])")[0] + "] * 20"
-    first = re.sub(
-        r"add_chunks\(\[.*?\]\)", f"add_chunks({chunks}, metadatas=[{{'year': 2026}}] * 60)", first, flags=re.S
-    )
-    names: dict[str, object] = {}
-    exec("\n".join([first, *others]), names)
-    answer, memory = cast(Any, names["answer"]), cast(Any, names["memory"])
-    assert asyncio.run(answer("signing in")) == memory.search("signing in", 3)
-    memory.close()
+def building() -> str:
+    """The first example as far as the memory is built."""
+    return code_blocks()[0].split("chat = MemvidChat")[0]
 
 
 @pytest.mark.model
 @pytest.mark.parametrize("with_key", [True, False])
-def test_the_chat_answers_as_written(
+def test_the_first_example_chats_as_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], with_key: bool
 ) -> None:
     monkeypatch.chdir(tmp_path)
     for variable in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY", "OPENAI_BASE_URL"):
         monkeypatch.delenv(variable, raising=False)
-    (example,) = [block for block in code_blocks() if "input(" in block]
-    names: dict[str, object] = {}
-    exec(code_blocks()[0], names)
     monkeypatch.setattr(sys, "stdin", io.StringIO("When did signing in break?\nexit\n"))
+    names: dict[str, object] = {}
     with running() as server:
         if with_key:
             monkeypatch.setenv("OPENAI_API_KEY", KEY)
             monkeypatch.setenv("OPENAI_BASE_URL", server.url)
             server.reply = say("On March 2 [1].")
-        exec(example, names)
+        exec(code_blocks()[0], names)
         cast(Any, names["chat"]).close()
-    cast(Any, names["memory"]).close()
     shown = capsys.readouterr().out
     assert shown.startswith("\nYou: \nAssistant: ")
     assert ("On March 2 [1]." in shown) == with_key
     assert ("> Support: a user could not log in on March 2. [1]" in shown) == (not with_key)
+
+
+@pytest.mark.model
+def test_the_second_example_finds_what_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    exec(building(), names)
+    example = code_blocks()[1]
+    *_, call, comment = example.strip().splitlines()
+    exec(example, names)
+    assert str(eval(call, names)) == comment.removeprefix("# ")
+    cast(Any, names["memory"]).close()
+
+
+@pytest.mark.model
+def test_other_examples_run_on_that_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "articles.jsonl.gz").write_bytes(gzip.compress(b'{"text": "An article.", "year": 2026}\n'))
+    chunks = "[" + building().split("add_chunks([")[1].split("])")[0] + "] * 20"
+    many = re.sub(
+        r"add_chunks\(\[.*?\]\)", f"add_chunks({chunks}, metadatas=[{{'year': 2026}}] * 60)", building(), flags=re.S
+    )
+    names: dict[str, object] = {}
+    exec("\n".join([many, *code_blocks()[1:]]), names)
+    answer, memory = cast(Any, names["answer"]), cast(Any, names["memory"])
+    assert asyncio.run(answer("signing in")) == memory.search("signing in", 3)
+    memory.close()
 
 
 def test_links_to_files_that_exist() -> None:
