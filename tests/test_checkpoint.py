@@ -19,8 +19,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from memvid import MemvidEncoder, _checkpoint, _index_feed
-from memvid._checkpoint import Checkpoint, checkpoint_file, checkpoint_rows
+from memvid import MemvidEncoder
+from memvid.building import checkpoint as checkpoint_module
+from memvid.building import index_feed
+from memvid.building.checkpoint import Checkpoint, checkpoint_file, checkpoint_rows
 from memvid.embedding import HashingEmbedder
 from memvid.errors import EmbeddingError, ModelMismatchError, OutputError
 from memvid.index import IndexBuilder
@@ -259,7 +261,7 @@ class TestFile:
     def test_is_synced_by_time(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, synced: int
     ) -> None:
-        monkeypatch.setattr(_checkpoint, "SYNC_SECONDS", seconds)
+        monkeypatch.setattr(checkpoint_module, "SYNC_SECONDS", seconds)
         real, calls = os.fsync, []
 
         def fsync(descriptor: int) -> None:
@@ -336,7 +338,7 @@ def build(
 
 @pytest.fixture
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_index_feed, "_BATCH", 16)
+    monkeypatch.setattr(index_feed, "_BATCH", 16)
 
 
 class _Killer:
@@ -414,7 +416,7 @@ class TestKilled:
         sync_seconds: float,
         step: int,
     ) -> None:
-        monkeypatch.setattr(_checkpoint, "SYNC_SECONDS", sync_seconds)
+        monkeypatch.setattr(checkpoint_module, "SYNC_SECONDS", sync_seconds)
         folder, tally = tmp_path / "killed", tmp_path / "tally"
         resumed = set()
         for touches in count(0, step):

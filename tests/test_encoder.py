@@ -19,8 +19,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from memvid import EncoderConfig, MemvidEncoder, Progress
-from memvid._page_writer import SEGMENT_CHUNKS
-from memvid._spool import Spool
+from memvid.building.page_writer import SEGMENT_CHUNKS
+from memvid.building.spool import Spool
 from memvid.embedding import HashingEmbedder
 from memvid.errors import ChunkError, ClosedError, EmbeddingError, MemvidError, MetadataError, OutputError
 from memvid.page import Record

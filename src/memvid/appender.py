@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from memvid._append import Appender, frame_config
-from memvid._collecting import ChunkCollector
-from memvid._deletions import Deletions
 from memvid._files import default_index_file, recover
+from memvid.building.append import Appender, frame_config
+from memvid.building.collecting import ChunkCollector
+from memvid.building.deletions import Deletions
 from memvid.config import EncoderConfig, make_config
 from memvid.embedding import AbsentEmbedder, Embedder, EmbedderLike, embedder_of, model_info, resolve_embedder
 from memvid.errors import (

@@ -63,8 +63,8 @@ def append(
     memvid append memory.mp4 notes/today.md
     memvid append memory.mp4 notes/ --replace source
     """
-    from memvid._checkpoint import checkpoint_file
     from memvid._files import default_index_file
+    from memvid.building.checkpoint import checkpoint_file
     from memvid.documents import find_files
     from memvid.encoder import MemvidEncoder
 

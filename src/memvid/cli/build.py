@@ -125,8 +125,8 @@ def build(
     given = {name: value for name, value in settings.items() if value is not None}
     config = EncoderConfig(**given, keywords=not no_keywords)
 
-    from memvid._checkpoint import checkpoint_file
     from memvid._files import default_index_file
+    from memvid.building.checkpoint import checkpoint_file
     from memvid.documents import find_files
     from memvid.embedding import resolve_embedder
     from memvid.encoder import MemvidEncoder
@@ -169,7 +169,7 @@ def _telling_what_is_kept(checkpoint: Path | None, arguments: tuple[str, ...]) -
     if checkpoint is None:
         yield
         return
-    from memvid._checkpoint import checkpoint_rows
+    from memvid.building.checkpoint import checkpoint_rows
 
     before = checkpoint_rows(checkpoint)
     try:

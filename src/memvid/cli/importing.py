@@ -55,8 +55,8 @@ def import_old(
     memvid import old.mp4 old_index.json -o memory.mp4
     """
     from memvid import maintenance
-    from memvid._checkpoint import checkpoint_file
     from memvid._files import default_index_file
+    from memvid.building.checkpoint import checkpoint_file
     from memvid.config import EncoderConfig
 
     video, index = _sort_out(old)

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from memvid._append import frame_config
-from memvid._build import Builder
 from memvid._files import Commit, default_index_file
-from memvid._spool import Spool
+from memvid.building.append import frame_config
+from memvid.building.build import Builder
+from memvid.building.spool import Spool
 from memvid.config import EncoderConfig
 from memvid.embedding import AbsentEmbedder, Embedder, EmbedderLike, model_info, resolve_embedder
 from memvid.errors import ConfigError, EmptyMemoryError, UnsupportedVideoError

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from memvid._checkpoint import Checkpoint
 from memvid._files import Commit, default_index_file
-from memvid._video_chunks import VideoChunks, fill_index
+from memvid.building.checkpoint import Checkpoint
+from memvid.building.video_chunks import VideoChunks, fill_index
 from memvid.config import EncoderConfig
 from memvid.embedding import EmbedderLike, embedder_of, model_info, resolve_embedder
 from memvid.errors import IndexFileError, VideoFormatError

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memvid._files import Commit, default_index_file
-from memvid._video_chunks import VideoChunks, fill_index
+from memvid.building.video_chunks import VideoChunks, fill_index
 from memvid.config import EncoderConfig
 from memvid.embedding import AbsentEmbedder, Embedder, EmbedderLike, embedder_of, model_info, resolve_embedder
 from memvid.errors import EmptyMemoryError, IndexFileError, OutputError

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from memvid._page_writer import blob_pages
+from memvid.building.page_writer import blob_pages
 from memvid.config import EncoderConfig
 from memvid.maintenance.kept_vectors import IndexVectors
 from memvid.maintenance.reindex import model_of

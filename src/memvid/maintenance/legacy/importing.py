@@ -13,9 +13,9 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from memvid._build import Builder
 from memvid._files import default_index_file
-from memvid._spool import Spool
+from memvid.building.build import Builder
+from memvid.building.spool import Spool
 from memvid.config import EncoderConfig, make_config
 from memvid.embedding import EmbedderLike, model_info, resolve_embedder
 from memvid.errors import ConfigError, EmptyMemoryError, OutputError

@@ -18,12 +18,12 @@ from pathlib import Path
 
 import numpy as np
 
-from memvid._checkpoint import Checkpoint
 from memvid._files import Commit
-from memvid._index_feed import Indexed, IndexFeed
-from memvid._page_writer import PageWriter, blob_pages, read_back
-from memvid._progress import Reporter
-from memvid._spool import Spool
+from memvid.building.checkpoint import Checkpoint
+from memvid.building.index_feed import Indexed, IndexFeed
+from memvid.building.page_writer import PageWriter, blob_pages, read_back
+from memvid.building.progress import Reporter
+from memvid.building.spool import Spool
 from memvid.config import EncoderConfig
 from memvid.embedding import Embedder, model_info
 from memvid.index import IndexBuilder, IndexManager

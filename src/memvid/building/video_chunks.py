@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from memvid._index_feed import Indexed, IndexFeed
-from memvid._spool import SpoolSegment
+from memvid.building.index_feed import Indexed, IndexFeed
+from memvid.building.spool import SpoolSegment
 from memvid.page import Record
 from memvid.types import Progress
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from memvid._checkpoint import Checkpoint
+    from memvid.building.checkpoint import Checkpoint
     from memvid.embedding import Embedder
     from memvid.index import IndexBuilder
     from memvid.types import ProgressCallback

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from memvid.types import Progress
 
 if TYPE_CHECKING:
-    from memvid._index_feed import IndexFeed
+    from memvid.building.index_feed import IndexFeed
     from memvid.types import ProgressCallback
 
 __all__ = ["Reporter"]

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from memvid._spool import Spool
+from memvid.building.spool import Spool
 from memvid.chunking import split_text
 from memvid.config import EncoderConfig, make_config
 from memvid.documents import read_jsonl

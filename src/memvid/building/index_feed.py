@@ -11,8 +11,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from memvid._checkpoint import Checkpoint
-from memvid._spool import SpoolSegment
+from memvid.building.checkpoint import Checkpoint
+from memvid.building.spool import SpoolSegment
 from memvid.embedding import Embedder, encode_checked
 from memvid.errors import EmbeddingError
 from memvid.index import IndexBuilder
@@ -43,7 +43,7 @@ class SegmentSource(Protocol):
     """Where an index gets its chunks from: a spool, or the video that holds them."""
 
     def segments(self, chunks: int, nbytes: int, *, with_vectors: bool = False) -> Iterator[SpoolSegment]:
-        """All chunks in order, in pieces as :meth:`memvid._spool.Spool.segments` cuts them."""
+        """All chunks in order, in pieces as :meth:`memvid.building.spool.Spool.segments` cuts them."""
         ...
 
 

@@ -15,14 +15,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from memvid._checkpoint import Checkpoint
-from memvid._deletions import Deletions
 from memvid._files import Commit
-from memvid._index_feed import Indexed, IndexFeed, SegmentSource
-from memvid._page_writer import PageWriter, read_back
-from memvid._progress import Reporter
-from memvid._spool import Spool, SpoolSegment
-from memvid._video_chunks import VideoChunks
+from memvid.building.checkpoint import Checkpoint
+from memvid.building.deletions import Deletions
+from memvid.building.index_feed import Indexed, IndexFeed, SegmentSource
+from memvid.building.page_writer import PageWriter, read_back
+from memvid.building.progress import Reporter
+from memvid.building.spool import Spool, SpoolSegment
+from memvid.building.video_chunks import VideoChunks
 from memvid.config import EncoderConfig
 from memvid.embedding import Embedder, model_info
 from memvid.errors import EmptyMemoryError, FrameError

@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from memvid import _core
-from memvid._spool import Spool, SpoolSegment, hash_record
+from memvid.building.spool import Spool, SpoolSegment, hash_record
 from memvid.config import EncoderConfig
 from memvid.errors import FrameError
 from memvid.page import (

@@ -14,7 +14,7 @@ from memvid.index.filters import attributes_of, value_token
 from memvid.page import ChunkIds, decode_metadata
 
 if TYPE_CHECKING:
-    from memvid._spool import Spool
+    from memvid.building.spool import Spool
     from memvid.index import IndexManager
 
 __all__ = ["Deletions"]
