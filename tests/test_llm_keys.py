@@ -11,18 +11,19 @@ import pickle
 import subprocess
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from memvid import MemvidChat
-from memvid.errors import ConfigError, LLMConnectionError, LLMError
+from memvid.errors import ConfigError, LLMConnectionError, LLMError, MemvidError
 from memvid.llm import CallableBackend, OpenAIBackend, QuotingBackend, backend_names, resolve_backend
-from memvid.llm.keys import Secret, mask
+from memvid.llm.keys import Secret, causes, mask
 from memvid.llm.openai_backend import _Guard
 from memvid.llm.providers import PROVIDERS
+from tests.chat_support import ListMemory
 from tests.llm_support import KEY, ChatServer, backend, cut, endpoint, running, say, status
 from tests.memory_support import build, open_memory
 
@@ -114,8 +115,27 @@ class TestWhoseKeyItIs:
         monkeypatch.setenv("OPENAI_API_KEY", "of-the-proxy")
         assert at(resolve_backend())[1:] == ("https://proxy.example/v1", "of-the-proxy")
 
+    def test_a_key_of_openai_goes_to_no_other(self) -> None:
+        for name in ("anthropic", "gemini"):
+            with pytest.raises(ConfigError, match="a key of openai, which is not sent to " + name):
+                resolve_backend(provider=name, api_key="sk-proj-0123456789")
+        assert at(resolve_backend(model="claude-haiku-4-5", api_key="sk-proj-0123456789"))[0] == "openai"
+        assert at(resolve_backend(provider="gemini", api_key="AQ.newer"))[2] == "AQ.newer"
+
     @pytest.mark.parametrize(
-        "url", ["localhost:8080", "ftp://x/", "http://", "http://u:p@x/", "http://x/?k=1", "http://x:y"]
+        "url",
+        [
+            "localhost:8080",
+            "ftp://x/",
+            "http://",
+            "http://u:p@x/",
+            "http://x/?k=1",
+            "http://x:y",
+            " http://x/",
+            "http://x/\n",
+            "http://x y/",
+            "http://\u00e4..b/",
+        ],
     )
     def test_addresses_are_checked(self, url: str) -> None:
         with pytest.raises(ConfigError, match="base_url"):
@@ -167,6 +187,8 @@ class TestNames:
             resolve_backend(own, model="x")
         with pytest.raises(ConfigError, match="llm_options has no effect"):
             resolve_backend(own, options={"temperature": 0})
+        with pytest.raises(ConfigError, match="timeout has no effect"):
+            resolve_backend(lambda messages: "x", timeout=5)
 
 
 PLUGIN = """
@@ -217,8 +239,18 @@ class TestEntryPoints:
             resolve_backend(**options)
 
     def test_their_errors_do_not_show_the_key(self) -> None:
-        with pytest.raises(ConfigError, match=r"\*\*\* was refused"):
+        with pytest.raises(ConfigError, match=r"\*\*\* was refused") as caught:
             resolve_backend(provider="parrot", api_key="bad")
+        assert str(caught.value.__cause__) == "*** was refused"
+
+
+def failing(error: Exception) -> Callable[[object], str]:
+    """A model that raises."""
+
+    def fail(_: object) -> str:
+        raise error
+
+    return fail
 
 
 class TestSecret:
@@ -290,6 +322,38 @@ class TestCanary:
             assert KEY not in f"{request.headers} {request.path}"
             assert KEY.encode() not in request.raw
 
+    @pytest.mark.parametrize("number", [401, 307])
+    def test_what_an_error_carries(self, server: ChatServer, number: int) -> None:
+        echo = {"X-Echo": f"Bearer {KEY}", "X-Request-Id": KEY, "Location": f"http://elsewhere/?key={KEY}"}
+        server.reply = status(number, KEY, echo, code=KEY, type=KEY)
+        with backend(server) as asked, pytest.raises(LLMError) as caught:
+            asked.complete([{"role": "user", "content": "hi"}])
+        told = list(causes(caught.value))
+        assert len(told) == 3  # memvid's, the client's, that of its transport
+        for error in told:
+            carried = [getattr(error, "request", None), getattr(error, "response", None)]
+            shown = [error, vars(error), pickle.dumps(error)]
+            shown += [dict(one.headers) for one in carried if one is not None]
+            assert [item for item in shown if KEY in f"{item!r} {item!s}"] == []
+        reply = told[1].response  # type: ignore[attr-defined]
+        assert (reply.status_code, reply.headers["X-Echo"]) == (number, "Bearer sk-...YZ")
+        assert "sk-...YZ" in reply.text
+
+    def test_what_shows_the_variables_of_a_traceback(self, tmp_path: Path) -> None:
+        for wrong in ({"llm_provider": "nobody"}, {"video_file": tmp_path / "none.mp4"}, {"top_k": 0}):
+            with pytest.raises(MemvidError) as caught:
+                MemvidChat(llm_api_key=KEY, **wrong)
+            shown = "".join(traceback.TracebackException.from_exception(caught.value, capture_locals=True).format())
+            assert KEY not in shown
+
+    def test_another_backend_says_the_key(self, server: ChatServer) -> None:
+        chat = MemvidChat(retriever=ListMemory(["x"]), llm_api_key=KEY, base_url=server.url)
+        for kind in (RuntimeError, LLMError):
+            chat._runner.backend = CallableBackend(failing(kind(f"no {KEY}")))
+            with pytest.raises(LLMError, match=r"no sk-\.\.\.YZ") as caught:
+                chat.chat("x?")
+            assert KEY not in "".join(traceback.format_exception(caught.value))
+
     def test_debug_logging_of_the_client(self, server: ChatServer) -> None:
         script = (
             "import sys; sys.path.insert(0, '.')\n"
@@ -336,6 +400,32 @@ class TestWhereRequestsGo:
             asked.complete([{"role": "user", "content": "hi"}])
         assert "canary" not in json.dumps(server.requests[0].headers)
         assert "Authorization" not in server.requests[0].headers
+
+    @pytest.mark.parametrize("at_home", [True, False])
+    def test_openai_hears_it_at_its_own_address(
+        self, server: ChatServer, monkeypatch: pytest.MonkeyPatch, at_home: bool
+    ) -> None:
+        monkeypatch.setenv("OPENAI_ORG_ID", "org-canary")
+        monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "X-Mine: header-canary")
+        if at_home:
+            monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+            monkeypatch.setenv("OPENAI_API_KEY", KEY)
+            asked = resolve_backend(provider="openai")
+        else:
+            asked = resolve_backend(provider="openai", base_url=server.url, api_key=KEY)
+        asked.complete([{"role": "user", "content": "hi"}])
+        asked.close()  # type: ignore[attr-defined]
+        sent = json.dumps(server.requests[0].headers)
+        assert ("org-canary" in sent, "header-canary" in sent) == (at_home, at_home)
+
+    def test_headers_of_the_users_own_are_sent(self, server: ChatServer) -> None:
+        options = {"extra_headers": {"X-Gateway": "mine"}}
+        with backend(server, provider="custom", options=options) as asked:
+            asked.complete([{"role": "user", "content": "hi"}])
+        assert server.requests[0].headers["x-gateway"] == "mine"
+        for wrong, message in (({"authorization": "x"}, "llm_api_key"), (["X-Gateway"], "a dict")):
+            with pytest.raises(ConfigError, match=message), backend(server, options={"extra_headers": wrong}):
+                pass
 
     def test_no_proxy_for_this_machine(self, server: ChatServer, monkeypatch: pytest.MonkeyPatch) -> None:
         with running() as proxy:

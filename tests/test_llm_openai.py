@@ -291,6 +291,7 @@ def test_the_models_of_a_server(server: ChatServer) -> None:
     [
         ({"timeout": 0}, "timeout=0"),
         ({"timeout": True}, "timeout=True"),
+        ({"timeout": float("inf")}, "timeout=inf"),
         ({"max_retries": -1}, "max_retries=-1"),
         ({"options": {"stream": True}}, "'stream', which memvid sets itself"),
         ({"options": {"max_tokens": 1}}, "'max_tokens', which memvid sets itself"),

@@ -269,6 +269,8 @@ class MemvidRetriever(AsyncSearches):
         self.close()
 
     def __repr__(self) -> str:
+        if not hasattr(self, "_closed"):  # a debugger looks at one that could not be made
+            return "MemvidRetriever(not open)"
         if self._closed:
             return f"MemvidRetriever({self._video.path!r}, closed)"
         return f"MemvidRetriever({self._video.path!r}, {len(self)} chunks)"

@@ -76,18 +76,19 @@ class MemvidChat(Sessions):
         config: ChatConfig | Mapping[str, Any] | None = None,
         **options: Any,
     ) -> None:
+        key = Secret(llm_api_key, name="llm_api_key") if llm_api_key is not None else None
+        del llm_api_key  # what shows the variables of a traceback shows no key
         self.config = make_config(ChatConfig, config, options)
         self._backend = resolve_backend(
             backend,
             provider=llm_provider,
-            api_key=llm_api_key,
+            api_key=key,
             model=llm_model,
             base_url=base_url,
             timeout=timeout,
             max_retries=max_retries,
             options=llm_options,
         )
-        key = Secret(llm_api_key, name="llm_api_key") if llm_api_key else None
         counter = resolve_counter(token_counter)
         self._budget = _budget(self.config, self._backend, counter)
         self._opened: MemvidRetriever | None = None
@@ -98,7 +99,7 @@ class MemvidChat(Sessions):
         elif video_file is not None or index_file is not None or embedder is not None:
             raise ConfigError("retriever= is open already: leave video_file, index_file and embedder out")
         self._memory = Memory(retriever)
-        self._runner = Runner(self._memory, self._backend, counter, hide=key.hide_in if key else str)
+        self._runner = Runner(self._memory, self._backend, counter, key)
         super().__init__(Path(video_file).name if video_file is not None else None)
 
     @property
@@ -173,6 +174,8 @@ class MemvidChat(Sessions):
         self.close()
 
     def __repr__(self) -> str:
+        if not hasattr(self, "_runner"):  # a debugger looks at one that could not be made
+            return "MemvidChat(not open)"
         return f"MemvidChat({self._memory.retriever!r}, {self._backend!r}, {len(self._sessions)} sessions)"
 
     def _stream(self, message: str, session: Session) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
@@ -11,6 +11,7 @@ from memvid.chat.session import Session
 from memvid.chat.turn import Around, Search, Step
 from memvid.errors import LLMError, LLMResponseError, MemvidError
 from memvid.llm import Backend, Completion, Message, Piece, TokenCounter, TokenUsage
+from memvid.llm.keys import Secret
 
 __all__ = ["Runner"]
 
@@ -24,16 +25,14 @@ class Runner:
     :param memory: what is searched.
     :param backend: what answers.
     :param counter: counts tokens where the backend does not say.
-    :param hide: takes the key out of what another's backend says when it fails.
+    :param key: is taken out of what another's backend says when it fails.
     """
 
-    def __init__(
-        self, memory: Memory, backend: Backend, counter: TokenCounter, hide: Callable[[str], str] = str
-    ) -> None:
+    def __init__(self, memory: Memory, backend: Backend, counter: TokenCounter, key: Secret | None = None) -> None:
         self.memory = memory
         self.backend = backend
         self.counter = counter
-        self._hide = hide
+        self._key = key
 
     def run(self, steps: Generator[Step, Any, _Result], session: Session) -> _Result:
         """All steps in this thread."""
@@ -141,11 +140,18 @@ class Runner:
     def _wrapping(self) -> Iterator[None]:
         try:
             yield
-        except MemvidError:
+        except MemvidError as error:
+            self._hide_key(error)
             raise
         except Exception as error:
-            said = self._hide(f"{type(error).__name__}: {error}")
+            self._hide_key(error)
+            said = f"{type(error).__name__}: {error}"
+            said = self._key.hide_in(said) if self._key is not None else said
             raise LLMError(f"backend {self.backend.name} failed: {said}") from error
+
+    def _hide_key(self, error: BaseException) -> None:
+        if self._key is not None:
+            self._key.hide_in_error(error)
 
 
 class _Finished:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["OpenAIBackend"]
 
 _PLACEHOLDER = "memvid"  # what the client has for a key; the real one is put into the header by _Guard
+_LONGEST_WAIT = 10_000_000  # seconds; sockets refuse infinity
 _OWN = frozenset({"messages", "model", "stream", "stream_options", "max_tokens", "max_completion_tokens"})
 # Headers of the client that any endpoint may see. Others come from variables of the environment that are OpenAI's.
 _HEADERS = frozenset(
@@ -39,19 +40,20 @@ class _Guard:
     So the key is in no object of the client: no repr, log or pickle of it can show one.
     """
 
-    __slots__ = ("_endpoint",)
+    __slots__ = ("_allowed", "_endpoint")
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: Endpoint, own_headers: Iterable[str] = ()) -> None:
         self._endpoint = endpoint
+        self._allowed = _HEADERS.union(name.lower() for name in own_headers)
 
     def __call__(self, request: Any) -> None:
         endpoint = self._endpoint
         home, target = origin(endpoint.base_url), origin(str(request.url))
         if target != home:
             raise LLMConnectionError(f"a request to {target[1]} was stopped: requests go to {home[1]} only")
-        if endpoint.provider != "openai":
+        if endpoint.provider != "openai" or not endpoint.at_home:
             for name in list(request.headers):
-                if name.lower() not in _HEADERS and not name.lower().startswith("x-stainless-"):
+                if name.lower() not in self._allowed and not name.lower().startswith("x-stainless-"):
                     del request.headers[name]
         request.headers.pop("Authorization", None)
         if endpoint.key is not None:
@@ -80,12 +82,13 @@ class OpenAIBackend:
     def __init__(
         self, endpoint: Endpoint, *, timeout: float = 120.0, max_retries: int = 2, options: dict[str, Any] | None = None
     ) -> None:
-        if not isinstance(timeout, (int, float)) or isinstance(timeout, bool) or not timeout > 0:
-            raise ConfigError(f"timeout={timeout!r} is not possible: expected seconds above 0")
+        if not isinstance(timeout, (int, float)) or isinstance(timeout, bool) or not 0 < timeout <= _LONGEST_WAIT:
+            raise ConfigError(f"timeout={timeout!r} is not possible: expected seconds above 0, at most {_LONGEST_WAIT}")
         if not isinstance(max_retries, int) or isinstance(max_retries, bool) or max_retries < 0:
             raise ConfigError(f"max_retries={max_retries!r} is not possible: expected a whole number from 0")
         if taken := _OWN & set(options or ()):
             raise ConfigError(f"llm_options has {sorted(taken)[0]!r}, which memvid sets itself: leave it out")
+        _check_headers((options or {}).get("extra_headers"))
         self._endpoint = endpoint
         self._timeout = timeout
         self._max_retries = max_retries
@@ -240,7 +243,7 @@ class OpenAIBackend:
         return client
 
     def _settings(self, openai: Any, transport: Any, hook: Callable[..., Any]) -> dict[str, Any]:
-        guard = _Guard(self._endpoint)
+        guard = _Guard(self._endpoint, self._options.get("extra_headers") or ())
         here = origin(self.base_url)[1] in ("localhost", "127.0.0.1", "::1")
         return {
             "api_key": _PLACEHOLDER,
@@ -253,6 +256,15 @@ class OpenAIBackend:
                 event_hooks={"request": [hook.__get__(guard)]},
             ),
         }
+
+
+def _check_headers(headers: object) -> None:
+    if headers is None:
+        return
+    if not isinstance(headers, Mapping) or not all(isinstance(name, str) for name in headers):
+        raise ConfigError("llm_options: extra_headers is expected to be a dict of header names and values")
+    if any(name.lower() == "authorization" for name in headers):
+        raise ConfigError("llm_options: extra_headers has 'Authorization': give the key as llm_api_key")
 
 
 class _StreamReader:

@@ -15,7 +15,7 @@ from memvid.errors import (
     LLMResponseError,
     LLMTimeoutError,
 )
-from memvid.llm.keys import Secret
+from memvid.llm.keys import Secret, causes
 
 __all__ = ["translate"]
 
@@ -24,6 +24,7 @@ _TOO_LONG = re.compile(
     r"context.{0,12}(length|window|size)|(maximum|exceeds? the) context|prompt is too long|too many (input )?tokens",
     re.IGNORECASE,
 )
+_CODED = ("content-encoding", "content-length", "transfer-encoding")  # of a content that is no longer so
 _TRANSPORTS = ("httpx", "httpx2", "httpcore", "httpcore2", "h11")
 
 
@@ -118,11 +119,29 @@ def _retry_after(value: str | None) -> float | None:
 
 
 def _hide(error: BaseException, key: Secret | None) -> None:
-    """Take the key out of an error and its causes."""
-    seen: BaseException | None = error
-    while key is not None and seen is not None:
-        seen.args = key.hide_in(seen.args)
-        for name in ("message", "body"):
-            if hasattr(seen, name):
-                setattr(seen, name, key.hide_in(getattr(seen, name)))
-        seen = seen.__cause__ or seen.__context__
+    """Take the key out of an error, its causes, and the requests and responses that they carry."""
+    if key is None:
+        return
+    replies: dict[int, Any] = {}  # an error and its cause have the same one
+    for one in causes(error):
+        carried = vars(one)
+        request = carried.get("request") or carried.get("_request")
+        if request is not None and hasattr(request, "headers"):
+            request.headers.pop("Authorization", None)
+        reply = carried.get("response")
+        if hasattr(reply, "headers"):
+            carried["response"] = replies.setdefault(id(reply), _without(key, reply, request))
+    key.hide_in_error(error)
+
+
+def _without(key: Secret, reply: Any, request: Any) -> Any:
+    """The reply as it is, or one with the key masked if the server repeated it."""
+    headers = key.hide_in(reply.headers.multi_items())
+    try:
+        content = key.hide_in(reply.content)
+    except RuntimeError:  # nobody has read it
+        content = b""
+    if headers == reply.headers.multi_items() and content in (b"", reply.content):
+        return reply
+    headers = [(name, value) for name, value in headers if name.lower() not in _CODED]
+    return type(reply)(reply.status_code, headers=headers, content=content, request=request)

@@ -32,7 +32,7 @@ class Provider:
     :ivar name: what ``llm_provider`` calls it.
     :ivar base_url: where it is.
     :ivar key_variable: the environment variable of its key; ``None`` for a server that wants no key.
-    :ivar key_prefix: how its keys begin and those of the others do not, or ``""``.
+    :ivar key_prefix: how its keys begin, or ``""``; of two that fit, the longer one says whose a key is.
     :ivar model_prefixes: how its models' names begin.
     :ivar model: the model if none is named; ``None`` takes the first that the server lists.
     :ivar window: tokens that request and answer may have together, a floor over its current models.
@@ -54,6 +54,7 @@ _ALL = (
         name="openai",
         base_url="https://api.openai.com/v1/",
         key_variable="OPENAI_API_KEY",
+        key_prefix="sk-",
         model_prefixes=("gpt-", "o1", "o3", "o4", "chatgpt-"),
         model="gpt-6-luna",
         window=128_000,
@@ -84,6 +85,7 @@ _ALL = (
 )
 PROVIDERS: Mapping[str, Provider] = {provider.name: provider for provider in _ALL}
 _REMOTE = tuple(provider for provider in _ALL if provider.key_variable)
+_BY_KEY = tuple(sorted(_REMOTE, key=lambda provider: -len(provider.key_prefix)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +98,8 @@ class Endpoint:
     :ivar model: the model, or ``None`` for the first that the server lists.
     :ivar window: tokens that request and answer may have together.
     :ivar limit_name: the option that bounds the answer.
+    :ivar at_home: whether the address is the provider's own, or comes with the key from the environment: only then
+        does it get what else the environment has for that provider.
     """
 
     provider: str
@@ -104,6 +108,7 @@ class Endpoint:
     model: str | None
     window: int
     limit_name: str
+    at_home: bool = False
 
 
 def origin(url: str) -> tuple[str, str, int]:
@@ -114,15 +119,17 @@ def origin(url: str) -> tuple[str, str, int]:
     try:
         parts = urlsplit(url)
         port = parts.port
+        host = parts.hostname or ""
+        if not host.isascii():
+            host = host.encode("idna").decode("ascii")
     except ValueError as error:
         raise ConfigError(f"base_url={url!r} is not possible: {error}") from error
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if any(character.isspace() or not character.isprintable() for character in url):
+        raise ConfigError(f"base_url={url!r} is not possible: it has a blank or a line end, paste it anew")
+    if parts.scheme not in ("http", "https") or not host:
         raise ConfigError(f"base_url={url!r} is not possible: expected an address such as 'http://localhost:8080/v1'")
     if parts.username or parts.password or parts.query or parts.fragment:
         raise ConfigError("base_url has a user name, a query or a fragment: give the key as llm_api_key")
-    host = parts.hostname
-    if not host.isascii():
-        host = host.encode("idna").decode("ascii")
     return parts.scheme, host, port or (443 if parts.scheme == "https" else 80)
 
 
@@ -142,7 +149,7 @@ def provider_of_url(base_url: str) -> Provider | None:
 
 def guess_provider(key: Secret | None, model: str | None) -> Provider | None:
     """The provider that a key or a model's name belongs to; ``None`` if neither tells."""
-    for provider in _REMOTE:
+    for provider in _BY_KEY:
         if key is not None and provider.key_prefix and key.startswith((provider.key_prefix,)):
             return provider
     for provider in _REMOTE:
@@ -178,6 +185,7 @@ def choose_endpoint(
         model=model or (known.model if known else None),
         window=known.window if known else _LOCAL_WINDOW,
         limit_name=known.limit_name if known else "max_tokens",
+        at_home=at_home,
     )
 
 

@@ -33,7 +33,7 @@ def resolve_backend(
     backend: BackendLike | None = None,
     *,
     provider: str | None = None,
-    api_key: str | None = None,
+    api_key: str | Secret | None = None,
     model: str | None = None,
     base_url: str | None = None,
     timeout: float | None = None,
@@ -50,17 +50,18 @@ def resolve_backend(
     :raises ConfigError: an unknown name (the nearest known one is named), a missing key, or things that exclude each
         other.
     """
-    given = {"llm_api_key": api_key, "llm_provider": provider, "llm_model": model, "base_url": base_url}
+    key = Secret(api_key, name="llm_api_key") if isinstance(api_key, str) else api_key
+    del api_key  # what shows the variables of a traceback shows no key
+    given: dict[str, object] = {"llm_api_key": key, "llm_provider": provider, "llm_model": model, "base_url": base_url}
     given = {name: value for name, value in given.items() if value is not None}
     for name, value in given.items():
-        if not isinstance(value, str) or not value.strip():
+        if not isinstance(value, Secret) and (not isinstance(value, str) or not value.strip()):
             shown = "an empty string" if isinstance(value, str) else f"a {type(value).__name__}"
             raise ConfigError(f"{name} is {shown}: expected a string, or leave it out")
-    if backend is not None:
-        return _ready_made(backend, given, options)
-    key = Secret(api_key, name="llm_api_key") if api_key is not None else None
     client = {"timeout": timeout, "max_retries": max_retries, "options": dict(options) if options else None}
     client = {name: value for name, value in client.items() if value is not None}
+    if backend is not None:
+        return _ready_made(backend, {**given, **{name: client[name] for name in client if name != "options"}}, options)
     if provider is None and not given:
         found = _of_environment(None)
         if found is None:
@@ -72,7 +73,7 @@ def resolve_backend(
         return QuotingBackend()
     if provider is None or provider in PROVIDERS:
         return _of_endpoint(provider, key, model, base_url, client)
-    return _of_entry_point(provider, key, {"api_key": api_key, "model": model, "base_url": base_url, **client})
+    return _of_entry_point(provider, key, {"model": model, "base_url": base_url, **client})
 
 
 def _ready_made(backend: BackendLike, given: Mapping[str, Any], options: Mapping[str, Any] | None) -> Backend:
@@ -139,14 +140,19 @@ def _of_entry_point(name: str, key: Secret | None, arguments: Mapping[str, Any])
         raise ConfigError(f"unknown llm_provider {name!r}: {hint}")
     point = offered[name]
     try:
-        backend = point.load()(**{option: value for option, value in arguments.items() if value is not None})
-    except MemvidError:
+        given = {option: value for option, value in arguments.items() if value is not None}
+        backend = point.load()(**given, **({"api_key": key.reveal()} if key is not None else {}))
+    except MemvidError as error:
+        if key is not None:
+            key.hide_in_error(error)
         raise
     except Exception as error:
-        said = f"{type(error).__name__}: {error}"
-        raise ConfigError(
-            f"llm_provider {name!r} ({point.value}) cannot be made: {key.hide_in(said) if key else said}"
-        ) from error
+        if key is not None:
+            key.hide_in_error(error)
+            said = key.hide_in(f"{type(error).__name__}: {error}")
+        else:
+            said = f"{type(error).__name__}: {error}"
+        raise ConfigError(f"llm_provider {name!r} ({point.value}) cannot be made: {said}") from error
     if not isinstance(backend, Backend):
         raise ConfigError(f"llm_provider {name!r} ({point.value}) made a {type(backend).__name__}, which is no backend")
     return backend
