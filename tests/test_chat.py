@@ -144,8 +144,26 @@ class TestTurns:
 
     def test_half_a_surrogate_pair_in_an_answer(self, chat: MemvidChat, server: ChatServer) -> None:
         server.reply = say("A \ud83d half")
-        assert chat.chat("login page?") == "A ? half"
+        assert chat.chat("login page?") == "A \ufffd half"
         assert chat.chat("login page again?")
+        server.script.append(say("the login \udc00 page?"))
+        assert chat.chat("and it?")
+        assert chat.history[-2].query == "the login \ufffd page?"
+
+    @pytest.mark.parametrize(
+        ("parts", "answer"),
+        [
+            (["A \ud83d", "\ude00."], "A \U0001f600."),
+            (["A \ud83d", "", "\ude00"], "A \U0001f600"),
+            (["A \ud83d", "."], "A \ufffd."),
+            (["A \ud83d"], "A \ufffd"),
+        ],
+    )
+    def test_a_surrogate_pair_in_two_pieces(
+        self, chat: MemvidChat, server: ChatServer, parts: list[str], answer: str
+    ) -> None:
+        server.reply = say(*parts)
+        assert "".join(chat.stream("login page?")) == chat.history[-1].content == answer
 
     def test_quotes_without_a_model(self, video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY"):

@@ -145,6 +145,16 @@ def test_old_turns_are_summarised_and_the_summary_is_sent() -> None:
     assert chat.usage.requests == len(backend.requests)
 
 
+def test_a_summary_with_half_a_surrogate_pair_can_be_sent() -> None:
+    backend = RecordingBackend(lambda messages: "Sum \ud800" if "Summarise" in messages[0]["content"] else "Yes. " * 60)
+    chat = MemvidChat(retriever=ListMemory(["A fact."]), backend=backend, context_window=1200, follow_up="none")
+    for number in range(12):
+        chat.chat(f"Question {number} " + "word " * 40)
+    assert any("Sum \ufffd" in messages[-1]["content"] for messages in backend.answers)
+    for messages, _ in backend.requests:
+        "".join(message["content"] for message in messages).encode()
+
+
 def test_without_summaries_old_turns_are_left_out() -> None:
     backend = RecordingBackend(lambda messages: sentence(1, 60), window=2000)
     chat = MemvidChat(

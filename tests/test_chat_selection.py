@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -39,6 +40,15 @@ class TestChoose:
         choice = choose(found("a b", "c d", "e f", scores=[0.2, 0.8, 0.05]), min_score=0.1, diversity=0.3, limit=9)
         assert [candidate.chunk_id for candidate in choice.ranked] == [1, 0]
         assert reasons(choice) == {2: "score"}
+
+    def test_repeats_are_seen_without_blanks_between_words(self) -> None:
+        near = "会话服务器在三月二日发生故障导致用户无法登录系统"
+        found = [
+            SearchResult(number, score, text, {}, 0)
+            for number, (score, text) in enumerate([(0.9, near), (0.89, near + "了"), (0.7, "备份在夜里三点运行")])
+        ]
+        ranked = choose(found, min_score=0.1, diversity=0.5, limit=2).ranked
+        assert [candidate.chunk_id for candidate in ranked] == [0, 2]
 
     def test_the_same_text_again_is_out(self) -> None:
         choice = choose(found("Login failed!", "login  FAILED", "backup"), min_score=0, diversity=0, limit=9)
@@ -172,3 +182,15 @@ class TestFollowUp:
         assert clean_rewrite('\n"Who fixed the login page?"\n', "Who fixed it?", earlier) == "Who fixed the login page?"
         for reply in ("", "  ", "Sure!\nWho fixed the login?", "login " * 300, "I am a helpful assistant."):
             assert clean_rewrite(reply, "Who fixed it?", earlier) is None
+
+    @pytest.mark.parametrize(
+        ("question", "reply", "other"),
+        [
+            ("它是什么时候更换的？", "会话服务器是什么时候更换的？", "我很乐意帮助你。"),
+            ("それはいつ交換されましたか？", "サーバーはいつ交換されましたか？", "お手伝いします。"),
+            ("متى تم استبداله؟", "متى تم استبدال خادم الجلسات؟", "أنا مساعد."),
+        ],
+    )
+    def test_a_rewritten_question_in_other_scripts(self, question: str, reply: str, other: str) -> None:
+        assert clean_rewrite(reply, question, []) == reply
+        assert clean_rewrite(other, question, []) is None

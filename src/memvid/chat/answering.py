@@ -9,7 +9,7 @@ from memvid.chat.records import ChatContext, ChatMessage, Source
 from memvid.errors import LLMResponseError
 from memvid.llm import Completion, Piece, Quote, TokenUsage
 
-__all__ = ["Answering", "quotes_of"]
+__all__ = ["Answering", "encodable", "quotes_of"]
 
 _QUOTED = 3  # passages that are quoted where there is no model
 
@@ -35,6 +35,7 @@ class Answering:
         self._filter = CitationFilter(frozenset(passage.number for passage in context.passages))
         self._shown: list[str] = []
         self._raw: list[str] = []
+        self._half = ""  # of a surrogate pair, whose other half may come with the next piece
         self.finish_reason = "stop"
         self.usage: TokenUsage | None = None
 
@@ -53,7 +54,9 @@ class Answering:
         self.usage = piece.usage or self.usage
         self.finish_reason = piece.finish_reason or self.finish_reason
         self._raw.append(piece.text)
-        text = _encodable(piece.text)
+        text = self._half + piece.text
+        self._half = text[-1:] if "\ud800" <= text[-1:] <= "\udbff" else ""
+        text = encodable(text[: len(text) - len(self._half)])
         return self._show(text if self._quotes else self._filter.feed(text))
 
     def finish(self) -> str:
@@ -61,7 +64,8 @@ class Answering:
 
         :raises LLMResponseError: there was no text at all.
         """
-        rest = self._show("" if self._quotes else self._filter.finish())
+        half, self._half = encodable(self._half), ""
+        rest = self._show(half if self._quotes else self._filter.feed(half) + self._filter.finish())
         if not self.raw.strip():
             raise LLMResponseError(
                 f"the model gave no text (finish_reason {self.finish_reason!r}): if it was cut at its limit, perhaps "
@@ -101,6 +105,8 @@ class Answering:
         ]
 
 
-def _encodable(text: str) -> str:
+def encodable(text: str) -> str:
     """Without halves of surrogate pairs, which JSON can bring and no file or request can hold."""
-    return text.encode("utf-8", "replace").decode("utf-8") if not text.isascii() else text
+    if text.isascii():
+        return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from memvid.chat.words import with_pairs
+
 __all__ = ["clean_rewrite", "query_with_terms"]
 
 _WORD = re.compile(r"\w[\w'\u2019-]*")
@@ -59,5 +61,5 @@ def clean_rewrite(answer: str, question: str, earlier: Sequence[str]) -> str | N
     if len(lines) != 1:
         return None
     line = lines[0].strip("\"'`*\u201c\u201d ")
-    known = {word for text in (question, *earlier) for word in _lower(text)} - _COMMON
-    return line if len(line) <= _LONGEST and known.intersection(_lower(line)) else None
+    known = {word for text in (question, *earlier) for word in with_pairs(_lower(text))} - _COMMON
+    return line if len(line) <= _LONGEST and known.intersection(with_pairs(_lower(line))) else None

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Generator, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
+from memvid.chat.answering import encodable
 from memvid.chat.memory import Memory
 from memvid.chat.session import Session
 from memvid.chat.turn import Around, Search, Step
@@ -44,7 +45,7 @@ class Runner:
                 elif isinstance(step, Around):
                     answer = self.memory.around(step.chunk_ids)
                 else:
-                    answer = self.complete(step.messages, session, max_tokens=step.max_tokens).text
+                    answer = encodable(self.complete(step.messages, session, max_tokens=step.max_tokens).text)
                 step = steps.send(answer)
         except StopIteration as end:
             result: _Result = end.value
@@ -61,7 +62,7 @@ class Runner:
             elif isinstance(step, Around):
                 answer = await asyncio.to_thread(self.memory.around, step.chunk_ids)
             else:
-                answer = (await self.acomplete(step.messages, session, max_tokens=step.max_tokens)).text
+                answer = encodable((await self.acomplete(step.messages, session, max_tokens=step.max_tokens)).text)
             step = await asyncio.to_thread(_advance, steps, answer)
         result: _Result = step.value
         return result

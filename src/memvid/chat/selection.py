@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import TypeAlias
 
 from memvid.chat.records import ContextPassage, LeftOut, Reason
+from memvid.chat.words import with_pairs
 from memvid.types import Chunk, SearchResult
 
 __all__ = ["Candidate", "Choice", "best_first_and_last", "choose", "continues", "join", "neighbours_that_continue"]
@@ -100,7 +101,7 @@ def _score(candidate: Candidate) -> float:
 
 
 def _words(text: str) -> list[str]:
-    return _WORD.findall(text.lower())
+    return list(with_pairs(_WORD.findall(text.lower())))
 
 
 def _weigh(texts: Sequence[Sequence[str]]) -> list[_Vector]:
