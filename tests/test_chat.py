@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from memvid import MemvidChat
@@ -23,6 +24,7 @@ from memvid.errors import (
     VideoNotFoundError,
 )
 from memvid.llm import Message, Piece
+from memvid.types import SearchResult
 from tests.chat_support import ListMemory, RecordingBackend
 from tests.llm_support import ChatServer, cut, hold, running, say, status
 from tests.memory_support import EMBEDDER, build, make_texts, open_memory
@@ -275,7 +277,7 @@ class TestFailures:
                 ask()
             assert isinstance(caught.value.__cause__, OSError)
 
-    @pytest.mark.parametrize("answer", [5, None, ["x", 5]])
+    @pytest.mark.parametrize("answer", [5, None, ["x", 5], b"x", {"content": "x"}, {"x", "y"}])
     def test_a_function_that_gives_no_text(self, answer: Any) -> None:
         with pytest.raises(LLMResponseError, match="expected"):
             plain(lambda messages: answer).chat("login page?")
@@ -329,6 +331,39 @@ class TestAnything:
         (source,) = chat.history[1].sources
         assert (source.chunk_id, source.frame_index, source.seconds) == (-1, -1, None)
         assert asyncio.run(chat.achat("And?")) == "On March 2 [1]."
+
+    @pytest.mark.parametrize(
+        ("found", "message"),
+        [
+            (None, "gave a NoneType"),
+            ("a text", "gave a str: expected a list"),
+            ([("a text", 0.9)], "gave a tuple in its list"),
+        ],
+    )
+    def test_a_search_that_gives_no_texts(self, found: Any, message: str) -> None:
+        class Odd:
+            def search(self, query: str, top_k: int) -> Any:
+                return found
+
+        with pytest.raises(ConfigError, match=message):
+            MemvidChat(retriever=Odd(), backend=RecordingBackend()).chat("what?")
+
+    def test_numbers_of_numpy(self, tmp_path: Path) -> None:
+        class Vectors(ListMemory):
+            score: Any = np.float32(0.5)
+
+            def search_results(self, query: str, top_k: int = 5) -> list[SearchResult]:
+                return [SearchResult(np.int64(0), self.score, "A fact.", {}, np.int64(0))]  # type: ignore[arg-type]
+
+        memory = Vectors(["A fact."])
+        chat = MemvidChat(retriever=memory, backend=RecordingBackend("Yes [1]."))
+        chat.chat("what?")
+        chat.export_history(tmp_path / "chat.json")
+        assert MemvidChat(retriever=memory, backend=RecordingBackend()).load_history(tmp_path / "chat.json")
+        for wrong in (float("nan"), None):
+            memory.score = wrong
+            with pytest.raises(ConfigError, match="search_results"):
+                chat.chat("what?")
 
     def test_a_function_gets_messages_and_options(self) -> None:
         seen: list[Any] = []

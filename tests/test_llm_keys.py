@@ -183,6 +183,12 @@ class TestNames:
         for wrong, message in ((CallableBackend, "is the class"), ("openai", "as llm_provider"), (5, "is a int")):
             with pytest.raises(ConfigError, match=message):
                 resolve_backend(wrong)  # type: ignore[arg-type]
+
+        async def later(messages: object) -> str:
+            return "x"
+
+        with pytest.raises(ConfigError, match="is asynchronous"):
+            resolve_backend(later)  # type: ignore[arg-type]
         with pytest.raises(ConfigError, match="llm_model has no effect"):
             resolve_backend(own, model="x")
         with pytest.raises(ConfigError, match="llm_options has no effect"):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from memvid.errors import ConfigError
@@ -17,7 +18,7 @@ class Memory:
     ``search_results``, ``asearch_results``, ``neighbours`` and ``info`` are used where they exist. Without
     ``search_results``, results have no ids and fall in score from 1 by their rank.
 
-    :raises ConfigError: it has no ``search``.
+    :raises ConfigError: it has no ``search``, or later, that gives something else.
     """
 
     def __init__(self, retriever: Any) -> None:
@@ -31,7 +32,7 @@ class Memory:
     def search(self, query: str, top_k: int) -> list[SearchResult]:
         """The chunks nearest to ``query``, best first."""
         if callable(getattr(self.retriever, "search_results", None)):
-            return list(self.retriever.search_results(query, top_k))
+            return _checked(self.retriever.search_results(query, top_k))
         return _ranked(self.retriever.search(query, top_k))
 
     async def asearch(self, query: str, top_k: int) -> list[SearchResult]:
@@ -39,7 +40,7 @@ class Memory:
         import asyncio
 
         if callable(getattr(self.retriever, "asearch_results", None)):
-            return list(await self.retriever.asearch_results(query, top_k))
+            return _checked(await self.retriever.asearch_results(query, top_k))
         return await asyncio.to_thread(self.search, query, top_k)
 
     def around(self, chunk_ids: Sequence[int]) -> dict[int, list[Chunk]]:
@@ -62,5 +63,29 @@ class Memory:
         return frame_index / self._fps if self._fps is not None and frame_index >= 0 else None
 
 
-def _ranked(texts: Sequence[str]) -> list[SearchResult]:
+def _checked(results: Iterable[Any]) -> list[SearchResult]:
+    """Results with numbers of Python's own: a memory of another's making may give NumPy's, which no file can hold."""
+    try:
+        return [
+            SearchResult(int(r.chunk_id), _finite(r.score), r.text, dict(r.metadata), int(r.frame_index))
+            for r in results
+        ]
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ConfigError(f"retriever.search_results is expected to give results as memvid's does: {error}") from error
+
+
+def _finite(score: Any) -> float:
+    value = float(score)
+    if not math.isfinite(value):
+        raise ValueError(f"a score is {value}")
+    return value
+
+
+def _ranked(texts: Any) -> list[SearchResult]:
+    if not isinstance(texts, Iterable) or isinstance(texts, (str, bytes)):
+        raise ConfigError(f"retriever.search gave a {type(texts).__name__}: expected a list of strings, best first")
+    texts = list(texts)
+    for text in texts:
+        if not isinstance(text, str):
+            raise ConfigError(f"retriever.search gave a {type(text).__name__} in its list: expected strings")
     return [SearchResult(-1, 1 - rank / (len(texts) + 1), text, {}, -1) for rank, text in enumerate(texts)]

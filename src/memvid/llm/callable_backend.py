@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from typing import Any
 
 from memvid.errors import ConfigError, LLMResponseError
@@ -34,6 +35,11 @@ class CallableBackend:
     ) -> None:
         if not callable(function) or isinstance(function, type):
             raise ConfigError(f"backend is {function!r}: expected a function of a list of messages")
+        if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+            raise ConfigError(
+                f"backend is {function!r}, which is asynchronous: give a function that waits itself, or an object with "
+                "complete, stream, acomplete and astream"
+            )
         if not isinstance(window, int) or isinstance(window, bool) or window < 1:
             raise ConfigError(f"window={window!r} is not possible: expected a whole number from 1")
         self._function = function
@@ -55,7 +61,7 @@ class CallableBackend:
         if isinstance(answer, str):
             yield Piece(answer, "stop")
             return
-        if not isinstance(answer, Iterable):
+        if not isinstance(answer, Iterable) or isinstance(answer, (Mapping, Set, bytes, bytearray)):
             raise LLMResponseError(f"{self.name} gave a {type(answer).__name__}: expected a string or strings")
         for part in answer:
             if not isinstance(part, str):
