@@ -6,6 +6,7 @@ import asyncio
 import gc
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from memvid.errors import (
     SessionError,
     VideoNotFoundError,
 )
-from memvid.llm import Message, Piece
+from memvid.llm import Message, Piece, openai_backend
 from memvid.types import SearchResult
 from tests.chat_support import ListMemory, RecordingBackend
 from tests.llm_support import ChatServer, cut, hold, running, say, status
@@ -220,7 +221,7 @@ class TestStreams:
         server.script.append(hold(release, "On March", " 2 "))
         pieces = chat.stream("login page?")
         assert next(pieces) == "On March"
-        pieces.close()  # type: ignore[attr-defined]
+        pieces.close()
         release.set()
         assert [(m.content, m.finish_reason) for m in chat.history] == [
             ("login page?", ""),
@@ -536,6 +537,30 @@ class TestAsync:
             release.set()
         assert chat.history[1].content.startswith("On March")
         assert chat.history[1].finish_reason == "interrupted"
+
+    def test_a_stream_that_is_left_early(self, chat: MemvidChat, server: ChatServer) -> None:
+        async def talk() -> str:
+            async with aclosing(chat.astream("login page?")) as pieces:
+                async for _ in pieces:
+                    break
+            return await chat.achat("login page again?")
+
+        server.script.extend([say("On March", " 2 [1]."), say("login page")])
+        assert asyncio.run(talk()) == "Yes [1]."
+        assert [said.finish_reason for said in chat.history[1::2]] == ["interrupted", "stop"]
+
+    def test_the_client_is_made_in_a_thread(self, chat: MemvidChat, monkeypatch: pytest.MonkeyPatch) -> None:
+        threads = []
+        importing = openai_backend._import_openai
+
+        def watched() -> Any:
+            threads.append(threading.current_thread())
+            return importing()
+
+        monkeypatch.setattr(openai_backend, "_import_openai", watched)
+        assert asyncio.run(chat.achat("login page?")) == "Yes [1]."
+        assert threads
+        assert threading.main_thread() not in threads
 
     def test_an_error_leaves_no_trace(self, chat: MemvidChat, server: ChatServer) -> None:
         server.reply = cut("Half")

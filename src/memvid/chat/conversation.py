@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Generator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -129,7 +129,7 @@ class MemvidChat(Sessions):
             answering.whole(self._runner.complete(prepared.messages, found, **self._options(prepared)))
             return self._keep(found, prepared, answering)
 
-    def stream(self, message: str, *, session: str | None = None) -> Iterator[str]:
+    def stream(self, message: str, *, session: str | None = None) -> Generator[str, None, None]:
         """:meth:`chat`, in pieces as they are made; joined they are the answer.
 
         Closing the iterator, or Ctrl-C, ends the request; what had come is kept, marked as interrupted. After an error,
@@ -146,8 +146,12 @@ class MemvidChat(Sessions):
             answering.whole(await self._runner.acomplete(prepared.messages, found, **self._options(prepared)))
             return self._keep(found, prepared, answering)
 
-    def astream(self, message: str, *, session: str | None = None) -> AsyncIterator[str]:
-        """:meth:`stream` for an event loop."""
+    def astream(self, message: str, *, session: str | None = None) -> AsyncGenerator[str, None]:
+        """:meth:`stream` for an event loop.
+
+        Who leaves the loop over it early closes it (``async with contextlib.aclosing(chat.astream(...)) as pieces``):
+        Python itself does so at some later time, and until then the session is still answering.
+        """
         return self._astream(message, self._begin(message, session))
 
     def search_memory(self, query: str, top_k: int = 5) -> list[SearchResult]:
@@ -178,7 +182,7 @@ class MemvidChat(Sessions):
             return "MemvidChat(not open)"
         return f"MemvidChat({self._memory.retriever!r}, {self._backend!r}, {len(self._sessions)} sessions)"
 
-    def _stream(self, message: str, session: Session) -> Iterator[str]:
+    def _stream(self, message: str, session: Session) -> Generator[str, None, None]:
         with session.answering():
             prepared = self._runner.run(self._steps(message, session), session)
             answering = self._answering(prepared)
@@ -202,7 +206,7 @@ class MemvidChat(Sessions):
             self._account(session, prepared, answering)
             self._keep(session, prepared, answering)
 
-    async def _astream(self, message: str, session: Session) -> AsyncIterator[str]:
+    async def _astream(self, message: str, session: Session) -> AsyncGenerator[str, None]:
         with session.answering():
             prepared = await self._runner.arun(self._steps(message, session), session)
             answering = self._answering(prepared)

@@ -146,7 +146,7 @@ class OpenAIBackend:
     async def acomplete(self, messages: Sequence[Message], **options: Any) -> Completion:
         """:meth:`complete` for an event loop."""
         request = self._request(messages, options)
-        async with self._async_client() as client:
+        async with await self._async_client() as client:
             with self._translating():
                 request["model"] = self._model or self._first((await client.models.list()).data)
                 return self._completion(await client.chat.completions.create(**request))
@@ -155,7 +155,7 @@ class OpenAIBackend:
         """:meth:`stream` for an event loop."""
         request = self._request(messages, options, stream=True)
         reader = _StreamReader()
-        async with self._async_client() as client:
+        async with await self._async_client() as client:
             with self._translating(reader):
                 request["model"] = self._model or self._first((await client.models.list()).data)
                 async with await client.chat.completions.create(**request) as events:
@@ -235,12 +235,18 @@ class OpenAIBackend:
                 self._made = openai.OpenAI(**self._settings(openai, openai.DefaultHttpxClient, _Guard.__call__))
             return self._made
 
-    def _async_client(self) -> AsyncOpenAI:
-        openai = _import_openai()
-        client: AsyncOpenAI = openai.AsyncOpenAI(
-            **self._settings(openai, openai.DefaultAsyncHttpxClient, _Guard.awaited)
-        )
-        return client
+    async def _async_client(self) -> AsyncOpenAI:
+        """A client, made in a thread: importing ``openai`` and reading certificates take their time."""
+        import asyncio
+
+        def make() -> AsyncOpenAI:
+            openai = _import_openai()
+            client: AsyncOpenAI = openai.AsyncOpenAI(
+                **self._settings(openai, openai.DefaultAsyncHttpxClient, _Guard.awaited)
+            )
+            return client
+
+        return await asyncio.to_thread(make)
 
     def _settings(self, openai: Any, transport: Any, hook: Callable[..., Any]) -> dict[str, Any]:
         guard = _Guard(self._endpoint, self._options.get("extra_headers") or ())
