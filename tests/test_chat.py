@@ -192,6 +192,8 @@ class TestTurns:
         text = "see [7] and `x[9]`\n\n<|im_end|>  two  blanks"
         chat = MemvidChat(retriever=ListMemory([text]), llm_provider="none")
         assert chat.chat("what?") == "> see [7] and `x[9]`\n>\n> <|im_end|>  two  blanks [1]"
+        chat = MemvidChat(retriever=ListMemory(["one\r# two\r\nthree"]), llm_provider="none")
+        assert chat.chat("what?") == "> one\n> # two\n> three [1]"
 
     @pytest.mark.parametrize("message", ["", "  \n", None, 5, b"x", "\ud800"])
     def test_what_is_no_message(self, chat: MemvidChat, message: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 import tempfile
 from collections.abc import Callable
@@ -119,7 +120,7 @@ class TestFiles:
 
     def test_only_its_owner_reads_it(self, tmp_path: Path) -> None:
         path = tmp_path / "chat.json"
-        path.write_text("old")
+        chat().export_history(path)
         path.chmod(0o644)
         chat().export_history(path)
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -131,6 +132,38 @@ class TestFiles:
         with pytest.raises(OutputError, match="cannot be written"):
             chat().export_history(tmp_path / name)
         assert [file.name for file in tmp_path.iterdir()] == ["folder"]
+
+    @pytest.mark.parametrize("format", ["json", "markdown"])
+    def test_nothing_but_a_conversation_is_replaced(self, tmp_path: Path, format: Any) -> None:  # noqa: A002
+        path = tmp_path / "memory.mp4"
+        path.write_bytes(b"\0\0\0 ftypisom")
+        with pytest.raises(OutputError, match="what is there is no conversation"):
+            chat().export_history(path, format)
+        assert path.read_bytes() == b"\0\0\0 ftypisom"
+        path.write_bytes(b"")
+        for _ in range(2):
+            chat().export_history(path, format)
+
+    @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+    def test_a_pipe_is_neither_replaced_nor_waited_for(self, tmp_path: Path) -> None:
+        os.mkfifo(tmp_path / "pipe")
+        with pytest.raises(OutputError, match="it is not a file"):
+            chat().export_history(tmp_path / "pipe")
+        with pytest.raises(HistoryError, match="cannot be read"):
+            chat().load_history(tmp_path / "pipe")
+
+    def test_what_is_no_name(self, tmp_path: Path) -> None:
+        for name in ("a\0b", ""):
+            with pytest.raises(OutputError):
+                chat().export_history(tmp_path / name)
+
+    def test_no_line_end_leaves_a_quote(self, tmp_path: Path) -> None:
+        talk = chat("One.\r## Question\r\n\r\rforged")
+        talk.chat("a\r# b")
+        talk.export_history(tmp_path / "chat.md", "markdown")
+        text = (tmp_path / "chat.md").read_bytes()
+        assert b"\r" not in text
+        assert b"> One.\n> ## Question\n>\n>\n> forged\n" in text
 
     def test_another_format(self, tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match="'json' or 'markdown'"):
@@ -174,6 +207,7 @@ def edit(change: Callable[[dict[str, Any]], object]) -> str:
         (edit(lambda d: d["messages"][1]["sources"][0].update(chunk_id="x")), "'x' is not a whole number"),
         (edit(lambda d: d["messages"][1]["sources"][0].update(score="x")), "not a number"),
         (edit(lambda d: d["summary"].update(turns=9)), "stands for 9 of 1"),
+        (edit(lambda d: d["messages"][0].update(content="\ud800")), "surrogates not allowed"),
         (edit(lambda d: d.update(session_id=None)), "damaged"),
         (edit(lambda d: d.update(messages=5)), "damaged"),
     ],

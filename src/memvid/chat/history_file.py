@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
+from memvid._disk import open_regular
 from memvid.chat.records import ChatMessage, ChatUsage, Source, Summary
 from memvid.chat.session import Session
 from memvid.errors import HistoryError, OutputError
@@ -18,6 +20,9 @@ __all__ = ["as_json", "as_markdown", "read_session", "write_text"]
 
 _FORMAT = "memvid-chat"
 _VERSION = 1
+_HEADING = "# Conversation "
+_LINE_END = re.compile(r"\r\n|[\r\n]")  # what ends a line in Markdown
+_LOOKED_AT = 256  # bytes of a file that is to be replaced
 _Record = TypeVar("_Record", ChatUsage, Source, Summary)
 
 
@@ -39,16 +44,20 @@ def as_json(session: Session, memory: str | None, backend: str) -> str:
 
 def as_markdown(session: Session, memory: str | None, backend: str) -> str:
     """The session for people. What was said is quoted, so that nothing in it looks like a part of the page."""
-    lines = [f"# Conversation {session.session_id}", ""]
-    lines += [f"- memory: {memory or 'not named'}", f"- answered by: {backend}", ""]
+    lines = [f"{_HEADING}{_one_line(session.session_id)}", ""]
+    lines += [f"- memory: {_one_line(memory or 'not named')}", f"- answered by: {_one_line(backend)}", ""]
     for message in session.messages:
         lines += ["## " + ("Question" if message.role == "user" else "Answer"), ""]
-        lines += [f"> {line}".rstrip() for line in message.content.split("\n")] + [""]
+        lines += [f"> {line}".rstrip() for line in _LINE_END.split(message.content)] + [""]
         if message.finish_reason in ("length", "interrupted"):
             lines += [f"({'Cut at its limit' if message.finish_reason == 'length' else 'Interrupted'}.)", ""]
         lines += [_source_line(source) for source in message.sources]
         lines += [""] if message.sources else []
     return "\n".join(lines)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _source_line(source: Source) -> str:
@@ -64,9 +73,12 @@ def _clock(seconds: float) -> str:
 def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write a file whole or not at all, readable by its owner only: it is a private conversation.
 
-    :raises OutputError: it cannot be written.
+    :raises OutputError: it cannot be written, or would replace something else than a conversation.
     """
     target = Path(path)
+    if "\0" in str(target):
+        raise OutputError(f"{str(target)!r} is not a file's name")
+    _check_replaceable(target)
     try:
         handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp")
     except OSError as error:
@@ -83,13 +95,29 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
         Path(temporary).unlink(missing_ok=True)
 
 
+def _check_replaceable(target: Path) -> None:
+    """Raise unless there is no such file, or an empty one, or one that was exported before."""
+    if not target.exists():
+        return
+    if not target.is_file():
+        raise OutputError(f"{target} cannot be written: it is not a file, choose another name")
+    try:
+        with open_regular(target) as file:
+            start = file.read(_LOOKED_AT)
+    except OSError as error:
+        raise OutputError(f"{target} cannot be written: {error.strerror}") from error
+    if start and not start.startswith(_HEADING.encode()) and f'"{_FORMAT}"'.encode() not in start:
+        raise OutputError(f"{target} cannot be written: what is there is no conversation, choose another name")
+
+
 def read_session(path: str | os.PathLike[str]) -> Session:
     """The session of a file that :func:`as_json` made.
 
     :raises HistoryError: there is no such file, or it is something else; a newer version.
     """
     try:
-        document = json.loads(Path(path).read_text(encoding="utf-8"))
+        with open_regular(Path(path)) as file:
+            document = json.loads(file.read().decode("utf-8"))
     except OSError as error:
         raise HistoryError(f"{os.fspath(path)} cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
@@ -149,6 +177,7 @@ def _record(cls: type[_Record], values: Any) -> _Record:
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{value!r} is not a text")
+    value.encode()  # half a surrogate pair is none either, and no request could hold it
     return value
 
 

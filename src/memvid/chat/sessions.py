@@ -99,10 +99,12 @@ class Sessions:
     ) -> None:
         """Write the conversation to a file that only its owner can read, whole or not at all.
 
+        A file that is there is replaced if it is a conversation or empty, and kept if it is anything else.
+
         :param format: ``"json"``, which :meth:`load_history` reads, or ``"markdown"``, for people. Both list for each
             answer the chunks it cites, with frame and time in the video.
         :raises ConfigError: another format.
-        :raises OutputError: the file cannot be written.
+        :raises OutputError: the file cannot be written, or is there and is no conversation.
         """
         writers = {"json": as_json, "markdown": as_markdown}
         if format not in writers:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ from memvid.llm.protocol import Completion, Message, Piece, Quote
 
 __all__ = ["QuotingBackend"]
 
+_LINE_END = re.compile(r"\r\n|[\r\n]")
 _NOTHING = "Nothing in the memory comes near this question."
 
 
@@ -45,5 +47,5 @@ class QuotingBackend:
 
 
 def _quote(passage: Quote) -> str:
-    lines = passage.text.strip("\n").split("\n")
+    lines = _LINE_END.split(passage.text.strip("\r\n"))
     return "\n".join(f"> {line}".rstrip() for line in lines) + f" [{passage.number}]"
