@@ -16,7 +16,10 @@ from typing import Any
 
 import pytest
 
+from memvid import MemvidChat
 from memvid.cli import main
+from memvid.cli.chat import _Terminal
+from memvid.embedding import HashingEmbedder
 from tests.llm_support import KEY, ChatServer, Handler, cut, event, running, say, status
 
 FACTS = ["The login page failed on March 2.", "Backups run at night.", "The login page was fixed on March 3."]
@@ -130,6 +133,57 @@ class TestPiped:
         assert err.startswith("memvid: error: custom, model 'tiny',")
         assert message in err
         assert len(server.requests) == 2
+
+    def test_what_is_saved_replaces_nothing_else(self, piped: Piped, memory: Path) -> None:
+        before = memory.read_bytes()
+        _, err = piped("login?", f"/save {memory}", options=("--llm-provider", "none"), code=1)
+        assert "what is there is no conversation" in err
+        assert memory.read_bytes() == before
+
+    @pytest.mark.parametrize("name", ["~no-such-user/x/chat.json", "a\0b", "/nowhere/chat.json"])
+    def test_where_nothing_can_be_saved(self, piped: Piped, name: str) -> None:
+        _, err = piped("login?", f"/save {name}", options=("--llm-provider", "none"), code=1)
+        assert "memvid: error: " in err
+        assert "unexpected" not in err
+
+    def test_a_loaded_conversation_has_its_own_system_prompt(self, piped: Piped, tmp_path: Path) -> None:
+        saved = str(tmp_path / "chat.json")
+        piped("login?", f"/save {saved}", options=("--llm-provider", "none"))
+        _, err = piped(options=("--load", saved, "--system", "Be kind."), code=2)
+        assert "has its own --system" in err
+
+    def test_input_in_another_encoding(self, piped: Piped, monkeypatch: pytest.MonkeyPatch) -> None:
+        lines = io.TextIOWrapper(io.BytesIO(b"caf\xe9?\n"), encoding="utf-8")
+        monkeypatch.setattr(io, "StringIO", lambda _: lines)
+        _, err = piped(code=1)
+        assert err == "memvid: error: standard input is not utf-8: invalid continuation byte, byte 3\n"
+
+    def test_no_input_at_all(self, piped: Piped, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(io, "StringIO", lambda _: None)
+        assert piped() == ("", "")
+
+    def test_ctrl_c_when_no_answer_is_coming(
+        self, memory: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        lines = iter(["/usage", "login?", "/quit"])
+
+        def interrupted(*_: object) -> None:
+            raise KeyboardInterrupt
+
+        with MemvidChat(memory, embedder=HashingEmbedder(), llm_provider="none") as conversation:
+            terminal = _Terminal(conversation)
+            for name, stand_in in (
+                ("_read", lambda: next(lines)),
+                ("_usage", interrupted),
+                ("_footnotes", interrupted),
+            ):
+                monkeypatch.setattr(terminal, name, stand_in)
+            with pytest.raises(KeyboardInterrupt):  # in a pipe it ends
+                terminal._next()
+            terminal._interactive = True
+            lines = iter(["/usage", "login?", "/quit"])
+            assert [terminal._next() for _ in range(3)] == [True, True, False]
+        assert capsys.readouterr().out.count("(/quit or Ctrl-D ends)") == 2
 
     def test_wrong_names(self, piped: Piped) -> None:
         assert "did you mean 'ollama'?" in piped(options=("--llm-provider", "olama"), code=1)[1]

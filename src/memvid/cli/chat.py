@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ import click
 
 from memvid.cli import options
 from memvid.cli.output import emit, heading, one_line, passage, printable, rows
-from memvid.errors import ConfigError, HistoryError, LLMError, OutputError, QueryError
+from memvid.errors import ConfigError, LLMError, MemvidError, QueryError
 
 if TYPE_CHECKING:
     from memvid.chat import ChatMessage, MemvidChat
@@ -81,6 +82,8 @@ def chat(
         context_window=context_window,
     ) as conversation:
         if load is not None:
+            if system is not None:
+                raise click.UsageError("a conversation that is loaded has its own --system: leave one of them out")
             conversation.load_history(load)
         else:
             conversation.start_session(system)
@@ -101,28 +104,40 @@ class _Terminal:
 
     def __init__(self, conversation: MemvidChat) -> None:
         self._chat = conversation
-        self._interactive = sys.stdin.isatty()
+        self._interactive = sys.stdin is not None and sys.stdin.isatty()
 
     def run(self, memory: Path) -> None:
         """Until the input ends."""
         if self._interactive:
             self._greet(memory)
-        while True:
-            try:
-                line = self._read()
-            except EOFError:
-                if self._interactive:
-                    emit()
-                return
-            except KeyboardInterrupt:
-                if not self._interactive:
-                    raise
-                emit("\n(/quit or Ctrl-D ends)")
-                continue
-            if line.strip() in ("/quit", "/exit"):
-                return
-            if line.strip():
-                self._take(line.strip())
+        while self._next():
+            pass
+
+    def _next(self) -> bool:
+        """Take one line; whether there may be more."""
+        try:
+            return self._line()
+        except KeyboardInterrupt:  # at the prompt, in a command, or when an answer had just ended
+            if not self._interactive:
+                raise
+            emit("\n(/quit or Ctrl-D ends)")
+            return True
+
+    def _line(self) -> bool:
+        try:
+            line = self._read().strip()
+        except EOFError:
+            if self._interactive:
+                emit()
+            return False
+        except UnicodeDecodeError as error:
+            self._tell(QueryError(f"standard input is not {error.encoding}: {error.reason}, byte {error.start}"))
+            return True
+        if line in ("/quit", "/exit"):
+            return False
+        if line:
+            self._take(line)
+        return True
 
     def _greet(self, memory: Path) -> None:
         backend = self._chat.backend
@@ -136,10 +151,10 @@ class _Terminal:
 
     def _read(self) -> str:
         if self._interactive:
-            import readline  # noqa: F401 - gives input() editing and a history
-
+            with suppress(ImportError):  # some Pythons are built without
+                import readline  # noqa: F401 - gives input() editing and a history
             return input("You: ")
-        line = sys.stdin.readline()
+        line = sys.stdin.readline() if sys.stdin is not None else ""
         if not line:
             raise EOFError
         return line
@@ -151,11 +166,14 @@ class _Terminal:
                 self._command(line)
             else:
                 self._answer(line)
-        except (LLMError, QueryError, HistoryError, OutputError) as error:
-            if not self._interactive:
-                raise
-            emit(end="\n" if isinstance(error, LLMError) and error.partial else "")
-            click.echo(f"memvid: error: {one_line(str(error))}\n", err=True)
+        except MemvidError as error:
+            self._tell(error)
+
+    def _tell(self, error: MemvidError) -> None:
+        if not self._interactive:
+            raise error
+        emit(end="\n" if isinstance(error, LLMError) and error.partial else "")
+        click.echo(f"memvid: error: {one_line(str(error))}\n", err=True)
 
     def _answer(self, question: str) -> None:
         if self._interactive:
@@ -236,7 +254,7 @@ class _Terminal:
         if not name:
             emit("Say where: /save FILE\n")
             return
-        path = Path(name).expanduser()
+        path = Path(os.path.expanduser(name))  # noqa: PTH111 - Path's own raises where there is no such user
         self._chat.export_history(path, "markdown" if path.suffix.lower() in (".md", ".markdown") else "json")
         emit(f"Saved in {one_line(str(path))}.\n")
 
