@@ -27,14 +27,14 @@ def building() -> str:
 
 
 @pytest.mark.model
-@pytest.mark.parametrize("with_key", [True, False])
+@pytest.mark.parametrize(("with_key", "end"), [(True, "exit"), (False, "exit"), (False, "")])
 def test_the_first_example_chats_as_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], with_key: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], with_key: bool, end: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
     for variable in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY", "OPENAI_BASE_URL"):
         monkeypatch.delenv(variable, raising=False)
-    monkeypatch.setattr(sys, "stdin", io.StringIO("When did signing in break?\nexit\n"))
+    monkeypatch.setattr(sys, "stdin", io.StringIO(f"When did signing in break?\n{end}\n"))
     names: dict[str, object] = {}
     with running() as server:
         if with_key:
