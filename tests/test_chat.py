@@ -298,6 +298,13 @@ class TestFailures:
         with pytest.raises(LLMResponseError, match="gave a str: expected pieces"):
             list(plain(Wrong()).stream("login page?"))
 
+        class NoText(RecordingBackend):
+            def stream(self, messages: Sequence[Message], **options: Any) -> Any:
+                return iter([Piece(["text"])])  # type: ignore[arg-type]
+
+        with pytest.raises(LLMResponseError, match="expected pieces of text"):
+            list(plain(NoText()).stream("login page?"))
+
     def test_no_memory(self, tmp_path: Path) -> None:
         with pytest.raises(VideoNotFoundError):
             MemvidChat(tmp_path / "nowhere.mp4", llm_provider="none")

@@ -22,7 +22,7 @@ from memvid.errors import ConfigError, LLMConnectionError, LLMError, MemvidError
 from memvid.llm import CallableBackend, OpenAIBackend, QuotingBackend, backend_names, resolve_backend
 from memvid.llm.keys import Secret, causes, mask
 from memvid.llm.openai_backend import _Guard
-from memvid.llm.providers import PROVIDERS
+from memvid.llm.providers import PROVIDERS, is_here
 from tests.chat_support import ListMemory
 from tests.llm_support import KEY, ChatServer, backend, cut, endpoint, running, say, status
 from tests.memory_support import build, open_memory
@@ -114,6 +114,10 @@ class TestWhoseKeyItIs:
         assert at(resolve_backend(api_key=KEY))[1] == "https://api.openai.com/v1/"
         monkeypatch.setenv("OPENAI_API_KEY", "of-the-proxy")
         assert at(resolve_backend())[1:] == ("https://proxy.example/v1", "of-the-proxy")
+        monkeypatch.setenv("OPENAI_BASE_URL", "https://api.anthropic.com/v1")
+        monkeypatch.setenv("OPENAI_API_KEY", "sk-proj-0123456789")
+        with pytest.raises(ConfigError, match="OPENAI_API_KEY is a key of openai, which is not sent to anthropic"):
+            resolve_backend()
 
     def test_a_key_of_openai_goes_to_no_other(self) -> None:
         for name in ("anthropic", "gemini"):
@@ -441,6 +445,12 @@ class TestWhereRequestsGo:
             with backend(server) as asked:
                 assert asked.complete([{"role": "user", "content": "hi"}]).text == "Yes [1]."
             assert proxy.requests == []
+
+    def test_which_addresses_are_this_machine(self) -> None:
+        for host in ("localhost", "a.localhost", "127.0.0.1", "127.8.8.8", "0.0.0.0", "[::1]"):
+            assert is_here(f"http://{host}:8000/v1")
+        for host in ("localhost.example", "127.0.0.1.example", "10.0.0.1", "[2001:db8::1]"):
+            assert not is_here(f"http://{host}:8000/v1")
 
     def test_names_of_hosts_are_compared_as_they_are_sent(self) -> None:
         with running() as server, backend(server) as asked:

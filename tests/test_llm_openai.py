@@ -280,6 +280,28 @@ def test_a_refusal_is_an_answer(server: ChatServer) -> None:
         assert asked.complete(HELLO).text == "I will not."
 
 
+@pytest.mark.parametrize("way", WAYS)
+def test_an_answer_in_parts(server: ChatServer, way: str) -> None:
+    parts = [
+        {"type": "thinking", "thinking": ["hm"]},
+        {"type": "text", "text": "Yes"},
+        {"type": "text", "text": " [1]."},
+    ]
+    message = {"choices": [{"message": {"content": parts}, "finish_reason": "stop"}]}
+
+    def reply(handler: Handler, request: dict[str, Any]) -> None:
+        if not request.get("stream"):
+            handler.send_json(200, message)
+            return
+        handler.start_stream()
+        handler.send_event(event(parts, "stop"))  # type: ignore[arg-type]
+        handler.end_stream()
+
+    server.reply = reply
+    with backend(server) as asked:
+        assert ask(asked, way)[0] == "Yes [1]."
+
+
 def test_the_models_of_a_server(server: ChatServer) -> None:
     server.models = ["b", "a"]
     with backend(server) as asked:

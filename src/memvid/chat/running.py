@@ -132,7 +132,7 @@ class Runner:
     def _checked(self, completion: object, messages: list[Message], session: Session) -> Completion:
         if not isinstance(completion, Completion) or not isinstance(completion.text, str):
             raise LLMResponseError(
-                f"backend {self.backend.name} gave a {type(completion).__name__}: expected a Completion"
+                f"backend {self.backend.name} gave a {type(completion).__name__}: expected a Completion of text"
             )
         self.account(session, messages, completion.text, completion.usage)
         return completion
@@ -169,8 +169,8 @@ def _advance(steps: Generator[Step, Any, Any], answer: Any) -> Step | _Finished:
 
 
 def _check_piece(piece: object) -> Piece:
-    if not isinstance(piece, Piece):
-        raise LLMResponseError(f"a backend's stream gave a {type(piece).__name__}: expected pieces")
+    if not isinstance(piece, Piece) or not isinstance(piece.text, str):
+        raise LLMResponseError(f"a backend's stream gave a {type(piece).__name__}: expected pieces of text")
     return piece
 
 

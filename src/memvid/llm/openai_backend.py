@@ -18,7 +18,7 @@ from memvid.errors import (
 from memvid.llm.keys import mask
 from memvid.llm.openai_errors import translate
 from memvid.llm.protocol import Completion, Message, Piece, TokenUsage
-from memvid.llm.providers import CUSTOM, Endpoint, origin
+from memvid.llm.providers import CUSTOM, Endpoint, is_here, origin
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI, OpenAI
@@ -197,7 +197,7 @@ class OpenAIBackend:
         message = choices[0].message if choices else None
         if message is None:
             raise LLMResponseError(f"{self._who()} gave no answer in its reply: is it a chat completions endpoint?")
-        text = message.content or getattr(message, "refusal", None) or ""
+        text = _text(message.content) or getattr(message, "refusal", None) or ""
         return Completion(text, choices[0].finish_reason or "stop", _usage(answer))
 
     def _check_ended(self, reader: _StreamReader) -> None:
@@ -250,7 +250,6 @@ class OpenAIBackend:
 
     def _settings(self, openai: Any, transport: Any, hook: Callable[..., Any]) -> dict[str, Any]:
         guard = _Guard(self._endpoint, self._options.get("extra_headers") or ())
-        here = origin(self.base_url)[1] in ("localhost", "127.0.0.1", "::1")
         return {
             "api_key": _PLACEHOLDER,
             "base_url": self.base_url,
@@ -258,7 +257,7 @@ class OpenAIBackend:
             "timeout": openai.Timeout(self._timeout, connect=min(self._timeout, 10.0)),
             "http_client": transport(
                 follow_redirects=False,
-                trust_env=not here,
+                trust_env=not is_here(self.base_url),
                 event_hooks={"request": [hook.__get__(guard)]},
             ),
         }
@@ -285,11 +284,18 @@ class _StreamReader:
         if not choices:  # usage alone, or a comment of the server
             return Piece("", None, _usage(event))
         delta = choices[0].delta
-        text = (getattr(delta, "content", None) or getattr(delta, "refusal", None) or "") if delta else ""
+        text = _text(getattr(delta, "content", None)) or getattr(delta, "refusal", None) or ""
         self.texts.append(text)
         reason = choices[0].finish_reason
         self.ended = self.ended or reason is not None
         return Piece(text, reason, _usage(event))
+
+
+def _text(content: Any) -> str:
+    """What is said; some servers send it in parts, and with it parts that are thoughts."""
+    if isinstance(content, list):
+        return "".join(_text(part.get("text")) for part in content if isinstance(part, dict))
+    return content if isinstance(content, str) else ""
 
 
 def _usage(answer: Any) -> TokenUsage | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ __all__ = [
     "Provider",
     "choose_endpoint",
     "guess_provider",
+    "is_here",
     "origin",
     "provider_of_url",
 ]
@@ -133,6 +135,16 @@ def origin(url: str) -> tuple[str, str, int]:
     return parts.scheme, host, port or (443 if parts.scheme == "https" else 80)
 
 
+def is_here(url: str) -> bool:
+    """Whether an address is on this machine."""
+    host = origin(url)[1]
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+    return address.is_loopback or address.is_unspecified
+
+
 def provider_of_url(base_url: str) -> Provider | None:
     """The remote provider whose host that is, or ``None``.
 
@@ -189,11 +201,11 @@ def choose_endpoint(
     )
 
 
-def _refuse_foreign(key: Secret, provider: Provider | None) -> None:
+def _refuse_foreign(key: Secret, provider: Provider | None, *, name: str = "llm_api_key") -> None:
     owner = guess_provider(key, None)
     if provider is not None and owner is not None and owner is not provider and provider.key_variable:
         raise ConfigError(
-            f"llm_api_key is a key of {owner.name}, which is not sent to {provider.name}: give one of {provider.name}, "
+            f"{name} is a key of {owner.name}, which is not sent to {provider.name}: give one of {provider.name}, "
             f"or llm_provider={owner.name!r}"
         )
 
@@ -212,8 +224,6 @@ def _key_of_environment(provider: Provider, at_home: bool, address: str, *, chos
         )
     if provider.name == "openai" and not chosen and os.environ.get("OPENAI_BASE_URL"):
         address = os.environ["OPENAI_BASE_URL"]
-        origin(address)
     key = Secret(found, name=variable)
-    if address == provider.base_url:
-        _refuse_foreign(key, provider)
+    _refuse_foreign(key, provider_of_url(address), name=variable)
     return key, address
