@@ -109,6 +109,13 @@ class TestTurns:
         assert memory.queries[1] == "Who fixed it? (login page fail)"
         assert chat.last_context.query_by == "terms"  # type: ignore[union-attr]
 
+    def test_a_rewrite_after_thinking_aloud(self) -> None:
+        replies = iter(["On March 2.", "<think>\nWho fixed\nit?\n</think>\n\nWho fixed the login page?", "Ada."])
+        chat = plain(RecordingBackend(lambda _: next(replies)))
+        chat.chat("When did the login page fail?")
+        chat.chat("Who fixed it?")
+        assert chat.history[2].query == "Who fixed the login page?"
+
     @pytest.mark.parametrize(("follow_up", "requests"), [("none", 2), ("terms", 2), ("model", 3), ("auto", 3)])
     def test_who_makes_a_question_self_contained(self, follow_up: str, requests: int) -> None:
         backend = RecordingBackend("Who fixed the login page?")

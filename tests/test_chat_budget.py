@@ -155,6 +155,22 @@ def test_a_summary_with_half_a_surrogate_pair_can_be_sent() -> None:
         "".join(message["content"] for message in messages).encode()
 
 
+@pytest.mark.parametrize(
+    ("reply", "summary"),
+    [("<think>\nHm.\n</think>\n\nIn short.", "In short."), ("<think>Hm, they", ""), ("", "")],
+)
+def test_a_model_that_thinks_aloud(reply: str, summary: str) -> None:
+    backend = RecordingBackend(lambda messages: reply if "Summarise" in messages[0]["content"] else "Yes. " * 60)
+    chat = MemvidChat(retriever=ListMemory(["A fact."]), backend=backend, context_window=1200, follow_up="none")
+    for number in range(12):
+        chat.chat(f"Question {number} " + "word " * 40)
+    context = chat.last_context
+    assert context is not None
+    assert (context.turns_summarised > 0, context.turns_left_out > 0) == (bool(summary), not summary)
+    assert ("In short." in backend.answers[-1][-1]["content"]) == bool(summary)
+    assert all("think>" not in message["content"] for message in backend.answers[-1])
+
+
 def test_without_summaries_old_turns_are_left_out() -> None:
     backend = RecordingBackend(lambda messages: sentence(1, 60), window=2000)
     chat = MemvidChat(

@@ -128,7 +128,7 @@ def _query(
     if has_model and config.follow_up in ("auto", "model"):
         request = _rewrite_request(question, session.turns, budget)
         if request is not None:
-            rewritten = clean_rewrite((yield request), question, session.queries)
+            rewritten = clean_rewrite(_without_thoughts((yield request)), question, session.queries)
             if rewritten is not None:
                 return rewritten, "model"
     query = query_with_terms(question, session.queries)
@@ -180,5 +180,13 @@ def _summarise(session: Session, turns: list[Turn], until: int, budget: Budget) 
         if count == 0:
             session.summary = Summary(before.text, before.turns + 1)
             continue
-        text = (yield Ask(messages, answer)).strip()
-        session.summary = Summary(text or before.text, before.turns + count)
+        text = _without_thoughts((yield Ask(messages, answer)))
+        if not text:  # the turns are in no summary then, and are told as left out
+            return
+        session.summary = Summary(text, before.turns + count)
+
+
+def _without_thoughts(reply: str) -> str:
+    """What a model says after thinking aloud, as some servers let it; nothing, if it was cut while it still thought."""
+    before, ended, after = reply.rpartition("</think>")
+    return after.strip() if ended or not after.lstrip().startswith("<think>") else before
