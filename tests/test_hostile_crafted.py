@@ -35,6 +35,7 @@ from tests.hostile_support import (
 )
 from tests.index_support import make_vectors
 from tests.memory_support import build, make_texts, open_memory
+from tests.video_support import make_video, samples
 
 PLAIN_FILES = FILES[:4]
 JOURNAL = "memory_index.json.commit"
@@ -336,6 +337,40 @@ def test_pictures_have_a_largest_side(copy: Path, side: int, message: str) -> No
     copy.write_bytes(whole)
     with pytest.raises(VideoError, match=message):
         VideoReader(copy).read([0])
+
+
+@pytest.mark.parametrize("over", [0, 1])
+def test_frames_have_a_largest_size(copy: Path, over: int) -> None:
+    """A picture with a chunk of its own in it that makes it as large as a frame may be, and larger by a byte."""
+    limit = 8 << 20
+    data = copy.read_bytes()
+    frames = samples(data)
+    space = limit + over - len(frames[0]) - 12
+    body = b"spAc" + bytes(space)
+    chunk = struct.pack(">I", space) + body + struct.pack(">I", zlib.crc32(body))
+    frames[0] = frames[0][:33] + chunk + frames[0][33:]  # behind IHDR
+    reader = VideoReader(copy)
+    payloads, table = payloads_of(copy)
+    make_video(copy, frames, reader.width, reader.height, table=rebuild_table(payloads, table))
+    assert len(samples(copy.read_bytes())[0]) == limit + over
+    if over:
+        with pytest.raises(FrameError, match="frame 0"):
+            VideoReader(copy).read([0])
+    else:
+        assert VideoReader(copy).read([0]) == payloads[:1]
+
+
+def test_a_movie_has_a_largest_number_of_frames(copy: Path) -> None:
+    """Refused by what the sample table claims, whatever the size of the file would allow."""
+    data = bytearray(copy.read_bytes())
+    _, _, entry, _ = _find(bytes(data), b"stsz")
+    for count in ((1 << 27) + 1, (1 << 32) - 1):
+        struct.pack_into(">II", data, entry + 4, 1, count)  # of one size, so that the table itself is short
+        copy.write_bytes(data)
+        with copy.open("r+b") as file:
+            file.truncate(1 << 36)  # takes no place on the disk
+        with pytest.raises(VideoFormatError, match="frames"):
+            VideoReader(copy)
 
 
 # --- the index
