@@ -141,6 +141,19 @@ class TestCitations:
         text = "`rows[7]`\n```python\nrows[7]\n```\n[7](https://example.com) and rows[7]"
         assert filtered(text, {1}, 1000)[::2] == (text.removesuffix("[7]"), 1)
 
+    def test_a_long_list_is_a_marker_in_pieces_too(self) -> None:
+        text = f"See [{', '.join(map(str, range(1, 60)))}]."
+        for size in (1, 7, 1000):
+            assert filtered(text, {1, 59}, size) == ("See [1, 59].", {1, 59}, 57)
+
+    def test_what_is_removed_makes_no_other_marker(self) -> None:
+        assert filtered("[1[9]2] [[9]7] a[9]b", {1}, 1000) == ("[1[]2] [[]7] ab", set(), 3)
+
+    @given(st.text("[]0123, `\nab", max_size=60), st.integers(1, 7))
+    def test_nothing_is_left_to_remove(self, text: str, size: int) -> None:
+        once = filtered(text, {1, 2}, size)
+        assert filtered(once[0], {1, 2}, size) == (once[0], once[1], 0)
+
     def test_a_lonely_backtick_ends_with_its_line(self) -> None:
         assert filtered("a ` b [7]\nc [7]", set(), 1000) == ("a ` b [7]\nc", set(), 1)
 

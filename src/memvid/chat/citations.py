@@ -6,13 +6,15 @@ import re
 
 __all__ = ["CitationFilter", "strip_markers"]
 
-# One to three digits, several with commas: [2], [1, 3]. Longer numbers are years and the like; an index directly behind
+# One to three digits, up to a hundred with commas: [2], [1, 3]. Longer numbers are years and the like; an index behind
 # a name is code only where the answer says so by backticks, because models write "claim[3]" for "claim [3]".
-_MARKER = re.compile(r"( ?)\[(\d{1,3}(?:\s*,\s*\d{1,3})*)\](?!\()")
+_MARKER = re.compile(r"( ?)\[(\d{1,3}(?:\s{0,2},\s{0,2}\d{1,3}){0,99})\](?!\()")
 _BEGUN = re.compile(r" ?(?:\[(?:\d{1,3}(?:\s*,\s*\d{1,3})*)?\s*(?:,\s*)?\]?)?\Z")
 _RUNS = re.compile(r"`+|[^`]+")
 _BLOCK = 3  # backticks that open a block of code
-_LONGEST = 64  # characters held back at most
+_LONGEST = 1024  # characters held back at most; no marker is longer
+_OPEN = re.compile(r"\[(?:\d{1,3}(?:\s*,\s*\d{1,3})*)?\s*(?:,\s*)?\Z")
+_APART = "[]"  # left of a marker inside of what would become another one without it: "[1[9]2]"
 
 
 class CitationFilter:
@@ -28,6 +30,7 @@ class CitationFilter:
         self._numbers = numbers
         self._held = ""
         self._fence = 0  # backticks that opened the code we are in; 0 outside
+        self._tail = ""  # the end of what was let through
         self.cited: set[int] = set()
         self.removed = 0
 
@@ -42,12 +45,16 @@ class CitationFilter:
 
     def _release(self, *, final: bool) -> str:
         runs = _RUNS.findall(self._held)
-        done = [self._run(run) for run in runs[:-1]]
+        done = [self._let(self._run(run)) for run in runs[:-1]]
         last = runs[-1] if runs else ""
         kept = "" if final else self._uncertain(last)
-        done.append(self._run(last[: len(last) - len(kept)]))
+        done.append(self._let(self._run(last[: len(last) - len(kept)])))
         self._held = kept
         return "".join(done)
+
+    def _let(self, text: str) -> str:
+        self._tail = (self._tail + text)[-_LONGEST:]
+        return text
 
     def _uncertain(self, last: str) -> str:
         """The end of what has come so far that may go on in a way that matters."""
@@ -67,12 +74,25 @@ class CitationFilter:
                 return run
             code, newline, text = run.partition("\n") if self._fence else ("", "", run)
             self._fence = 0
-            return code + newline + _MARKER.sub(self._checked, text)
+            return code + newline + self._text(text, self._tail + code + newline)
         if self._fence == 0:
             self._fence = len(run)
         elif len(run) == self._fence or len(run) > self._fence >= _BLOCK:
             self._fence = 0
         return run
+
+    def _text(self, text: str, tail: str) -> str:
+        parts: list[str] = []
+        end = 0
+        for match in _MARKER.finditer(text):
+            left = self._checked(match)
+            tail = (tail + text[end : match.start()])[-_LONGEST:]
+            if not left and _OPEN.search(tail):
+                left = match[1] + _APART
+            parts += (text[end : match.start()], left)
+            tail += left
+            end = match.end()
+        return "".join(parts) + text[end:]
 
     def _checked(self, match: re.Match[str]) -> str:
         named = [int(number) for number in match[2].split(",")]
