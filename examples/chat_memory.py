@@ -55,7 +55,9 @@ def explain(chat: MemvidChat) -> None:
     """What the last answer was made from: what was searched for, sent and left out."""
     context = chat.last_context
     if context is not None:
-        print(f"\nSearched for {context.query!r}; {context.budget.request} of {context.budget.window} tokens sent.")
+        print(f"\nSearched for {context.query!r}.")
+        if chat.usage.requests:  # none where answers are quotes: nothing is sent then
+            print(f"{context.budget.request} tokens sent, of a window of {context.budget.window}.")
         for passage in context.passages:
             print(f"  [{passage.number}] {passage.score:.3f} {passage.text}")
         for left_out in context.left_out:

@@ -227,6 +227,7 @@ def test_the_budget_of_passages() -> None:
         ({"diversity": -1}, "diversity=-1"),
         ({"follow_up": "guess"}, "follow_up='guess'"),
         ({"max_passage": 3}, "did you mean 'max_passages'"),
+        ({"max_passages": 1000}, "max_passages=1000"),
         ({"summarise": 1}, "summarise=1"),
     ],
 )

@@ -207,7 +207,7 @@ class ChatConfig:
             )
         _check_int("context_tokens", self.context_tokens, 0, 1 << 30)
         _check_int("top_k", self.top_k, 1, 1000)
-        _check_int("max_passages", self.max_passages, 1, 1000)
+        _check_int("max_passages", self.max_passages, 1, 999)
         _check_number("min_score", self.min_score, -1, 1)
         _check_number("diversity", self.diversity, 0, 1)
         _check_int("neighbours", self.neighbours, 0, 1000)

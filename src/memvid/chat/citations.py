@@ -6,8 +6,9 @@ import re
 
 __all__ = ["CitationFilter", "strip_markers"]
 
-# One to three digits, up to a hundred with commas: [2], [1, 3]. Longer numbers are years and the like; an index behind
-# a name is code only where the answer says so by backticks, because models write "claim[3]" for "claim [3]".
+# One to three digits, up to a hundred with commas: [2], [1, 3]. There are never more passages; longer numbers are years
+# and the like. An index behind a name is code only where the answer says so by backticks, because models write
+# "claim[3]" for "claim [3]".
 _MARKER = re.compile(r"( ?)\[(\d{1,3}(?:\s{0,2},\s{0,2}\d{1,3}){0,99})\](?!\()")
 _BEGUN = re.compile(r" ?(?:\[(?:\d{1,3}(?:\s*,\s*\d{1,3})*)?\s*(?:,\s*)?\]?)?\Z")
 _RUNS = re.compile(r"`+|[^`]+")
