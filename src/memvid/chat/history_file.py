@@ -22,6 +22,7 @@ _FORMAT = "memvid-chat"
 _VERSION = 1
 _HEADING = "# Conversation "
 _LINE_END = re.compile(r"\r\n|[\r\n]")  # what ends a line in Markdown
+_LARGEST = 1e15  # seconds or score
 _LOOKED_AT = 256  # bytes of a file that is to be replaced
 _Record = TypeVar("_Record", ChatUsage, Source, Summary)
 
@@ -170,6 +171,8 @@ def _record(cls: type[_Record], values: Any) -> _Record:
         else:
             if value is not None and (not isinstance(value, (int, float)) or isinstance(value, bool)):
                 raise TypeError(f"{field.name} is {value!r}, not a number")
+            if value is not None and not -_LARGEST < value < _LARGEST:  # nor is NaN, which is in no order
+                raise ValueError(f"{field.name} is out of range")
             checked[field.name] = value
     return cls(**checked)
 
