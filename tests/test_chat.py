@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import sys
 import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -428,6 +430,24 @@ class TestSessions:
         assert chat.history == []
         assert chat.chat("one?")
         assert len(chat.history) == 2
+
+    def test_of_many_threads_one_begins_it(self) -> None:
+        interval = sys.getswitchinterval()
+        sys.setswitchinterval(1e-6)
+        try:
+            with ThreadPoolExecutor(4) as threads:
+                for _ in range(100):
+                    chat, start = plain(RecordingBackend()), threading.Barrier(4)
+
+                    def begin(chat: MemvidChat = chat, start: threading.Barrier = start) -> str:
+                        start.wait()
+                        return chat.session_id
+
+                    found = [thread.result() for thread in [threads.submit(begin) for _ in range(4)]]
+                    assert set(found) == {chat.session_id}
+                    assert len(chat._sessions) == 1
+        finally:
+            sys.setswitchinterval(interval)
 
     def test_unknown_and_ended_ones(self) -> None:
         chat = plain(RecordingBackend())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from typing import Literal
 
 from memvid.chat.history_file import as_json, as_markdown, read_session, write_text
@@ -26,6 +27,7 @@ class Sessions:
         self._memory_name = memory
         self._sessions: dict[str, Session] = {}
         self._current: Session | None = None
+        self._beginning = threading.Lock()  # of several threads that find no session, one begins it
         self._closed = False
 
     @property
@@ -127,9 +129,10 @@ class Sessions:
 
     def _session(self, session: str | None) -> Session:
         if session is None:
-            if self._current is None:
-                self.start_session()
-            current = self._current
+            with self._beginning:
+                if self._current is None:
+                    self.start_session()
+                current = self._current
             if current is None:  # another thread ended it in this moment
                 raise SessionError("the current session was ended: start another one")
             return current
