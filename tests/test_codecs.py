@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import random
 import sys
 import threading
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -374,6 +375,24 @@ class TestRefusals:
         monkeypatch.setattr(sources, "find_spec", lambda name: None)
         with pytest.raises(DependencyError, match=r'pip install "memvid\[video\]"'):
             VideoReader(path)
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+    def test_no_thread_is_left_with_another_priority(self, codec: str, tmp_path: Path) -> None:
+        """SVT-AV1 takes the highest there is for itself and its caller, where it may: as root."""
+
+        def policies() -> set[int]:
+            found = set()
+            for task in Path("/proc/self/task").iterdir():
+                with suppress(ProcessLookupError):
+                    found.add(os.sched_getscheduler(int(task.name)))
+            return found
+
+        before = policies()
+        writer = VideoWriter(tmp_path / "a", EncoderConfig(symbol_version=VERSION, codec=codec), tag=TAG)  # type: ignore[arg-type]
+        writer.write(make_pages(3))
+        assert policies() == before
+        writer.finish()
+        assert policies() == before
 
     def test_an_unfinished_video_leaves_no_litter(self, tmp_path: Path) -> None:
         writer = VideoWriter(tmp_path / "a.mp4", EncoderConfig(codec=need("mp4v")), tag=TAG)  # type: ignore[arg-type]

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from memvid._disk import output_errors
 from memvid.errors import OutputError
+from memvid.video.codecs.priority import same_priority
 from memvid.video.codecs.profiles import CodecProfile
 
 __all__ = ["AvSink", "OpenCvSink", "PictureSink"]
@@ -63,12 +64,13 @@ class AvSink:
         muxer = {"fflags": "+bitexact"}  # no random ids and no clock in the file
         if container in {"mp4", "mov"}:
             muxer["movflags"] = "+faststart"
-        with self._errors():
+        with self._errors(), same_priority():
             self._container = av.open(os.fspath(path), "w", format=container, options=muxer)
             stream: Any = self._container.add_stream(encoder, rate=fps, options=options)
             stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
             stream.codec_context.gop_size = gop
             stream.codec_context.color_range = 1  # television's
+            self._container.start_encoding()
         self._stream = stream
         self._planes = np.full((height * 3 // 2, width), _GREY, np.uint8)
         self._height = height
