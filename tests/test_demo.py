@@ -59,7 +59,14 @@ def test_the_command_names_its_folder_and_what_to_do_next(
     assert err == ""
     video = Path("memvid-demo") / VIDEO_NAME
     assert video.is_file()
-    for expected in ("memvid-demo/", "gzip -9 of the text", f"memvid search {video}", f"{video}", *QUESTIONS):
+    for expected in (
+        "memvid-demo/",
+        "gzip -9 of the text",
+        f"memvid search {video}",
+        f"memvid chat {video}",
+        f"{video}",
+        *QUESTIONS,
+    ):
         assert expected in out
     assert max(map(len, out.splitlines())) <= 80
 

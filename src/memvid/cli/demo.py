@@ -98,6 +98,7 @@ def _next_steps(report: DemoReport) -> str:
         [
             heading("Next"),
             f'  {memvid} search {video} "how do decorators work?"',
+            f"  {memvid} chat {video}",
             f"  {memvid} info {video}",
             f"  {memvid} build YOUR_FILES -o memory.mp4",
             f"  ffplay -x 740 -y 740 -vf setpts=10*PTS {video}",
