@@ -24,7 +24,7 @@ from memvid.video.codecs.boxes import append_page_table, find_page_table
 from memvid.video.codecs.sources import AvSource, OpenCvSource
 from memvid.video.codecs.writing import PictureWriter, draw_symbol, picture_side
 from tests.memory_support import build, make_texts, open_memory
-from tests.video_support import TABLE_UUID, TAG, boxes, make_pages, write_video
+from tests.video_support import TABLE_UUID, TAG, boxes, make_pages, overwrite_packets, write_video
 
 OPTIONS = _core.SymbolOptions(version=5)
 VERSION = 5
@@ -203,6 +203,35 @@ class TestRandomAccess:
             assert video.read([1, 4]) == [pages[1], pages[4]]
             with pytest.raises(FrameError, match=r"frame 2 .* the checksum differs"):
                 video.read([1, 2])
+
+
+class TestDamagedFrames:
+    @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])  # with a page table, and without
+    def test_only_the_frame_that_is_damaged_cannot_be_read(self, suffix: str, tmp_path: Path) -> None:
+        pages = make_pages(20)
+        path = write(tmp_path / f"a{suffix}", pages, codec=need("h264"))
+        overwrite_packets(path, [7])
+        source = AvSource(str(path))
+        for counted in (False, True):
+            pictures = source.fetch(range(20), counted=counted)
+            assert [at for at, picture in enumerate(pictures) if picture is None] == [7]
+        if suffix == ".mkv":
+            with pytest.raises(FrameError, match="has lost 1 of 20 frames, the first of them 7"):
+                VideoReader(path)
+            return
+        with closing(VideoReader(path)) as video:
+            assert video.read([6, 8, 19, 0]) == [pages[6], pages[8], pages[19], pages[0]]
+            with pytest.raises(FrameError, match=r"frame 7 .* cannot be decoded"):
+                video.read(range(20))
+
+    def test_frames_behind_it_up_to_the_next_keyframe_are_tried(self, tmp_path: Path) -> None:
+        pages = make_pages(40)
+        path = write(tmp_path / "a.mp4", pages, codec=need("mp4v"))
+        overwrite_packets(path, [14])
+        with closing(VideoReader(path)) as video:
+            assert video.read([13, *range(24, 40)]) == [pages[13], *pages[24:]]
+            with pytest.raises(FrameError, match="frame 14 "):
+                video.read([14])
 
 
 class TestTables:

@@ -25,7 +25,15 @@ from memvid.video.parity import ParityBlock, ParityEncoder
 from memvid.video.parity_reader import ParityReader
 from tests.memory_support import EMBEDDER, build, make_texts, open_memory
 from tests.test_parity import OPTIONS, TEXTS, blacken
-from tests.video_support import make_pages, make_video, png, samples, symbol_picture, without_page_table
+from tests.video_support import (
+    make_pages,
+    make_video,
+    overwrite_packets,
+    png,
+    samples,
+    symbol_picture,
+    without_page_table,
+)
 
 BARE: dict[str, Any] = {"compression": "none", "chunks_per_frame": 1}
 
@@ -304,6 +312,22 @@ def test_other_codecs_keep_their_parity(tmp_path: Path, codec: str) -> None:
     theirs = build(tmp_path, TEXTS, name="theirs", codec=codec, **OPTIONS)
     assert VideoReader(theirs).identity.digest == VideoReader(ours).identity.digest
     assert verify(theirs, deep=True).parity_margin == len(parity_frames(ours))
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_frames_that_no_codec_decodes_are_rebuilt(video: Path, tmp_path: Path, suffix: str) -> None:
+    if "h264" not in available_codecs():
+        pytest.skip("this machine cannot write h264")
+    shared = tmp_path / f"shared{suffix}"
+    export(video, shared)
+    margin = verify(shared, index_of(video), deep=True).parity_margin
+    overwrite_packets(shared, [0, 1, 9])
+    assert texts_of(shared, index_of(video)) == TEXTS
+    report = verify(shared, index_of(video), deep=True)
+    assert report.ok
+    assert (report.parity_margin or 0) == (margin or 0) - 3
+    export(shared, tmp_path / "back.mp4", codec="png")
+    assert (tmp_path / "back.mp4").read_bytes() == video.read_bytes()
 
 
 def test_survive_counts_what_is_lost_and_what_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

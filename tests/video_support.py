@@ -7,6 +7,7 @@ import zlib
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
+import pytest
 
 from memvid import _core
 from memvid.config import EncoderConfig
@@ -151,3 +152,15 @@ def symbol_picture(payload: bytes, version: int, *, level: str = "L", utf8: bool
     """One symbol with a quiet zone of four modules on even sides."""
     modules = _core.create_symbol(payload, _core.SymbolOptions(version=version, level=level, utf8=utf8))
     return np.pad(modules, ((4, 5), (4, 5)), constant_values=255)
+
+
+def overwrite_packets(path: Path, frames: Sequence[int]) -> None:
+    """Damage what frames of a video in another codec were encoded to, so that no decoder makes anything of it."""
+    av = pytest.importorskip("av")
+    with av.open(str(path)) as container:
+        packets = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
+    with path.open("r+b") as file:
+        for frame in frames:
+            at, size = packets[frame]
+            file.seek(at + 16)  # behind what Matroska has in front of it
+            file.write(b"\xff" * (size - 32))

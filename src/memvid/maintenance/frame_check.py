@@ -28,7 +28,7 @@ REASONS = {
     2: "it is no picture of the video's size any more",
     3: "no QR code in it can be read",
     4: "what its QR code holds has another checksum than was written there",
-    5: "it is not in the video any more",
+    5: "it is not in the video any more, or cannot be decoded",
 }
 
 _BATCH = 512  # frames read at once

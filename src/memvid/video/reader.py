@@ -27,7 +27,7 @@ _REASONS = {
     2: "it is not a picture of the video's size",
     3: "no QR code in it can be read",
     4: "its QR code holds something else than was written there: the checksum differs",
-    5: "it is not in the video any more",
+    5: "it is not in the video any more, or cannot be decoded",
 }
 
 

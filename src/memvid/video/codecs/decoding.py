@@ -34,16 +34,19 @@ _PARITY_FACTOR = 4  # groups looked at for each picture of the video; a real one
 _BATCH = 64  # pictures in memory at a time
 
 
-def decode_pictures(pictures: Sequence[Picture], *, threads: int = 0) -> tuple[list[bytes | None], NDArray[np.uint8]]:
+def decode_pictures(
+    pictures: Sequence[Picture | None], *, threads: int = 0
+) -> tuple[list[bytes | None], NDArray[np.uint8]]:
     """Payloads of pictures, ``uint8[height, width]`` each, and a status for each, 0 where there is a payload.
 
-    One native call, in parallel. A page's own checksum is verified; a bare text has none.
+    ``None`` is a picture that could not be had. One native call, in parallel. A page's own checksum is verified; a
+    bare text has none.
     """
     reader = _core.PictureReader(lambda wanted: [pictures[i] for i in wanted], len(pictures), threads=threads)
     return reader.read(np.arange(len(pictures), dtype=np.int64))
 
 
-def read_payloads(pictures: Iterable[Picture], *, threads: int = 0) -> Iterator[bytes | None]:
+def read_payloads(pictures: Iterable[Picture | None], *, threads: int = 0) -> Iterator[bytes | None]:
     """The payload of each picture in turn, ``None`` where none can be read; some pictures in memory at a time."""
     source = iter(pictures)
     while batch := list(islice(source, _BATCH)):

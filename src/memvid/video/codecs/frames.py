@@ -147,7 +147,7 @@ class PictureVideo:
         cached = load_table(path)
         if cached is not None:
             return cached
-        found = find_pages(read_payloads(self._source.pictures(), threads=threads))
+        found = find_pages(read_payloads(self._source.salvage(), threads=threads))
 
         def read(pages: NDArray[np.int64]) -> list[bytes | None]:
             places = [found.positions[page] for page in pages.tolist()]

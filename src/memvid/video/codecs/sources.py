@@ -103,7 +103,7 @@ class AvSource:
             if self._container is None:
                 raise ClosedError(f"{self._path} was closed: open it again")
             if counted or not self._ordered:
-                return _counted(self._decode(self._open()), positions)
+                return _counted(self.salvage(), positions)
             return [self._at(position) for position in positions]
 
     def pictures(self) -> Iterator[Picture]:
@@ -111,16 +111,9 @@ class AvSource:
             yield from self._decode(self._open())
 
     def salvage(self) -> Iterator[Picture | None]:
-        import av
-
         with self._errors(), self._open() as container:
-            for packet in container.demux(container.streams.video[0]):
-                try:
-                    frames = packet.decode()
-                except av.FFmpegError:  # the decoder goes on with the next one
-                    yield None
-                    continue
-                yield from map(_brightness, frames)
+            for frame in _undamaged(container, container.streams.video[0]):
+                yield None if frame is None else _brightness(frame)
 
     def close(self) -> None:
         with self._lock:
@@ -152,8 +145,10 @@ class AvSource:
         if not self._comes_soon(wanted):
             stream = self._container.streams.video[0]
             self._container.seek(wanted, stream=stream, backward=True)
-            self._frames = self._container.decode(stream)
+            self._frames = _undamaged(self._container, stream)
         for frame in self._frames:
+            if frame is None:  # if it is the one that is wanted, the next one is behind it
+                continue
             self._now = frame.pts
             if frame.pts == wanted:
                 return _brightness(frame)
@@ -252,11 +247,24 @@ class OpenCvSource:
         return _grey(self._capture)
 
 
-def _counted(pictures: Iterator[Picture], positions: Sequence[int]) -> list[Picture | None]:
+def _undamaged(container: Any, stream: Any) -> Iterator[Any]:
+    """The frames that are decoded from here on, and ``None`` for each packet that cannot be."""
+    import av
+
+    for packet in container.demux(stream):
+        try:
+            frames = packet.decode()
+        except av.FFmpegError:  # the decoder goes on with the next one
+            yield None
+            continue
+        yield from frames
+
+
+def _counted(pictures: Iterator[Picture | None], positions: Sequence[int]) -> list[Picture | None]:
     """The pictures at these positions, which one pass over all of them meets."""
     wanted = set(positions)
     last = max(wanted, default=-1)
-    found: dict[int, Picture] = {}
+    found: dict[int, Picture | None] = {}
     for position, picture in enumerate(pictures):
         if position in wanted:
             found[position] = picture
