@@ -158,6 +158,14 @@ class TestRandomAccess:
             assert video.read(order) == [pages[frame] for frame in order]
             assert [payload for _, payload in video.read_all(corrected=True)] == pages
 
+    @pytest.mark.parametrize("codec_name", ["h264", "av1", "mp4v"])
+    def test_avi_is_sought_too_not_counted(self, codec_name: str, tmp_path: Path) -> None:
+        pages = make_pages(40)
+        with closing(VideoReader(write(tmp_path / "a.avi", pages, codec=need(codec_name)))) as video:
+            for frame in random.Random(3).sample(range(40), 40):
+                assert video.read([frame]) == [pages[frame]]
+            assert video.counters()["failed"] == 0
+
     @pytest.mark.parametrize("gop", [1, 12, 250])
     def test_between_keyframes_too(self, opener: Any, gop: int, tmp_path: Path) -> None:
         pages = make_pages(60)

@@ -182,6 +182,20 @@ class TestOtherPrograms:
             with open_memory(tmp_path / target, index_of(memory)) as theirs:
                 assert theirs.get_chunk_by_id(79) == TEXTS[79]
 
+    @pytest.mark.tools
+    @pytest.mark.parametrize("codec", ["png", "h264"])
+    def test_a_video_in_fragments_is_the_same_memory(
+        self, codec: Any, memory: Path, tmp_path: Path, program: Callable[[str], str]
+    ) -> None:
+        pytest.importorskip("av")
+        if codec != "png":
+            need(codec)
+        export(memory, tmp_path / "a.mp4", codec=codec)
+        copy = [program("ffmpeg"), "-v", "error", "-i", str(tmp_path / "a.mp4"), "-c", "copy"]
+        subprocess.run([*copy, "-movflags", "frag_keyframe+empty_moov", str(tmp_path / "b.mp4")], check=True)
+        with open_memory(tmp_path / "b.mp4", index_of(memory)) as theirs:
+            assert theirs.get_chunk_by_id(79) == TEXTS[79]
+
 
 class TestCommand:
     def test_writes_and_says_so(self, memory: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -328,6 +329,17 @@ def test_frames_that_no_codec_decodes_are_rebuilt(video: Path, tmp_path: Path, s
     assert (report.parity_margin or 0) == (margin or 0) - 3
     export(shared, tmp_path / "back.mp4", codec="png")
     assert (tmp_path / "back.mp4").read_bytes() == video.read_bytes()
+
+
+@pytest.mark.tools
+def test_what_an_edit_list_cuts_off_is_rebuilt(video: Path, tmp_path: Path, program: Callable[[str], str]) -> None:
+    pytest.importorskip("av")
+    if "h264" not in available_codecs():
+        pytest.skip("this machine cannot write h264")
+    export(video, tmp_path / "a.mp4")
+    cut = ["-ss", "0.18", "-i", str(tmp_path / "a.mp4"), "-c", "copy", str(tmp_path / "b.mp4")]
+    subprocess.run([program("ffmpeg"), "-v", "error", *cut], check=True)
+    assert texts_of(tmp_path / "b.mp4", index_of(video)) == TEXTS
 
 
 def test_survive_counts_what_is_lost_and_what_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memvid import _core
-from memvid.errors import VideoFormatError
+from memvid.errors import DependencyError, VideoFormatError
+from memvid.page import page_checksum
 from memvid.video.codecs.boxes import find_page_table
 from memvid.video.codecs.decoding import decode_pictures, find_pages, read_payloads
 from memvid.video.codecs.sources import Picture, PictureSource, open_pictures
@@ -39,8 +40,16 @@ def open_frames(path: str, *, threads: int) -> Frames:
                 raise
     else:
         if native.codec == "png":
-            return native
+            return native if native.frame_count else _in_fragments(path, threads) or native
     return PictureVideo(path, threads=threads)
+
+
+def _in_fragments(path: str, threads: int) -> PictureVideo | None:
+    """Our own frames in an MP4 that another program wrote in fragments, whose movie header lists none."""
+    try:
+        return PictureVideo(path, threads=threads)
+    except (VideoFormatError, DependencyError):
+        return None
 
 
 def native_source(frames: Frames) -> _core.FrameSource:
@@ -149,14 +158,21 @@ class PictureVideo:
             return cached
         found = find_pages(read_payloads(self._source.salvage(), threads=threads))
 
-        def read(pages: NDArray[np.int64]) -> list[bytes | None]:
-            places = [found.positions[page] for page in pages.tolist()]
-            pictures = self._source.fetch(places)
-            payloads = decode_pictures([picture for picture in pictures if picture is not None], threads=threads)[0]
-            rest = iter(payloads)
-            return [None if picture is None else next(rest) for picture in pictures]
+        def is_sound(page: int, payload: bytes) -> bool:
+            return page_checksum(payload) == found.rows[page][-1]
 
-        table, positions = found.table(path, read)
+        def read_pages(pages: NDArray[np.int64]) -> list[bytes | None]:
+            payloads: dict[int, bytes] = {}
+            for counted in (False, True):  # where seeking did not find the right page, by counting from the start
+                left = [page for page in pages.tolist() if page not in payloads]
+                pictures = self._source.fetch([found.positions[page] for page in left], counted=counted)
+                read = zip(left, decode_pictures(pictures, threads=threads)[0], strict=True)
+                payloads |= {page: payload for page, payload in read if payload is not None and is_sound(page, payload)}
+                if len(payloads) == len(pages):
+                    break
+            return [payloads.get(page) for page in pages.tolist()]
+
+        table, positions = found.table(path, read_pages)
         blob = table.to_bytes()
         store_table(path, blob, positions)
         return blob, positions

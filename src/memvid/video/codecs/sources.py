@@ -89,12 +89,20 @@ class AvSource:
             self.height: int = stream.codec_context.height
             rate = stream.average_rate or stream.guessed_rate
             self.fps: float = float(rate) if rate else 0.0
-            stamps = [(packet.pts, packet.is_keyframe) for packet in self._container.demux(stream) if packet.size]
-        self.frame_count = len(stamps)
-        times = [time for time, _ in stamps if time is not None]
-        self._ordered = len(set(times)) == len(stamps)  # otherwise time stamps do not tell frames apart
-        self._times: list[int] = sorted(times)
-        self._keys: list[int] = sorted(time for time, is_key in stamps if is_key and time is not None)
+            self._keys: list[int] = []
+            self._decoded: dict[int, int | None] = {}  # when a frame is decoded, by when it is shown
+            self.frame_count = 0
+            for packet in self._container.demux(stream):
+                if packet.is_keyframe and packet.size and packet.pts is not None:
+                    self._keys.append(packet.pts)
+                if packet.is_discard or not packet.size:  # an edit list cuts off what others may still build upon
+                    continue
+                self.frame_count += 1
+                if packet.pts is not None:
+                    self._decoded[packet.pts] = packet.dts
+        self._keys.sort()
+        self._times = sorted(self._decoded)
+        self._ordered = len(self._times) == self.frame_count  # otherwise time stamps do not tell frames apart
         self._frames: Iterator[Any] = iter(())
         self._now: int | None = None  # the time of the frame that was decoded last
 
@@ -142,9 +150,19 @@ class AvSource:
         if not 0 <= position < len(self._times):
             return None
         wanted = self._times[position]
-        if not self._comes_soon(wanted):
+        if self._comes_soon(wanted):
+            return self._until(wanted)
+        picture = self._until(wanted, start=wanted)
+        early = self._decoded[wanted]
+        if picture is None and early is not None and early < wanted:  # AVI counts from there
+            picture = self._until(wanted, start=early)
+        return picture
+
+    def _until(self, wanted: int, *, start: int | None = None) -> Picture | None:
+        """Decode up to the frame of a time; from the keyframe before ``start``, if that is given."""
+        if start is not None:
             stream = self._container.streams.video[0]
-            self._container.seek(wanted, stream=stream, backward=True)
+            self._container.seek(start, stream=stream, backward=True)
             self._frames = _undamaged(self._container, stream)
         for frame in self._frames:
             if frame is None:  # if it is the one that is wanted, the next one is behind it
