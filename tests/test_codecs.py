@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import random
 import sys
@@ -211,6 +212,32 @@ class TestRandomAccess:
             assert video.read([1, 4]) == [pages[1], pages[4]]
             with pytest.raises(FrameError, match=r"frame 2 .* the checksum differs"):
                 video.read([1, 2])
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.parametrize("codec_name", ["h264", "av1", "mp4v"])
+def test_a_forked_child_decodes_for_itself(codec_name: str, opener: Any, tmp_path: Path) -> None:
+    if codec_name == "av1" and opener is OpenCvSource:
+        pytest.skip("OpenCV has no decoder for it")
+    pages = make_pages(30)
+    source = opener(str(write(tmp_path / "a.mkv", pages, codec=need(codec_name))))
+
+    def wrong(seed: int) -> int:
+        order = random.Random(seed).choices(range(30), k=60)
+        return sum(decode_pictures(source.fetch([frame]))[0] != [pages[frame]] for frame in order)
+
+    assert wrong(0) == 0
+    children = []
+    for seed in range(2):
+        child = os.fork()
+        if child == 0:
+            faulthandler.dump_traceback_later(60, exit=True)  # decoders that wait for threads of the parent
+            os._exit(1 if wrong(seed) else 0)
+        children.append(child)
+    assert wrong(2) == 0
+    assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [0, 0]
+    source.close()
 
 
 class TestDamagedFrames:

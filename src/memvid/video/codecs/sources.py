@@ -82,7 +82,7 @@ class AvSource:
         self._lock = threading.Lock()
         self._container: Any = None
         with self._errors():
-            self._container = self._open()
+            self._container, self._process = self._open(), os.getpid()
             stream = self._container.streams.video[0]
             self.codec: str = stream.codec.canonical_name
             self.width: int = stream.codec_context.width
@@ -110,6 +110,9 @@ class AvSource:
         with self._lock, self._errors():
             if self._container is None:
                 raise ClosedError(f"{self._path} was closed: open it again")
+            if self._process != os.getpid():  # a fork: the place in the file is shared with the parent
+                self._container, self._process = self._open(), os.getpid()
+                self._frames, self._now = iter(()), None
             if counted or not self._ordered:
                 return _counted(self.salvage(), positions)
             return [self._at(position) for position in positions]
@@ -137,8 +140,9 @@ class AvSource:
         if not container.streams.video:
             container.close()
             raise VideoFormatError(f"{self._path} has no video track")
-        # Threads over frames would decode further ones before they give out the first.
-        container.streams.video[0].codec_context.thread_type = "SLICE"
+        # Threads over frames would decode further ones before they give out the first, and a forked child, in which
+        # there are none, would wait for any for ever.
+        container.streams.video[0].codec_context.thread_count = 1
         return container
 
     def _decode(self, container: Any) -> Iterator[Picture]:
@@ -203,6 +207,7 @@ class OpenCvSource:
         self._path = path
         self._lock = threading.Lock()
         self._capture: Any = self._open()
+        self._process = os.getpid()
         self._next = 0
         self.width = int(self._capture.get(cv2.CAP_PROP_FRAME_WIDTH))
         self.height = int(self._capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
@@ -217,6 +222,8 @@ class OpenCvSource:
         with self._lock:
             if self._capture is None:
                 raise ClosedError(f"{self._path} was closed: open it again")
+            if self._process != os.getpid():  # a fork: the place in the file is shared with the parent
+                self._capture, self._process, self._next = self._open(), os.getpid(), 0
             if counted:
                 return _counted(self._decode(), positions)
             return [self._at(position) for position in positions]
@@ -236,7 +243,9 @@ class OpenCvSource:
     def _open(self) -> Any:
         import cv2
 
-        capture = cv2.VideoCapture(os.fspath(self._path), cv2.CAP_FFMPEG)
+        # A forked child, in which there are no threads of the decoder, would wait for them for ever.
+        alone = [cv2.CAP_PROP_N_THREADS, 1]
+        capture = cv2.VideoCapture(os.fspath(self._path), cv2.CAP_FFMPEG, alone)
         if not capture.isOpened():
             raise VideoFormatError(f"{self._path} cannot be decoded: it is not a video, or of a codec OpenCV lacks")
         return capture
