@@ -32,7 +32,7 @@ from memvid.page import PageKind
 from memvid.types import Progress
 from memvid.video import VideoReader
 from tests.memory_support import all_files, build, make_texts, make_vectors, open_memory
-from tests.video_support import find, png, samples, without_page_table
+from tests.video_support import TABLE_UUID, find, png, samples, without_page_table
 
 TEXTS = make_texts(80)
 METADATAS = [{"number": number, "half": number / 2} for number in range(80)]
@@ -496,3 +496,70 @@ class TestDeletions:
         result = mend(grown)
         assert result.findings
         assert self.deleted(result.video_file) == []
+
+
+class TestBareParity:
+    """Bare texts are members of parity groups like pages are, but carry no number and no checksum."""
+
+    OPTIONS: dict[str, Any] = BARE | {"symbol_version": 12, "parity": 0.3}
+
+    @pytest.fixture
+    def grown(self, tmp_path: Path) -> Path:
+        pytest.importorskip("zfec")
+        (tmp_path / "copy").mkdir()
+        video = build(tmp_path / "copy", TEXTS[:9], metadatas=METADATAS[:9], **self.OPTIONS)
+        with MemvidEncoder.open(video) as memory:
+            memory.add_chunks(TEXTS[9:12], metadatas=METADATAS[9:12])
+            memory.append()
+        return video
+
+    def test_a_sound_memory_has_no_findings(self, grown: Path) -> None:
+        result = mend(grown)
+        assert result.findings == ()
+        assert result.video_file.exists()
+        check_some(result, 12)
+
+    @pytest.mark.parametrize("chunk", [0, 8, 9, 11])
+    def test_a_lost_text_comes_back(self, grown: Path, chunk: int) -> None:
+        data = grown.read_bytes()
+        (frame,) = VideoReader(grown).table.frames_of(np.array([chunk])).tolist()
+        grown.write_bytes(spoil(data, samples(data)[frame]))
+        assert verify(grown, deep=True).ok
+        result = mend(grown)
+        assert result.lost == ()
+        assert "brought back" in result.findings[-1].message
+        check_some(result, 12)
+
+    def test_lost_pages_come_back(self, grown: Path) -> None:
+        data = grown.read_bytes()
+        table = VideoReader(grown).table
+        for kind in (PageKind.HEADER, PageKind.ATTRIBUTES):
+            frame = int(table.frames_of_kind(kind)[0])
+            grown.write_bytes(spoil(data, samples(data)[frame]))
+            check_some(mend(grown), 12)
+
+    def test_parity_between_texts_is_no_text(self, grown: Path) -> None:
+        grown.write_bytes(grown.read_bytes().replace(TABLE_UUID, bytes(16)))  # of both movie headers
+        result = mend(grown)
+        assert result.findings == ()
+        check_some(result, 12)
+
+    def test_without_page_table_a_lost_text_stays_lost(self, grown: Path) -> None:
+        data = grown.read_bytes()
+        (frame,) = VideoReader(grown).table.frames_of(np.array([4])).tolist()
+        grown.write_bytes(spoil(data, samples(data)[frame]).replace(TABLE_UUID, bytes(16)))
+        result = mend(grown)
+        assert 4 in [chunk for first, last in result.lost for chunk in range(first, last + 1)]
+        with open_memory(result.video_file) as memory:
+            assert all(chunk.text == TEXTS[chunk.chunk_id] for chunk in memory.get_chunks_by_id(memory.chunk_ids()))
+
+
+def check_some(result: RepairResult, count: int) -> None:
+    """All of the first chunks are there, each as it was."""
+    with open_memory(result.video_file) as memory:
+        assert memory.chunk_ids() == list(range(count))
+        chunks = memory.get_chunks_by_id(range(count))
+    assert [(chunk.text, chunk.metadata) for chunk in chunks] == list(
+        zip(TEXTS[:count], METADATAS[:count], strict=True)
+    )
+    assert verify(result.video_file, result.index_file, deep=True).findings == ()

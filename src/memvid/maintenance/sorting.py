@@ -110,15 +110,16 @@ def sort_pages(found: Salvage, path: object, findings: Findings, *, digest: str 
                 numbered[header.page_number] = slot
     result = Sorted(tag=tag)
     by_number = {number: slot.payload or b"" for number, slot in numbered.items()}
-    restore_pages(by_number, tag, path, findings)
-    _gather(by_number, result, path, findings)
     bare = [slot for slot in found.slots if slot.payload is not None and not is_page(slot.payload)]
-    if table is not None and table.digest != digest and not _is_plausible(table, result, bare=bool(bare)):
+    texts = _frames_by_order(found, numbered) if table is None else _frames_by_checksum(bare, table)
+    restore_pages(by_number, texts, table, tag, path, findings)
+    _gather(by_number, result, path, findings)
+    if table is not None and table.digest != digest and not _is_plausible(table, result, bare=bool(texts)):
         findings.error("page table", "it does not fit the pages that are there: it is not gone by", path)
         table = None
-    if bare and (result.header is None or result.header.bare):
-        frames = _frames_by_checksum(bare, table) if table is not None else _frames_by_order(found, numbered)
-        _add_bare(frames, table, result, path, findings)
+        texts = _frames_by_order(found, numbered)
+    if texts and (result.header is None or result.header.bare):
+        _add_bare(texts, by_number, table, result, path, findings)
     result.groups.sort(key=lambda group: group.frame)
     _expect(table, result, len(found.slots))
     return result
@@ -275,7 +276,11 @@ def _frames_by_order(found: Salvage, numbered: dict[int, Slot]) -> dict[int, byt
     Where a frame between may be missing without a trace, counting ends: a text under a wrong id is worse than none.
     """
     if not found.searched or all(slot.frame is not None for slot in found.slots):
-        return {slot.frame: slot.payload for slot in found.slots if slot.frame is not None and slot.payload is not None}
+        return {
+            slot.frame: slot.payload
+            for slot in found.slots
+            if slot.frame is not None and slot.payload is not None and not is_page(slot.payload)
+        }
     frames: dict[int, int] = {slot.offset: number for number, slot in numbered.items()}
     slots = sorted((slot for slot in found.slots if slot.offset >= 0), key=lambda slot: slot.offset)
     for before, after in pairwise(slots):
@@ -292,22 +297,26 @@ def _frames_by_order(found: Salvage, numbered: dict[int, Slot]) -> dict[int, byt
 
 
 def _add_bare(
-    frames: dict[int, bytes], table: PageTable | None, result: Sorted, path: object, findings: Findings
+    frames: dict[int, bytes],
+    pages: dict[int, bytes],
+    table: PageTable | None,
+    result: Sorted,
+    path: object,
+    findings: Findings,
 ) -> None:
     """Bare texts as groups, with the ids that their frames stand for."""
-    pages = {group.frame + part for group in result.groups for part in range(len(group.payloads))}
     front = len(result.header_pages)
     built = result.header.chunks if result.header is not None else 0
     certain = True
     for frame in sorted(frames):
-        if frame in pages or is_page(frames[frame]):
+        if frame in pages:
             continue
         if table is not None:
             chunk = int(table.first_chunks[frame])
         elif frame < front + built:
             chunk = frame - front
         else:  # appended: every frame before it must be known
-            pages_before = sum(page < frame for page in pages)
+            pages_before = sum(front <= page < frame for page in pages)
             certain = certain and all(at in frames or at in pages for at in range(front + built, frame))
             if not certain:
                 findings.error("frame", f"frame {frame} holds a text, but nothing says which", path, frame=frame)
