@@ -498,6 +498,31 @@ class TestDeletions:
         assert self.deleted(result.video_file) == []
 
 
+class TestNumbers:
+    """An id is given once, whatever became of the chunk that had it."""
+
+    @pytest.mark.parametrize("options", [{"symbol_version": 12}, BARE])
+    def test_those_of_lost_chunks_are_not_given_again(self, tmp_path: Path, options: dict[str, Any]) -> None:
+        (tmp_path / "copy").mkdir()
+        video = build(tmp_path / "copy", TEXTS[:10], **options)
+        with MemvidEncoder.open(video) as memory:
+            memory.add_chunks(TEXTS[10:13])
+            memory.append()
+        delete(video, chunk_ids=[12])
+        data = video.read_bytes()
+        for frame in set(VideoReader(video).table.frames_of(np.arange(10, 13)).tolist()):
+            data = spoil(data, samples(data)[frame])
+        video.write_bytes(data)
+        mended = mend(video).video_file
+        with MemvidEncoder.open(mended) as memory:
+            memory.add_chunks(TEXTS[20:25])
+            assert memory.append().first_chunk == 13
+        with open_memory(mended) as reader:
+            assert reader.chunk_ids() == [*range(10), *range(13, 18)]
+            assert reader.get_chunk_by_id(13) == TEXTS[20]
+        assert verify(mended, deep=True).ok
+
+
 class TestBareParity:
     """Bare texts are members of parity groups like pages are, but carry no number and no checksum."""
 

@@ -32,7 +32,7 @@ from memvid.page import ChunkIds, HeaderInfo, PageCompressor
 from memvid.types import AppendResult, ProgressCallback, VideoIdentity
 from memvid.video import PageStore, PageTable, VideoAppender, VideoReader
 
-__all__ = ["Appender", "frame_config"]
+__all__ = ["Appender", "frame_config", "next_chunk"]
 
 _DEFAULTS = EncoderConfig()
 
@@ -51,6 +51,12 @@ def frame_config(header: HeaderInfo, *, fps: float = 30, threads: int | None = N
     )
 
 
+def next_chunk(table: PageTable, header: HeaderInfo, deleted: ChunkIds) -> int:
+    """Id of the chunk that is added next: no chunk had it, also none that was deleted and then lost."""
+    behind = int(deleted.ends[-1]) if deleted else 0
+    return max(table.next_chunk, header.next_chunk or 0, behind)
+
+
 @dataclass(frozen=True, slots=True)
 class _Memory:
     """The memory as it is before the append."""
@@ -62,7 +68,7 @@ class _Memory:
     @property
     def next_chunk(self) -> int:
         """Id of the first chunk that is added."""
-        return max(self.video.table.next_chunk, self.store.header.next_chunk or 0)
+        return next_chunk(self.video.table, self.store.header, self.index.deleted)
 
     def rows(self, first_chunk: int, count: int) -> NDArray[np.float32] | None:
         """Vectors that need not be made again: as :meth:`IndexManager.stored_vectors`."""

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memvid._files import Commit, default_index_file
-from memvid.building.append import frame_config
+from memvid.building.append import frame_config, next_chunk
 from memvid.building.build import Builder
 from memvid.building.spool import Spool
 from memvid.config import EncoderConfig
@@ -233,7 +233,7 @@ class _Compaction:
                 self._progress,
                 commit=self._commit,
                 deleted=bridged,
-                next_chunk=max(table.next_chunk, self._store.header.next_chunk or 0),
+                next_chunk=next_chunk(table, self._store.header, self.index.deleted),
                 check=None if proof is None else proof.prove,
             ).run()
             kept = len(spool) - len(bridged)

@@ -87,6 +87,10 @@ class Rewrite:
             header = replace(header, dictionary_pages=0, dictionary_bytes=0)
             self._header_pages = self._pack_header(header)
         self.chunks = ordered.chunks
+        behind = max([1 + max(ordered.expected), *ordered.deleted.ends[-1:].tolist()])
+        if behind > max(1 + max(self.chunks), header.next_chunk or 0):  # the last ones are lost: nobody gets their ids
+            header = replace(header, next_chunk=behind)
+            self._header_pages = self._pack_header(header)
         self.model = model_of(header)
 
     def write(self, path: Path, progress: ProgressCallback | None) -> None:
