@@ -95,6 +95,9 @@ def test_what_is_wrong(tmp_path: Path) -> None:
         erase(video)
     with pytest.raises(ChunkNotFoundError):
         erase(video, chunk_ids=[2])
+    for no_id in (0.7, "0", True, -1, 1 << 70):  # an erasure cannot be taken back
+        with pytest.raises(ChunkNotFoundError, match="a chunk id is a whole number"):
+            erase(video, chunk_ids=[no_id])  # type: ignore[list-item]
     with pytest.raises(QueryError):
         erase(video, where={"nothing": 1})
     with pytest.raises(EmptyMemoryError):

@@ -245,6 +245,13 @@ class TestAppend:
             assert first.append().first_chunk == 2
         assert [text for text, _ in everything(video).values()] == ["one", "by the second", "by the first"]
 
+    def test_what_another_has_added_can_be_deleted(self, tmp_path: Path) -> None:
+        video = build(tmp_path, ["one", "two", "three"], **SMALL)
+        with MemvidEncoder.open(video) as one:
+            append(video, ["added meanwhile"])
+            one.delete([3])
+            assert one.append().deleted == 1
+
 
 class TestReaders:
     def test_an_open_reader_keeps_its_snapshot(self, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from memvid._files import default_index_file, recover
 from memvid.building.append import Appender, frame_config
 from memvid.building.collecting import ChunkCollector
-from memvid.building.deletions import Deletions
+from memvid.building.deletions import Deletions, check_chunk_id
 from memvid.config import EncoderConfig, make_config
 from memvid.embedding import AbsentEmbedder, Embedder, EmbedderLike, embedder_of, model_info, resolve_embedder
 from memvid.errors import (
@@ -97,8 +97,11 @@ class MemvidAppender(ChunkCollector):
         :raises ChunkNotFoundError: there is no chunk of that id, or it was deleted before.
         """
         self._open_spool()
-        wanted = np.unique(np.array([_chunk_id(chunk_id) for chunk_id in chunk_ids], np.int64))
+        wanted = np.unique(np.array([check_chunk_id(chunk_id) for chunk_id in chunk_ids], np.int64))
         missing = wanted[~np.isin(wanted, self._chunk_ids())]
+        if len(missing):
+            self._known = None  # others may have added it since
+            missing = wanted[~np.isin(wanted, self._chunk_ids())]
         if len(missing):
             raise ChunkNotFoundError(
                 f"there is no chunk {int(missing[0])} in {self._video_file}, or it was deleted already: "
@@ -208,7 +211,7 @@ class MemvidAppender(ChunkCollector):
         self._deletions = Deletions()
 
     def _chunk_ids(self) -> NDArray[np.int64]:
-        """Ids of the memory's chunks when it was opened, or after the last append."""
+        """Ids of the memory's chunks when they were last looked at."""
         if self._known is None:
             with IndexManager.open(self._index_file, video_file=self._video_file) as index:
                 self._known = index.ids
@@ -243,12 +246,6 @@ def _settings(config: EncoderConfig | Mapping[str, Any] | None, options: Mapping
                 f"{name}={value!r}: a memory keeps what it was built with; only {', '.join(_SETTINGS)} can be chosen"
             )
     return given
-
-
-def _chunk_id(chunk_id: object) -> int:
-    if not isinstance(chunk_id, (int, np.integer)) or isinstance(chunk_id, bool) or not 0 <= chunk_id < 1 << 62:
-        raise ChunkNotFoundError(f"a chunk id is a whole number of at least 0, not {chunk_id!r}")
-    return int(chunk_id)
 
 
 def _key_value(metadata: object, key: str, number: int) -> Any:

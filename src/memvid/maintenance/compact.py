@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from memvid._files import Commit, default_index_file
 from memvid.building.append import frame_config, next_chunk
 from memvid.building.build import Builder
+from memvid.building.deletions import check_chunk_id
 from memvid.building.spool import Spool
 from memvid.config import EncoderConfig
 from memvid.embedding import AbsentEmbedder, Embedder, EmbedderLike, model_info, resolve_embedder
@@ -136,7 +137,7 @@ def erase(
     :raises EmptyMemoryError: no chunk would be left.
     :raises FrameError: something is left, and nothing has changed; report it. Otherwise as :func:`compact`.
     """
-    given = np.array(list(chunk_ids), np.int64)
+    given = np.array([check_chunk_id(chunk_id) for chunk_id in chunk_ids], np.int64)
     wanted = ChunkIds.of(given)
     if not wanted and where is None:
         raise ConfigError("nothing to erase: give chunk_ids= or where=")
