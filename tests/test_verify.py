@@ -15,17 +15,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from memvid.cli import main
-from memvid.errors import IndexFormatError, VideoError, VideoNotFoundError
+from memvid.errors import FrameError, IndexFormatError, VideoError, VideoNotFoundError
 from memvid.index.manifest import Segment, SideFile, read_manifest
 from memvid.index.schema import writing
-from memvid.maintenance import VerifyReport, verify
+from memvid.maintenance import VerifyReport, delete, repair, verify
 from memvid.maintenance.container import find_page_tables, read_container
 from memvid.maintenance.findings import count_chunks, describe_chunks, to_ranges
+from memvid.page import PageKind
 from memvid.types import Progress
 from memvid.video import PageTable, VideoReader
 from tests.memory_support import all_files, build, make_texts, open_memory
@@ -126,6 +128,41 @@ def test_the_front_is_read_without_deep(video: Path) -> None:
         assert codes(report) == [("error", expected)]
         assert count_chunks(report.lost_chunks) == (80 if expected == "dictionary" else 0)
         video.write_bytes(data)
+
+
+def spoil_frame(video: Path, frame: int) -> None:
+    def change(frames: list[bytes]) -> list[bytes]:
+        frames[frame] = frames[frame][:60] + bytes(len(frames[frame]) - 60)
+        return frames
+
+    replace_frames(video, change)
+
+
+def test_what_was_deleted_is_not_lost(video: Path, tmp_path: Path) -> None:
+    table = VideoReader(video).table
+    frame = int(np.flatnonzero(table.counts)[1])
+    first = int(table.first_chunks[frame])
+    behind = first + int(table.counts[frame])
+    spoil_frame(video, frame)
+    delete(video, chunk_ids=range(first, behind - 1))
+    report = verify(video, deep=True)
+    assert not report.ok
+    assert report.lost_chunks == ((behind - 1, behind - 1),)
+    mended = repair(video, tmp_path / "mended.mp4")
+    assert mended.lost == report.lost_chunks
+    assert mended.embeddings_kept == 80 - (behind - first)
+
+
+def test_metadata_of_bare_texts(tmp_path: Path) -> None:
+    video = build(tmp_path, TEXTS[:10], metadatas=METADATAS[:10], **BARE)
+    spoil_frame(video, int(VideoReader(video).table.frames_of_kind(PageKind.ATTRIBUTES)[0]))
+    with open_memory(video) as memory:
+        for chunk in range(10):
+            with pytest.raises(FrameError):
+                memory.get_chunk_by_id(chunk)
+    report = verify(video, deep=True)
+    assert codes(report) == [("error", "frame")]  # and no word of the index, which is right
+    assert report.lost_chunks == ((0, 9),)
 
 
 def test_swapped_and_repeated_frames_are_named(video: Path) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+from memvid.page import ChunkIds
 
 __all__ = ["ChunkRanges", "Finding", "Findings", "Severity", "count_chunks", "describe_chunks", "to_ranges"]
 
@@ -30,7 +32,7 @@ class Finding:
     :ivar file: the file it is in.
     :ivar frame: the 0-based frame, if it is one.
     :ivar offset: the byte of the file where it, or its frame, starts, if that is known.
-    :ivar chunks: chunks that cannot be read because of it.
+    :ivar chunks: chunks that cannot be read because of it, without those that were deleted.
     """
 
     severity: Severity
@@ -66,6 +68,13 @@ class Findings:
     ) -> None:
         """Note what is not as it was written, and does not matter yet."""
         self.found.append(Finding("warning", code, str(message), str(file), frame, offset))
+
+    def leave_out(self, deleted: ChunkIds) -> None:
+        """Have no finding name chunks that were deleted: they cost nobody anything."""
+        for number, finding in enumerate(self.found):
+            if finding.chunks:
+                ids = np.concatenate([np.arange(first, last + 1) for first, last in finding.chunks])
+                self.found[number] = replace(finding, chunks=to_ranges(ids[~deleted.contains(ids)]))
 
 
 def to_ranges(ids: Iterable[int] | NDArray[np.int64]) -> ChunkRanges:

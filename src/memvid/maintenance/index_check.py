@@ -16,7 +16,7 @@ from memvid.index.segments import Records
 from memvid.index.side_files import check_graph, check_side_file, open_records
 from memvid.maintenance.findings import ChunkRanges, Findings, describe_chunks, to_ranges
 from memvid.maintenance.video_check import VideoFacts
-from memvid.page import decode_metadata
+from memvid.page import ChunkIds, decode_metadata
 
 __all__ = ["IndexCheck"]
 
@@ -55,6 +55,11 @@ class IndexCheck:
         if self._records is None:
             return ()
         return to_ranges(self._ids(self._records))
+
+    @property
+    def deleted(self) -> ChunkIds:
+        """Chunks that the index says were deleted, as far as it can be read."""
+        return ChunkIds.of([]) if self._records is None else self._records.deleted
 
     def take(self, first_chunk: int, texts: list[bytes], metadatas: list[bytes]) -> None:
         """Compare chunks that were read from the video with what the index says of them."""

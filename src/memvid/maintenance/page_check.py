@@ -6,8 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from memvid.errors import FrameError, VideoError
+from memvid.maintenance.chunk_ids import chunks_of
 from memvid.maintenance.container import Container
-from memvid.maintenance.findings import ChunkRanges, Findings
+from memvid.maintenance.findings import Findings
 from memvid.page import (
     PageDecompressor,
     PageKind,
@@ -53,6 +54,7 @@ class PageCheck:
         self._whole = True
         self._texts: dict[int, bytes] = {}  # of a bare memory, whose metadata come last
         self._metadata: dict[int, bytes] = {}
+        self._metadata_lost = False
         self.chunks = 0
 
     def add(self, frame: int, payload: bytes | None) -> None:
@@ -64,6 +66,7 @@ class PageCheck:
             return  # looked at by itself
         if payload is None:
             self._whole = False
+            self._lose_metadata()
         else:
             self._run.append(payload)
 
@@ -72,7 +75,8 @@ class PageCheck:
         self._close_run()
         if self._take is not None:
             for chunk_id, text in self._texts.items():
-                self._take(chunk_id, [text], [self._metadata.get(chunk_id, b"")])
+                if chunk_id in self._metadata or not self._metadata_lost:
+                    self._take(chunk_id, [text], [self._metadata.get(chunk_id, b"")])
 
     def _close_run(self) -> None:
         run, self._run = self._run, []
@@ -81,14 +85,20 @@ class PageCheck:
         try:
             self._open(run)
         except VideoError as error:
+            self._lose_metadata()
             frame = error.frame_index if isinstance(error, FrameError) and error.frame_index >= 0 else self._first
             self._findings.error(
-                "page", error, self._path, frame=frame, offset=self._container.offset_of(frame), chunks=self._chunks()
+                "page",
+                error,
+                self._path,
+                frame=frame,
+                offset=self._container.offset_of(frame),
+                chunks=chunks_of(self._table, self._first),
             )
 
-    def _chunks(self) -> ChunkRanges:
-        first, count = int(self._table.first_chunks[self._first]), int(self._table.counts[self._first])
-        return ((first, first + count - 1),) if count else ()
+    def _lose_metadata(self) -> None:
+        """Where a page of metadata is lost, nothing can be said of texts whose metadata no other page has."""
+        self._metadata_lost = self._metadata_lost or self._table.kinds[self._first] == PageKind.ATTRIBUTES
 
     def _open(self, run: list[bytes]) -> None:
         frame, kind = self._first, int(self._table.kinds[self._first])

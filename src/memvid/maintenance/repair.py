@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from memvid._files import Commit, default_index_file
+from memvid.building.index_feed import Indexed
 from memvid.building.video_chunks import VideoChunks, fill_index
 from memvid.config import EncoderConfig
 from memvid.embedding import AbsentEmbedder, Embedder, EmbedderLike, embedder_of, model_info, resolve_embedder
@@ -44,7 +44,8 @@ class RepairResult:
     :ivar index_file: its index.
     :ivar chunks: chunks in it.
     :ivar frames: frames in it.
-    :ivar lost: chunks that were there and could not be brought back, as far as anything still says so.
+    :ivar lost: chunks that were there and could not be brought back, as far as anything still says so; not those that
+        were deleted.
     :ivar findings: what was wrong with the old video.
     :ivar embeddings_kept: embeddings taken from the old index.
     :ivar embeddings_made: embeddings the embedder made.
@@ -116,25 +117,28 @@ def repair(
         proven = kept if kept is not None and _knows(kept, found, ordered) else None
         if proven is not None:
             ordered.expected.update(proven.chunks())
-        deleted = _forgotten(proven, found, ordered)
+        by_index = _deleted_by(proven, found)
+        present = np.array(sorted(ordered.chunks), np.int64)
+        deleted = present[by_index.contains(present) & ~ordered.deleted.contains(present)]
         if len(deleted):
             which = describe_chunks(to_ranges(deleted))
             findings.error("page", f"the list of what was deleted is lost: deleted by the index are {which}", old)
         rewrite = Rewrite(found, ordered, proven, ChunkIds.of(deleted))
-        frames, made = _write(new, new_index, rewrite, proven, embedder, progress)
+        frames, indexed = _write(new, new_index, rewrite, proven, embedder, progress)
     finally:
         if kept is not None:
             kept.close()
     chunks = ordered.chunks
+    lost = np.array(sorted(ordered.expected - chunks), np.int64)
     return RepairResult(
         video_file=new,
         index_file=new_index,
         chunks=len(chunks),
         frames=frames,
-        lost=to_ranges(ordered.expected - chunks),
+        lost=to_ranges(lost[~(by_index | ordered.deleted).contains(lost)]),
         findings=tuple(findings.found),
-        embeddings_kept=len(chunks) - made,
-        embeddings_made=made,
+        embeddings_kept=indexed.chunks - indexed.made,
+        embeddings_made=indexed.made,
         seconds=time.perf_counter() - begin,
     )
 
@@ -158,15 +162,14 @@ def _knows(kept: IndexVectors, found: Salvage, ordered: Sorted) -> bool:
     return all(kept.fits(*opened) for opened in open_groups(ordered))
 
 
-def _forgotten(kept: IndexVectors | None, found: Salvage, ordered: Sorted) -> NDArray[np.int64]:
-    """Chunks that were deleted, by the index, and that no page is left to say so of.
+def _deleted_by(kept: IndexVectors | None, found: Salvage) -> ChunkIds:
+    """Chunks that were deleted, by the index.
 
     Not by the index of another state of the memory: an old copy is repaired to bring back what was deleted since.
     """
-    chunks = np.array(sorted(ordered.chunks), np.int64)
     if kept is None or (found.tables and all(table.digest != kept.manifest.video.digest for table in found.tables)):
-        return chunks[:0]
-    return chunks[kept.deleted.contains(chunks) & ~ordered.deleted.contains(chunks)]
+        return ChunkIds.of([])
+    return kept.deleted
 
 
 def _write(
@@ -176,8 +179,8 @@ def _write(
     kept: IndexVectors | None,
     embedder: EmbedderLike | None,
     progress: ProgressCallback | None,
-) -> tuple[int, int]:
-    """Write video and index and commit both; how many frames there are, and how many embeddings were made."""
+) -> tuple[int, Indexed]:
+    """Write video and index and commit both; how many frames there are, and what was indexed."""
     chosen, kept = _choose_embedder(rewrite, kept, embedder)
     with Commit(index_file, video_file=video_file) as commit:
         staged = commit.stage(video_file)
@@ -193,7 +196,7 @@ def _write(
                 add_frames(builder, reader.table)
                 builder.stage(reader.identity, deleted=store.deleted)
                 commit.commit()
-                return reader.frame_count, indexed.made
+                return reader.frame_count, indexed
             finally:
                 reader.close()
         except BaseException:

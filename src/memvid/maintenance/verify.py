@@ -113,6 +113,7 @@ def verify(
         facts = check.run(index_check.take if deep else None, deep=deep)
         if facts is not None:
             index_check.compare(facts)
+            findings.leave_out(index_check.deleted if facts.deleted is None else facts.deleted)
     finally:
         index_check.close()
         check.close()
