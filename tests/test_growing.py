@@ -27,7 +27,7 @@ from memvid.errors import (
     UnsupportedVideoError,
 )
 from memvid.index.manifest import read_manifest
-from memvid.maintenance import compact, delete, reindex, verify
+from memvid.maintenance import compact, delete, erase, reindex, verify
 from memvid.types import JsonObject
 from memvid.video import VideoReader
 from tests.index_support import environment
@@ -244,6 +244,42 @@ class TestAppend:
             assert second.append().first_chunk == 1
             assert first.append().first_chunk == 2
         assert [text for text, _ in everything(video).values()] == ["one", "by the second", "by the first"]
+
+    def test_it_goes_where_it_was_opened(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        for name in ("here", "there"):
+            (tmp_path / name).mkdir()
+            build(tmp_path / name, [name, "other"], metadatas=[{"k": 1}, None], **SMALL)
+        monkeypatch.chdir(tmp_path / "here")
+        with MemvidEncoder.open("memory.mp4") as memory:
+            memory.add_chunks(["for here"])
+            monkeypatch.chdir(tmp_path / "there")
+            assert memory.delete_where({"k": 1}) == 1
+            memory.append()
+            memory.delete([1])
+            memory.append()
+        assert [text for text, _ in everything(tmp_path / "here" / "memory.mp4").values()] == ["for here"]
+        assert [text for text, _ in everything(tmp_path / "there" / "memory.mp4").values()] == ["there", "other"]
+
+    def test_links_are_not_replaced_by_files(self, tmp_path: Path) -> None:
+        (tmp_path / "real").mkdir()
+        video = build(tmp_path / "real", ["one", "two"], **SMALL)
+        (tmp_path / "links").mkdir()
+        for path in video.parent.iterdir():
+            (tmp_path / "links" / path.name).symlink_to(path)
+        link = tmp_path / "links" / "memory.mp4"
+        before = all_files(video.parent)
+        with pytest.raises(OutputError, match="symbolic link"):
+            MemvidEncoder.open(link)
+        index = video.with_name("memory_index.json")
+        with pytest.raises(OutputError, match="symbolic link"):
+            delete(link, chunk_ids=[0])
+        with pytest.raises(OutputError, match="symbolic link"):
+            compact(link, index)
+        with pytest.raises(OutputError, match="symbolic link"):
+            erase(link, index, chunk_ids=[0])  # the text would stay in what the link leads to
+        assert all_files(video.parent) == before
+        with open_memory(link) as memory:
+            assert len(memory) == 2
 
     def test_what_another_has_added_can_be_deleted(self, tmp_path: Path) -> None:
         video = build(tmp_path, ["one", "two", "three"], **SMALL)

@@ -32,7 +32,7 @@ from memvid._journal import Growth, finish, folder_label, is_plain_name, journal
 from memvid._locks import FileLocks, lock_file
 from memvid.errors import OutputError
 
-__all__ = ["Commit", "default_index_file", "is_plain_name", "recover", "snapshot"]
+__all__ = ["Commit", "default_index_file", "is_plain_name", "recover", "refuse_links", "snapshot"]
 
 StrPath: TypeAlias = "str | os.PathLike[str]"
 
@@ -41,6 +41,24 @@ def default_index_file(video_file: StrPath) -> Path:
     """Where a video's index is when nobody says otherwise: ``<stem>_index.json`` beside it."""
     video = Path(video_file)
     return video.parent / f"{video.stem}_index.json"
+
+
+def refuse_links(*paths: Path) -> None:
+    """Refuse symbolic links where a memory that exists is to be changed by renaming new files over old ones.
+
+    The new file would take the link's place, and what it leads to would stay: the other half of another pair, or a text
+    that was to be erased.
+
+    :raises OutputError: one of them is a link.
+    """
+    for path in paths:
+        if path.is_symlink():
+            raise OutputError(
+                errno.EEXIST,
+                "is a symbolic link, which a new file would replace while the old one stays: name "
+                f"{os.path.realpath(path)}",
+                str(path),
+            )
 
 
 class Commit:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from memvid._files import default_index_file, recover
+from memvid._files import default_index_file, recover, refuse_links
 from memvid.building.append import Appender, frame_config
 from memvid.building.collecting import ChunkCollector
 from memvid.building.deletions import Deletions, check_chunk_id
@@ -61,6 +61,8 @@ class MemvidAppender(ChunkCollector):
         """Use :meth:`MemvidEncoder.open` instead."""
         self._video_file = Path(video_file)
         self._index_file = default_index_file(self._video_file) if index_file is None else Path(index_file)
+        self._places = (self._video_file.absolute(), self._index_file.absolute())
+        refuse_links(self._index_file)
         recover(self._index_file, video_file=self._video_file)
         video = VideoReader(self._video_file)
         try:
@@ -119,7 +121,8 @@ class MemvidAppender(ChunkCollector):
         :raises QueryError: the filter is not one, or names a field that no chunk has.
         """
         self._open_spool()
-        with IndexManager.open(self._index_file, video_file=self._video_file) as index:
+        video_file, index_file = self._files()
+        with IndexManager.open(index_file, video_file=video_file) as index:
             count = len(index.ids_where(where))
         self._deletions.filters.append(dict(where))
         return count
@@ -191,12 +194,13 @@ class MemvidAppender(ChunkCollector):
         spool = self._open_spool()
         if not len(spool) and not self._deletions:
             raise EmptyMemoryError("there is nothing to append: add chunks with add_chunks() or add_text() first")
+        video_file, index_file = self._files()
         result = Appender(
             spool,
             self._deletions,
             self._embedder,
-            self._video_file,
-            self._index_file,
+            video_file,
+            index_file,
             threads=self.config.threads,
             progress=progress,
             checkpoint=None if checkpoint is None else Path(checkpoint),
@@ -213,9 +217,15 @@ class MemvidAppender(ChunkCollector):
     def _chunk_ids(self) -> NDArray[np.int64]:
         """Ids of the memory's chunks when they were last looked at."""
         if self._known is None:
-            with IndexManager.open(self._index_file, video_file=self._video_file) as index:
+            video_file, index_file = self._files()
+            with IndexManager.open(index_file, video_file=video_file) as index:
                 self._known = index.ids
         return self._known
+
+    def _files(self) -> tuple[Path, Path]:
+        """Video and index: those that were opened, also where the working directory is another one by now."""
+        moved = (self._video_file.absolute(), self._index_file.absolute()) != self._places
+        return self._places if moved else (self._video_file, self._index_file)
 
     def __repr__(self) -> str:
         if self._spool is None:

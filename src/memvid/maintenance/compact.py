@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from memvid._files import Commit, default_index_file
+from memvid._files import Commit, default_index_file, refuse_links
 from memvid.building.append import frame_config, next_chunk
 from memvid.building.build import Builder
 from memvid.building.deletions import check_chunk_id
@@ -175,6 +175,7 @@ class _Compaction:
         self._removed = 0
 
     def __enter__(self) -> _Compaction:
+        refuse_links(self._video_file, self._index_file)
         VideoReader(self._video_file).close()  # before anything is locked: whether there is something to compact
         with ExitStack() as stack:
             self._commit = stack.enter_context(Commit(self._index_file, video_file=self._video_file))
