@@ -414,6 +414,11 @@ class TestRefusals:
         with pytest.raises(ConfigError, match="cannot be written on this machine: it can write png, ffv1"):
             write(tmp_path / "a.mp4", make_pages(1), codec="mp4v")
 
+    @pytest.mark.parametrize("codec_name", ["av1", "vp9", "vp09"])
+    def test_a_mov_takes_no_codecs_of_the_web(self, codec_name: str, tmp_path: Path) -> None:
+        with pytest.raises(ConfigError, match=r"name it \.mp4 or \.mkv"):
+            write(tmp_path / "a.mov", make_pages(1), codec=need(codec_name))
+
     def test_a_webm_takes_its_own_codecs_only(self, tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match=r"does not go into a \.webm"):
             write(tmp_path / "a.webm", make_pages(1), codec=need("h264"))

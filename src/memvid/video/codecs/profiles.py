@@ -65,6 +65,8 @@ def container_format(path: Path, codec: str) -> str:
     name = _FORMATS.get(suffixes[-1].lower(), "mp4") if suffixes else "mp4"
     if name == "webm" and codec not in _WEBM:
         raise ConfigError(f"codec={codec!r} does not go into a .webm, which takes {', '.join(_WEBM)}: name it .mkv")
+    if name == "mov" and codec in _WEBM:
+        raise ConfigError(f"codec={codec!r} does not go into a .mov: name it .mp4 or .mkv")
     return name
 
 
