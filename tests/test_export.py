@@ -17,6 +17,7 @@ from memvid.cli import main
 from memvid.config import EncoderConfig
 from memvid.errors import ConfigError, FrameError, MemvidError, OutputError, VideoNotFoundError
 from memvid.maintenance import export
+from memvid.maintenance.transcode import Step, transcode
 from memvid.page import HeaderInfo, PageKind, encode_header_body, pack_blob, seal
 from memvid.types import Progress
 from memvid.video import VideoReader, VideoWriter
@@ -60,6 +61,17 @@ def test_back_again_gives_the_same_bytes(options: dict[str, Any], memory: Path, 
     export(memory, tmp_path / "there.mkv", **options)
     export(tmp_path / "there.mkv", tmp_path / "back.mp4", codec="png")
     assert (tmp_path / "back.mp4").read_bytes() == memory.read_bytes()
+
+
+def test_a_video_that_was_made_faster(memory: Path, tmp_path: Path) -> None:
+    pytest.importorskip("av")
+    export(memory, tmp_path / "a.mkv", codec=need("h264"))
+    transcode(tmp_path / "a.mkv", tmp_path / "b.mkv", Step(codec="h264", quality=20, gop=1, fps=900), side=0)
+    with closing(VideoReader(tmp_path / "b.mkv")) as fast:
+        assert fast.fps > 240
+    export(tmp_path / "b.mkv", tmp_path / "c.mp4", codec="png")
+    with open_memory(tmp_path / "c.mp4", index_of(memory)) as theirs:
+        assert theirs.get_chunk_by_id(79) == TEXTS[79]
 
 
 def test_it_says_how_far_it_is(memory: Path, tmp_path: Path) -> None:

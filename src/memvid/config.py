@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar, get_args
 
 from memvid.errors import ConfigError
 
-__all__ = ["ChatConfig", "Codec", "EncoderConfig", "RetrieverConfig", "make_config"]
+__all__ = ["ChatConfig", "Codec", "EncoderConfig", "RetrieverConfig", "make_config", "possible_fps"]
 
 Codec = Literal["png", "ffv1", "mp4v", "vp09", "h264", "vp9", "av1"]
 Compression = Literal["zstd", "none"]
@@ -21,6 +21,7 @@ _Config = TypeVar("_Config", "ChatConfig", "EncoderConfig", "RetrieverConfig")
 
 MIB = 1 << 20
 _CRF = {"h264": 51, "vp9": 63, "av1": 63}  # the worst there is
+_MAX_FPS = 240
 
 
 def _require(condition: bool, name: str, value: object, expected: str) -> None:
@@ -112,7 +113,7 @@ class EncoderConfig:
         if self.pixels_per_module is not None:
             _require(self.codec != "png", "pixels_per_module", self.pixels_per_module, "None with codec='png'")
             _check_int("pixels_per_module", self.pixels_per_module, 1, 16)
-        _check_int("fps", self.fps, 1, 240)
+        _check_int("fps", self.fps, 1, _MAX_FPS)
         _check_int("symbol_version", self.symbol_version, 1, 40)
         _check_choice("error_correction", self.error_correction, ("L", "M", "Q", "H"))
         if self.data_mask is not None:
@@ -213,6 +214,11 @@ class ChatConfig:
         _check_int("neighbours", self.neighbours, 0, 1000)
         _check_choice("follow_up", self.follow_up, get_args(FollowUp))
         _require(isinstance(self.summarise, bool), "summarise", self.summarise, "True or False")
+
+
+def possible_fps(fps: float) -> int:
+    """The frames a second nearest to those of some video that a video of ours can have: others make them faster."""
+    return min(max(round(fps), 1), _MAX_FPS)
 
 
 def make_config(cls: type[_Config], config: object, overrides: dict[str, Any]) -> _Config:

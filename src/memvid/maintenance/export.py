@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 
 from memvid._disk import output_errors, staged_name, sync_file, sync_folder
-from memvid.config import Codec, EncoderConfig
+from memvid.config import Codec, EncoderConfig, possible_fps
 from memvid.errors import FrameError, OutputError
 from memvid.page import HeaderInfo
 from memvid.types import Progress, ProgressCallback
@@ -90,7 +90,7 @@ def export(
             pixels_per_module=pixels_per_module,
             symbol_version=header.symbol_version,
             error_correction=header.error_correction,  # type: ignore[arg-type]  # checked when it was read
-            fps=max(round(source.fps), 1),
+            fps=possible_fps(source.fps),
             threads=threads,
         )
         staged = staged_name(final)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from memvid.config import EncoderConfig
+from memvid.config import EncoderConfig, possible_fps
 from memvid.errors import ConfigError, FrameError, MemvidError
 from memvid.maintenance.ladder import LADDERS, Rung
 from memvid.maintenance.transcode import transcode
@@ -117,7 +117,7 @@ def survive(
                 crf=crf,
                 symbol_version=header.symbol_version,
                 error_correction=header.error_correction,  # type: ignore[arg-type]  # checked when it was read
-                fps=max(round(source.fps), 1),
+                fps=possible_fps(source.fps),
             )
             writer = VideoWriter(base, config, tag=source.table.tag)
             writer.write(payloads)
