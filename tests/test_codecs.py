@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from memvid import EncoderConfig, _core
 from memvid.errors import ClosedError, ConfigError, DependencyError, FrameError, OutputError, VideoFormatError
+from memvid.maintenance import verify
 from memvid.video import VideoReader, VideoWriter
 from memvid.video.codecs import PROFILES, available_codecs, check_codec, decode_pictures, profiles, sources
 from memvid.video.codecs.boxes import append_page_table, find_page_table
@@ -437,6 +438,21 @@ class TestRefusals:
             VideoReader(path)
         with pytest.raises(VideoFormatError, match="cannot be decoded"):
             opener(str(path))
+
+    def test_a_codec_that_nobody_knows(self, tmp_path: Path, opener: Any) -> None:
+        path = write(tmp_path / "a.mp4", make_pages(3), codec=need("h264"))
+        path.write_bytes(path.read_bytes().replace(b"avc1", b"xyz1"))
+        with pytest.raises((VideoFormatError, DependencyError), match=r"cannot (be decoded|decode)"):
+            opener(str(path))
+        (code,) = {finding.code for finding in verify(path).errors if finding.file == str(path)}
+        assert code == "container"
+
+    def test_names_in_another_encoding(self, tmp_path: Path) -> None:
+        pages = make_pages(3)
+        path = write(tmp_path / "a.mp4", pages, codec=need("h264"))
+        path.write_bytes(path.read_bytes().replace(b"VideoHandler", "Vid\xe9oHandler".encode("latin-1")))
+        with closing(VideoReader(path)) as video:
+            assert video.read(range(3)) == pages
 
     def test_opencv_that_cannot_decode(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         path = write(tmp_path / "a.mp4", make_pages(1), codec=need("mp4v"))

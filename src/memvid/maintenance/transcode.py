@@ -64,7 +64,10 @@ def transcode(source: Path, target: Path, step: Step, *, side: int) -> None:
 def _copy(source: Path, target: Path, container: str) -> None:
     import av
 
-    with av.open(os.fspath(source)) as read, av.open(os.fspath(target), "w", format=container) as written:
+    with (
+        av.open(os.fspath(source), metadata_errors="replace") as read,
+        av.open(os.fspath(target), "w", format=container) as written,
+    ):
         video = read.streams.video[0]
         stream = written.add_stream_from_template(video)
         for packet in _with_decoding_times(packet for packet in read.demux(video) if packet.size):
@@ -96,7 +99,7 @@ def _encode(source: Path, target: Path, step: Step, side: int) -> None:
         options |= {"qmin": str(step.quality), "qmax": str(step.quality)}
     else:
         options["crf"] = str(step.quality)
-    with av.open(os.fspath(source)) as read:
+    with av.open(os.fspath(source), metadata_errors="replace") as read:
         stream = read.streams.video[0]
         before = Fraction(stream.average_rate or 30)
         width, height = stream.codec_context.width, stream.codec_context.height

@@ -136,10 +136,13 @@ class AvSource:
     def _open(self) -> Any:
         import av
 
-        container = av.open(self._path)
+        container = av.open(self._path, metadata_errors="replace")  # titles in other encodings than UTF-8
         if not container.streams.video:
             container.close()
             raise VideoFormatError(f"{self._path} has no video track")
+        if container.streams.video[0].codec_context is None:
+            container.close()
+            raise VideoFormatError(f"{self._path} cannot be decoded: PyAV does not know its codec, or it is damaged")
         # Threads over frames would decode further ones before they give out the first, and a forked child, in which
         # there are none, would wait for any for ever.
         container.streams.video[0].codec_context.thread_count = 1
