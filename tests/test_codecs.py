@@ -407,6 +407,16 @@ class TestRefusals:
             build(tmp_path, ["text"], codec="h264")
         assert list(tmp_path.iterdir()) == []
 
+    def test_an_opencv_that_does_not_load_says_what_to_install(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path = write(tmp_path / "a.mp4", make_pages(3), codec=need("mp4v"))
+        monkeypatch.setitem(sys.modules, "cv2", None)
+        with pytest.raises(DependencyError, match="pip install opencv-python-headless"):
+            OpenCvSource(str(path))
+        with pytest.raises(DependencyError, match="pip install opencv-python-headless"):
+            write(tmp_path / "b.mp4", make_pages(3), codec="mp4v")
+
     def test_a_codec_this_machine_lacks_lists_those_it_has(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -14,6 +14,7 @@ from memvid.maintenance.legacy.codes import OldCode, parse_code
 from memvid.page import is_page
 from memvid.types import Progress, ProgressCallback
 from memvid.video.codecs import PictureSource, decode_pictures, open_pictures
+from memvid.video.codecs.profiles import load_opencv
 from memvid.video.codecs.sources import AvSource, Picture
 
 __all__ = ["OldFrames", "read_frames"]
@@ -138,8 +139,7 @@ def _decode(pictures: list[Picture], threads: int) -> list[bytes | None]:
 
 
 def _enlarge(picture: Picture) -> Picture:
-    import cv2
-
+    cv2 = load_opencv()
     if max(picture.shape) * _ENLARGED > _MAX_SIDE:
         return picture
     return np.asarray(cv2.resize(picture, None, fx=_ENLARGED, fy=_ENLARGED, interpolation=cv2.INTER_LINEAR), np.uint8)

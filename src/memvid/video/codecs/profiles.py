@@ -10,11 +10,12 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from memvid._disk import output_errors
 from memvid.errors import ConfigError, DependencyError
 
-__all__ = ["INSTALL", "PROFILES", "CodecProfile", "available_codecs", "check_codec", "container_format"]
+__all__ = ["INSTALL", "PROFILES", "CodecProfile", "available_codecs", "check_codec", "container_format", "load_opencv"]
 
 INSTALL = 'pip install "memvid[video]"'
 
@@ -70,17 +71,31 @@ def container_format(path: Path, codec: str) -> str:
     return name
 
 
+def load_opencv() -> Any:
+    """OpenCV's module.
+
+    :raises DependencyError: it is not installed, or lacks a library of the system.
+    """
+    try:
+        import cv2
+    except ImportError as error:
+        raise DependencyError(f"OpenCV cannot be loaded: {error}: pip install opencv-python-headless") from error
+    return cv2
+
+
 def check_codec(codec: str) -> CodecProfile:
     """The codec's profile, if this machine can write it.
 
     :raises ConfigError: there is no such codec, or this machine cannot write it; the message lists what it can.
-    :raises DependencyError: it needs PyAV, which is not installed.
+    :raises DependencyError: it needs PyAV, which is not installed, or OpenCV, which cannot be loaded.
     """
     profile = PROFILES.get(codec)
     if profile is None:
         raise ConfigError(f"codec={codec!r} is not possible: expected one of {', '.join(map(repr, PROFILES))}")
     if profile.pyav and find_spec("av") is None:
         raise DependencyError(f"codec={codec!r} needs PyAV, which is not installed: {INSTALL}")
+    if not profile.pyav:
+        load_opencv()
     if not _can_write(codec):
         able = ", ".join(available_codecs())
         raise ConfigError(f"codec={codec!r} cannot be written on this machine: it can write {able}")
@@ -112,8 +127,10 @@ def _pyav_has(encoder: str) -> bool:
 
 
 def _opencv_writes(fourcc: str) -> bool:
-    import cv2
-
+    try:
+        cv2 = load_opencv()
+    except DependencyError:
+        return False
     with output_errors(tempfile.gettempdir()), tempfile.TemporaryDirectory(prefix="memvid-") as folder:
         path = Path(folder) / "probe.mp4"
         for _ in range(2):

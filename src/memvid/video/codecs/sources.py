@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memvid.errors import ClosedError, DependencyError, VideoFormatError
-from memvid.video.codecs.profiles import INSTALL
+from memvid.video.codecs.profiles import INSTALL, load_opencv
 
 __all__ = ["AvSource", "OpenCvSource", "Picture", "PictureSource", "open_pictures"]
 
@@ -205,8 +205,7 @@ class OpenCvSource:
     """Pictures by OpenCV, which seeks by number, and not exactly in every file."""
 
     def __init__(self, path: str) -> None:
-        import cv2
-
+        cv2 = load_opencv()
         self._path = path
         self._lock = threading.Lock()
         self._capture: Any = self._open()
