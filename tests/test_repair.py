@@ -26,7 +26,7 @@ from memvid.errors import (
     VideoError,
     VideoNotFoundError,
 )
-from memvid.maintenance import RepairResult, delete, repair, verify
+from memvid.maintenance import RepairResult, compact, delete, reindex, repair, verify
 from memvid.maintenance.pictures import picture_pixels, read_payloads, symbol_style
 from memvid.page import PageKind
 from memvid.types import Progress
@@ -521,6 +521,52 @@ class TestNumbers:
             assert reader.chunk_ids() == [*range(10), *range(13, 18)]
             assert reader.get_chunk_by_id(13) == TEXTS[20]
         assert verify(mended, deep=True).ok
+
+
+class TestGapsInBareMemories:
+    """Bare texts have no numbers, and a compaction leaves ids out: without the page table, metadata pages tell."""
+
+    @pytest.fixture(params=[True, False], ids=["metadata", "none"])
+    def compacted(self, tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+        (tmp_path / "copy").mkdir()
+        video = build(tmp_path / "copy", TEXTS[:10], metadatas=METADATAS[:10] if request.param else None, **BARE)
+        delete(video, chunk_ids=[0, 2, 5, 9])
+        compact(video)
+        with MemvidEncoder.open(video) as memory:
+            memory.add_chunks(TEXTS[10:13])
+            memory.append()
+            memory.add_chunks(TEXTS[13:15], metadatas=METADATAS[13:15])
+            memory.append()
+        return video
+
+    @staticmethod
+    def everything(video: Path) -> list[Any]:
+        with open_memory(video) as memory:
+            found = memory.get_chunks_by_id(memory.chunk_ids())
+        return [(chunk.chunk_id, chunk.text, chunk.metadata) for chunk in found]
+
+    def test_texts_keep_their_ids(self, compacted: Path) -> None:
+        before = self.everything(compacted)
+        assert [(number, text) for number, text, _ in before] == [
+            (number, TEXTS[number]) for number in range(15) if number not in (0, 2, 5, 9)
+        ]
+        compacted.write_bytes(compacted.read_bytes().replace(TABLE_UUID, bytes(16)))
+        assert self.everything(compacted) == before
+        assert verify(compacted, deep=True).ok
+        result = mend(compacted)
+        assert result.lost == ()
+        assert self.everything(result.video_file) == before
+        reindex(compacted, embedder=HashingEmbedder(dim=64))
+        assert self.everything(compacted) == before
+
+    def test_no_text_comes_back_under_a_wrong_id(self, compacted: Path) -> None:
+        original = compacted.read_bytes()
+        for frame in range(len(samples(original))):
+            data = spoil(original, samples(original)[frame])
+            compacted.write_bytes(data.replace(TABLE_UUID, bytes(16)))
+            result = mend(compacted)
+            for number, text, _ in self.everything(result.video_file):
+                assert text == TEXTS[number]
 
 
 class TestBareParity:

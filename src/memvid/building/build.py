@@ -198,6 +198,7 @@ class Builder:
             dictionary_pages = blob_pages(PageKind.DICTIONARY, dictionary, self._capacity)
         model = model_info(self._embedder)
         config = self._config
+        gaps = config.bare and list(self._spool.runs()) != [(0, len(self._spool))]  # so texts are not counted up
         header = HeaderInfo(
             memory_id=self._memory_id,
             chunks=len(self._spool) - len(self._deleted),
@@ -211,7 +212,7 @@ class Builder:
             model=model.name,
             dim=model.dim,
             model_digest=model.digest,
-            next_chunk=self._next_chunk if self._next_chunk > self._spool.next_chunk else None,
+            next_chunk=self._next_chunk if self._next_chunk > self._spool.next_chunk or gaps else None,
             compression_level=_unless_default(config, "compression_level"),
             chunks_per_frame=_unless_default(config, "chunks_per_frame"),
             parity=float(config.parity) or None,

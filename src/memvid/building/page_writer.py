@@ -121,16 +121,19 @@ class PageWriter:
         capacity = frame_capacity(self._config, bare=True)
         metadatas: dict[int, list[bytes]] = {}  # of each run of ids, by its first one
         first = 0
+        gaps = False  # then only pages of metadata tell which text is which, should the page table be lost
         for segment in self._segments(spool):
             payloads = pack_bare(segment.records, segment.first_chunk, capacity=capacity)
             if not metadatas or segment.first_chunk != first + len(metadatas[first]):
                 first = segment.first_chunk
                 metadatas[first] = []
+            gaps = gaps or segment.first_chunk != self._video.next_bare
             self._video.skip_to(segment.first_chunk)
             self._write_payloads(payloads)
             metadatas[first] += [record.metadata for record in segment.records]
+        always = gaps or any(map(any, metadatas.values()))
         for first_chunk, run in metadatas.items():
-            self.write_pages(pack_attributes(run, first_chunk, capacity=self._capacity))
+            self.write_pages(pack_attributes(run, first_chunk, capacity=self._capacity, always=always))
 
     def _segments(self, spool: Spool) -> Iterator[SpoolSegment]:
         done = 0

@@ -308,11 +308,17 @@ def _add_bare(
     front = len(result.header_pages)
     built = result.header.chunks if result.header is not None else 0
     certain = True
+    described = {} if table is not None else _ids_by_metadata(frames, pages)
     for frame in sorted(frames):
         if frame in pages:
             continue
         if table is not None:
             chunk = int(table.first_chunks[frame])
+        elif frame in described:
+            chunk = described[frame]
+        elif result.header is not None and result.header.next_chunk is not None:
+            findings.error("frame", f"frame {frame} holds a text, but nothing says which", path, frame=frame)
+            continue
         elif frame < front + built:
             chunk = frame - front
         else:  # appended: every frame before it must be known
@@ -330,11 +336,41 @@ def _add_bare(
         result.groups.append(Group(frame, BARE, chunk, 1, [frames[frame]]))
 
 
+def _ids_by_metadata(frames: dict[int, bytes], pages: dict[int, bytes]) -> dict[int, int]:
+    """Ids of bare texts by frame, where the pages of metadata behind a stretch of them are about as many as it has."""
+    found: dict[int, int] = {}
+    stretch: list[int] = []
+    ids: list[int] = []
+
+    def settle() -> None:
+        if stretch and len(ids) == len(stretch) and stretch[0] - 1 in pages:  # so none of them is missing
+            found.update(zip(stretch, ids, strict=True))
+        stretch.clear()
+        ids.clear()
+
+    last = -1
+    for frame in sorted({*frames, *pages}):
+        header = parse_header(pages[frame], frame_index=frame) if frame in pages else None
+        if frame != last + 1 or (header is None and ids):
+            settle()
+        if header is None:
+            stretch.append(frame)
+        elif header.kind == PageKind.ATTRIBUTES:
+            ids += range(header.first_chunk, header.first_chunk + header.count)
+        elif header.kind != PageKind.CONTINUATION:
+            settle()
+        last = frame
+    settle()
+    return found
+
+
 def _expect(table: PageTable | None, result: Sorted, frames: int) -> None:
     """Which chunks there were, as far as page table and header page say; a header can say anything."""
     if table is not None:
         result.expected.update(table.chunk_ids().tolist())
-    elif result.header is not None and 0 < result.header.chunks <= max(_CREDIBLE_CHUNKS, _MOST_A_FRAME * frames):
+    elif result.header is not None and len(result.chunks) < result.header.chunks <= max(
+        _CREDIBLE_CHUNKS, _MOST_A_FRAME * frames
+    ):
         chunks = result.chunks
         gone = np.setdiff1d(np.arange(result.header.chunks), np.fromiter(chunks, np.int64))
         result.expected.update(gone.tolist())

@@ -27,7 +27,7 @@ from memvid.page import (
 from memvid.page import page_checksum as checksum_of
 from memvid.page.header import MAX_COUNT
 from memvid.types import ProgressCallback, VideoIdentity
-from memvid.video import BARE, PageTable, PageTableBuilder
+from memvid.video import PageTable, PageTableBuilder
 from memvid.video.codecs import Frames, PictureVideo, open_frames
 from memvid.video.parity_reader import ParityReader
 from memvid.video.searching import find_by_parity, least_frames
@@ -195,7 +195,7 @@ class VideoCheck:
         """The page table from the frames; a frame that cannot be read is a row that holds nothing."""
         builder = PageTableBuilder()
         tag: int | None = None
-        certain, bare = True, 0
+        certain = True
         for start in range(0, reader.frame_count, _BATCH):
             payloads, _ = reader.read(np.arange(start, min(start + _BATCH, reader.frame_count)))
             for frame, payload in enumerate(payloads, start):
@@ -220,8 +220,7 @@ class VideoCheck:
                     builder.add(header.kind, header.count, header.first_chunk, header.checksum)
                     certain = certain and least_frames(payload, frame) <= reader.frame_count
                 else:
-                    builder.add(BARE, 1, bare, checksum_of(payload))
-                    bare += 1
+                    builder.add_text(checksum_of(payload))
         return builder.build(tag or 0), certain
 
     def _check_front(self, reader: Frames, table: PageTable) -> HeaderInfo | None:

@@ -111,14 +111,17 @@ def pack_bare(records: Sequence[Record], first_chunk: int, *, capacity: int) -> 
     return [record.text for record in records]
 
 
-def pack_attributes(metadatas: Sequence[bytes], first_chunk: int, *, capacity: int) -> list[PageBody]:
+def pack_attributes(
+    metadatas: Sequence[bytes], first_chunk: int, *, capacity: int, always: bool = False
+) -> list[PageBody]:
     """Pages with the metadata of a bare memory's chunks, none if no chunk has any.
 
     :param metadatas: what :func:`~memvid.page.records.encode_metadata` made of each chunk's, in order.
+    :param always: even if no chunk has any: the pages also say which ids the texts before them have.
     :raises ConfigError: ``capacity`` is below :data:`MIN_CAPACITY`.
     """
     _check_capacity(capacity)
-    if not any(metadatas):
+    if not always and not any(metadatas):
         return []
     records = [Record(b"", metadata) for metadata in metadatas]
     packer = _Packer(records, capacity - HEADER_BYTES, None, MAX_COUNT)

@@ -183,7 +183,6 @@ class VideoReader:
         reader = self._open_reader()
         table = PageTableBuilder()
         tag: int | None = None
-        bare = 0
         least = 0
         for start in range(0, reader.frame_count, _SCAN_FRAMES):
             frames = np.arange(start, min(start + _SCAN_FRAMES, reader.frame_count))
@@ -192,8 +191,7 @@ class VideoReader:
                 if payload is None:
                     return self._scan_by_parity(self._frame_error(frame_index, status))
                 if tag is not None and not is_page(payload):
-                    table.add(BARE, 1, bare, page_checksum(payload))
-                    bare += 1
+                    table.add_text(page_checksum(payload))
                     continue
                 try:
                     header = read_page(payload, frame_index=frame_index, tag=tag)

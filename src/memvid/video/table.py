@@ -222,6 +222,8 @@ class PageTableBuilder:
         self._checksums = array("I")
         self._gaps = array("q")
         self._next_chunk = 0
+        self._texts: list[int] = []  # frames of bare texts that have no ids yet
+        self._described: list[tuple[int, int]] = []  # first chunk and count of the pages of metadata behind them
         if table is not None:
             self._kinds.frombytes(table.kinds.astype(np.uint8).tobytes())
             self._counts.frombytes(table.counts.astype(np.uint16).tobytes())
@@ -234,6 +236,8 @@ class PageTableBuilder:
 
     def add(self, kind: int, count: int, first_chunk: int, checksum: int) -> None:
         """Add the next frame; ``count`` and ``first_chunk`` matter where chunks start: data pages and bare frames."""
+        if kind == PageKind.ATTRIBUTES and self._texts:
+            self._described.append((first_chunk, count))
         starts_chunks = kind in {PageKind.DATA, BARE}
         self._kinds.append(kind)
         self._counts.append(count if starts_chunks else 0)
@@ -241,22 +245,57 @@ class PageTableBuilder:
         if not starts_chunks or count == 0:
             self._gaps.append(0)
             return
+        self._number_texts()
+        self._gaps.append(self._gap_before(first_chunk, len(self._kinds) - 1))
+        self._next_chunk = first_chunk + count
+
+    def add_text(self, checksum: int) -> None:
+        """Add a frame with a bare text: pages of metadata behind it say which it is, or else ids count on."""
+        if self._described:
+            self._number_texts()
+        self._texts.append(len(self._kinds))
+        self._kinds.append(BARE)
+        self._counts.append(1)
+        self._checksums.append(checksum)
+        self._gaps.append(0)
+
+    def _number_texts(self) -> None:
+        """Settle the ids of bare texts, once all metadata of theirs has been seen."""
+        texts, described = self._texts, self._described
+        self._texts, self._described = [], []
+        plain = len(texts) - sum(count for _, count in described)  # of an earlier append, which had no metadata
+        if plain < 0:
+            raise VideoFormatError(
+                f"{-plain} of the bare texts before frame {len(self._kinds)} are not there, and without its page table "
+                "nothing says which: restore the video from a copy"
+            )
+        ids = [*range(self._next_chunk, self._next_chunk + plain)]
+        ids += [first + at for first, count in described for at in range(count)]
+        for frame, chunk_id in zip(texts, ids, strict=True):
+            self._gaps[frame] = self._gap_before(chunk_id, frame)
+            self._next_chunk = chunk_id + 1
+
+    def _gap_before(self, first_chunk: int, frame: int) -> int:
+        """How many ids are left out before a chunk.
+
+        :raises VideoFormatError: it cannot come behind the one before.
+        """
         if first_chunk < self._next_chunk:
             raise VideoFormatError(
-                f"frame {len(self._kinds) - 1} starts with chunk {first_chunk}, but chunk {self._next_chunk - 1} "
+                f"frame {frame} starts with chunk {first_chunk}, but chunk {self._next_chunk - 1} "
                 "came before: frames are out of order"
             )
         gap = first_chunk - self._next_chunk
         if gap > _LARGEST_GAP:
             raise VideoFormatError(
-                f"frame {len(self._kinds) - 1} starts with chunk {first_chunk}, {gap} ids behind the last one; "
+                f"frame {frame} starts with chunk {first_chunk}, {gap} ids behind the last one; "
                 f"at most {_LARGEST_GAP} can be left out: the video is damaged"
             )
-        self._gaps.append(gap)
-        self._next_chunk = first_chunk + count
+        return gap
 
     def build(self, tag: int) -> PageTable:
         """The table of the frames so far."""
+        self._number_texts()
         gaps = np.array(self._gaps, np.int64)
         return PageTable.from_columns(
             tag,

@@ -75,6 +75,11 @@ class _TableWriter:
                 self._table.add(BARE, 1, self._next_bare, page_checksum(payload))
                 self._next_bare += 1
 
+    @property
+    def next_bare(self) -> int:
+        """Id of the chunk that the next bare text is."""
+        return self._next_bare
+
     def skip_to(self, chunk_id: int) -> None:
         """Leave ids out: the next bare text is the chunk of this id."""
         self._next_bare = chunk_id

@@ -134,13 +134,12 @@ class FoundPages:
                 frame_index=first,
             )
         builder = PageTableBuilder()
-        bare = 0
         for number in range(count):
             kind, chunks, first_chunk, checksum = self.rows[number]
             if kind == BARE:
-                first_chunk = bare
-                bare += 1
-            builder.add(kind, chunks, first_chunk, checksum)
+                builder.add_text(checksum)
+            else:
+                builder.add(kind, chunks, first_chunk, checksum)
         positions = np.array([self.positions.get(number, -1) for number in range(count)], np.int64)
         return builder.build(self.tag), positions
 
