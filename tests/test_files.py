@@ -174,6 +174,19 @@ def test_abort_removes_what_was_staged(tmp_path: Path) -> None:
     assert litter(files) == []
 
 
+def test_an_interruption_while_a_file_is_staged_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = Path.open
+
+    def interrupted(self: Path, *mode: Any) -> Any:
+        opened(self, *mode).close()
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), Commit(tmp_path / "memory_index.json") as commit:
+        monkeypatch.setattr(Path, "open", interrupted)
+        commit.stage(tmp_path / "memory_index.sqlite")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"create the folder .*nowhere"):
         Commit(tmp_path / "nowhere" / "memory_index.json").stage(tmp_path / "nowhere" / "memory_index.json")

@@ -110,9 +110,9 @@ class Commit:
             self.claim(path, staged)
             self._lock()
             drop_link(staged)
+            self._finals.append(path)  # first, so that an interruption in this moment leaves nothing
             with staged.open("wb"):
                 pass  # also empties what a dead build left
-        self._finals.append(path)
         return staged
 
     def lock(self) -> None:
