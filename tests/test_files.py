@@ -181,8 +181,9 @@ def test_an_interruption_while_a_file_is_staged_leaves_nothing(tmp_path: Path, m
         opened(self, *mode).close()
         raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt), Commit(tmp_path / "memory_index.json") as commit:
-        monkeypatch.setattr(Path, "open", interrupted)
+    commit = Commit(tmp_path / "memory_index.json")
+    monkeypatch.setattr(Path, "open", interrupted)
+    with pytest.raises(KeyboardInterrupt), commit:
         commit.stage(tmp_path / "memory_index.sqlite")
     assert list(tmp_path.iterdir()) == []
 
