@@ -19,12 +19,14 @@ from pathlib import Path
 import pytest
 import zstandard
 
+from memvid import _core
 from memvid.errors import FrameError, IndexFormatError, OutputError, VideoError, VideoFormatError
-from memvid.page import PageBody, PageFlag, PageKind, decode_header_body, open_blob, seal
+from memvid.page import PageBody, PageFlag, PageKind, decode_header_body, is_page, open_blob, seal
 from memvid.video import BARE, PageTable, PageTableBuilder, VideoReader
 from memvid.video.codecs.decoding import find_pages
 from tests.damage_support import FILES
 from tests.hostile_support import (
+    VERSION,
     Victim,
     all_boxes,
     build_target,
@@ -85,6 +87,22 @@ def test_chunk_ids_at_the_end_of_all_numbers(copy: Path, victim: Victim) -> None
         data = copy.read_bytes().replace(b"memvid-page-tab1", b"memvid-page-tab0")  # to be rebuilt from the frames
         copy.write_bytes(data)
         victim.read(copy, thorough=True)
+
+
+@pytest.mark.parametrize("first", [0, 7, (1 << 62) - 1, (1 << 63) - 2, (1 << 64) - 4])
+@pytest.mark.parametrize("count", [4, 65535])
+def test_metadata_of_bare_texts_that_are_not_there(tmp_path: Path, victim: Victim, first: int, count: int) -> None:
+    """Without a page table these pages say which texts are which; thousands of them claim texts by the million."""
+    video = build_target(tmp_path, compression="none", chunks_per_frame=1)
+    payloads, table = payloads_of(video)
+    at = payloads.index(next(payload for payload in payloads if is_page(payload) and payload[4] == PageKind.ATTRIBUTES))
+    body = PageBody(PageKind.ATTRIBUTES, payloads[at][5], count, first, payloads[at][28:])
+    more = 2000 if count > 4 else 1
+    forged = payloads[:at] + [seal(body, tag=table.tag, page_number=at + number) for number in range(more)]
+    writer = _core.FrameWriter(video, _core.SymbolOptions(version=VERSION), threads=1)
+    writer.write(forged)
+    writer.finish(b"")
+    victim.read(video, thorough=True)
 
 
 def test_a_page_table_that_points_at_pages_of_other_kinds(copy: Path, victim: Victim) -> None:

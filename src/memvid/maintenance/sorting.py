@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import Counter
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import chain, pairwise
 
 import numpy as np
 
@@ -340,23 +340,23 @@ def _ids_by_metadata(frames: dict[int, bytes], pages: dict[int, bytes]) -> dict[
     """Ids of bare texts by frame, where the pages of metadata behind a stretch of them are about as many as it has."""
     found: dict[int, int] = {}
     stretch: list[int] = []
-    ids: list[int] = []
+    described: list[range] = []  # a page can claim 65,535 texts: not written out before they are there
 
     def settle() -> None:
-        if stretch and len(ids) == len(stretch) and stretch[0] - 1 in pages:  # so none of them is missing
-            found.update(zip(stretch, ids, strict=True))
+        if stretch and sum(map(len, described)) == len(stretch) and stretch[0] - 1 in pages:  # so none is missing
+            found.update(zip(stretch, chain.from_iterable(described), strict=True))
         stretch.clear()
-        ids.clear()
+        described.clear()
 
     last = -1
     for frame in sorted({*frames, *pages}):
         header = parse_header(pages[frame], frame_index=frame) if frame in pages else None
-        if frame != last + 1 or (header is None and ids):
+        if frame != last + 1 or (header is None and described):
             settle()
         if header is None:
             stretch.append(frame)
-        elif header.kind == PageKind.ATTRIBUTES:
-            ids += range(header.first_chunk, header.first_chunk + header.count)
+        elif header.kind == PageKind.ATTRIBUTES and header.first_chunk <= _LARGEST_ID:
+            described.append(range(header.first_chunk, header.first_chunk + header.count))
         elif header.kind != PageKind.CONTINUATION:
             settle()
         last = frame
