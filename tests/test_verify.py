@@ -411,6 +411,12 @@ class TestCommand:
         assert "80 chunks in full" in out
         assert err == ""
 
+    def test_deleted_chunks_are_told_apart(self, video: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        delete(video, chunk_ids=[3, 4])
+        assert main(["verify", str(video)]) == 0
+        assert "80 chunks" in (out := capsys.readouterr().out)
+        assert ", 2 of them deleted" in out
+
     def test_a_damaged_one(self, video: Path, capsys: pytest.CaptureFixture[str]) -> None:
         data = video.read_bytes()
         at = data.index(samples(data)[-1]) + 50

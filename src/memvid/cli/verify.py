@@ -63,7 +63,8 @@ def _print(report: VerifyReport) -> None:
         emit(_describe(finding))
     if len(report.findings) > _SHOWN:
         emit(f"  and {len(report.findings) - _SHOWN:,} more, which --json lists\n")
-    listed = [("video", f"{report.chunks:,} chunks in {report.frames:,} frames")]
+    deleted = f", {report.deleted:,} of them deleted" * bool(report.deleted)
+    listed = [("video", f"{report.chunks:,} chunks in {report.frames:,} frames{deleted}")]
     if report.deep:
         corrected = f", {report.frames_corrected:,} of them only by error correction" * bool(report.frames_corrected)
         listed.append(("read", f"{report.frames_read:,} frames{corrected}; {report.chunks_read:,} chunks in full"))

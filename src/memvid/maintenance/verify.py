@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
+import numpy as np
+
 from memvid._files import default_index_file, recover
 from memvid.errors import MemvidError
 from memvid.maintenance.findings import ChunkRanges, Finding, Findings, to_ranges
@@ -31,6 +33,7 @@ class VerifyReport:
     :ivar findings: what is wrong, in the order it was found.
     :ivar frames: frames in the video, 0 if it cannot be opened.
     :ivar chunks: chunks in its page table.
+    :ivar deleted: of them, those that were deleted, also where a compaction has left an empty one in their place.
     :ivar frames_read: frames whose codes were read, each by its own bits and by error correction.
     :ivar frames_corrected: of them, those that only error correction still reads.
     :ivar chunks_read: chunks decompressed and decoded.
@@ -45,6 +48,7 @@ class VerifyReport:
     findings: tuple[Finding, ...]
     frames: int
     chunks: int
+    deleted: int
     frames_read: int
     frames_corrected: int
     chunks_read: int
@@ -108,12 +112,15 @@ def verify(
         findings.error("commit", error, index_file)
     index_check = IndexCheck(index_file, findings)
     index_check.open()
+    deleted = 0
     check = VideoCheck(video_file, findings, progress, index_check.chunks())
     try:
         facts = check.run(index_check.take if deep else None, deep=deep)
         if facts is not None:
             index_check.compare(facts)
-            findings.leave_out(index_check.deleted if facts.deleted is None else facts.deleted)
+            gone = index_check.deleted if facts.deleted is None else facts.deleted
+            findings.leave_out(gone)
+            deleted = int(np.count_nonzero(gone.contains(facts.table.chunk_ids())))
     finally:
         index_check.close()
         check.close()
@@ -124,6 +131,7 @@ def verify(
         findings=tuple(findings.found),
         frames=0 if facts is None else len(facts.table),
         chunks=0 if facts is None else facts.table.chunk_count,
+        deleted=deleted,
         frames_read=0 if check.frames is None else check.frames.read,
         frames_corrected=0 if check.frames is None else check.frames.corrected,
         chunks_read=check.chunks_read,
