@@ -193,7 +193,9 @@ class MemvidAppender(ChunkCollector):
         """
         spool = self._open_spool()
         if not len(spool) and not self._deletions:
-            raise EmptyMemoryError("there is nothing to append: add chunks with add_chunks() or add_text() first")
+            raise EmptyMemoryError(
+                "there is nothing to append: add chunks with add_chunks() or add_text(), or delete some, first"
+            )
         video_file, index_file = self._files()
         result = Appender(
             spool,
