@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from memvid import MemvidEncoder
 from memvid.errors import ClosedError
 from memvid.index.pool import Pool
 from tests import index_support
-from tests.memory_support import WORDS, build, make_texts, open_memory
+from tests.memory_support import EMBEDDER, WORDS, build, make_texts, open_memory
 
 TEXTS = make_texts(400)
 QUERIES = [" ".join(WORDS[i : i + 3]) for i in range(16)]
@@ -129,6 +130,29 @@ with IndexManager.open(sys.argv[1]) as index:
         command, capture_output=True, text=True, timeout=240, check=False, env=index_support.environment()
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_an_encoder_stays_with_the_process_that_made_it(tmp_path: Path) -> None:
+    """Both have its spool open at the same place: each would write over what the other one adds."""
+    with MemvidEncoder(embedder=EMBEDDER) as encoder:
+        encoder.add_chunks(["First."])
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                encoder.add_chunks(["Of the child."])
+            except ClosedError:
+                encoder.close()
+                status = 0
+            finally:
+                os._exit(status)
+        assert os.waitpid(child, 0)[1] == 0
+        encoder.add_chunks(["Second."])
+        encoder.build_video(tmp_path / "memory.mp4")
+    with open_memory(tmp_path / "memory.mp4") as memory:
+        assert [chunk.text for chunk in memory.get_chunks_by_id(range(2))] == ["First.", "Second."]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

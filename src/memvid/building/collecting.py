@@ -61,6 +61,7 @@ class ChunkCollector:
         self.config = config
         self._embedder = embedder
         self._spool: Spool | None = Spool()
+        self._process = os.getpid()
 
     def add_chunks(
         self,
@@ -188,6 +189,8 @@ class ChunkCollector:
     def _open_spool(self) -> Spool:
         if self._spool is None:
             raise ClosedError("the encoder was closed: make a new one")
+        if self._process != os.getpid():  # a fork: both would write over what the other one collects
+            raise ClosedError("the encoder is the parent process's: make a new one here")
         return self._spool
 
     def _add(self, pairs: Iterable[tuple[object, object]], embeddings: NDArray[Any] | None) -> int:
