@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from memvid import MemvidEncoder, MemvidRetriever
+from memvid import MemvidEncoder, MemvidRetriever, appender
 from memvid.errors import (
     ChunkDeletedError,
     ChunkNotFoundError,
@@ -26,8 +28,9 @@ from memvid.errors import (
     QueryError,
     UnsupportedVideoError,
 )
+from memvid.index import manager
 from memvid.index.manifest import read_manifest
-from memvid.maintenance import compact, delete, erase, reindex, verify
+from memvid.maintenance import compact, delete, erase, index_check, reindex, verify, video_check
 from memvid.types import JsonObject
 from memvid.video import VideoReader
 from tests.index_support import environment
@@ -341,6 +344,57 @@ class TestReaders:
         with open_memory(video) as memory:
             ids, _ = memory._index.search(vectors[:5], 10)
             assert {tuple(sorted(row)) for row in ids.tolist()} == {tuple(range(2990, 3000))}
+
+
+class TestOthers:
+    """Another process changes the memory in the moment in which it is opened."""
+
+    @staticmethod
+    def interfere(monkeypatch: pytest.MonkeyPatch, module: ModuleType, name: str, change: Callable[[], object]) -> None:
+        """Make a change behind the first call of a function of the module."""
+        original = getattr(module, name)
+        pending = [change]
+
+        def first(*arguments: Any, **options: Any) -> Any:
+            result = original(*arguments, **options)
+            while pending:
+                pending.pop()()
+            return result
+
+        monkeypatch.setattr(module, name, first)
+
+    def test_opening_to_append(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        video = build(tmp_path, make_texts(20))
+        self.interfere(monkeypatch, appender, "VideoReader", lambda: append(video, ["another's"]))
+        with MemvidEncoder.open(video) as memory:
+            memory.add_chunks(["mine"])
+            assert memory.append().first_chunk == 21
+        assert [everything(video)[chunk_id][0] for chunk_id in (20, 21)] == ["another's", "mine"]
+
+    @pytest.mark.parametrize("by", ["id", "filter"])
+    def test_deleting(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by: str) -> None:
+        video = build(tmp_path, make_texts(20), metadatas=[{"number": number} for number in range(20)])
+        append(video, ["one more"])
+        with MemvidEncoder.open(video) as memory:
+            self.interfere(monkeypatch, manager, "read_manifest", lambda: compact(video))
+            memory._known = None
+            assert (memory.delete([3]) if by == "id" else memory.delete_where({"number": 3})) == 1
+            memory.append()
+        assert sorted(everything(video)) == [number for number in range(21) if number != 3]
+
+    @pytest.mark.parametrize(("module", "name"), [(index_check, "read_manifest"), (video_check, "read_container")])
+    @pytest.mark.parametrize("change", ["append", "compact"])
+    def test_verifying(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str, module: ModuleType, name: str
+    ) -> None:
+        video = build(tmp_path, make_texts(20))
+        delete(video, chunk_ids=[3])
+        changes: dict[str, Callable[[], object]] = {
+            "append": lambda: append(video, ["another's"]),
+            "compact": lambda: compact(video),
+        }
+        self.interfere(monkeypatch, module, name, changes[change])
+        assert verify(video, deep=True).findings == ()
 
 
 class TestDelete:

@@ -25,16 +25,28 @@ import os
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from memvid._disk import drop_link, output_errors, staged_name, sync_file, sync_folder, write_atomic
 from memvid._journal import Growth, finish, folder_label, is_plain_name, journal_file, journal_text, roll_forward
 from memvid._locks import FileLocks, lock_file
-from memvid.errors import OutputError
+from memvid.errors import IndexFileError, OutputError, VideoError
 
-__all__ = ["Commit", "default_index_file", "is_plain_name", "recover", "refuse_links", "snapshot"]
+__all__ = [
+    "OPEN_TRIES",
+    "Commit",
+    "default_index_file",
+    "is_plain_name",
+    "open_settled",
+    "recover",
+    "refuse_links",
+    "snapshot",
+]
 
 StrPath: TypeAlias = "str | os.PathLike[str]"
+Opened = TypeVar("Opened")
+
+OPEN_TRIES = 9  # each fails only if a change was committed meanwhile
 
 
 def default_index_file(video_file: StrPath) -> Path:
@@ -253,6 +265,21 @@ def snapshot(index_file: StrPath, video_file: StrPath) -> list[tuple[int, ...] |
     """What tells a memory's files from those a build puts in their place; equal as long as none is committed."""
     index_path = Path(index_file)
     return [_identity(path) for path in (index_path, Path(video_file), journal_file(index_path))]
+
+
+def open_settled(index_file: StrPath, video_file: StrPath, open_once: Callable[[], Opened]) -> Opened:
+    """What ``open_once`` opens: files of one state of the memory, even when another replaces it in this very moment.
+
+    :raises VideoError: as ``open_once`` does where the files stay as they are; likewise :class:`IndexFileError`.
+    """
+    for _ in range(OPEN_TRIES):
+        before = snapshot(index_file, video_file)
+        try:
+            return open_once()
+        except (VideoError, IndexFileError):
+            if snapshot(index_file, video_file) == before:
+                raise
+    return open_once()
 
 
 def _present(*paths: Path | None) -> list[Path]:

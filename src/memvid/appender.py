@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from memvid._files import default_index_file, recover, refuse_links
+from memvid._files import default_index_file, open_settled, recover, refuse_links
 from memvid.building.append import Appender, frame_config
 from memvid.building.collecting import ChunkCollector
 from memvid.building.deletions import Deletions, check_chunk_id
@@ -63,29 +63,7 @@ class MemvidAppender(ChunkCollector):
         self._index_file = default_index_file(self._video_file) if index_file is None else Path(index_file)
         self._places = (self._video_file.absolute(), self._index_file.absolute())
         refuse_links(self._index_file)
-        recover(self._index_file, video_file=self._video_file)
-        video = VideoReader(self._video_file)
-        try:
-            if video.codec != "png":
-                raise UnsupportedVideoError(
-                    f"{self._video_file} is encoded as {video.codec}, and only memvid's own format can grow: "
-                    f"`memvid export {self._video_file} --codec png -o NEW.mp4`, then open that"
-                )
-            if not video.in_place:
-                raise UnsupportedVideoError(
-                    f"frames of {self._video_file} were lost or moved, and only parity tells where its pages are: "
-                    f"`memvid repair {self._video_file} -o NEW.mp4`, then open that"
-                )
-            made_with = frame_config(PageStore(video, cache_bytes=0).header, fps=video.fps)
-            with IndexManager.open(self._index_file, video=video.identity, video_file=self._video_file) as index:
-                if embedder is None:
-                    chosen = _embedder_of(index.model)
-                else:
-                    chosen = resolve_embedder(embedder)
-                    index.check_model(model_info(chosen))
-                self._known: NDArray[np.int64] | None = index.ids
-        finally:
-            video.close()
+        made_with, chosen, self._known = open_settled(self._index_file, self._video_file, lambda: self._look(embedder))
         super().__init__(make_config(EncoderConfig, made_with, _settings(config, options)), chosen)
         self._deletions = Deletions()
 
@@ -121,8 +99,7 @@ class MemvidAppender(ChunkCollector):
         :raises QueryError: the filter is not one, or names a field that no chunk has.
         """
         self._open_spool()
-        video_file, index_file = self._files()
-        with IndexManager.open(index_file, video_file=video_file) as index:
+        with self._index() as index:
             count = len(index.ids_where(where))
         self._deletions.filters.append(dict(where))
         return count
@@ -219,10 +196,40 @@ class MemvidAppender(ChunkCollector):
     def _chunk_ids(self) -> NDArray[np.int64]:
         """Ids of the memory's chunks when they were last looked at."""
         if self._known is None:
-            video_file, index_file = self._files()
-            with IndexManager.open(index_file, video_file=video_file) as index:
+            with self._index() as index:
                 self._known = index.ids
         return self._known
+
+    def _look(self, embedder: EmbedderLike | None) -> tuple[EncoderConfig, Embedder, NDArray[np.int64] | None]:
+        """What the memory was made with, the embedder for what is added to it, and the ids of its chunks."""
+        recover(self._index_file, video_file=self._video_file)
+        video = VideoReader(self._video_file)
+        try:
+            if video.codec != "png":
+                raise UnsupportedVideoError(
+                    f"{self._video_file} is encoded as {video.codec}, and only memvid's own format can grow: "
+                    f"`memvid export {self._video_file} --codec png -o NEW.mp4`, then open that"
+                )
+            if not video.in_place:
+                raise UnsupportedVideoError(
+                    f"frames of {self._video_file} were lost or moved, and only parity tells where its pages are: "
+                    f"`memvid repair {self._video_file} -o NEW.mp4`, then open that"
+                )
+            made_with = frame_config(PageStore(video, cache_bytes=0).header, fps=video.fps)
+            with IndexManager.open(self._index_file, video=video.identity, video_file=self._video_file) as index:
+                if embedder is None:
+                    chosen = _embedder_of(index.model)
+                else:
+                    chosen = resolve_embedder(embedder)
+                    index.check_model(model_info(chosen))
+                return made_with, chosen, index.ids
+        finally:
+            video.close()
+
+    def _index(self) -> IndexManager:
+        """The memory's index as it is now."""
+        video_file, index_file = self._files()
+        return open_settled(index_file, video_file, lambda: IndexManager.open(index_file, video_file=video_file))
 
     def _files(self) -> tuple[Path, Path]:
         """Video and index: those that were opened, also where the working directory is another one by now."""

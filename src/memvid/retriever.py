@@ -15,16 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memvid._async import AsyncSearches
-from memvid._files import default_index_file, recover, snapshot
+from memvid._files import default_index_file, open_settled, recover
 from memvid.config import RetrieverConfig, make_config
 from memvid.embedding import EmbedderLike, encode_queries, model_info, resolve_embedder
 from memvid.errors import (
     ChunkDeletedError,
     ChunkNotFoundError,
     ClosedError,
-    IndexFileError,
     QueryError,
-    VideoError,
     VideoNotFoundError,
 )
 from memvid.index import IndexManager
@@ -35,7 +33,6 @@ __all__ = ["MemoryInfo", "MemvidRetriever", "RetrieverStats"]
 
 Where = Mapping[str, Any]
 
-_OPEN_TRIES = 9  # each fails only if a build was committed meanwhile
 _MAX_CHUNK_ID = (1 << 63) - 1
 
 
@@ -113,7 +110,7 @@ class MemvidRetriever(AsyncSearches):
         if "\0" in f"{video_path}{index_path}":
             raise VideoNotFoundError(f"no file can be named {video_path} or {index_path}: a name holds no NUL")
         self._embedder = resolve_embedder(embedder)
-        self._video, self._index = self._open(video_path, index_path)
+        self._video, self._index = open_settled(index_path, video_path, lambda: self._open(video_path, index_path))
         self._store = PageStore(self._video, cache_bytes=self.config.page_cache_bytes)
         self._queries = _QueryCache(self.config.query_cache_size)
         self._tally = _Tally()
@@ -276,17 +273,6 @@ class MemvidRetriever(AsyncSearches):
         return f"MemvidRetriever({self._video.path!r}, {len(self)} chunks)"
 
     def _open(self, video_path: Path, index_path: Path) -> tuple[VideoReader, IndexManager]:
-        """Video and index of one build, even when another one replaces them in this very moment."""
-        for _ in range(_OPEN_TRIES):
-            before = snapshot(index_path, video_path)
-            try:
-                return self._open_once(video_path, index_path)
-            except (VideoError, IndexFileError):
-                if snapshot(index_path, video_path) == before:
-                    raise
-        return self._open_once(video_path, index_path)
-
-    def _open_once(self, video_path: Path, index_path: Path) -> tuple[VideoReader, IndexManager]:
         recover(index_path, video_file=video_path)
         video = VideoReader(video_path, threads=self.config.threads)
         try:

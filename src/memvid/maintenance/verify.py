@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
 
-from memvid._files import default_index_file, recover
+from memvid._files import OPEN_TRIES, default_index_file, recover, snapshot
 from memvid.errors import MemvidError
 from memvid.maintenance.findings import ChunkRanges, Finding, Findings, to_ranges
 from memvid.maintenance.index_check import IndexCheck
@@ -94,6 +94,8 @@ def verify(
     tags, runs, decompression, lengths, UTF-8, metadata; and what the index says of each chunk against what is in its
     frame. That costs about a millisecond a frame and core.
 
+    Others may change the memory meanwhile: where files of two states were looked at, it begins again.
+
     Nothing is written, except that a commit that was cut off is finished first, as at each opening.
 
     :param video: the video.
@@ -105,6 +107,17 @@ def verify(
     begin = time.perf_counter()
     video_file = Path(video)
     index_file = default_index_file(video_file) if index is None else Path(index)
+    for _ in range(OPEN_TRIES):
+        before = snapshot(index_file, video_file)
+        report = _verify(video_file, index_file, deep=deep, progress=progress)
+        if report.ok or snapshot(index_file, video_file) == before:
+            break  # else its files may be of two states of the memory
+    return replace(report, seconds=time.perf_counter() - begin)
+
+
+def _verify(video_file: Path, index_file: Path, *, deep: bool, progress: ProgressCallback | None) -> VerifyReport:
+    """Check the files as they are now."""
+    begin = time.perf_counter()
     findings = Findings()
     try:
         recover(index_file, video_file=video_file)
