@@ -430,6 +430,20 @@ def test_progress_names_its_stages(originals: dict[str, Path], tmp_path: Path) -
     assert all(progress.done <= progress.total for progress in seen)
 
 
+def test_deleted_chunks_are_told_apart(
+    originals: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(originals["default"], tmp_path / "copy")
+    video = tmp_path / "copy" / "memory.mp4"
+    delete(video, chunk_ids=[3, 4])
+    result = repair(video, tmp_path / "listed.mp4")
+    assert (result.chunks, result.deleted) == (len(TEXTS), 2)
+    compact(video)  # empty chunks are in their place
+    assert main(["repair", str(video), "-o", str(tmp_path / "empty.mp4")]) == 0
+    assert f"{len(TEXTS)} chunks in " in (out := capsys.readouterr().out)
+    assert ", 2 of them deleted" in out
+
+
 def test_command(originals: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.copytree(originals["small"], tmp_path / "copy")
     video = tmp_path / "copy" / "memory.mp4"

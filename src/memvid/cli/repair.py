@@ -63,8 +63,9 @@ def _print(result: RepairResult) -> None:
     listed = [("found", one_line(finding.message)) for finding in result.findings[:_SHOWN]]
     if len(result.findings) > _SHOWN:
         listed.append(("", f"and {len(result.findings) - _SHOWN:,} more, which --json lists"))
+    deleted = f", {result.deleted:,} of them deleted" * bool(result.deleted)
     listed += [
-        ("video", f"{result.chunks:,} chunks in {result.frames:,} frames"),
+        ("video", f"{result.chunks:,} chunks in {result.frames:,} frames{deleted}"),
         ("lost", describe_chunks(result.lost)),
         ("index", str(result.index_file)),
         ("embeddings", f"{result.embeddings_kept:,} kept, {result.embeddings_made:,} made"),

@@ -43,6 +43,7 @@ class RepairResult:
     :ivar video_file: the new video.
     :ivar index_file: its index.
     :ivar chunks: chunks in it.
+    :ivar deleted: of them, those that were deleted, also where a compaction had left an empty one in their place.
     :ivar frames: frames in it.
     :ivar lost: chunks that were there and could not be brought back, as far as anything still says so; not those that
         were deleted.
@@ -55,6 +56,7 @@ class RepairResult:
     video_file: Path
     index_file: Path
     chunks: int
+    deleted: int
     frames: int
     lost: ChunkRanges
     findings: tuple[Finding, ...]
@@ -128,14 +130,15 @@ def repair(
     finally:
         if kept is not None:
             kept.close()
-    chunks = ordered.chunks
-    lost = np.array(sorted(ordered.expected - chunks), np.int64)
+    gone = by_index | ordered.deleted
+    lost = np.array(sorted(ordered.expected - ordered.chunks), np.int64)
     return RepairResult(
         video_file=new,
         index_file=new_index,
-        chunks=len(chunks),
+        chunks=len(present),
+        deleted=int(np.count_nonzero(gone.contains(present))),
         frames=frames,
-        lost=to_ranges(lost[~(by_index | ordered.deleted).contains(lost)]),
+        lost=to_ranges(lost[~gone.contains(lost)]),
         findings=tuple(findings.found),
         embeddings_kept=indexed.chunks - indexed.made,
         embeddings_made=indexed.made,
