@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import click
 
@@ -10,14 +10,11 @@ from memvid.cli import options
 from memvid.cli.output import emit, emit_json, format_bytes, format_seconds, heading, rows
 from memvid.cli.progress import ProgressBars
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 __all__ = ["reindex"]
 
 
 @click.command()
-@options.memory_argument
+@click.argument("video", type=click.Path(dir_okay=False, path_type=Path))
 @options.index_file
 @click.option(
     "--model",
@@ -26,10 +23,10 @@ __all__ = ["reindex"]
     "words only, no model).  [default: the model that the video names]",
 )
 @options.as_json
-def reindex(*, memory: Path, index_file: Path | None, model: str | None, as_json: bool) -> None:
+def reindex(*, video: Path, index_file: Path | None, model: str | None, as_json: bool) -> None:
     """Make the index anew, from the video alone.
 
-    For an index that was lost or damaged, or for another model. Every frame of MEMORY is read and verified, every chunk
+    For an index that was lost or damaged, or for another model. Every frame of VIDEO is read and verified, every chunk
     embedded again. The old index is replaced at the end, in one step. A run that was cut off goes on when it is
     started again.
 
@@ -40,12 +37,12 @@ def reindex(*, memory: Path, index_file: Path | None, model: str | None, as_json
     from memvid._files import default_index_file
     from memvid.building.checkpoint import checkpoint_file
 
-    index = index_file or default_index_file(memory)
+    index = index_file or default_index_file(video)
     # Embeddings of the hashing embedder are made in less time than it takes to keep them.
     checkpoint = None if model == "hashing" else checkpoint_file(index)
     with ProgressBars() as bars:
         result = maintenance.reindex(
-            memory, index, embedder=options.load_embedder(model), progress=bars, checkpoint=checkpoint
+            video, index, embedder=options.load_embedder(model), progress=bars, checkpoint=checkpoint
         )
     if as_json:
         emit_json(
