@@ -460,6 +460,16 @@ class TestDelete:
 
 
 class TestCompact:
+    def test_an_id_without_a_trace_is_said_to_be_gone(self, tmp_path: Path) -> None:
+        video = build(tmp_path, make_texts(20), **BARE)
+        delete(video, chunk_ids=[3, 4, 19])
+        compact(video)
+        with open_memory(video) as memory:
+            with pytest.raises(ChunkNotFoundError, match="no chunk 3 any more: it was lost, or it was deleted and"):
+                memory.get_chunk_by_id(3)
+            with pytest.raises(ChunkNotFoundError, match="no chunk 19: this memory's ids go from 0 to 18"):
+                memory.get_chunk_by_id(19)
+
     @pytest.mark.parametrize("options", [SMALL, BARE, {"chunks_per_frame": 2}])
     def test_the_rest_is_what_it_was(self, tmp_path: Path, options: dict[str, Any]) -> None:
         video = build(tmp_path, make_texts(300), metadatas=[{"n": n} for n in range(300)], **options)

@@ -158,14 +158,16 @@ class MemvidRetriever(AsyncSearches):
     def get_chunk_by_id(self, chunk_id: int) -> str:
         """The text of one chunk.
 
-        :raises ChunkNotFoundError: there is no chunk of that id; it is a :class:`ChunkDeletedError` if there was one.
+        :raises ChunkNotFoundError: there is no chunk of that id; it is a :class:`ChunkDeletedError` if the
+            memory still lists it as deleted.
         """
         return self.get_chunks_by_id([chunk_id])[0].text
 
     def get_chunks_by_id(self, chunk_ids: Iterable[int]) -> list[Chunk]:
         """Chunks, in the order of the ids given; each distinct frame is read once.
 
-        :raises ChunkNotFoundError: there is no chunk of that id; it is a :class:`ChunkDeletedError` if there was one.
+        :raises ChunkNotFoundError: there is no chunk of that id; it is a :class:`ChunkDeletedError` if the
+            memory still lists it as deleted.
         """
         self._check_open()
         ids = [_check_chunk_id(chunk_id) for chunk_id in chunk_ids]

@@ -157,14 +157,16 @@ class PageTable:
             known &= chunk_ids < self._ends[at]
         if not known.all():
             missing = int(np.asarray(chunk_ids)[~known][0])
-            raise ChunkNotFoundError(f"there is no chunk {missing}: {self._describe_ids()}")
+            raise ChunkNotFoundError(f"there is no chunk {missing}{self._describe_missing(missing)}")
         frames: NDArray[np.int64] = self._data_frames[at]
         return frames
 
-    def _describe_ids(self) -> str:
+    def _describe_missing(self, chunk_id: int) -> str:
         if not len(self._starts):
-            return "the memory has none"
-        return f"this memory's ids go from {int(self._starts[0])} to {int(self._ends[-1]) - 1}"
+            return ": the memory has none"
+        if self._starts[0] <= chunk_id < self._ends[-1]:
+            return " any more: it was lost, or it was deleted and a compaction has taken it out"
+        return f": this memory's ids go from {int(self._starts[0])} to {int(self._ends[-1]) - 1}"
 
     def ids_around(
         self, chunk_id: int, before: int, after: int, *, without: ChunkIds | None = None
