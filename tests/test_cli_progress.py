@@ -112,6 +112,22 @@ class TestBars:
         assert shown[-1] == "embed, index   0% |          | 180 of 1,000,000, 20/s, 13 h 54 min left, 100 resumed"
         assert err.endswith("\r")  # and all lines are cleared
 
+    @pytest.mark.parametrize(("columns", "bar"), [(42, "|█████████▍| "), (41, "")])
+    def test_numbers_have_room_before_the_bar(
+        self,
+        capsys: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch,
+        clock: Clock,
+        columns: int,
+        bar: str,
+    ) -> None:
+        monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+        monkeypatch.setenv("COLUMNS", str(columns))
+        with ProgressBars(clock) as bars:
+            bars(Progress("index", 150, 159))
+        shown = re.split(r"[\r\n]", capsys.readouterr().err)
+        assert f"embed, index  94% {bar}150 of 159" in [line.rstrip() for line in shown]
+
     def test_lines_are_not_drawn_more_often_than_one_can_read(
         self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, clock: Clock
     ) -> None:

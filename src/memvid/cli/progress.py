@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from collections import deque
@@ -139,20 +140,31 @@ class ProgressBars:
             return
         stage.bar.n = progress.done
         stage.bar.total = progress.total or None
-        stage.bar.set_description_str(stage.text(progress), refresh=True)
+        text = stage.text(progress)
+        stage.bar.bar_format = _bar_format(stage.name, text, progress, stage.bar.format_dict["ncols"])
+        stage.bar.set_description_str(text, refresh=True)
 
     def _make_bar(self, stage: _Stage, progress: Progress) -> Any:
         from tqdm import tqdm
 
         tqdm.monitor_interval = 0  # its thread is for bars that are seldom updated, and Ctrl-C may hit it on exit
-        label = f"{_LABELS.get(stage.name, stage.name):<12}"
         return tqdm(
             desc=stage.text(progress),
             initial=progress.done,
             total=progress.total or None,
-            bar_format=f"{label} {{percentage:3.0f}}% |{{bar:10}}| {{desc}}" if progress.total else f"{label} {{desc}}",
+            bar_format=_bar_format(stage.name, stage.text(progress), progress, shutil.get_terminal_size().columns - 1),
             file=sys.stderr,
             position=sum(stage.bar is not None for stage in self._stages.values()),
             leave=False,
             dynamic_ncols=True,
         )
+
+
+def _bar_format(name: str, text: str, progress: Progress, columns: int | None) -> str:
+    """What tqdm draws: no bar where the numbers would be cut off for it, so that 150 of 159 is not 150 of 1."""
+    label = f"{_LABELS.get(name, name):<12}"
+    if not progress.total:
+        return f"{label} {{desc}}"
+    if columns and len(label) + len(" 100% |          | ") + len(text) > columns:
+        return f"{label} {{percentage:3.0f}}% {{desc}}"
+    return f"{label} {{percentage:3.0f}}% |{{bar:10}}| {{desc}}"
