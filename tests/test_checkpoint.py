@@ -228,7 +228,7 @@ class TestFile:
     def test_one_build_at_a_time(self, tmp_path: Path) -> None:
         with Checkpoint(tmp_path / "c", MODEL) as checkpoint:
             checkpoint.append(texts_of(0, 1), vectors_of(texts_of(0, 1)))
-            with pytest.raises(OutputError, match="another build"):
+            with pytest.raises(OutputError, match="another process"):
                 Checkpoint(tmp_path / "c", MODEL)
         assert found_in(tmp_path / "c", [texts_of(0, 1)]) == [[True]]
 
@@ -582,7 +582,7 @@ class TestBuilds:
         refused = []
 
         def build_the_other(progress: Progress) -> None:
-            with pytest.raises(OutputError, match="another build"):
+            with pytest.raises(OutputError, match="another process"):
                 build(tmp_path / "b", Batched(), TEXTS, checkpoint="../a/c")
             refused.append(progress)
 

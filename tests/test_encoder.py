@@ -438,7 +438,7 @@ class TestBuilding:
 
             def build_the_other(progress: Progress) -> None:
                 for video, index in (("m.mp4", "m_index.json"), ("n.mp4", "m_index.json"), ("m.mp4", "n.json")):
-                    with pytest.raises(OutputError, match="another build") as caught:
+                    with pytest.raises(OutputError, match="another process") as caught:
                         second.build_video(tmp_path / video, tmp_path / index)
                     refused.append(caught.value)
 

@@ -231,7 +231,7 @@ class TestAppend:
             assert holder.stdout is not None
             assert holder.stdout.readline() == "locked\n"
             for write in (lambda: append(video, ["x"]), lambda: compact(video), lambda: delete(video, chunk_ids=[0])):
-                with pytest.raises(OutputError, match="another build is writing it"):
+                with pytest.raises(OutputError, match="another process is writing it"):
                     write()
         finally:
             holder.kill()

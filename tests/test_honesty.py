@@ -504,7 +504,7 @@ while done < 12:
     try:
         build(Path(sys.argv[1]), [sys.argv[2]] * int(sys.argv[2]), keywords=False, threads=1)
     except OutputError as error:
-        assert "another build" in str(error), error
+        assert "another process" in str(error), error
     done += 1
 """
 

@@ -100,7 +100,7 @@ def _lock(descriptor: int, path: Path, *, patient: bool) -> None:
             return  # a file system without locks
         if not patient and os.pread(descriptor, len(_BUILDING), 0):
             raise OutputError(
-                error.errno, "another build is writing it: wait until that ends, or name another", str(path)
+                error.errno, "another process is writing it: wait until that ends, or name another", str(path)
             ) from None
         fcntl.flock(descriptor, fcntl.LOCK_EX)
 
