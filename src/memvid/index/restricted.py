@@ -53,6 +53,10 @@ class RestrictedConnection(sqlite3.Connection):
         """Count work anew."""
         self._left = self._allowed
 
+    def __del__(self) -> None:
+        """Close what nobody closed, as other files are; from Python 3.13 on SQLite's own would warn of it."""
+        self.close()
+
     def _spend(self) -> bool:
         self._left -= 1
         return self._left < 0  # SQLite then ends the statement with an error

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from memvid.errors import DependencyError
+from memvid.video.codecs.containers import open_container
 from memvid.video.codecs.profiles import INSTALL, container_format
 from memvid.video.codecs.sinks import AvSink
 
@@ -64,10 +65,7 @@ def transcode(source: Path, target: Path, step: Step, *, side: int) -> None:
 def _copy(source: Path, target: Path, container: str) -> None:
     import av
 
-    with (
-        av.open(os.fspath(source), metadata_errors="replace") as read,
-        av.open(os.fspath(target), "w", format=container) as written,
-    ):
+    with open_container(source) as read, av.open(os.fspath(target), "w", format=container) as written:
         video = read.streams.video[0]
         stream = written.add_stream_from_template(video)
         for packet in _with_decoding_times(packet for packet in read.demux(video) if packet.size):
@@ -91,15 +89,13 @@ def _with_decoding_times(packets: Iterator[Any]) -> Iterator[Any]:
 
 
 def _encode(source: Path, target: Path, step: Step, side: int) -> None:
-    import av
-
     codec = str(step.codec)
     options = dict(_OPTIONS[codec])
     if codec == "mpeg4":
         options |= {"qmin": str(step.quality), "qmax": str(step.quality)}
     else:
         options["crf"] = str(step.quality)
-    with av.open(os.fspath(source), metadata_errors="replace") as read:
+    with open_container(source) as read:
         stream = read.streams.video[0]
         before = Fraction(stream.average_rate or 30)
         width, height = stream.codec_context.width, stream.codec_context.height

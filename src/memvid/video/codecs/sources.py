@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memvid.errors import ClosedError, DependencyError, VideoFormatError
+from memvid.video.codecs.containers import open_container
 from memvid.video.codecs.profiles import INSTALL, load_opencv
 
 __all__ = ["AvSource", "OpenCvSource", "Picture", "PictureSource", "open_pictures"]
@@ -134,9 +135,7 @@ class AvSource:
             self._frames = iter(())
 
     def _open(self) -> Any:
-        import av
-
-        container = av.open(self._path, metadata_errors="replace")  # titles in other encodings than UTF-8
+        container = open_container(self._path)
         if not container.streams.video:
             container.close()
             raise VideoFormatError(f"{self._path} has no video track")
