@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,7 @@ def everything_in(folder: Path, video: Path) -> bytes:
         found.append(payload)
         if reader.table.kinds[frame] == PageKind.DATA and len(reader.table.run_of(frame)) == 1 and payload[5] & 1:
             found.append(decompressor.decompress(payload[HEADER_BYTES:]))
-    with sqlite3.connect(folder / "memory_index.sqlite") as connection:
+    with closing(sqlite3.connect(folder / "memory_index.sqlite")) as connection:
         found += [str(row).encode() for row in connection.execute("SELECT * FROM metadata")]
         found += [bytes(row[0]) for row in connection.execute("SELECT value FROM attributes") if row[0]]
         connection.execute("CREATE VIRTUAL TABLE temp.terms USING fts5vocab(main, keywords, row)")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import hashlib
 import json
 import mmap
@@ -22,6 +23,7 @@ from memvid.errors import IndexFileError, IndexFormatError, OutputError
 from memvid.index import IndexManager, digests
 from memvid.index.hnsw_file import HnswFileError, check_header, check_links
 from memvid.index.manifest import read_manifest
+from memvid.index.restricted import connect_readonly
 from memvid.index.vectors import VectorReader
 from tests.index_support import DIM, VIDEO, build, make_vectors
 
@@ -344,3 +346,13 @@ def test_an_empty_side_file_of_the_right_digest_is_refused(index_file: Path, nam
     rewrite_manifest(index_file, {})
     with pytest.raises(IndexFormatError, match="memvid reindex"):
         IndexManager.open(index_file)
+
+
+def test_connections_end_without_a_word(tmp_path: Path) -> None:
+    """One that was forgotten, and one that could not be opened; what a finalizer raises fails a test."""
+    with pytest.raises(sqlite3.OperationalError):
+        connect_readonly(tmp_path / "missing")
+    sqlite3.connect(tmp_path / "empty").close()
+    connection = connect_readonly(tmp_path / "empty")
+    del connection
+    gc.collect()

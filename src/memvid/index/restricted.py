@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -55,7 +56,8 @@ class RestrictedConnection(sqlite3.Connection):
 
     def __del__(self) -> None:
         """Close what nobody closed, as other files are; from Python 3.13 on SQLite's own would warn of it."""
-        self.close()
+        with suppress(sqlite3.ProgrammingError):  # it could not be opened
+            self.close()
 
     def _spend(self) -> bool:
         self._left -= 1
