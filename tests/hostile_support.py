@@ -32,7 +32,17 @@ from tests.index_support import environment
 from tests.memory_support import EMBEDDER, build, make_texts, open_memory
 from tests.video_support import boxes
 
-__all__ = ["TEXTS", "Victim", "all_boxes", "build_target", "forge_index", "forge_video", "payloads_of", "rebuild_table"]
+__all__ = [
+    "TEXTS",
+    "Victim",
+    "all_boxes",
+    "build_target",
+    "find_box",
+    "forge_index",
+    "forge_video",
+    "payloads_of",
+    "rebuild_table",
+]
 
 COUNT = 5
 TEXTS = make_texts(COUNT, words=6)
@@ -96,6 +106,14 @@ def all_boxes(data: bytes, start: int = 0, end: int | None = None, depth: int = 
         if depth < 5 and name.decode("latin-1") in _PLACES:
             found += all_boxes(data, body, stop, depth + 1)
     return found
+
+
+def find_box(data: bytes, wanted: bytes) -> tuple[bytes, int, int, int]:
+    """Name, start, start of the body and end of the first box of a name, wherever it is."""
+    for start, body, end in all_boxes(data):
+        if data[start + 4 : start + 8] == wanted:
+            return wanted, start, body, end
+    raise AssertionError(wanted)
 
 
 class Victim:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import sqlite3
 import struct
@@ -20,16 +19,14 @@ import pytest
 import zstandard
 
 from memvid import _core
-from memvid.errors import FrameError, IndexFormatError, OutputError, VideoError, VideoFormatError
-from memvid.page import PageBody, PageFlag, PageKind, decode_header_body, is_page, open_blob, seal
-from memvid.video import BARE, PageTable, PageTableBuilder, VideoReader
-from memvid.video.codecs.decoding import find_pages
+from memvid.errors import IndexFormatError, OutputError
+from memvid.page import PageBody, PageFlag, PageKind, is_page, seal
 from tests.damage_support import FILES
 from tests.hostile_support import (
     VERSION,
     Victim,
-    all_boxes,
     build_target,
+    find_box,
     forge_index,
     forge_video,
     payloads_of,
@@ -37,7 +34,6 @@ from tests.hostile_support import (
 )
 from tests.index_support import make_vectors
 from tests.memory_support import build, make_texts, open_memory
-from tests.video_support import make_video, samples
 
 PLAIN_FILES = FILES[:4]
 JOURNAL = "memory_index.json.commit"
@@ -213,8 +209,8 @@ def test_bodies_that_are_bombs(copy: Path, victim: Victim, kind: PageKind, size:
 def test_frames_that_are_not_where_pictures_are(copy: Path, victim: Victim) -> None:
     """Sample tables that point into the header, over each other, at the same place, behind the file."""
     whole = copy.read_bytes()
-    _, _, sizes_at, _ = _find(whole, b"stsz")
-    _, _, offsets_at, _ = _find(whole, b"co64")
+    _, _, sizes_at, _ = find_box(whole, b"stsz")
+    _, _, offsets_at, _ = find_box(whole, b"co64")
     moov_at = whole.rindex(b"moov") - 4
     for offset in (0, 8, moov_at, moov_at + 60, len(whole) - 1, len(whole), len(whole) + 1, 1 << 63, (1 << 64) - 1):
         victim.read(_changed(copy, whole, offsets_at + 8, ">Q", offset), honest=True, thorough=offset == moov_at)
@@ -222,16 +218,16 @@ def test_frames_that_are_not_where_pictures_are(copy: Path, victim: Victim) -> N
         victim.read(_changed(copy, whole, sizes_at + 12, ">I", size), honest=True)
         victim.read(_changed(copy, whole, sizes_at + 4, ">I", size), honest=True)
         victim.read(_changed(copy, whole, sizes_at + 8, ">I", size), honest=True)
-        _, _, runs_at, _ = _find(whole, b"stsc")
+        _, _, runs_at, _ = find_box(whole, b"stsc")
         for field in (4, 8, 12):
             victim.read(_changed(copy, whole, runs_at + field, ">I", size), honest=True)
 
 
 def test_movies_in_movies_and_tracks_twice(copy: Path, victim: Victim) -> None:
     whole = copy.read_bytes()
-    _, start, _, end = _find(whole, b"moov")
+    _, start, _, end = find_box(whole, b"moov")
     movie = whole[start:end]
-    _, track_start, _, track_end = _find(whole, b"trak")
+    _, track_start, _, track_end = find_box(whole, b"trak")
     track = whole[track_start:track_end]
     for inside in (movie, movie * 3, track, b"", movie[8:] + track, movie[8:] + movie):
         copy.write_bytes(whole[:start] + struct.pack(">I4s", len(inside) + 8, b"moov") + inside)
@@ -241,13 +237,6 @@ def test_movies_in_movies_and_tracks_twice(copy: Path, victim: Victim) -> None:
         nested = struct.pack(">I4s", len(nested) + 8, b"moov") + nested
     copy.write_bytes(whole[:start] + nested)
     victim.read(copy, honest=True, thorough=True)
-
-
-def _find(data: bytes, wanted: bytes) -> tuple[bytes, int, int, int]:
-    for start, body, end in all_boxes(data):
-        if data[start + 4 : start + 8] == wanted:
-            return wanted, start, body, end
-    raise AssertionError(wanted)
 
 
 def _changed(path: Path, data: bytes, at: int, layout: str, value: int) -> Path:
@@ -269,10 +258,10 @@ def test_pictures_that_are_bombs(copy: Path, victim: Victim, rows: int) -> None:
     if len(picture) > 1 << 20:
         picture = picture[: 1 << 20]
     whole = bytearray(copy.read_bytes())
-    _, _, entry, _ = _find(bytes(whole), b"stsd")
+    _, _, entry, _ = find_box(bytes(whole), b"stsd")
     struct.pack_into(">HH", whole, entry + 8 + 8 + 24, 4096, 4096)
-    _, _, sizes_at, _ = _find(bytes(whole), b"stsz")
-    _, _, offsets_at, _ = _find(bytes(whole), b"co64")
+    _, _, sizes_at, _ = find_box(bytes(whole), b"stsz")
+    _, _, offsets_at, _ = find_box(bytes(whole), b"co64")
     (count,) = struct.unpack_from(">I", whole, sizes_at + 8)
     struct.pack_into(">Q", whole, offsets_at + 8, len(whole) + 8)
     for i in range(count):
@@ -280,115 +269,6 @@ def test_pictures_that_are_bombs(copy: Path, victim: Victim, rows: int) -> None:
     tail = struct.pack(">I4s", len(picture) + 8 * count + 8, b"free") + picture + bytes(8 * count)
     copy.write_bytes(bytes(whole) + tail)
     victim.read(copy, honest=True, thorough=True)
-
-
-# --- limits: the last value that is taken, and the one behind it
-
-
-def test_gaps_between_ids_have_an_end() -> None:
-    builder = PageTableBuilder()
-    builder.add(PageKind.DATA, 1, 0, 0)
-    builder.add(PageKind.DATA, 1, 1 + 0xFFFF_FFFF, 0)
-    assert builder.build(1).first_chunks.tolist() == [0, 1 + 0xFFFF_FFFF]
-    with pytest.raises(VideoFormatError, match="4294967296 ids behind"):
-        builder.add(PageKind.DATA, 1, 2 + 0xFFFF_FFFF + (1 << 32), 0)
-
-
-@pytest.mark.parametrize(
-    ("text", "taken"),
-    [
-        ("4611686018427387904", True),
-        ("4611686018427387905", False),
-        ("1" + "0" * 4400, False),
-        ("-1", False),
-        ("1e3", False),
-    ],
-    ids=["2^62", "above", "4401 digits", "negative", "not whole"],
-)
-def test_numbers_of_the_header_page_have_an_end(copy: Path, text: str, taken: bool) -> None:
-    reader = VideoReader(copy)
-    payloads = reader.read(list(reader.table.run_of(0)))
-    body = open_blob(PageKind.HEADER, payloads, first_frame=0)
-    forged = re.sub(rb'"chunks": [0-9]+', b'"chunks": ' + text.encode(), body)
-    if taken:
-        assert decode_header_body(forged).chunks == int(text)
-    else:
-        with pytest.raises(VideoFormatError):
-            decode_header_body(forged)
-
-
-@pytest.mark.parametrize(("kind", "count", "taken"), [
-    (PageKind.DATA, 65535, True), (BARE, 1, True), (BARE, 0, False), (BARE, 2, False), (BARE, 65535, False),
-    (PageKind.HEADER, 1, False), (PageKind.CONTINUATION, 1, False), (PageKind.TOMBSTONES, 1, False), (77, 1, False),
-])  # fmt: skip
-def test_counts_of_a_page_table_fit_its_kinds(kind: int, count: int, taken: bool) -> None:
-    data = struct.pack("<4sHHIIBHI", b"MVPT", 1, 0, 7, 1, kind, count, 0)
-    if taken:
-        assert PageTable.from_bytes(data).counts.tolist() == [count]
-    else:
-        with pytest.raises(VideoFormatError):
-            PageTable.from_bytes(data)
-
-
-def test_a_page_of_four_billion_in_a_video_of_another_codec() -> None:
-    pages = [seal(PageBody(PageKind.DATA, 0, 1, n, b"x"), tag=7, page_number=n) for n in (0, 0xFFFF_FFFF)]
-    with pytest.raises(FrameError, match="lost 4294967294 of 4294967296 frames, the first of them 1"):
-        find_pages(pages).table("video", lambda wanted: [None] * len(wanted))
-
-
-@pytest.mark.parametrize(("name", "limit"), [("memory_index.json", 1 << 20), (JOURNAL, 65536)])
-def test_small_files_that_are_large_are_not_read(copy: Path, name: str, limit: int) -> None:
-    path = copy.with_name(name)
-    text = path.read_bytes() if path.exists() else b'{"renames": [], "version": 1}'
-    path.write_bytes(text + b" " * (limit + 1 - len(text)))
-    with pytest.raises(IndexFormatError):
-        open_memory(copy)
-    path.write_bytes(text + b" " * (limit - len(text)))
-    open_memory(copy).close()
-
-
-@pytest.mark.parametrize(("side", "message"), [(4096, "not a picture"), (4097, "impossible size")])
-def test_pictures_have_a_largest_side(copy: Path, side: int, message: str) -> None:
-    whole = bytearray(copy.read_bytes())
-    _, _, entry, _ = _find(bytes(whole), b"stsd")
-    struct.pack_into(">HH", whole, entry + 8 + 8 + 24, side, side)
-    copy.write_bytes(whole)
-    with pytest.raises(VideoError, match=message):
-        VideoReader(copy).read([0])
-
-
-@pytest.mark.parametrize("over", [0, 1])
-def test_frames_have_a_largest_size(copy: Path, over: int) -> None:
-    """A picture with a chunk of its own in it that makes it as large as a frame may be, and larger by a byte."""
-    limit = 8 << 20
-    data = copy.read_bytes()
-    frames = samples(data)
-    space = limit + over - len(frames[0]) - 12
-    body = b"spAc" + bytes(space)
-    chunk = struct.pack(">I", space) + body + struct.pack(">I", zlib.crc32(body))
-    frames[0] = frames[0][:33] + chunk + frames[0][33:]  # behind IHDR
-    reader = VideoReader(copy)
-    payloads, table = payloads_of(copy)
-    make_video(copy, frames, reader.width, reader.height, table=rebuild_table(payloads, table))
-    assert len(samples(copy.read_bytes())[0]) == limit + over
-    if over:
-        with pytest.raises(FrameError, match="frame 0"):
-            VideoReader(copy).read([0])
-    else:
-        assert VideoReader(copy).read([0]) == payloads[:1]
-
-
-def test_a_movie_has_a_largest_number_of_frames(copy: Path) -> None:
-    """Refused by what the sample table claims, whatever the size of the file would allow."""
-    data = bytearray(copy.read_bytes())
-    _, _, entry, _ = _find(bytes(data), b"stsz")
-    for count in ((1 << 27) + 1, (1 << 32) - 1):
-        struct.pack_into(">II", data, entry + 4, 1, count)  # of one size, so that the table itself is short
-        copy.write_bytes(data)
-        with copy.open("r+b") as file:
-            file.truncate(1 << 36)  # takes no place on the disk
-        with pytest.raises(VideoFormatError, match="frames"):
-            VideoReader(copy)
 
 
 # --- the index

@@ -83,7 +83,7 @@ def drawn_anew(folder: Path, pictures: Iterable[Picture], *, name: str = "old.mk
 
 
 def pictures_of(codec: str) -> list[Picture]:
-    return list(open_pictures(str(VIDEOS[codec])).pictures())
+    return [picture for picture in open_pictures(str(VIDEOS[codec])).pictures() if picture is not None]
 
 
 def blackened(folder: Path, codec: str, *numbers: int) -> Path:

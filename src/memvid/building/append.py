@@ -20,10 +20,10 @@ from memvid.building.checkpoint import Checkpoint
 from memvid.building.deletions import Deletions
 from memvid.building.index_feed import Indexed, IndexFeed, SegmentSource
 from memvid.building.page_writer import PageWriter, read_back
-from memvid.building.progress import Reporter
+from memvid.building.progress import Reporter, timed
 from memvid.building.spool import Spool, SpoolSegment
 from memvid.building.video_chunks import VideoChunks
-from memvid.config import EncoderConfig
+from memvid.config import EncoderConfig, possible_fps
 from memvid.embedding import Embedder, model_info
 from memvid.errors import EmptyMemoryError, FrameError
 from memvid.index import IndexManager, Manifest, stage_deletions
@@ -46,7 +46,7 @@ def frame_config(header: HeaderInfo, *, fps: float = 30, threads: int | None = N
         compression_level=header.compression_level or _DEFAULTS.compression_level,
         chunks_per_frame=1 if header.bare else header.chunks_per_frame,
         parity=header.parity or 0,
-        fps=min(max(round(fps), 1), 240),
+        fps=possible_fps(fps),
         threads=threads,
     )
 
@@ -196,7 +196,7 @@ class Appender:
                         video=identity, deleted=deleted, number=number, commit=commit,
                     )  # fmt: skip
                     indexed = Indexed()
-                with self._timed("commit"):
+                with timed(self._seconds, "commit"):
                     commit.grow(video.mark)
                     commit.commit(obsolete=partial(unused_files, self._index_file, manifest))
                 if checkpoint is not None:
@@ -257,7 +257,7 @@ class Appender:
         writer.write_tombstones(gone)
         table = video.finish()
         self._seconds["pack and write"] = writer.seconds
-        with self._timed("verify"):
+        with timed(self._seconds, "verify"):
             return table, self._read_back(memory, gone, video.movie)
 
     def _read_back(self, memory: _Memory, gone: ChunkIds, movie: int) -> VideoIdentity:
@@ -270,9 +270,3 @@ class Appender:
             return reader.identity
         finally:
             reader.close()
-
-    @contextmanager
-    def _timed(self, stage: str) -> Iterator[None]:
-        begin = time.perf_counter()
-        yield
-        self._seconds[stage] = self._seconds.get(stage, 0.0) + time.perf_counter() - begin

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -22,7 +22,7 @@ from memvid._files import Commit
 from memvid.building.checkpoint import Checkpoint
 from memvid.building.index_feed import Indexed, IndexFeed
 from memvid.building.page_writer import PageWriter, blob_pages, read_back
-from memvid.building.progress import Reporter
+from memvid.building.progress import Reporter, timed
 from memvid.building.spool import Spool
 from memvid.config import EncoderConfig
 from memvid.embedding import Embedder, model_info
@@ -105,7 +105,8 @@ class Builder:
         named = (*_IDENTITY_OPTIONS, *["parity"] * bool(config.parity))
         digest.update(json.dumps({name: options[name] for name in named}, sort_keys=True).encode())
         runs = list(spool.runs())
-        if runs != [(0, len(spool))] or next_chunk > spool.next_chunk or self._deleted:
+        self._has_gaps = runs != [(0, len(spool))]
+        if self._has_gaps or next_chunk > spool.next_chunk or self._deleted:
             deletions = [self._deleted.starts.tolist(), self._deleted.ends.tolist()]
             digest.update(json.dumps([runs, next_chunk, deletions]).encode())
         self._memory_id: str = digest.hexdigest()
@@ -123,7 +124,7 @@ class Builder:
             try:
                 with self._open_checkpoint(model) as checkpoint:
                     table, video, indexed = self._fill(staged_video, index, checkpoint)
-                    with self._timed("commit"):
+                    with timed(self._seconds, "commit"):
                         starts = np.flatnonzero(table.counts)
                         index.add_pages(starts, table.first_chunks[starts], table.counts[starts])
                         staged = index.stage(video, deleted=self._deleted)
@@ -161,14 +162,14 @@ class Builder:
         with IndexFeed(self._spool, index, self._embedder, checkpoint, skip=self._deleted) as feed:
             self._reporter.feed = feed
             table = self._write(staged_video)
-            with self._timed("verify"):
+            with timed(self._seconds, "verify"):
                 video = self._read_back(staged_video)
             self._reporter.wait_for_index()
             self._seconds.update(feed.seconds)
             return table, video, feed.indexed
 
     def _write(self, staged_video: Path) -> PageTable:
-        with self._timed("dictionary"):
+        with timed(self._seconds, "dictionary"):
             dictionary = self._train()
         compressor = None
         if self._config.compression != "none":
@@ -198,7 +199,8 @@ class Builder:
             dictionary_pages = blob_pages(PageKind.DICTIONARY, dictionary, self._capacity)
         model = model_info(self._embedder)
         config = self._config
-        gaps = config.bare and list(self._spool.runs()) != [(0, len(self._spool))]  # so texts are not counted up
+        # Of bare texts with gaps between their ids it also says that they do not count up.
+        states_next = self._next_chunk > self._spool.next_chunk or (config.bare and self._has_gaps)
         header = HeaderInfo(
             memory_id=self._memory_id,
             chunks=len(self._spool) - len(self._deleted),
@@ -212,7 +214,7 @@ class Builder:
             model=model.name,
             dim=model.dim,
             model_digest=model.digest,
-            next_chunk=self._next_chunk if self._next_chunk > self._spool.next_chunk or gaps else None,
+            next_chunk=self._next_chunk if states_next else None,
             compression_level=_unless_default(config, "compression_level"),
             chunks_per_frame=_unless_default(config, "chunks_per_frame"),
             parity=float(config.parity) or None,
@@ -226,12 +228,6 @@ class Builder:
             return video.identity
         finally:
             video.close()
-
-    @contextmanager
-    def _timed(self, stage: str) -> Iterator[None]:
-        begin = time.perf_counter()
-        yield
-        self._seconds[stage] = self._seconds.get(stage, 0.0) + time.perf_counter() - begin
 
 
 def _unless_default(config: EncoderConfig, name: str) -> int | None:

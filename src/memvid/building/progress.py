@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from memvid.types import Progress
@@ -12,9 +13,17 @@ if TYPE_CHECKING:
     from memvid.building.index_feed import IndexFeed
     from memvid.types import ProgressCallback
 
-__all__ = ["Reporter"]
+__all__ = ["Reporter", "timed"]
 
 _REPORT_SECONDS = 0.1
+
+
+@contextmanager
+def timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
+    """Add what the block takes to the seconds of a stage."""
+    begin = time.perf_counter()
+    yield
+    seconds[stage] = seconds.get(stage, 0.0) + time.perf_counter() - begin
 
 
 class Reporter:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 import click
@@ -15,16 +14,16 @@ from memvid.config import Codec
 from memvid.errors import OutputError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from memvid.maintenance import ExportResult
 
 __all__ = ["export"]
 
 
 @click.command()
-@click.argument("video", type=click.Path(dir_okay=False, path_type=Path))
-@click.option(
-    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="The video to write."
-)
+@options.video_argument
+@click.option("-o", "--output", type=options.file_path, required=True, help="The video to write.")
 @click.option(
     "--codec", type=click.Choice(get_args(Codec)), default="h264", show_default=True, help="What to encode frames with."
 )

@@ -24,6 +24,7 @@ __all__ = [
     "model",
     "parse_where",
     "threads",
+    "video_argument",
     "where",
 ]
 
@@ -71,7 +72,12 @@ threads = click.option("--threads", type=int, help="Worker threads.  [default: t
 
 def memory_argument(function: _Function) -> _Function:
     """The video to open."""
-    return click.argument("memory", type=click.Path(dir_okay=False, path_type=Path))(function)
+    return click.argument("memory", type=file_path)(function)
+
+
+def video_argument(function: _Function) -> _Function:
+    """The video to work on, where its index does not matter, or is what is made."""
+    return click.argument("video", type=file_path)(function)
 
 
 def load_embedder(name: str | None) -> Embedder | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,11 +10,14 @@ from memvid.cli import options
 from memvid.cli.output import emit, emit_json, format_bytes, format_seconds, heading, rows
 from memvid.cli.progress import ProgressBars
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 __all__ = ["reindex"]
 
 
 @click.command()
-@click.argument("video", type=click.Path(dir_okay=False, path_type=Path))
+@options.video_argument
 @options.index_file
 @click.option(
     "--model",

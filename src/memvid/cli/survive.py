@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -13,13 +12,15 @@ from memvid.cli.output import emit, emit_json, format_bytes, heading, table
 from memvid.cli.progress import ProgressBars
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from memvid.maintenance import RungResult, SurviveReport
 
 __all__ = ["survive"]
 
 
 @click.command()
-@click.argument("video", type=click.Path(dir_okay=False, path_type=Path))
+@options.video_argument
 @click.option(
     "--ladder",
     type=click.Choice(["default", "quick"]),

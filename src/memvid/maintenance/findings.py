@@ -72,7 +72,7 @@ class Findings:
     def leave_out(self, deleted: ChunkIds) -> None:
         """Have no finding name chunks that were deleted: they cost nobody anything."""
         for number, finding in enumerate(self.found):
-            if finding.chunks:
+            if deleted and finding.chunks:
                 ids = np.concatenate([np.arange(first, last + 1) for first, last in finding.chunks])
                 self.found[number] = replace(finding, chunks=to_ranges(ids[~deleted.contains(ids)]))
 

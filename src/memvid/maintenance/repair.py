@@ -21,11 +21,12 @@ from memvid.errors import EmptyMemoryError, IndexFileError, OutputError
 from memvid.index import IndexManager
 from memvid.index.manifest import read_manifest
 from memvid.maintenance.findings import ChunkRanges, Finding, Findings, describe_chunks, to_ranges
+from memvid.maintenance.groups import Sorted
 from memvid.maintenance.kept_vectors import IndexVectors, open_vectors
 from memvid.maintenance.reindex import add_frames
 from memvid.maintenance.rewrite import Rewrite, open_groups
 from memvid.maintenance.salvage import Salvage, salvage
-from memvid.maintenance.sorting import Sorted, sort_pages
+from memvid.maintenance.sorting import sort_pages
 from memvid.maintenance.video_check import map_file
 from memvid.page import ChunkIds
 from memvid.types import ProgressCallback

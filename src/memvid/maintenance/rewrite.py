@@ -9,10 +9,10 @@ from pathlib import Path
 
 from memvid.building.page_writer import blob_pages
 from memvid.config import EncoderConfig
+from memvid.maintenance.groups import Group, Sorted
 from memvid.maintenance.kept_vectors import IndexVectors
 from memvid.maintenance.reindex import model_of
 from memvid.maintenance.salvage import Salvage
-from memvid.maintenance.sorting import Group, Sorted
 from memvid.page import (
     HEADER_BYTES,
     ChunkIds,

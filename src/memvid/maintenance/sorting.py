@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from dataclasses import dataclass, field
-from itertools import chain, pairwise
 
 import numpy as np
 
 from memvid.errors import VideoError
+from memvid.maintenance.bare_texts import add_texts, texts_by_checksum, texts_by_order
 from memvid.maintenance.findings import Findings
+from memvid.maintenance.groups import LARGEST_ID, Group, Sorted
 from memvid.maintenance.restoring import restore_pages
 from memvid.maintenance.salvage import Salvage, Slot
 from memvid.page import (
-    ChunkIds,
-    HeaderInfo,
     PageDecompressor,
     PageFlag,
     PageHeader,
@@ -32,56 +30,10 @@ from memvid.page import (
 from memvid.page.reading import run_parts
 from memvid.video import BARE, PageTable
 
-__all__ = ["Group", "Sorted", "sort_pages"]
+__all__ = ["sort_pages"]
 
 _CREDIBLE_CHUNKS = 1 << 22  # that a header page may say there were, however little of the video is left
 _MOST_A_FRAME = 0xFFFF
-_LARGEST_ID = 1 << 62
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """A whole page, a whole run of pages, or a bare text.
-
-    :ivar frame: where it began in the video.
-    :ivar kind: a :class:`PageKind`, or :data:`BARE`.
-    :ivar first_chunk: id of its first chunk.
-    :ivar count: chunks in it.
-    :ivar payloads: of its frames.
-    """
-
-    frame: int
-    kind: int
-    first_chunk: int
-    count: int
-    payloads: list[bytes]
-
-
-@dataclass(slots=True)
-class Sorted:
-    """What a salvage amounts to.
-
-    :ivar tag: of the memory.
-    :ivar header: its header page, if that is whole.
-    :ivar groups: everything whole but header page and dictionary, in order.
-    :ivar front: the payloads of the header page, and of the dictionary.
-    :ivar expected: ids of the chunks that were there, as far as anything says so.
-    :ivar deleted: ids of the chunks that the pages say were deleted.
-    """
-
-    tag: int = 0
-    header: HeaderInfo | None = None
-    groups: list[Group] = field(default_factory=list)
-    header_pages: list[bytes] = field(default_factory=list)
-    dictionary: bytes | None = None
-    dictionary_pages: list[bytes] = field(default_factory=list)
-    expected: set[int] = field(default_factory=set)
-    deleted: ChunkIds = field(default_factory=lambda: ChunkIds.of([]))
-
-    @property
-    def chunks(self) -> set[int]:
-        """Ids of the chunks that are there."""
-        return {chunk for group in self.groups for chunk in range(group.first_chunk, group.first_chunk + group.count)}
 
 
 def sort_pages(found: Salvage, path: object, findings: Findings, *, digest: str | None = None) -> Sorted:
@@ -111,15 +63,15 @@ def sort_pages(found: Salvage, path: object, findings: Findings, *, digest: str 
     result = Sorted(tag=tag)
     by_number = {number: slot.payload or b"" for number, slot in numbered.items()}
     bare = [slot for slot in found.slots if slot.payload is not None and not is_page(slot.payload)]
-    texts = _frames_by_order(found, numbered) if table is None else _frames_by_checksum(bare, table)
+    texts = texts_by_order(found, numbered) if table is None else texts_by_checksum(bare, table)
     restore_pages(by_number, texts, table, tag, path, findings)
     _gather(by_number, result, path, findings)
     if table is not None and table.digest != digest and not _is_plausible(table, result, bare=bool(texts)):
         findings.error("page table", "it does not fit the pages that are there: it is not gone by", path)
         table = None
-        texts = _frames_by_order(found, numbered)
+        texts = texts_by_order(found, numbered)
     if texts and (result.header is None or result.header.bare):
-        _add_bare(texts, by_number, table, result, path, findings)
+        add_texts(texts, by_number, table, result, path, findings)
     result.groups.sort(key=lambda group: group.frame)
     _expect(table, result, len(found.slots))
     return result
@@ -179,8 +131,8 @@ def _gather(pages: dict[int, bytes], result: Sorted, path: object, findings: Fin
         header = parse_header(pages[number], frame_index=number)
         part, parts = 0, 1
         try:
-            if header.first_chunk > _LARGEST_ID:
-                raise VideoError(f"its chunks begin at {header.first_chunk}, and ids end at {_LARGEST_ID}")
+            if header.first_chunk > LARGEST_ID:
+                raise VideoError(f"its chunks begin at {header.first_chunk}, and ids end at {LARGEST_ID}")
             part, parts = run_parts(header, pages[number], frame_index=number)
             frames = range(number - part, number - part + parts)
             # Of the pages that are there, not of those that are said to be: a page can claim four billion.
@@ -244,124 +196,13 @@ def _lose_run(
 
 def _chunks_of(header: PageHeader) -> range:
     """Chunks that a page says it has; of a continuation, the one that it continues."""
-    if header.first_chunk > _LARGEST_ID:
+    if header.first_chunk > LARGEST_ID:
         return range(0)
     if header.kind == PageKind.DATA:
         return range(header.first_chunk, header.first_chunk + header.count)
     if header.kind == PageKind.CONTINUATION:
         return range(header.first_chunk, header.first_chunk + 1)
     return range(0)
-
-
-def _frames_by_checksum(slots: list[Slot], table: PageTable) -> dict[int, bytes]:
-    """Bare texts by frame, as the page table tells them apart; equal texts are as good as each other."""
-    free: dict[int, list[int]] = {}
-    for frame in table.frames_of_kind(BARE)[::-1].tolist():
-        free.setdefault(int(table.checksums[frame]), []).append(frame)
-    found: dict[int, bytes] = {}
-    for slot in slots:
-        payload = slot.payload or b""
-        waiting = free.get(page_checksum(payload), [])
-        if slot.frame in waiting:
-            waiting.remove(slot.frame)
-            found[slot.frame] = payload
-        elif waiting:
-            found[waiting.pop()] = payload
-    return found
-
-
-def _frames_by_order(found: Salvage, numbered: dict[int, Slot]) -> dict[int, bytes]:
-    """Bare texts by frame where no page table says: by the sample table, else counted on from pages, whole by whole.
-
-    Where a frame between may be missing without a trace, counting ends: a text under a wrong id is worse than none.
-    """
-    if not found.searched or all(slot.frame is not None for slot in found.slots):
-        return {
-            slot.frame: slot.payload
-            for slot in found.slots
-            if slot.frame is not None and slot.payload is not None and not is_page(slot.payload)
-        }
-    frames: dict[int, int] = {slot.offset: number for number, slot in numbered.items()}
-    slots = sorted((slot for slot in found.slots if slot.offset >= 0), key=lambda slot: slot.offset)
-    for before, after in pairwise(slots):
-        if before.whole and before.end == after.offset and before.offset in frames and after.offset not in frames:
-            frames[after.offset] = frames[before.offset] + 1
-    for after, before in pairwise(slots[::-1]):
-        if before.whole and before.end == after.offset and after.offset in frames and before.offset not in frames:
-            frames[before.offset] = frames[after.offset] - 1
-    return {
-        frames[slot.offset]: slot.payload
-        for slot in slots
-        if slot.payload is not None and slot.offset in frames and not is_page(slot.payload)
-    }
-
-
-def _add_bare(
-    frames: dict[int, bytes],
-    pages: dict[int, bytes],
-    table: PageTable | None,
-    result: Sorted,
-    path: object,
-    findings: Findings,
-) -> None:
-    """Bare texts as groups, with the ids that their frames stand for."""
-    front = len(result.header_pages)
-    built = result.header.chunks if result.header is not None else 0
-    certain = True
-    described = {} if table is not None else _ids_by_metadata(frames, pages)
-    for frame in sorted(frames):
-        if frame in pages:
-            continue
-        if table is not None:
-            chunk = int(table.first_chunks[frame])
-        elif frame in described:
-            chunk = described[frame]
-        elif result.header is not None and result.header.next_chunk is not None:
-            findings.error("frame", f"frame {frame} holds a text, but nothing says which", path, frame=frame)
-            continue
-        elif frame < front + built:
-            chunk = frame - front
-        else:  # appended: every frame before it must be known
-            pages_before = sum(front <= page < frame for page in pages)
-            certain = certain and all(at in frames or at in pages for at in range(front + built, frame))
-            if not certain:
-                findings.error("frame", f"frame {frame} holds a text, but nothing says which", path, frame=frame)
-                continue
-            chunk = frame - front - pages_before
-        try:
-            frames[frame].decode()
-        except UnicodeDecodeError as error:
-            findings.error("page", f"frame {frame}: its text is not UTF-8: {error}", path, frame=frame)
-            continue
-        result.groups.append(Group(frame, BARE, chunk, 1, [frames[frame]]))
-
-
-def _ids_by_metadata(frames: dict[int, bytes], pages: dict[int, bytes]) -> dict[int, int]:
-    """Ids of bare texts by frame, where the pages of metadata behind a stretch of them are about as many as it has."""
-    found: dict[int, int] = {}
-    stretch: list[int] = []
-    described: list[range] = []  # a page can claim 65,535 texts: not written out before they are there
-
-    def settle() -> None:
-        if stretch and sum(map(len, described)) == len(stretch) and stretch[0] - 1 in pages:  # so none is missing
-            found.update(zip(stretch, chain.from_iterable(described), strict=True))
-        stretch.clear()
-        described.clear()
-
-    last = -1
-    for frame in sorted({*frames, *pages}):
-        header = parse_header(pages[frame], frame_index=frame) if frame in pages else None
-        if frame != last + 1 or (header is None and described):
-            settle()
-        if header is None:
-            stretch.append(frame)
-        elif header.kind == PageKind.ATTRIBUTES and header.first_chunk <= _LARGEST_ID:
-            described.append(range(header.first_chunk, header.first_chunk + header.count))
-        elif header.kind != PageKind.CONTINUATION:
-            settle()
-        last = frame
-    settle()
-    return found
 
 
 def _expect(table: PageTable | None, result: Sorted, frames: int) -> None:

@@ -116,7 +116,7 @@ def _batches(source: PictureSource) -> Iterator[list[Picture]]:
     """The pictures, some in memory at a time, a black pixel for each that cannot be."""
     batch: list[Picture] = []
     pixels = 0
-    for decoded in source.salvage():
+    for decoded in source.pictures():
         picture = _NO_PICTURE if decoded is None or max(decoded.shape) > _MAX_SIDE else decoded
         batch.append(picture)
         pixels += picture.size

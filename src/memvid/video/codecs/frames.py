@@ -156,7 +156,7 @@ class PictureVideo:
         cached = load_table(path)
         if cached is not None:
             return cached
-        found = find_pages(read_payloads(self._source.salvage(), threads=threads))
+        found = find_pages(read_payloads(self._source.pictures(), threads=threads))
 
         def is_sound(page: int, payload: bytes) -> bool:
             return page_checksum(payload) == found.rows[page][-1]

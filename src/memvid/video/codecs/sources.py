@@ -56,10 +56,7 @@ class PictureSource(Protocol):
     def fetch(self, positions: Sequence[int], *, counted: bool = False) -> list[Picture | None]:
         """``uint8[height, width]`` of each position, ``None`` where there is none; cheapest in ascending order."""
 
-    def pictures(self) -> Iterator[Picture]:
-        """All pictures, in order."""
-
-    def salvage(self) -> Iterator[Picture | None]:
+    def pictures(self) -> Iterator[Picture | None]:
         """All pictures that can be decoded, in order; ``None`` for each of what is damaged, where that is known."""
 
     def close(self) -> None:
@@ -115,14 +112,10 @@ class AvSource:
                 self._container, self._process = self._open(), os.getpid()
                 self._frames, self._now = iter(()), None
             if counted or not self._ordered:
-                return _counted(self.salvage(), positions)
+                return _counted(self.pictures(), positions)
             return [self._at(position) for position in positions]
 
-    def pictures(self) -> Iterator[Picture]:
-        with self._errors():
-            yield from self._decode(self._open())
-
-    def salvage(self) -> Iterator[Picture | None]:
+    def pictures(self) -> Iterator[Picture | None]:
         with self._errors(), self._open() as container:
             for frame in _undamaged(container, container.streams.video[0]):
                 yield None if frame is None else _brightness(frame)
@@ -146,11 +139,6 @@ class AvSource:
         # there are none, would wait for any for ever.
         container.streams.video[0].codec_context.thread_count = 1
         return container
-
-    def _decode(self, container: Any) -> Iterator[Picture]:
-        with container:
-            for frame in container.decode(container.streams.video[0]):
-                yield _brightness(frame)
 
     def _at(self, position: int) -> Picture | None:
         if not 0 <= position < len(self._times):
@@ -229,10 +217,7 @@ class OpenCvSource:
                 return _counted(self._decode(), positions)
             return [self._at(position) for position in positions]
 
-    def pictures(self) -> Iterator[Picture]:
-        return self._decode()
-
-    def salvage(self) -> Iterator[Picture | None]:
+    def pictures(self) -> Iterator[Picture | None]:
         return self._decode()  # OpenCV passes over what is damaged
 
     def close(self) -> None:
