@@ -1,7 +1,7 @@
 """What of a memory comes back from re-encoding: ``python -m benchmarks.survive [BYTES]`` writes ``results/survive.md``.
 
 The same text at error correction levels L, the default, and M, and at M with parity, sent down the default ladder of
-:func:`memvid.maintenance.survive`. A rung that is promised at level M and loses a frame fails the run, and so does one
+:func:`memvid.exchange.survive`. A rung that is promised at level M and loses a frame fails the run, and so does one
 of other frame rates that parity does not bring back.
 """
 
@@ -18,7 +18,7 @@ from benchmarks.corpus import load_corpus
 from benchmarks.run import RESULTS, environment, version_of
 from memvid import MemvidEncoder
 from memvid.embedding import HashingEmbedder
-from memvid.maintenance import RungResult, SurviveReport, survive
+from memvid.exchange import RungResult, SurviveReport, survive
 
 PROFILES: dict[str, dict[str, Any]] = {
     "L": {"error_correction": "L"},

@@ -76,6 +76,6 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
 @pytest.fixture(scope="session")
 def large(tmp_path_factory: pytest.TempPathFactory, session_cache: None) -> Path:
     """An index of 5,000 chunks, more than are searched exactly."""
-    from tests.index_support import build
+    from tests.index.index_support import build
 
     return build(tmp_path_factory.mktemp("large"), 5000)

@@ -41,7 +41,7 @@ from memvid.errors import (
 )
 from memvid.page import MAX_CHUNK_BYTES
 from tests.memory_support import EMBEDDER, all_files, build, make_texts, make_vectors, open_memory
-from tests.video_support import png, write_video
+from tests.video.video_support import png, write_video
 
 
 class TestTree:

@@ -12,9 +12,10 @@ from typing import Any, cast
 
 import pytest
 
-from tests.llm_support import KEY, running, say
+from tests.llm.llm_support import KEY, running, say
+from tests.repository import ROOT
 
-README = Path(__file__).parents[1] / "README.md"
+README = ROOT / "README.md"
 
 
 def code_blocks() -> list[str]:

@@ -14,8 +14,8 @@ import pytest
 
 from memvid import MemvidEncoder
 from memvid.errors import ClosedError
-from memvid.index.pool import Pool
-from tests import index_support
+from memvid.index.object_pool import Pool
+from tests.index import index_support
 from tests.memory_support import EMBEDDER, WORDS, build, make_texts, open_memory
 
 TEXTS = make_texts(400)
@@ -103,7 +103,7 @@ def test_threads_that_search_exactly_survive_forks_of_their_process(tmp_path: Pa
     script = """
 import os, sys, threading, warnings
 from memvid.index import IndexManager
-from tests.index_support import make_vectors
+from tests.index.index_support import make_vectors
 warnings.simplefilter("ignore", DeprecationWarning)
 query = make_vectors(1, seed=1, dim=384)
 stop = threading.Event()

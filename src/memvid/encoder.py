@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from memvid._files import default_index_file
 from memvid.building.build import Builder
-from memvid.building.collecting import ChunkCollector, EncoderStats
+from memvid.building.chunk_collector import ChunkCollector, EncoderStats
 from memvid.config import EncoderConfig, make_config
 from memvid.embedding import EmbedderLike, resolve_embedder
 from memvid.errors import EmptyMemoryError
+from memvid.storage.commit import default_index_file
 from memvid.types import BuildResult, ProgressCallback
 
 if TYPE_CHECKING:

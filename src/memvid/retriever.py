@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from memvid._async import AsyncSearches
-from memvid._files import default_index_file, open_settled, recover
+from memvid.async_search import AsyncSearches
 from memvid.config import RetrieverConfig, make_config
 from memvid.embedding import EmbedderLike, encode_queries, model_info, resolve_embedder
 from memvid.errors import (
@@ -26,6 +25,7 @@ from memvid.errors import (
     VideoNotFoundError,
 )
 from memvid.index import IndexManager
+from memvid.storage.commit import default_index_file, open_settled, recover
 from memvid.types import Chunk, MemoryInfo, RetrieverStats, SearchResult
 from memvid.video import PageStore, VideoReader
 

@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from memvid._files import Commit
 from memvid.building.checkpoint import Checkpoint
 from memvid.building.deletions import Deletions
 from memvid.building.index_feed import Indexed, IndexFeed, SegmentSource
@@ -29,6 +28,7 @@ from memvid.errors import EmptyMemoryError, FrameError
 from memvid.index import IndexManager, Manifest, stage_deletions
 from memvid.index.updating import next_number, plan_update, unused_files
 from memvid.page import ChunkIds, HeaderInfo, PageCompressor
+from memvid.storage.commit import Commit
 from memvid.types import AppendResult, ProgressCallback, VideoIdentity
 from memvid.video import PageStore, PageTable, VideoAppender, VideoReader
 

@@ -18,7 +18,6 @@ from pathlib import Path
 
 import numpy as np
 
-from memvid._files import Commit
 from memvid.building.checkpoint import Checkpoint
 from memvid.building.index_feed import Indexed, IndexFeed
 from memvid.building.page_writer import PageWriter, blob_pages, read_back
@@ -41,6 +40,7 @@ from memvid.page import (
     train_dictionary,
 )
 from memvid.page.dictionary import SAMPLE_BYTES
+from memvid.storage.commit import Commit
 from memvid.types import BuildResult, ModelInfo, ProgressCallback, VideoIdentity
 from memvid.video import PageTable, VideoReader, VideoWriter, frame_capacity
 

@@ -33,9 +33,9 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from memvid._disk import output_errors, sync_folder
-from memvid._locks import FileLocks
 from memvid.errors import ModelMismatchError, OutputError
+from memvid.storage.disk import output_errors, sync_folder
+from memvid.storage.locks import FileLocks
 from memvid.types import ModelInfo
 
 __all__ = ["Checkpoint", "checkpoint_file", "checkpoint_rows"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from memvid.chat.words import with_pairs
+from memvid.unspaced_scripts import with_pairs
 
 __all__ = ["clean_rewrite", "query_with_terms"]
 

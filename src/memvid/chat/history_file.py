@@ -10,10 +10,10 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from memvid._disk import open_regular
 from memvid.chat.records import ChatMessage, ChatUsage, Source, Summary
 from memvid.chat.session import Session
 from memvid.errors import HistoryError, OutputError
+from memvid.storage.disk import open_regular
 from memvid.types import JsonObject
 
 __all__ = ["as_json", "as_markdown", "read_session", "write_text"]

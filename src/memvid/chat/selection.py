@@ -11,8 +11,8 @@ from itertools import pairwise
 from typing import TypeAlias
 
 from memvid.chat.records import ContextPassage, LeftOut, Reason
-from memvid.chat.words import with_pairs
 from memvid.types import Chunk, SearchResult
+from memvid.unspaced_scripts import with_pairs
 
 __all__ = ["Candidate", "Choice", "best_first_and_last", "choose", "continues", "join", "neighbours_that_continue"]
 

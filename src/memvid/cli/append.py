@@ -63,10 +63,10 @@ def append(
     memvid append memory.mp4 notes/today.md
     memvid append memory.mp4 notes/ --replace source
     """
-    from memvid._files import default_index_file
     from memvid.building.checkpoint import checkpoint_file
     from memvid.documents import find_files
     from memvid.encoder import MemvidEncoder
+    from memvid.storage.commit import default_index_file
 
     given: dict[str, Any] = {name: value for name, value in settings.items() if value is not None}
     index = index_file or default_index_file(memory)

@@ -125,11 +125,11 @@ def build(
     given = {name: value for name, value in settings.items() if value is not None}
     config = EncoderConfig(**given, keywords=not no_keywords)
 
-    from memvid._files import default_index_file
     from memvid.building.checkpoint import checkpoint_file
     from memvid.documents import find_files
     from memvid.embedding import resolve_embedder
     from memvid.encoder import MemvidEncoder
+    from memvid.storage.commit import default_index_file
 
     index = index_file or default_index_file(output)
     for path in (output, index):

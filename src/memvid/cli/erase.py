@@ -46,7 +46,7 @@ def erase(
     memvid erase memory.mp4 --where customer=4711
     """
     from memvid import maintenance
-    from memvid.maintenance.findings import describe_chunks
+    from memvid.maintenance.verify.findings import describe_chunks
 
     if not chunk_ids and not conditions:
         raise click.UsageError("nothing to erase: give --id or --where")

@@ -16,7 +16,7 @@ from memvid.errors import OutputError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from memvid.maintenance import ExportResult
+    from memvid.exchange import ExportResult
 
 __all__ = ["export"]
 
@@ -56,12 +56,12 @@ def export(
     memvid export memory.mp4 -o small.webm --codec av1
     memvid search shared.mp4 "a question" --index memory_index.json
     """
-    from memvid import maintenance
+    from memvid import exchange
 
     if output.exists() and not force:
         raise OutputError(f"{output} is there already: --force replaces it, -o names another file")
     with ProgressBars() as bars:
-        result = maintenance.export(
+        result = exchange.export(
             video,
             output,
             codec=codec,
@@ -77,7 +77,7 @@ def export(
 
 
 def _print(result: ExportResult, video: Path) -> None:
-    from memvid._files import default_index_file
+    from memvid.storage.commit import default_index_file
 
     ratio = result.video_bytes / max(result.text_bytes, 1)
     emit(heading(str(result.video_file)))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from memvid.maintenance import ImportResult
-    from memvid.maintenance.findings import ChunkRanges
+    from memvid.maintenance.verify.findings import ChunkRanges
 
 __all__ = ["import_old"]
 
@@ -55,9 +55,9 @@ def import_old(
     memvid import old.mp4 old_index.json -o memory.mp4
     """
     from memvid import maintenance
-    from memvid._files import default_index_file
     from memvid.building.checkpoint import checkpoint_file
     from memvid.config import EncoderConfig
+    from memvid.storage.commit import default_index_file
 
     video, index = _sort_out(old)
     for path in (output, default_index_file(output)):
@@ -112,7 +112,7 @@ def _print(result: ImportResult, video: Path | None, index: Path | None) -> None
 
 def _sources(result: ImportResult, video: Path | None, index: Path | None) -> Iterator[tuple[str, str]]:
     """Where the chunks came from, and what did not come."""
-    from memvid.maintenance.findings import describe_chunks
+    from memvid.maintenance.verify.findings import describe_chunks
 
     if video is not None:
         yield "from frames", f"{result.from_frames:,} of {result.chunks:,} chunks"
@@ -132,7 +132,7 @@ def _sources(result: ImportResult, video: Path | None, index: Path | None) -> It
 
 
 def _old_frames(ranges: ChunkRanges) -> str:
-    from memvid.maintenance.findings import count_chunks, describe_chunks
+    from memvid.maintenance.verify.findings import count_chunks, describe_chunks
 
     numbers = describe_chunks(ranges).rpartition(": ")[2].removeprefix("chunk ")
     return f"frame{'s' if count_chunks(ranges) > 1 else ''} {numbers} of the old video"

@@ -37,8 +37,8 @@ def reindex(*, video: Path, index_file: Path | None, model: str | None, as_json:
     memvid reindex memory.mp4
     """
     from memvid import maintenance
-    from memvid._files import default_index_file
     from memvid.building.checkpoint import checkpoint_file
+    from memvid.storage.commit import default_index_file
 
     index = index_file or default_index_file(video)
     # Embeddings of the hashing embedder are made in less time than it takes to keep them.

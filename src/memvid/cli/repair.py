@@ -57,7 +57,7 @@ def repair(*, memory: Path, output: Path, index_file: Path | None, model: str | 
 
 
 def _print(result: RepairResult) -> None:
-    from memvid.maintenance.findings import describe_chunks
+    from memvid.maintenance.verify.findings import describe_chunks
 
     emit(heading(str(result.video_file)))
     listed = [("found", one_line(finding.message)) for finding in result.findings[:_SHOWN]]

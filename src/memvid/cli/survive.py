@@ -14,7 +14,7 @@ from memvid.cli.progress import ProgressBars
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from memvid.maintenance import RungResult, SurviveReport
+    from memvid.exchange import RungResult, SurviveReport
 
 __all__ = ["survive"]
 
@@ -42,10 +42,10 @@ def survive(*, video: Path, ladder: str, frames: int | None, crf: int | None, as
     memvid survive memory.mp4 --frames 50
     memvid survive shared.mp4 --ladder quick
     """
-    from memvid import maintenance
+    from memvid import exchange
 
     with ProgressBars() as bars:
-        report = maintenance.survive(video, ladder=ladder, frames=frames, crf=crf, progress=bars)
+        report = exchange.survive(video, ladder=ladder, frames=frames, crf=crf, progress=bars)
     if as_json:
         emit_json(asdict(report))
     else:

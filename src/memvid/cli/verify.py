@@ -51,7 +51,7 @@ def verify(*, memory: Path, index_file: Path | None, deep: bool, as_json: bool) 
 
 
 def _print(report: VerifyReport) -> None:
-    from memvid.maintenance.findings import describe_chunks
+    from memvid.maintenance.verify.findings import describe_chunks
 
     errors = len(report.errors)
     warnings = len(report.findings) - errors
@@ -86,7 +86,7 @@ def _describe_group(group: GroupMargin) -> str:
 
 
 def _describe(finding: Finding) -> str:
-    from memvid.maintenance.findings import describe_chunks
+    from memvid.maintenance.verify.findings import describe_chunks
 
     where = f"{finding.file}" + (f", byte {finding.offset:,}" if finding.offset is not None else "")
     lost = [("costs", describe_chunks(finding.chunks))] if finding.chunks else []

@@ -6,14 +6,14 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from memvid._disk import output_errors, staged_name
-from memvid._files import Commit
 from memvid.errors import EmbeddingError, EmptyMemoryError
 from memvid.index.digests import file_digest, remember_verified
 from memvid.index.manifest import Manifest, Segment, SideFile, VectorInfo, side_file_name
 from memvid.index.record_writer import RecordWriter
 from memvid.index.vectors import VectorWriter, check_vectors
 from memvid.page import ChunkIds, encode_tombstones
+from memvid.storage.commit import Commit
+from memvid.storage.disk import output_errors, staged_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +26,7 @@ __all__ = ["IndexBuilder", "stage_deletions"]
 
 
 class IndexBuilder:
-    """Takes vectors, texts and pages, and stages the index files into a :class:`~memvid._files.Commit`.
+    """Takes vectors, texts and pages, and stages the index files into a :class:`~memvid.storage.commit.Commit`.
 
     Made by :meth:`IndexManager.create`. Ids rise; each batch may start anywhere above the last. The vectors on one side
     and the records and pages on the other may be added from two threads at a time, which is worth it: both release the

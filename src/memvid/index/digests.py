@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from memvid._disk import cache_folder
+from memvid.storage.disk import cache_folder
 
 __all__ = ["file_digest", "is_verified", "remember_verified"]
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from memvid._files import Commit, recover
 from memvid.config import EncoderConfig
 from memvid.errors import (
     ClosedError,
@@ -21,6 +20,7 @@ from memvid.index.manifest import MEND, Manifest, Segment, read_manifest
 from memvid.index.nearest import NearestChunks
 from memvid.index.side_files import check_graph, check_side_file, open_records, open_vectors
 from memvid.index.vectors import check_vectors
+from memvid.storage.commit import Commit, recover
 
 if TYPE_CHECKING:
     import os

@@ -12,10 +12,10 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from memvid._disk import open_regular
-from memvid._files import is_plain_name
 from memvid.config import EncoderConfig
 from memvid.errors import IndexFormatError, IndexNotFoundError
+from memvid.storage.commit import is_plain_name
+from memvid.storage.disk import open_regular
 from memvid.types import ModelInfo, VideoIdentity
 
 if TYPE_CHECKING:

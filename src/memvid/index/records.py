@@ -14,8 +14,8 @@ import numpy.typing as npt
 from memvid.errors import ChunkNotFoundError, IndexFormatError
 from memvid.index import schema
 from memvid.index.manifest import MEND
-from memvid.index.pool import ExhaustedError, Pool
-from memvid.index.restricted import RestrictedConnection
+from memvid.index.object_pool import ExhaustedError, Pool
+from memvid.index.restricted_sqlite import RestrictedConnection
 from memvid.index.row_map import RowMap
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from memvid.errors import DependencyError, IndexFormatError, OutputError
 from memvid.index.manifest import MEND
-from memvid.index.restricted import RestrictedConnection, connect_readonly
+from memvid.index.restricted_sqlite import RestrictedConnection, connect_readonly
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
-from memvid._disk import open_regular
 from memvid.errors import FrameError, IndexFormatError
 from memvid.index import digests
 from memvid.index.hnsw_file import HnswFileError, check_header, check_links
@@ -19,6 +18,7 @@ from memvid.index.records import RecordReader
 from memvid.index.segments import Records, Vectors
 from memvid.index.vectors import VectorReader
 from memvid.page import ChunkIds, decode_tombstones
+from memvid.storage.disk import open_regular
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,10 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 from memvid import _core
-from memvid._disk import output_errors
 from memvid._onnxruntime import import_onnxruntime
 from memvid.errors import ClosedError, DependencyError, EmbeddingError
 from memvid.index.hnsw_file import MATRIX_OFFSET, NUMPY_DTYPES
+from memvid.storage.disk import output_errors
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,10 +13,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from memvid._disk import output_errors
 from memvid.errors import DependencyError, FrameError
 from memvid.page import HEADER_BYTES, PageBody, PageKind, ParityHead, is_page
 from memvid.page.parity import PARITY_OVERHEAD
+from memvid.storage.disk import output_errors
 
 __all__ = ["BLOCK_FRAMES", "ParityBlock", "ParityEncoder", "ParityGroup", "parity_pages"]
 

@@ -14,8 +14,8 @@ from memvid.errors import ClosedError, DependencyError, FrameError, VideoFormatE
 from memvid.page import PageKind, is_page, page_checksum, read_page
 from memvid.types import VideoIdentity
 from memvid.video.codecs import Frames, PictureVideo, native_source, open_frames
+from memvid.video.lost_table import find_by_parity, least_frames
 from memvid.video.parity_reader import ParityReader
-from memvid.video.searching import find_by_parity, least_frames
 from memvid.video.table import BARE, PageTable, PageTableBuilder
 
 __all__ = ["VideoReader"]

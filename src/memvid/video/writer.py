@@ -9,11 +9,11 @@ from itertools import islice
 from pathlib import Path
 
 from memvid import _core
-from memvid._disk import output_errors
 from memvid.config import EncoderConfig
 from memvid.errors import OutputError
 from memvid.page import is_page, page_checksum, parse_header, seal
 from memvid.page.parity import PARITY_OVERHEAD
+from memvid.storage.disk import output_errors
 from memvid.video.codecs import PictureWriter
 from memvid.video.parity import ParityEncoder
 from memvid.video.table import BARE, PageTable, PageTableBuilder

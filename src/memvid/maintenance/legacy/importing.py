@@ -13,17 +13,17 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from memvid._files import default_index_file
 from memvid.building.build import Builder
 from memvid.building.spool import Spool
 from memvid.config import EncoderConfig, make_config
 from memvid.embedding import EmbedderLike, model_info, resolve_embedder
 from memvid.errors import ConfigError, EmptyMemoryError, OutputError
-from memvid.maintenance.findings import ChunkRanges, count_chunks, to_ranges
 from memvid.maintenance.legacy.frames import OldFrames, read_frames
 from memvid.maintenance.legacy.index import OldEntry, read_index
 from memvid.maintenance.legacy.merging import Tally, merge
+from memvid.maintenance.verify.findings import ChunkRanges, count_chunks, to_ranges
 from memvid.page import Record, check_record
+from memvid.storage.commit import default_index_file
 from memvid.types import BuildResult, ModelInfo, ProgressCallback
 
 __all__ = ["ImportResult", "import_memory"]

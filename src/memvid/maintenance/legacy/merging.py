@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from memvid.errors import ChunkError
-from memvid.maintenance.findings import ChunkRanges
 from memvid.maintenance.legacy.codes import OldCode
 from memvid.maintenance.legacy.frames import OldFrames
 from memvid.maintenance.legacy.index import OldEntry
+from memvid.maintenance.verify.findings import ChunkRanges
 from memvid.page import Record, encode_metadata, encode_text
 
 __all__ = ["Tally", "merge"]

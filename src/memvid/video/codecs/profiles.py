@@ -12,8 +12,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from memvid._disk import output_errors
 from memvid.errors import ConfigError, DependencyError
+from memvid.storage.disk import output_errors
 
 __all__ = ["INSTALL", "PROFILES", "CodecProfile", "available_codecs", "check_codec", "container_format", "load_opencv"]
 

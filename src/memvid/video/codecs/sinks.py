@@ -13,8 +13,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from memvid._disk import output_errors
 from memvid.errors import OutputError
+from memvid.storage.disk import output_errors
 from memvid.video.codecs.priority import same_priority
 from memvid.video.codecs.profiles import CodecProfile
 

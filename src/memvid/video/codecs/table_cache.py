@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from memvid._disk import cache_folder, write_atomic
 from memvid.errors import OutputError
+from memvid.storage.disk import cache_folder, write_atomic
 
 __all__ = ["load_table", "store_table"]
 

@@ -1,0 +1,174 @@
+"""The same memory in another codec: pages as they are, drawn anew."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from memvid.config import Codec, EncoderConfig, possible_fps
+from memvid.errors import FrameError, OutputError
+from memvid.page import HeaderInfo
+from memvid.storage.disk import output_errors, staged_name, sync_file, sync_folder
+from memvid.types import Progress, ProgressCallback
+from memvid.video import BARE, PageStore, VideoReader, VideoWriter
+
+__all__ = ["ExportResult", "export"]
+
+StrPath = str | os.PathLike[str]
+
+_BATCH = 128  # frames written at once
+
+
+@dataclass(frozen=True, slots=True)
+class ExportResult:
+    """What was written.
+
+    :ivar video_file: the new video.
+    :ivar codec: what its frames are encoded with.
+    :ivar frames: frames in it, as many as in the old one.
+    :ivar width: pixels a row.
+    :ivar height: rows.
+    :ivar text_bytes: UTF-8 bytes of all texts.
+    :ivar source_bytes: size of the old video.
+    :ivar video_bytes: size of the new one.
+    :ivar seconds: wall time.
+    """
+
+    video_file: Path
+    codec: str
+    frames: int
+    width: int
+    height: int
+    text_bytes: int
+    source_bytes: int
+    video_bytes: int
+    seconds: float
+
+
+def export(
+    video: StrPath,
+    output: StrPath,
+    *,
+    codec: Codec = "h264",
+    crf: int | None = None,
+    pixels_per_module: int | None = None,
+    threads: int | None = None,
+    progress: ProgressCallback | None = None,
+) -> ExportResult:
+    """Write a memory's video in another codec. It stays the same memory: the same pages, and the old index opens it.
+
+    Every frame is read back from the finished file, with error correction, and compared before the file takes its name.
+    An existing file is replaced.
+
+    :param video: a video of any codec.
+    :param output: the new video; its name asks for the container: ``.mp4``, ``.mkv``, ``.webm``, ``.mov``, ``.avi``.
+    :param codec: as in :class:`EncoderConfig`; ``"png"`` makes our own format of an exported video again.
+    :param crf: quality, lower is better; ``None`` takes the codec's own.
+    :param pixels_per_module: ``None`` takes 4, and 1 for ``"ffv1"``.
+    :param threads: worker threads; ``None`` uses the cores this process may run on.
+    :param progress: called from this thread with the stages ``"write"`` and ``"verify"``, in frames.
+    :raises ConfigError: an option is out of range, or this machine cannot write the codec.
+    :raises DependencyError: the codec needs PyAV, which is not installed.
+    :raises FrameError: a frame of the old video cannot be read, or of the new one: then nothing was written.
+    :raises OutputError: the folder is missing, the disk is full, or ``output`` is ``video``.
+    """
+    begin = time.perf_counter()
+    final = Path(output)
+    with _opened(Path(video), threads) as (source, header):
+        if final.exists() and final.samefile(video):
+            raise OutputError(errno.EEXIST, "is the video to be exported: name another file", str(final))
+        config = EncoderConfig(
+            codec=codec,
+            crf=crf,
+            pixels_per_module=pixels_per_module,
+            symbol_version=header.symbol_version,
+            error_correction=header.error_correction,  # type: ignore[arg-type]  # checked when it was read
+            fps=possible_fps(source.fps),
+            threads=threads,
+        )
+        staged = staged_name(final)
+        try:
+            with output_errors(final):
+                digest = _write(source, staged, config, progress)
+                size = _read_back(source, staged, digest, config, progress)
+                sync_file(staged)
+                staged.replace(final)
+        except BaseException:
+            with suppress(OSError):
+                staged.unlink(missing_ok=True)
+            raise
+        try:
+            sync_folder(final.parent)
+        except OSError as error:
+            raise OutputError(
+                error.errno, f"{error.strerror}; the new video is complete, but a power cut may undo it", str(final)
+            ) from error
+        return ExportResult(
+            video_file=final,
+            codec=codec,
+            frames=source.frame_count,
+            width=size[0],
+            height=size[1],
+            text_bytes=header.text_bytes,
+            source_bytes=source.identity.bytes,
+            video_bytes=final.stat().st_size,
+            seconds=time.perf_counter() - begin,
+        )
+
+
+@contextmanager
+def _opened(path: Path, threads: int | None) -> Iterator[tuple[VideoReader, HeaderInfo]]:
+    video = VideoReader(path, threads=threads)
+    try:
+        yield video, PageStore(video, cache_bytes=0).header
+    finally:
+        video.close()
+
+
+def _write(source: VideoReader, staged: Path, config: EncoderConfig, progress: ProgressCallback | None) -> bytes:
+    """Write all payloads; returns the SHA-256 over them."""
+    writer = VideoWriter(staged, config, tag=source.table.tag)
+    digest = hashlib.sha256()
+    table = source.table
+    payloads = source.read_all()
+    while batch := list(islice(payloads, _BATCH)):
+        start = 0
+        for at, (frame, payload) in enumerate(batch):
+            digest.update(payload)
+            if table.kinds[frame] == BARE:  # a bare text does not say its chunk's id
+                writer.write([earlier for _, earlier in batch[start:at]])
+                writer.skip_to(int(table.first_chunks[frame]))
+                start = at
+        writer.write([rest for _, rest in batch[start:]])
+        if progress is not None:
+            progress(Progress("write", writer.frames, source.frame_count))
+    writer.finish()
+    return digest.digest()
+
+
+def _read_back(
+    source: VideoReader, staged: Path, written: bytes, config: EncoderConfig, progress: ProgressCallback | None
+) -> tuple[int, int]:
+    """Compare the new video with the old one; returns width and height of its frames."""
+    video = VideoReader(staged, threads=config.threads)
+    try:
+        digest = hashlib.sha256()
+        for frame, payload in video.read_all(corrected=True):
+            digest.update(payload)
+            if progress is not None and (frame % _BATCH == 0 or frame + 1 == video.frame_count):
+                progress(Progress("verify", frame + 1, video.frame_count))
+        if digest.digest() != written or video.identity.digest != source.identity.digest:
+            raise FrameError(
+                f"the new video does not hold what the old one does, at codec={config.codec!r}, crf={config.crf}: "
+                "nothing was written; choose a better quality"
+            )
+        return video.width, video.height
+    finally:
+        video.close()

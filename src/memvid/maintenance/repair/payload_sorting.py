@@ -1,0 +1,218 @@
+"""Salvaged payloads put in order: which memory they are of, which runs are whole, which chunks are there, which not."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+
+import numpy as np
+
+from memvid.errors import VideoError
+from memvid.maintenance.repair.bare_text_ids import add_texts, texts_by_checksum, texts_by_order
+from memvid.maintenance.repair.page_runs import LARGEST_ID, Group, Sorted
+from memvid.maintenance.repair.parity_recovery import restore_pages
+from memvid.maintenance.repair.salvage import Salvage, Slot
+from memvid.maintenance.verify.findings import Findings
+from memvid.page import (
+    PageDecompressor,
+    PageFlag,
+    PageHeader,
+    PageKind,
+    RecordPage,
+    decode_header_body,
+    decode_tombstones,
+    is_page,
+    open_blob,
+    open_run,
+    page_checksum,
+    parse_header,
+)
+from memvid.page.reading import run_parts
+from memvid.video import BARE, PageTable
+
+__all__ = ["sort_pages"]
+
+_CREDIBLE_CHUNKS = 1 << 22  # that a header page may say there were, however little of the video is left
+_MOST_A_FRAME = 0xFFFF
+
+
+def sort_pages(found: Salvage, path: object, findings: Findings, *, digest: str | None = None) -> Sorted:
+    """Put together what belongs together; what does not fit goes to ``findings``.
+
+    :param digest: that of the page table that counts, if an index names it.
+    :raises VideoError: there is no page of any memory.
+    """
+    pages = [slot for slot in found.slots if slot.payload is not None and is_page(slot.payload)]
+    headers = {id(slot): parse_header(slot.payload or b"", frame_index=slot.frame or 0) for slot in pages}
+    tag = _choose_tag(list(headers.values()))
+    tables = sorted((table for table in found.tables if table.tag == tag), key=lambda table: table.digest == digest)
+    table = tables[-1] if tables else None
+    foreign = sum(header.tag != tag for header in headers.values())
+    if foreign:
+        findings.error("frame", f"{foreign} frames are of another memory: they are left out", path)
+    for slot in found.slots:
+        if slot.payload is None:
+            _note_unreadable(slot, table, path, findings)
+    numbered: dict[int, Slot] = {}
+    for slot in pages:
+        header = headers[id(slot)]
+        if header.tag == tag:
+            old = numbered.get(header.page_number)
+            if old is None or _is_better(slot, old, header.page_number, table):
+                numbered[header.page_number] = slot
+    result = Sorted(tag=tag)
+    by_number = {number: slot.payload or b"" for number, slot in numbered.items()}
+    bare = [slot for slot in found.slots if slot.payload is not None and not is_page(slot.payload)]
+    texts = texts_by_order(found, numbered) if table is None else texts_by_checksum(bare, table)
+    restore_pages(by_number, texts, table, tag, path, findings)
+    _gather(by_number, result, path, findings)
+    if table is not None and table.digest != digest and not _is_plausible(table, result, bare=bool(texts)):
+        findings.error("page table", "it does not fit the pages that are there: it is not gone by", path)
+        table = None
+        texts = texts_by_order(found, numbered)
+    if texts and (result.header is None or result.header.bare):
+        add_texts(texts, by_number, table, result, path, findings)
+    result.groups.sort(key=lambda group: group.frame)
+    _expect(table, result, len(found.slots))
+    return result
+
+
+def _note_unreadable(slot: Slot, table: PageTable | None, path: object, findings: Findings) -> None:
+    """Name a frame that nothing can be read from; which chunks that costs is known when all others are in order."""
+    name = "a frame" if slot.frame is None else f"frame {slot.frame}"
+    what = f"{name} cannot be read: it is left out"
+    if table is not None and slot.frame is not None and slot.frame < len(table):
+        if table.kinds[slot.frame] == PageKind.ATTRIBUTES:
+            what += ", and with it metadata of bare texts"
+        elif table.kinds[slot.frame] == PageKind.TOMBSTONES:
+            what += ", and with it the deletion of chunks, which are there again"
+    findings.error("frame", what, path, frame=slot.frame, offset=slot.offset if slot.offset >= 0 else None)
+
+
+def _is_plausible(table: PageTable, result: Sorted, *, bare: bool) -> bool:
+    """Whether a page table that nothing else vouches for agrees with every page."""
+    if bare and not np.array_equal(table.counts, (table.kinds == BARE).astype(np.uint16)):
+        return False
+    return all(
+        group.frame < len(table)
+        and (group.kind, group.count) == (int(table.kinds[group.frame]), int(table.counts[group.frame]))
+        and (not group.count or group.first_chunk == int(table.first_chunks[group.frame]))
+        for group in result.groups
+    )
+
+
+def _choose_tag(headers: list[PageHeader]) -> int:
+    """The tag of the header page, or else of most pages."""
+    if not headers:
+        raise VideoError("there is no frame of a memvid memory in the file: nothing can be brought back")
+    front = Counter(header.tag for header in headers if header.kind == PageKind.HEADER)
+    return (front or Counter(header.tag for header in headers)).most_common(1)[0][0]
+
+
+def _is_better(slot: Slot, old: Slot, number: int, table: PageTable | None) -> bool:
+    """Which of two pages of one number counts: that of the page table, then that in its place, then the later."""
+
+    def rank(candidate: Slot) -> tuple[bool, bool, int]:
+        known = table is not None and number < len(table)
+        listed = known and table is not None and page_checksum(candidate.payload or b"") == table.checksums[number]
+        return bool(listed), candidate.frame == number, candidate.offset
+
+    return rank(slot) > rank(old)
+
+
+def _gather(pages: dict[int, bytes], result: Sorted, path: object, findings: Findings) -> None:
+    """Whole runs, from the front on: header page and dictionary are what the rest is read with."""
+    decompressor = PageDecompressor()
+    used: set[int] = set()
+    numbers = sorted(pages)
+    for number in numbers:
+        if number in used:
+            continue
+        header = parse_header(pages[number], frame_index=number)
+        part, parts = 0, 1
+        try:
+            if header.first_chunk > LARGEST_ID:
+                raise VideoError(f"its chunks begin at {header.first_chunk}, and ids end at {LARGEST_ID}")
+            part, parts = run_parts(header, pages[number], frame_index=number)
+            frames = range(number - part, number - part + parts)
+            # Of the pages that are there, not of those that are said to be: a page can claim four billion.
+            there = numbers[bisect_left(numbers, frames.start) : bisect_left(numbers, frames.stop)]
+            used.update(there)
+            payloads = [pages[frame] for frame in there]
+            if len(payloads) < parts:
+                _lose_run(header, frames, there, result, path, findings)
+                continue
+            if header.kind == PageKind.HEADER:
+                result.header = decode_header_body(open_blob(header.kind, payloads, first_frame=number, tag=result.tag))
+                result.header_pages = payloads
+            elif header.kind == PageKind.DICTIONARY:
+                result.dictionary = open_blob(header.kind, payloads, first_frame=number, tag=result.tag)
+                result.dictionary_pages = payloads
+                decompressor = PageDecompressor(result.dictionary)
+            elif header.kind in (PageKind.DATA, PageKind.ATTRIBUTES):
+                _, page = open_run(payloads, decompressor, first_frame=number, tag=result.tag)
+                _read_through(page)
+                count = header.count if header.kind == PageKind.DATA else 0
+                result.groups.append(Group(number, header.kind, header.first_chunk, count, payloads))
+            elif header.kind == PageKind.TOMBSTONES:
+                body = open_blob(header.kind, payloads, first_frame=number, tag=result.tag)
+                result.deleted |= decode_tombstones(body, frame_index=number)
+                result.groups.append(Group(number, header.kind, 0, 0, payloads))
+            elif header.kind != PageKind.PARITY:  # which is made anew
+                result.groups.append(Group(number, header.kind, 0, 0, payloads))
+        except VideoError as error:
+            ids = _chunks_of(header)
+            result.expected.update(ids)
+            lost = ((ids.start, ids.stop - 1),) if ids else ()
+            why = (
+                "the dictionary that it is compressed with is lost"
+                if header.flags & PageFlag.DICTIONARY and result.dictionary is None
+                else str(error)
+            )
+            findings.error("page", f"page {number} cannot be opened: {why}", path, frame=number, chunks=lost)
+
+
+def _read_through(page: RecordPage) -> None:
+    for slot in range(len(page)):
+        page.text(slot)
+        page.metadata(slot)
+
+
+def _lose_run(
+    header: PageHeader, frames: range, there: list[int], result: Sorted, path: object, findings: Findings
+) -> None:
+    first_lost = next(frame for frame, found in zip(frames, [*there, None], strict=False) if frame != found)
+    ids = _chunks_of(header)
+    result.expected.update(ids)
+    findings.error(
+        "page",
+        f"{header.kind.name} pages {frames.start} to {frames.stop - 1} belong together, and "
+        f"{len(frames) - len(there)} of them are lost (page {first_lost} first)",
+        path,
+        frame=frames.start,
+        chunks=((ids.start, ids.stop - 1),) if ids else (),
+    )
+
+
+def _chunks_of(header: PageHeader) -> range:
+    """Chunks that a page says it has; of a continuation, the one that it continues."""
+    if header.first_chunk > LARGEST_ID:
+        return range(0)
+    if header.kind == PageKind.DATA:
+        return range(header.first_chunk, header.first_chunk + header.count)
+    if header.kind == PageKind.CONTINUATION:
+        return range(header.first_chunk, header.first_chunk + 1)
+    return range(0)
+
+
+def _expect(table: PageTable | None, result: Sorted, frames: int) -> None:
+    """Which chunks there were, as far as page table and header page say; a header can say anything."""
+    if table is not None:
+        result.expected.update(table.chunk_ids().tolist())
+    elif result.header is not None and len(result.chunks) < result.header.chunks <= max(
+        _CREDIBLE_CHUNKS, _MOST_A_FRAME * frames
+    ):
+        chunks = result.chunks
+        gone = np.setdiff1d(np.arange(result.header.chunks), np.fromiter(chunks, np.int64))
+        result.expected.update(gone.tolist())
+    result.expected.update(result.chunks)

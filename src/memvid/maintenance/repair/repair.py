@@ -1,0 +1,226 @@
+"""A sound memory out of a damaged one, with everything that can still be read."""
+
+from __future__ import annotations
+
+import errno
+import mmap
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+
+from memvid.building.index_feed import Indexed
+from memvid.building.video_chunks import VideoChunks, fill_index
+from memvid.config import EncoderConfig
+from memvid.embedding import AbsentEmbedder, Embedder, EmbedderLike, embedder_of, model_info, resolve_embedder
+from memvid.errors import EmptyMemoryError, IndexFileError, OutputError
+from memvid.index import IndexManager
+from memvid.index.manifest import read_manifest
+from memvid.maintenance.repair.page_runs import Sorted
+from memvid.maintenance.repair.payload_sorting import sort_pages
+from memvid.maintenance.repair.salvage import Salvage, salvage
+from memvid.maintenance.repair.salvaged_video import Rewrite, open_groups
+from memvid.maintenance.rewrite.kept_vectors import IndexVectors, open_vectors
+from memvid.maintenance.rewrite.reindex import add_frames
+from memvid.maintenance.verify.findings import ChunkRanges, Finding, Findings, describe_chunks, to_ranges
+from memvid.maintenance.verify.video_check import map_file
+from memvid.page import ChunkIds
+from memvid.storage.commit import Commit, default_index_file
+from memvid.types import ProgressCallback
+from memvid.video import PageStore, VideoReader
+
+__all__ = ["RepairResult", "repair"]
+
+StrPath: TypeAlias = "str | os.PathLike[str]"
+
+
+@dataclass(frozen=True, slots=True)
+class RepairResult:
+    """What was brought back.
+
+    :ivar video_file: the new video.
+    :ivar index_file: its index.
+    :ivar chunks: chunks in it.
+    :ivar deleted: of them, those that were deleted, also where a compaction had left an empty one in their place.
+    :ivar frames: frames in it.
+    :ivar lost: chunks that were there and could not be brought back, as far as anything still says so; not those that
+        were deleted.
+    :ivar findings: what was wrong with the old video.
+    :ivar embeddings_kept: embeddings taken from the old index.
+    :ivar embeddings_made: embeddings the embedder made.
+    :ivar seconds: wall time.
+    """
+
+    video_file: Path
+    index_file: Path
+    chunks: int
+    deleted: int
+    frames: int
+    lost: ChunkRanges
+    findings: tuple[Finding, ...]
+    embeddings_kept: int
+    embeddings_made: int
+    seconds: float
+
+
+def repair(
+    video: StrPath,
+    output: StrPath,
+    *,
+    index: StrPath | None = None,
+    output_index: StrPath | None = None,
+    embedder: EmbedderLike | None = None,
+    progress: ProgressCallback | None = None,
+) -> RepairResult:
+    """Write a new, sound memory with every chunk of a damaged one that can still be read and verified.
+
+    The old files are not touched. Chunks keep their ids; those that are lost leave gaps. Frames are found by the sample
+    table and, where that does not lead to all of them, by searching the file for pictures; they are put in order by
+    their page numbers, and only what its checksum proves is taken. Where nothing was lost, the new video has the bytes
+    that the build wrote. The payloads of all frames are in memory.
+
+    :param video: the damaged video.
+    :param output: the new video; must not exist.
+    :param index: the damaged memory's index, if it is not ``<stem>_index.json`` beside the video. Its embeddings are
+        taken if it is sound and knows the same chunks; it may be missing.
+    :param output_index: the new index's manifest; ``None`` puts ``<stem>_index.json`` beside the new video.
+    :param embedder: makes embeddings that the old index has not; ``None`` takes the model that the header page names.
+    :param progress: called from this thread with the stages ``"frames"``, ``"search"``, ``"write"`` and ``"index"``.
+    :raises VideoNotFoundError: there is no such video.
+    :raises VideoFormatError: there is no frame of a memory in it.
+    :raises UnsupportedVideoError: there are pages of a newer version in it.
+    :raises EmptyMemoryError: no chunk can be brought back.
+    :raises ModelMismatchError: embeddings are missing and their model is not at hand: it must be given.
+    :raises OutputError: there is a file of the new name, the disk is full, ...
+    """
+    begin = time.perf_counter()
+    old, new = Path(video), Path(output)
+    old_index = default_index_file(old) if index is None else Path(index)
+    new_index = default_index_file(new) if output_index is None else Path(output_index)
+    for path in (new, new_index):
+        if os.path.lexists(path):
+            raise OutputError(errno.EEXIST, "is there already: a repair replaces nothing, name another", str(path))
+    findings = Findings()
+    data = map_file(old)
+    try:
+        found = salvage(old, data, progress)
+        for problem in found.problems:
+            findings.error("container", problem.message, old, offset=problem.offset)
+        ordered = sort_pages(found, old, findings, digest=_digest_of(old_index))
+    finally:
+        if isinstance(data, mmap.mmap):
+            data.close()
+    if not ordered.chunks:
+        raise EmptyMemoryError(f"no chunk of {old} can be brought back: {_first_reason(findings)}")
+    kept = open_vectors(old_index)
+    try:
+        proven = kept if kept is not None and _knows(kept, found, ordered) else None
+        if proven is not None:
+            ordered.expected.update(proven.chunks())
+        by_index = _deleted_by(proven, found)
+        present = np.array(sorted(ordered.chunks), np.int64)
+        deleted = present[by_index.contains(present) & ~ordered.deleted.contains(present)]
+        if len(deleted):
+            which = describe_chunks(to_ranges(deleted))
+            findings.error("page", f"the list of what was deleted is lost: deleted by the index are {which}", old)
+        rewrite = Rewrite(found, ordered, proven, ChunkIds.of(deleted))
+        frames, indexed = _write(new, new_index, rewrite, proven, embedder, progress)
+    finally:
+        if kept is not None:
+            kept.close()
+    gone = by_index | ordered.deleted
+    lost = np.array(sorted(ordered.expected - ordered.chunks), np.int64)
+    return RepairResult(
+        video_file=new,
+        index_file=new_index,
+        chunks=len(present),
+        deleted=int(np.count_nonzero(gone.contains(present))),
+        frames=frames,
+        lost=to_ranges(lost[~gone.contains(lost)]),
+        findings=tuple(findings.found),
+        embeddings_kept=indexed.chunks - indexed.made,
+        embeddings_made=indexed.made,
+        seconds=time.perf_counter() - begin,
+    )
+
+
+def _first_reason(findings: Findings) -> str:
+    return findings.found[0].message if findings.found else "its pages say that they hold none"
+
+
+def _digest_of(index_file: Path) -> str | None:
+    """The video that an index names, whatever became of its side files."""
+    try:
+        return read_manifest(index_file).video.digest
+    except IndexFileError:  # missing or damaged: then nothing is known
+        return None
+
+
+def _knows(kept: IndexVectors, found: Salvage, ordered: Sorted) -> bool:
+    """Whether an index is that of this memory: by the digest of a page table, or by every chunk that is left."""
+    if any(table.digest == kept.manifest.video.digest for table in found.tables):
+        return True
+    return all(kept.fits(*opened) for opened in open_groups(ordered))
+
+
+def _deleted_by(kept: IndexVectors | None, found: Salvage) -> ChunkIds:
+    """Chunks that were deleted, by the index.
+
+    Not by the index of another state of the memory: an old copy is repaired to bring back what was deleted since.
+    """
+    if kept is None or (found.tables and all(table.digest != kept.manifest.video.digest for table in found.tables)):
+        return ChunkIds.of([])
+    return kept.deleted
+
+
+def _write(
+    video_file: Path,
+    index_file: Path,
+    rewrite: Rewrite,
+    kept: IndexVectors | None,
+    embedder: EmbedderLike | None,
+    progress: ProgressCallback | None,
+) -> tuple[int, Indexed]:
+    """Write video and index and commit both; how many frames there are, and what was indexed."""
+    chosen, kept = _choose_embedder(rewrite, kept, embedder)
+    with Commit(index_file, video_file=video_file) as commit:
+        staged = commit.stage(video_file)
+        options = EncoderConfig() if kept is None else kept.manifest.options
+        builder = IndexManager.create(index_file, model=model_info(chosen), config=options, commit=commit)
+        try:
+            rewrite.write(staged, progress)
+            reader = VideoReader(staged)
+            try:
+                store = PageStore(reader, cache_bytes=0)
+                source = VideoChunks(store, reader.table, kept, corrected=True)
+                indexed = fill_index(source, builder, chosen, total=len(source), progress=progress)
+                add_frames(builder, reader.table)
+                builder.stage(reader.identity, deleted=store.deleted)
+                commit.commit()
+                return reader.frame_count, indexed
+            finally:
+                reader.close()
+        except BaseException:
+            builder.abort()
+            raise
+
+
+def _choose_embedder(
+    rewrite: Rewrite, kept: IndexVectors | None, embedder: EmbedderLike | None
+) -> tuple[Embedder, IndexVectors | None]:
+    """What makes the embeddings, and the old index if its own are of the same model.
+
+    :raises ModelMismatchError: some have to be made, and their model is not at hand.
+    """
+    if embedder is not None:
+        given = resolve_embedder(embedder)
+        same = kept is not None and kept.manifest.model == model_info(given)
+        return given, kept if same else None
+    if kept is None:
+        return embedder_of(rewrite.model), None
+    if kept.missing(rewrite.chunks):
+        return embedder_of(kept.manifest.model), kept
+    return AbsentEmbedder(kept.manifest.model), kept

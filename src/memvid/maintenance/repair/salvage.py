@@ -1,0 +1,210 @@
+"""Every payload that can still be read out of a damaged video, by whatever way leads to its frame.
+
+First the native reader goes through the sample table, if there is one. Only if that leaves something unread, or out of
+place, the whole file is searched for pictures. Nothing counts here but what its own checksum proves: the page's, or, of
+a bare text, that of the picture or of a page table.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from memvid import _core
+from memvid.errors import DependencyError, FrameError, MemvidError, UnsupportedVideoError
+from memvid.maintenance.damaged.container import Container, Problem, find_page_tables, read_container, uncommitted_from
+from memvid.maintenance.damaged.loose_pictures import (
+    MAX_FRAME_BYTES,
+    Size,
+    SymbolStyle,
+    check_picture,
+    find_pictures,
+    picture_pixels,
+    picture_size,
+    read_payloads,
+    symbol_style,
+)
+from memvid.page import is_page, parse_header, verify
+from memvid.types import Progress, ProgressCallback
+from memvid.video import PageTable
+from memvid.video.codecs import Frames, open_frames
+
+__all__ = ["Salvage", "Slot", "salvage"]
+
+_BATCH = 512
+_STYLES = 64  # frames whose format is looked at
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A place where a frame is, or was.
+
+    :ivar offset: byte of the file, -1 if only the sample table could say.
+    :ivar frame: its number in the sample table, if it came from there.
+    :ivar payload: what is in it, with a checksum that holds; ``None`` if nothing could be read.
+    :ivar whole: whether its picture is sound from the first byte to the last.
+    :ivar end: byte behind it, if it is whole.
+    """
+
+    offset: int
+    frame: int | None
+    payload: bytes | None
+    whole: bool
+    end: int
+
+
+@dataclass(slots=True)
+class Salvage:
+    """What was found.
+
+    :ivar slots: frames in the order of the sample table, or of the file.
+    :ivar tables: page tables that are in the file, the one that counts last.
+    :ivar size: width and height of the frames.
+    :ivar styles: error correction level and data mask of some frames.
+    :ivar fps: frames a second, if the movie header says.
+    :ivar problems: what is wrong with the container.
+    :ivar searched: whether the whole file was searched for pictures.
+    """
+
+    slots: list[Slot] = field(default_factory=list)
+    tables: list[PageTable] = field(default_factory=list)
+    size: Size | None = None
+    styles: Counter[SymbolStyle] = field(default_factory=Counter)
+    fps: int | None = None
+    searched: bool = False
+    problems: list[Problem] = field(default_factory=list)
+
+
+def salvage(path: Path, data: mmap.mmap | bytes, progress: ProgressCallback | None) -> Salvage:
+    """Read what can be read.
+
+    :param data: the file.
+    :param progress: called with the stages ``"frames"`` and, if the file is searched, ``"search"``.
+    :raises UnsupportedVideoError: there are pages of a newer version, or the codec is none that is read.
+    :raises DependencyError: its codec needs a package that is not installed.
+    """
+    container = read_container(memoryview(data))
+    found = Salvage()
+    reader: Frames | None = None
+    refused: MemvidError | None = None
+    slots: list[Slot] = []
+    try:
+        reader = open_frames(os.fspath(path), threads=0)
+        if 1 <= round(reader.fps) <= 240:
+            found.fps = round(reader.fps)
+        found.size = (reader.width, reader.height)
+        if reader.codec != "png":
+            container = Container()  # nothing but its decoder finds frames in it
+        slots = list(_read_samples(reader, container, data, progress))
+    except MemvidError as error:  # that is why this is done
+        refused = error
+    found.tables = find_page_tables(data)
+    found.problems = container.problems
+    if container.problems or not _is_usable(slots, own=reader is not None and reader.codec == "png"):
+        found.searched = True
+        slots = _search(data, slots, found, progress)
+        if isinstance(refused, (DependencyError, UnsupportedVideoError)) and not any(slot.payload for slot in slots):
+            raise refused
+    found.slots = slots
+    _note_styles(found, data)
+    return found
+
+
+def _is_usable(slots: list[Slot], *, own: bool) -> bool:
+    """Whether the sample table is all that is needed; of other codecs' videos, whether it leads to anything."""
+    if not slots:
+        return False
+    return all(map(_is_in_place, slots)) if own else any(slot.payload is not None for slot in slots)
+
+
+def _is_in_place(slot: Slot) -> bool:
+    if slot.payload is None:
+        return False
+    return (
+        not is_page(slot.payload) or parse_header(slot.payload, frame_index=slot.frame or 0).page_number == slot.frame
+    )
+
+
+def _read_samples(
+    reader: Frames, container: Container, data: mmap.mmap | bytes, progress: ProgressCallback | None
+) -> Iterator[Slot]:
+    """The frames of the sample table."""
+    for start in range(0, reader.frame_count, _BATCH):
+        frames = range(start, min(start + _BATCH, reader.frame_count))
+        payloads, _ = reader.read(np.arange(frames.start, frames.stop))
+        for frame, payload in zip(frames, payloads, strict=True):
+            offset = container.offset_of(frame)
+            size = int(container.sizes[frame]) if offset is not None else 0
+            whole = offset is None or check_picture(data[offset : offset + size]) is None
+            good = payload if payload is not None and _is_good(payload, whole=whole) else None
+            yield Slot(-1 if offset is None else offset, frame, good, whole, (offset or 0) + size)
+        if progress is not None:
+            progress(Progress("frames", frames.stop, reader.frame_count))
+
+
+def _search(
+    data: mmap.mmap | bytes, slots: list[Slot], found: Salvage, progress: ProgressCallback | None
+) -> list[Slot]:
+    """All frames of the file: those that are known already, and whatever else looks like a picture."""
+    end = uncommitted_from(data)
+    known = {slot.offset: slot for slot in slots}
+    starts = sorted({at for at in find_pictures(data) if at < end} | {at for at in known if 0 <= at < end})
+    spans = [(at, min(behind, at + MAX_FRAME_BYTES)) for at, behind in pairwise([*starts, end])]
+    sizes = Counter(size for at, _ in spans if (size := picture_size(data[at : at + 64])) is not None)
+    if not sizes:
+        return slots
+    found.size = size = sizes.most_common(1)[0][0]
+
+    def read(span: tuple[int, int]) -> Slot:
+        at, behind = span
+        old = known.get(at)
+        if old is not None and old.payload is not None:
+            return old
+        return _read_slot(data[at:behind], at, None if old is None else old.frame, size)
+
+    result: list[Slot] = []
+    with ThreadPoolExecutor(_core.available_cores(), thread_name_prefix="memvid-salvage") as pool:
+        for start in range(0, len(spans), _BATCH):
+            result += pool.map(read, spans[start : start + _BATCH])
+            if progress is not None:
+                progress(Progress("search", len(result), len(spans)))
+    return result
+
+
+def _read_slot(png: bytes, at: int, frame: int | None, size: Size) -> Slot:
+    whole = check_picture(png) is None
+    end = at + (png.find(b"IEND") + 8 if whole else len(png))
+    for payload in read_payloads(png, size):
+        if _is_good(payload, whole=whole):
+            return Slot(at, frame, payload, whole, end)
+    return Slot(at, frame, None, whole, end)
+
+
+def _is_good(payload: bytes, *, whole: bool) -> bool:
+    """Whether a payload is what was written: a page by its checksum, a bare text by its picture's."""
+    if not is_page(payload):
+        return whole
+    try:
+        verify(payload, frame_index=-1)
+    except FrameError:
+        return False
+    return True
+
+
+def _note_styles(found: Salvage, data: mmap.mmap | bytes) -> None:
+    good = [slot for slot in found.slots if slot.payload is not None and slot.offset >= 0 and slot.whole]
+    if found.size is None:
+        return
+    for slot in good[:: max(1, len(good) // _STYLES)]:
+        pixels = picture_pixels(data[slot.offset : slot.end], found.size)
+        style = None if pixels is None else symbol_style(pixels)
+        if style is not None:
+            found.styles[style] += 1

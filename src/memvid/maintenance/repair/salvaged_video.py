@@ -1,0 +1,191 @@
+"""A new video of pages that were salvaged: the same bytes in them, in a row without holes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from memvid.building.page_writer import blob_pages
+from memvid.config import EncoderConfig
+from memvid.maintenance.repair.page_runs import Group, Sorted
+from memvid.maintenance.repair.salvage import Salvage
+from memvid.maintenance.rewrite.kept_vectors import IndexVectors
+from memvid.maintenance.rewrite.reindex import model_of
+from memvid.page import (
+    HEADER_BYTES,
+    ChunkIds,
+    HeaderInfo,
+    PageBody,
+    PageDecompressor,
+    PageFlag,
+    PageKind,
+    Record,
+    RecordPage,
+    decode_metadata,
+    encode_body,
+    encode_header_body,
+    encode_tombstones,
+    open_run,
+    pack_blob,
+    parse_header,
+    seal,
+)
+from memvid.types import JsonObject, ModelInfo, Progress, ProgressCallback
+from memvid.video import BARE, VideoWriter, frame_capacity
+
+__all__ = ["Rewrite", "open_groups"]
+
+_WRITE_FRAMES = 128  # handed to the native writer at once
+
+
+def open_groups(ordered: Sorted) -> Iterator[tuple[int, int, RecordPage, list[JsonObject]]]:
+    """All pages with chunks: where they began, the first id, the chunks, their metadata."""
+    decompressor = PageDecompressor(ordered.dictionary)
+    attributes: dict[int, JsonObject] = {}
+    for group in ordered.groups:
+        if group.kind == PageKind.ATTRIBUTES:
+            page = _open(group, PageDecompressor())
+            attributes.update((group.first_chunk + slot, page.metadata(slot)) for slot in range(len(page)))
+    for group in ordered.groups:
+        if group.kind == BARE:
+            page = RecordPage(encode_body([Record(group.payloads[0])]), 1, frame_index=group.frame)
+            yield group.frame, group.first_chunk, page, [attributes.get(group.first_chunk, {})]
+        elif group.kind == PageKind.DATA:
+            page = _open(group, decompressor)
+            metadatas = [decode_metadata(page.metadata_bytes(slot)) for slot in range(len(page))]
+            yield group.frame, group.first_chunk, page, metadatas
+
+
+def _open(group: Group, decompressor: PageDecompressor) -> RecordPage:
+    return open_run(group.payloads, decompressor, first_frame=group.frame)[1]
+
+
+class Rewrite:
+    """Writes the pages of a salvage, with a header page that is true of them.
+
+    :param kept: the memory's old index, if it is sound.
+    :param deleted: chunks among them that no page is left to say were deleted: one is added.
+    :ivar chunks: ids of the chunks.
+    :ivar model: the embedding model that the header page names.
+    """
+
+    def __init__(self, found: Salvage, ordered: Sorted, kept: IndexVectors | None, deleted: ChunkIds) -> None:
+        self._ordered = ordered
+        self._config = _frame_config(found, ordered.header)
+        self._tombstones: list[bytes] = []
+        if len(deleted):
+            pages = blob_pages(PageKind.TOMBSTONES, encode_tombstones(deleted), frame_capacity(self._config))
+            self._tombstones = [seal(page, tag=ordered.tag, page_number=0) for page in pages]
+        self._header_pages = ordered.header_pages
+        header = ordered.header
+        if header is None:
+            header = self._make_header(None if kept is None else kept.manifest.model)
+            self._header_pages = self._pack_header(header)
+        elif header.dictionary_pages and ordered.dictionary is None:
+            header = replace(header, dictionary_pages=0, dictionary_bytes=0)
+            self._header_pages = self._pack_header(header)
+        self.chunks = ordered.chunks
+        behind = max([1 + max(ordered.expected), *ordered.deleted.ends[-1:].tolist()])
+        if behind > max(1 + max(self.chunks), header.next_chunk or 0):  # the last ones are lost: nobody gets their ids
+            header = replace(header, next_chunk=behind)
+            self._header_pages = self._pack_header(header)
+        self.model = model_of(header)
+
+    def write(self, path: Path, progress: ProgressCallback | None) -> None:
+        """Write the video; reports the stage ``"write"``.
+
+        :raises OutputError: the disk is full, ...
+        """
+        ordered = self._ordered
+        writer = VideoWriter(path, self._config, tag=ordered.tag)
+        total = len(self._header_pages) + len(ordered.dictionary_pages)
+        total += sum(len(group.payloads) for group in ordered.groups) + len(self._tombstones)
+        batch: list[bytes] = []
+
+        def flush() -> None:
+            writer.write(batch)
+            batch.clear()
+            if progress is not None:
+                progress(Progress("write", writer.frames, total))
+
+        next_bare = 0
+        for kind, first_chunk, payload in self._payloads():
+            if kind == BARE and first_chunk != next_bare:
+                flush()
+                writer.skip_to(first_chunk)
+            if kind == BARE:
+                next_bare = first_chunk + 1
+                batch.append(payload)
+            else:
+                batch.append(_reseal(payload, ordered.tag, writer.frames + len(batch)))
+            if len(batch) == _WRITE_FRAMES:
+                flush()
+        flush()
+        writer.finish()
+
+    def _payloads(self) -> Iterator[tuple[int, int, bytes]]:
+        yield from ((int(PageKind.HEADER), 0, payload) for payload in self._header_pages)
+        yield from ((int(PageKind.DICTIONARY), 0, payload) for payload in self._ordered.dictionary_pages)
+        for group in self._ordered.groups:
+            yield from ((group.kind, group.first_chunk, payload) for payload in group.payloads)
+        yield from ((int(PageKind.TOMBSTONES), 0, payload) for payload in self._tombstones)
+
+    def _make_header(self, model: ModelInfo | None) -> HeaderInfo:
+        """A header page in place of a lost one. Of the memory's id only the tag is known; the rest is a new digest."""
+        ordered = self._ordered
+        digest = hashlib.sha256()
+        text_bytes = chunks = 0
+        for _, first, page, _ in open_groups(ordered):
+            digest.update(first.to_bytes(8, "little"))
+            for slot in range(len(page)):
+                digest.update(page.text_bytes(slot))
+                text_bytes += len(page.text_bytes(slot))
+            chunks += len(page)
+        compressed = any(
+            parse_header(group.payloads[0], frame_index=group.frame).flags & PageFlag.ZSTD
+            for group in ordered.groups
+            if group.kind == PageKind.DATA
+        )
+        return HeaderInfo(
+            memory_id=ordered.tag.to_bytes(4, "little").hex() + digest.hexdigest()[8:],
+            chunks=chunks,
+            text_bytes=text_bytes,
+            symbol_version=self._config.symbol_version,
+            error_correction=self._config.error_correction,
+            bare=any(group.kind == BARE for group in ordered.groups),
+            compression="zstd" if compressed else "none",
+            dictionary_pages=len(ordered.dictionary_pages),
+            dictionary_bytes=len(ordered.dictionary or b""),
+            model=None if model is None else model.name,
+            dim=None if model is None else model.dim,
+            model_digest=None if model is None else model.digest,
+        )
+
+    def _pack_header(self, header: HeaderInfo) -> list[bytes]:
+        pages = pack_blob(PageKind.HEADER, encode_header_body(header), capacity=frame_capacity(self._config))
+        return [seal(page, tag=self._ordered.tag, page_number=number) for number, page in enumerate(pages)]
+
+
+def _reseal(payload: bytes, tag: int, page_number: int) -> bytes:
+    """The same page under another number."""
+    header = parse_header(payload, frame_index=page_number)
+    if header.page_number == page_number:
+        return payload
+    body = PageBody(header.kind, header.flags, header.count, header.first_chunk, payload[HEADER_BYTES:])
+    return seal(body, tag=tag, page_number=page_number)
+
+
+def _frame_config(found: Salvage, header: HeaderInfo | None) -> EncoderConfig:
+    """How the frames were drawn: by the header page, or else by what they look like."""
+    masks = {mask for _, mask in found.styles}
+    levels = [level for (level, _), _ in found.styles.most_common(1)]
+    width_and_height = found.size or (0, 0)
+    return EncoderConfig(
+        symbol_version=(width_and_height[1] - 26) // 4 if header is None else header.symbol_version,
+        error_correction=(levels[0] if levels else "L") if header is None else header.error_correction,  # type: ignore[arg-type]
+        data_mask=masks.pop() if len(masks) == 1 else None,
+        fps=found.fps or 30,
+        parity=0 if header is None else header.parity or 0,
+    )

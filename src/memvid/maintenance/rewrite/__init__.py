@@ -1,0 +1,9 @@
+"""Changes of a memory as a whole: chunks deleted, left out of a new file and proven gone; the index from the video."""
+
+from __future__ import annotations
+
+from memvid.maintenance.rewrite.compact import CompactResult, EraseResult, compact, erase
+from memvid.maintenance.rewrite.delete import delete
+from memvid.maintenance.rewrite.reindex import ReindexResult, reindex
+
+__all__ = ["CompactResult", "EraseResult", "ReindexResult", "compact", "delete", "erase", "reindex"]

@@ -1,0 +1,160 @@
+"""The index of a memory, made anew from its video."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from memvid.building.checkpoint import Checkpoint
+from memvid.building.video_chunks import VideoChunks, fill_index
+from memvid.config import EncoderConfig
+from memvid.embedding import EmbedderLike, embedder_of, model_info, resolve_embedder
+from memvid.errors import IndexFileError, VideoFormatError
+from memvid.index import IndexBuilder, IndexManager
+from memvid.index.manifest import read_manifest
+from memvid.index.updating import unused_files
+from memvid.page import HeaderInfo
+from memvid.storage.commit import Commit, default_index_file
+from memvid.types import ModelInfo, ProgressCallback
+from memvid.video import PageStore, PageTable, VideoReader
+
+__all__ = ["ReindexResult", "add_frames", "model_of", "reindex"]
+
+StrPath = str | os.PathLike[str]
+
+
+@dataclass(frozen=True, slots=True)
+class ReindexResult:
+    """What a rebuilt index is.
+
+    :ivar video_file: the video it was made from.
+    :ivar index_file: its manifest.
+    :ivar chunks: chunks in it.
+    :ivar index_bytes: size of the manifest and its side files.
+    :ivar model: the embedding model.
+    :ivar embeddings_made: embeddings the embedder made.
+    :ivar embeddings_resumed: embeddings that were in the checkpoint of an interrupted run.
+    :ivar seconds: wall time.
+    """
+
+    video_file: Path
+    index_file: Path
+    chunks: int
+    index_bytes: int
+    model: ModelInfo
+    embeddings_made: int
+    embeddings_resumed: int
+    seconds: float
+
+
+def reindex(
+    video: StrPath,
+    index: StrPath | None = None,
+    *,
+    embedder: EmbedderLike | None = None,
+    config: EncoderConfig | None = None,
+    progress: ProgressCallback | None = None,
+    checkpoint: StrPath | None = None,
+) -> ReindexResult:
+    """Make the whole index from the video alone: vectors, keywords, metadata, frame numbers.
+
+    With the options and the model of the build it has the bytes of the index the build made. Every frame is read and
+    verified; nothing is replaced before all of them were. Costs what embedding costs.
+
+    :param video: the video.
+    :param index: the index's manifest; ``None`` takes ``<stem>_index.json`` beside the video.
+    :param embedder: what makes the embeddings; ``None`` takes the model that the video's header page names. Another one
+        than that makes an index of the other model.
+    :param config: ``vector_dtype``, ``connectivity``, ``expansion_add``, ``expansion_search`` and ``keywords`` count;
+        ``None`` takes those of the index that is replaced if it is this video's, else the defaults.
+    :param progress: called from this thread with a :class:`Progress`, a few times a second.
+    :param checkpoint: keeps embeddings until the index is complete, as in :meth:`MemvidEncoder.build_video`.
+    :raises VideoNotFoundError: there is no such video.
+    :raises VideoError: it cannot be opened, or a frame of it cannot be read and verified: repair it first.
+    :raises ModelMismatchError: the model that the header page names is not at hand, so it must be given; or the
+        checkpoint has embeddings of another one.
+    :raises EmbeddingError: the embedder failed.
+    :raises OutputError: the folder is read-only, the disk is full, the memory is being built.
+    """
+    begin = time.perf_counter()
+    video_file = Path(video)
+    index_file = default_index_file(video_file) if index is None else Path(index)
+    VideoReader(video_file).close()  # before anything is locked and staged: whether there is something to index
+    with Commit(index_file, video_file=video_file) as commit:
+        if checkpoint is not None:
+            commit.claim(Path(checkpoint))
+        reader = VideoReader(video_file)
+        try:
+            store = PageStore(reader, cache_bytes=0)
+            header = store.header
+            _check_tag(header, reader)
+            chosen = embedder_of(model_of(header)) if embedder is None else resolve_embedder(embedder)
+            model = model_info(chosen)
+            options = _options(index_file, reader) if config is None else config
+            builder = IndexManager.create(index_file, model=model, config=options, commit=commit)
+            try:
+                table = reader.table
+                with nullcontext() if checkpoint is None else Checkpoint(Path(checkpoint), model) as kept:
+                    source = VideoChunks(store, table)
+                    indexed = fill_index(source, builder, chosen, total=len(source), checkpoint=kept, progress=progress)
+                    add_frames(builder, table)
+                    staged = builder.stage(reader.identity, deleted=store.deleted)
+                    index_bytes = sum(path.stat().st_size for path in staged)
+                    commit.commit(obsolete=partial(unused_files, index_file, builder.manifest))
+                    if kept is not None:
+                        kept.remove()
+            except BaseException:
+                builder.abort()
+                raise
+        finally:
+            reader.close()
+    return ReindexResult(
+        video_file=video_file,
+        index_file=index_file,
+        chunks=indexed.chunks,
+        index_bytes=index_bytes,
+        model=model,
+        embeddings_made=indexed.made,
+        embeddings_resumed=indexed.resumed,
+        seconds=time.perf_counter() - begin,
+    )
+
+
+def _check_tag(header: HeaderInfo, reader: VideoReader) -> None:
+    """Refuse a header page of another memory than the page table's.
+
+    :raises VideoFormatError: it is.
+    """
+    if header.tag != reader.table.tag:
+        raise VideoFormatError(
+            f"the header page of {reader.path} is that of memory {header.tag:08x}, the page table that of "
+            f"{reader.table.tag:08x}: frames of two videos were mixed; `memvid repair` sorts them"
+        )
+
+
+def model_of(header: HeaderInfo) -> ModelInfo | None:
+    """The embedding model that a header page names, if it names one."""
+    return None if header.model is None else ModelInfo(header.model, header.dim or 0, header.model_digest)
+
+
+def add_frames(index: IndexBuilder, table: PageTable) -> None:
+    """Tell an index the frames of all chunks."""
+    starts = np.flatnonzero(table.counts)
+    index.add_pages(starts, table.first_chunks[starts], table.counts[starts])
+
+
+def _options(index_file: Path, reader: VideoReader) -> EncoderConfig:
+    """The options of the index that is there, if it is this video's; else the defaults."""
+    try:
+        manifest = read_manifest(index_file)
+    except IndexFileError:  # missing or damaged, which is why it is made anew
+        return EncoderConfig()
+    if manifest.video.digest != reader.identity.digest:
+        return EncoderConfig()
+    return manifest.options

@@ -1,0 +1,160 @@
+"""What is wrong with an index, by itself and against its video. No chunk is lost by it: an index can be made anew."""
+
+from __future__ import annotations
+
+import mmap
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memvid.errors import MemvidError
+from memvid.index.keywords import length_code
+from memvid.index.manifest import MEND, Manifest, Segment, SideFile, read_manifest
+from memvid.index.records import RecordReader
+from memvid.index.segments import Records
+from memvid.index.side_files import check_graph, check_side_file, open_records
+from memvid.maintenance.verify.findings import ChunkRanges, Findings, describe_chunks, to_ranges
+from memvid.maintenance.verify.video_check import VideoFacts
+from memvid.page import ChunkIds, decode_metadata
+
+__all__ = ["IndexCheck"]
+
+
+class IndexCheck:
+    """Checks one index; what is wrong goes to ``findings``, nothing is raised for it."""
+
+    def __init__(self, path: Path, findings: Findings) -> None:
+        self._path = path
+        self._findings = findings
+        self._manifest: Manifest | None = None
+        self._records: Records | None = None
+        self._unequal: list[int] = []
+
+    def open(self) -> None:
+        """Check manifest, side files in full, and every link of the graph."""
+        try:
+            self._manifest = manifest = read_manifest(self._path)
+        except MemvidError as error:
+            self._findings.error("manifest", error, self._path)
+            return
+        sound = {side_file.name: self._is_sound(side_file) for _, side_file in manifest.side_files()}
+        if not all(sound[side_file.name] for role, side_file in manifest.side_files() if role != "vectors"):
+            return
+        try:
+            self._records = open_records(self._path, manifest)
+        except MemvidError as error:
+            self._findings.error("records", error, self._path)
+            return
+        for segment, part in zip(manifest.segments, self._records.parts, strict=True):
+            if sound[segment.files["vectors"].name]:
+                self._check_graph(manifest, segment, part)
+
+    def chunks(self) -> ChunkRanges:
+        """Chunks that the index has, as far as it can be read."""
+        if self._records is None:
+            return ()
+        return to_ranges(self._ids(self._records))
+
+    @property
+    def deleted(self) -> ChunkIds:
+        """Chunks that the index says were deleted, as far as it can be read."""
+        return ChunkIds.of([]) if self._records is None else self._records.deleted
+
+    def take(self, first_chunk: int, texts: list[bytes], metadatas: list[bytes]) -> None:
+        """Compare chunks that were read from the video with what the index says of them."""
+        if self._records is None:
+            return
+        ids = np.arange(first_chunk, first_chunk + len(texts))
+        rows = self._records.row_map.rows(ids)
+        known = np.flatnonzero((rows >= 0) & ~self._records.deleted.contains(ids))
+        try:
+            found = self._records.metadata(ids[known])
+        except MemvidError as error:
+            self._findings.error("records", error, self._path)
+            self._records.close()
+            self._records = None
+            return
+        for at, metadata in zip(known.tolist(), found, strict=True):
+            code = length_code(texts[at].decode())
+            if metadata != decode_metadata(metadatas[at]) or code != self._records.length_codes[rows[at]]:
+                self._unequal.append(int(ids[at]))
+
+    def compare(self, facts: VideoFacts) -> None:
+        """Compare the index with the video as a whole, after all chunks were taken."""
+        manifest, records = self._manifest, self._records
+        if manifest is None:
+            return
+        if facts.identity is not None and manifest.video.digest != facts.identity.digest:
+            self._findings.error(
+                "manifest",
+                f"it belongs to another video or to another state of this one (its digest is "
+                f"{manifest.video.digest[:16]}, the video's {facts.identity.digest[:16]}): {MEND}",
+                self._path,
+            )
+        elif records is not None:
+            self._compare_frames(facts, records)
+        if self._unequal:
+            self._findings.error(
+                "records",
+                f"metadata or lengths of {describe_chunks(to_ranges(self._unequal))} are not those in the video: "
+                f"{MEND}",
+                self._path,
+            )
+
+    def close(self) -> None:
+        """Let go of the files."""
+        if self._records is not None:
+            self._records.close()
+
+    @staticmethod
+    def _ids(records: Records) -> NDArray[np.int64]:
+        """Chunks of the index that were not deleted."""
+        ids = records.row_map.ids(np.arange(len(records.row_map)))
+        return ids[~records.deleted.contains(ids)]
+
+    def _is_sound(self, side_file: SideFile) -> bool:
+        try:
+            check_side_file(self._path, side_file, always=True)
+        except MemvidError as error:
+            self._findings.error("side file", error, self._path.with_name(side_file.name))
+            return False
+        return True
+
+    def _check_graph(self, manifest: Manifest, segment: Segment, records: RecordReader) -> None:
+        path = self._path.with_name(segment.files["vectors"].name)
+        try:
+            with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapping:
+                data = mapping[:]
+            check_graph(self._path, manifest, segment, memoryview(data), records, links=True)
+        except (MemvidError, OSError) as error:
+            self._findings.error("graph", error, path)
+
+    def _compare_frames(self, facts: VideoFacts, records: Records) -> None:
+        """Chunks, deletions and frames, of index and video."""
+        if facts.deleted is not None and facts.deleted != records.deleted:
+            self._findings.error(
+                "records",
+                f"it has {len(records.deleted)} chunks as deleted, the video {len(facts.deleted)}: {MEND}",
+                self._path,
+            )
+            return
+        ids = facts.table.chunk_ids()
+        ids = ids[~records.deleted.contains(ids)]
+        indexed = self._ids(records)
+        if not np.array_equal(ids, indexed):
+            missing, extra = np.setdiff1d(ids, indexed), np.setdiff1d(indexed, ids)
+            what = "it lacks " + describe_chunks(to_ranges(missing)) if len(missing) else ""
+            if len(extra):
+                what += (", and " if what else "it ") + "names what the video has not: "
+                what += describe_chunks(to_ranges(extra))
+            self._findings.error("records", f"{what}: {MEND}", self._path)
+            return
+        frames: NDArray[np.int64] = facts.table.frames_of(ids)
+        wrong = ids[records.frames_of(ids) != frames]
+        if len(wrong):
+            self._findings.error(
+                "records",
+                f"it has {describe_chunks(to_ranges(wrong))} in other frames than the video: {MEND}",
+                self._path,
+            )

@@ -1,0 +1,152 @@
+"""What is wrong with the pages that were read out of a video's frames."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from memvid.errors import FrameError, VideoError
+from memvid.maintenance.damaged.container import Container
+from memvid.maintenance.verify.chunks_of_frames import chunks_of
+from memvid.maintenance.verify.findings import Findings
+from memvid.page import (
+    PageDecompressor,
+    PageKind,
+    RecordPage,
+    decode_metadata,
+    decode_tombstones,
+    is_page,
+    open_blob,
+    open_run,
+    read_page,
+)
+from memvid.video import BARE, PageTable
+
+__all__ = ["PageCheck", "TakeChunks"]
+
+TakeChunks = Callable[[int, list[bytes], list[bytes]], None]
+"""Gets the first id, the texts and the metadata of the chunks of a page that was read."""
+
+
+class PageCheck:
+    """Takes the payloads of all frames in order, puts runs together, opens them, and reads every chunk.
+
+    :ivar chunks: chunks read in full so far.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        table: PageTable,
+        decompressor: PageDecompressor | None,
+        findings: Findings,
+        container: Container,
+        take: TakeChunks | None,
+    ) -> None:
+        self._path = path
+        self._table = table
+        self._decompressor = decompressor
+        self._findings = findings
+        self._container = container
+        self._take = take
+        self._first = 0
+        self._run: list[bytes] = []
+        self._whole = True
+        self._texts: dict[int, bytes] = {}  # of a bare memory, whose metadata come last
+        self._metadata: dict[int, bytes] = {}
+        self._metadata_lost = False
+        self.chunks = 0
+
+    def add(self, frame: int, payload: bytes | None) -> None:
+        """Take the next frame; ``None`` if it could not be read, which is known already."""
+        if self._table.kinds[frame] != PageKind.CONTINUATION:
+            self._close_run()
+            self._first, self._whole = frame, True
+        if self._table.kinds[frame] == PageKind.PARITY:
+            return  # looked at by itself
+        if payload is None:
+            self._whole = False
+            self._lose_metadata()
+        else:
+            self._run.append(payload)
+
+    def finish(self) -> None:
+        """After the last frame."""
+        self._close_run()
+        if self._take is not None:
+            for chunk_id, text in self._texts.items():
+                if chunk_id in self._metadata or not self._metadata_lost:
+                    self._take(chunk_id, [text], [self._metadata.get(chunk_id, b"")])
+
+    def _close_run(self) -> None:
+        run, self._run = self._run, []
+        if not run or not self._whole:
+            return
+        try:
+            self._open(run)
+        except VideoError as error:
+            self._lose_metadata()
+            frame = error.frame_index if isinstance(error, FrameError) and error.frame_index >= 0 else self._first
+            self._findings.error(
+                "page",
+                error,
+                self._path,
+                frame=frame,
+                offset=self._container.offset_of(frame),
+                chunks=chunks_of(self._table, self._first),
+            )
+
+    def _lose_metadata(self) -> None:
+        """Where a page of metadata is lost, nothing can be said of texts whose metadata no other page has."""
+        self._metadata_lost = self._metadata_lost or self._table.kinds[self._first] == PageKind.ATTRIBUTES
+
+    def _open(self, run: list[bytes]) -> None:
+        frame, kind = self._first, int(self._table.kinds[self._first])
+        if kind == BARE:
+            self._open_bare(run[0])
+            return
+        header = read_page(run[0], frame_index=frame, tag=self._table.tag)
+        if header.kind != kind or (header.kind == PageKind.DATA and not self._is_row(header.count, header.first_chunk)):
+            raise FrameError(
+                f"frame {frame}: its {header.kind.name} page of {header.count} chunks from {header.first_chunk} on is "
+                "not what the page table says; `memvid repair` makes the table anew",
+                frame_index=frame,
+            )
+        if kind in (PageKind.HEADER, PageKind.DICTIONARY):
+            open_blob(header.kind, run, first_frame=frame, tag=self._table.tag)
+        elif kind == PageKind.TOMBSTONES:
+            decode_tombstones(open_blob(header.kind, run, first_frame=frame, tag=self._table.tag), frame_index=frame)
+        elif kind == PageKind.ATTRIBUTES:
+            header, page = open_run(run, PageDecompressor(), first_frame=frame, tag=self._table.tag)
+            for slot in range(len(page)):
+                page.metadata(slot)
+                self._metadata[header.first_chunk + slot] = page.metadata_bytes(slot)
+        elif kind == PageKind.DATA and self._decompressor is not None:
+            header, page = open_run(run, self._decompressor, first_frame=frame, tag=self._table.tag)
+            self._read_chunks(header.first_chunk, page)
+
+    def _is_row(self, count: int, first_chunk: int) -> bool:
+        table = self._table
+        return (count, first_chunk) == (int(table.counts[self._first]), int(table.first_chunks[self._first]))
+
+    def _open_bare(self, payload: bytes) -> None:
+        frame = self._first
+        if is_page(payload):
+            raise FrameError(f"frame {frame}: holds a page where a bare text belongs", frame_index=frame)
+        try:
+            payload.decode()
+        except UnicodeDecodeError as error:
+            raise FrameError(f"frame {frame}: its text is not UTF-8: {error}", frame_index=frame) from error
+        self._texts[int(self._table.first_chunks[frame])] = payload if self._take is not None else b""
+        self.chunks += 1
+
+    def _read_chunks(self, first_chunk: int, page: RecordPage) -> None:
+        texts, metadatas = [], []
+        for slot in range(len(page)):
+            page.text(slot)
+            decode_metadata(page.metadata_bytes(slot), frame_index=self._first)
+            texts.append(page.text_bytes(slot))
+            metadatas.append(page.metadata_bytes(slot))
+        self.chunks += len(page)
+        if self._take is not None:
+            self._take(first_chunk, texts, metadatas)

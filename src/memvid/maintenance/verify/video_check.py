@@ -1,0 +1,309 @@
+"""What is wrong with a video: its container, its page table, its header, and, looked at closely, every frame."""
+
+from __future__ import annotations
+
+import mmap
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from memvid.errors import DependencyError, MemvidError, VideoError, VideoNotFoundError
+from memvid.maintenance.damaged.container import Container, read_container
+from memvid.maintenance.verify.findings import ChunkRanges, Findings, describe_chunks, to_ranges
+from memvid.maintenance.verify.frame_check import REASONS, FrameCheck
+from memvid.maintenance.verify.page_check import PageCheck, TakeChunks
+from memvid.page import (
+    ChunkIds,
+    HeaderInfo,
+    PageDecompressor,
+    PageKind,
+    decode_header_body,
+    decode_tombstones,
+    is_page,
+    open_blob,
+    parse_header,
+)
+from memvid.page import page_checksum as checksum_of
+from memvid.page.header import MAX_COUNT
+from memvid.types import ProgressCallback, VideoIdentity
+from memvid.video import PageTable, PageTableBuilder
+from memvid.video.codecs import Frames, PictureVideo, open_frames
+from memvid.video.lost_table import find_by_parity, least_frames
+from memvid.video.parity_reader import ParityReader
+
+__all__ = ["VideoCheck", "VideoFacts", "map_file"]
+
+_BATCH = 512  # frames read at once
+
+
+@dataclass(frozen=True, slots=True)
+class VideoFacts:
+    """What a check of the index needs to know of the video.
+
+    :ivar table: its page table, from its box or from the frames.
+    :ivar identity: ``None`` if the table could not be told for certain.
+    :ivar header: its header page, if it can be read.
+    :ivar deleted: the chunks it says were deleted; ``None`` if that cannot be read.
+    """
+
+    table: PageTable
+    identity: VideoIdentity | None
+    header: HeaderInfo | None
+    deleted: ChunkIds | None
+
+
+def map_file(path: Path) -> mmap.mmap | bytes:
+    """A file, mapped; nothing at all as no bytes.
+
+    :raises VideoNotFoundError: there is no such file.
+    :raises VideoError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if path.stat().st_size else b""
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise VideoNotFoundError(f"there is no video {str(path)!r}: check the path") from error
+    except (OSError, ValueError) as error:
+        raise VideoError(f"video {str(path)!r} cannot be read: {error}") from error
+
+
+class VideoCheck:
+    """Checks one video; what is wrong goes to ``findings``, nothing is raised for it.
+
+    :param indexed: chunks that the index has: what there is to lose.
+    :ivar frames: what came of reading every frame, if that was done.
+    :ivar chunks_read: chunks decoded in full.
+    """
+
+    def __init__(
+        self, path: Path, findings: Findings, progress: ProgressCallback | None, indexed: ChunkRanges = ()
+    ) -> None:
+        self._path = path
+        self._indexed = indexed
+        self._findings = findings
+        self._progress = progress
+        self._data = map_file(path)
+        self._container = Container()
+        self._decompressor: PageDecompressor | None = None
+        self.frames: FrameCheck | None = None
+        self.chunks_read = 0
+
+    def run(self, take: TakeChunks | None, *, deep: bool) -> VideoFacts | None:
+        """Check; what the index is compared with, or ``None`` if the video cannot be opened at all."""
+        self._container = read_container(memoryview(self._data))
+        try:
+            reader = open_frames(str(self._path), threads=0)
+            if reader.frame_count == 0:
+                raise VideoError(f"{self._path} has no frame")
+        except MemvidError as error:
+            self._cannot_open(error)
+            return None
+        try:
+            return self._check(reader, take, deep=deep)
+        except MemvidError as error:  # no frame can be looked at: pictures of an impossible size, a codec that fails
+            self._cannot_open(error)
+            return None
+
+    def _check(self, reader: Frames, take: TakeChunks | None, *, deep: bool) -> VideoFacts | None:
+        if isinstance(reader, PictureVideo):
+            self._container = Container()  # only pictures of our own are looked at by themselves
+        for problem in self._container.problems:
+            self._findings.warn("container", problem.message, self._path, offset=problem.offset)
+        reader, table, certain = self._table(reader)
+        if table is None:
+            return None
+        reader.expect(np.ascontiguousarray(table.checksums, np.uint32))
+        header = self._check_front(reader, table)
+        if deep:
+            pages = PageCheck(self._path, table, self._decompressor, self._findings, self._container, take)
+            self.frames = FrameCheck(self._path, reader, table, header, self._container, self._findings, self._data)
+            self.frames.run(pages, self._progress)
+            self.chunks_read = pages.chunks
+        identity = VideoIdentity(table.digest, reader.frame_count, reader.file_size) if certain else None
+        return VideoFacts(table, identity, header, self._check_deleted(reader, table))
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if isinstance(self._data, mmap.mmap):
+            self._data.close()
+
+    def _cannot_open(self, error: MemvidError) -> None:
+        for problem in self._container.problems:
+            self._findings.error("container", problem.message, self._path, offset=problem.offset)
+        self._findings.error(
+            "container",
+            f"{error}; nothing in it can be read as it is: `memvid repair` brings back what is whole",
+            self._path,
+            chunks=self._indexed,
+        )
+
+    def _table(self, reader: Frames) -> tuple[Frames, PageTable | None, bool]:
+        """What to read the video by, its page table, and whether it is that of the video for certain."""
+        blob = reader.page_table
+        if blob is not None:
+            try:
+                table = PageTable.from_bytes(blob)
+            except VideoError as error:
+                self._findings.error("page table", f"{error}: `memvid repair` makes it anew", self._path)
+            else:
+                if len(table) == reader.frame_count:
+                    return reader, table, True
+                self._findings.error(
+                    "page table",
+                    f"it has {len(table)} frames, the video {reader.frame_count}: `memvid repair` makes it anew",
+                    self._path,
+                )
+        else:
+            self._findings.warn(
+                "page table",
+                "there is none, so all frames are read at each opening: another program wrote the file anew; "
+                "`memvid repair` puts it back",
+                self._path,
+            )
+        try:
+            return self._find_table(reader)
+        except VideoError as error:
+            self._findings.error("frame", error, self._path)
+            return reader, None, False
+
+    def _find_table(self, reader: Frames) -> tuple[Frames, PageTable, bool]:
+        """The same from the frames, or, where they do not tell all of it, from parity, as an opening would."""
+        noted = len(self._findings.found)
+        table, certain = self._scan(reader)
+        if certain:
+            return reader, table, True
+        try:
+            found = find_by_parity(reader, str(self._path))
+        except (VideoError, DependencyError) as error:
+            self._findings.warn("parity", f"parity does not tell the page table: {error}", self._path)
+            return reader, table, False
+        if found is None:
+            return reader, table, False
+        if isinstance(found[0], PictureVideo):
+            self._container = Container()  # its places of frames are not those of the pages
+            del self._findings.found[noted:]
+            self._findings.warn(
+                "frame",
+                "frames were dropped, repeated or moved; pages are found by their numbers and by parity, and "
+                "`memvid repair` sorts them",
+                self._path,
+            )
+        return *found, True
+
+    def _scan(self, reader: Frames) -> tuple[PageTable, bool]:
+        """The page table from the frames; a frame that cannot be read is a row that holds nothing."""
+        builder = PageTableBuilder()
+        tag: int | None = None
+        certain = True
+        for start in range(0, reader.frame_count, _BATCH):
+            payloads, _ = reader.read(np.arange(start, min(start + _BATCH, reader.frame_count)))
+            for frame, payload in enumerate(payloads, start):
+                if payload is None:
+                    certain = False
+                    builder.add(PageKind.PARITY, 0, 0, 0)
+                elif is_page(payload):
+                    header = parse_header(payload, frame_index=frame)
+                    tag = header.tag if tag is None else tag
+                    if header.page_number != frame:
+                        self._findings.error(
+                            "frame",
+                            f"frame {frame} holds page {header.page_number}: frames were swapped, dropped or repeated; "
+                            "`memvid repair` sorts them",
+                            self._path,
+                            frame=frame,
+                            offset=self._container.offset_of(frame),
+                        )
+                        certain = False
+                        builder.add(PageKind.PARITY, 0, 0, 0)
+                        continue
+                    builder.add(header.kind, header.count, header.first_chunk, header.checksum)
+                    certain = certain and least_frames(payload, frame) <= reader.frame_count
+                else:
+                    builder.add_text(checksum_of(payload))
+        return builder.build(tag or 0), certain
+
+    def _check_front(self, reader: Frames, table: PageTable) -> HeaderInfo | None:
+        """Check the header page, and the dictionary that it announces."""
+        header: HeaderInfo | None = None
+        try:
+            header = decode_header_body(self._read_blob(reader, table, PageKind.HEADER, 0))
+            if header.tag != table.tag:
+                self._findings.error(
+                    "header", f"it is that of memory {header.tag:08x}, the frames are of {table.tag:08x}", self._path
+                )
+        except VideoError as error:
+            self._findings.error("header", f"the header page cannot be read: {error}", self._path, frame=0)
+        frames = table.frames_of_kind(PageKind.DICTIONARY)
+        dictionary: bytes | None = None
+        try:
+            if len(frames):
+                dictionary = self._read_blob(reader, table, PageKind.DICTIONARY, int(frames[0]))
+            self._decompressor = PageDecompressor(dictionary)
+        except VideoError as error:
+            self._lost_dictionary(str(error), table, int(frames[0]))
+            return header
+        pages = len(table.run_of(int(frames[0]))) if len(frames) else 0
+        if header is not None and pages != header.dictionary_pages:
+            what = f"it has {pages} pages, the header page says {header.dictionary_pages}"
+            self._lost_dictionary(what, table, None)
+        built = 0 if header is None else header.chunks
+        if built > MAX_COUNT * len(table):
+            self._findings.error(
+                "header", f"it says {built} chunks, more than {len(table)} frames can hold", self._path
+            )
+        elif table.chunk_count < built:
+            gone = np.setdiff1d(np.arange(built), table.chunk_ids(), assume_unique=True)
+            self._findings.warn(
+                "chunks",
+                f"of the chunks it was built with it has not {describe_chunks(to_ranges(gone))}: they were lost before "
+                "a repair",
+                self._path,
+            )
+        return header
+
+    def _check_deleted(self, reader: Frames, table: PageTable) -> ChunkIds | None:
+        """What all lists of deleted chunks say together."""
+        deleted = ChunkIds.of([])
+        frame = 0
+        try:
+            for frame in table.frames_of_kind(PageKind.TOMBSTONES).tolist():
+                body = self._read_blob(reader, table, PageKind.TOMBSTONES, frame)
+                deleted |= decode_tombstones(body, frame_index=frame)
+        except VideoError as error:
+            self._findings.error(
+                "tombstones",
+                f"which chunks were deleted cannot be read: {error}; a new index would have them again",
+                self._path,
+                frame=frame,
+            )
+            return None
+        return deleted
+
+    def _lost_dictionary(self, what: str, table: PageTable, frame: int | None) -> None:
+        self._decompressor = None
+        self._findings.error(
+            "dictionary",
+            f"the dictionary, which compressed pages need, cannot be read: {what}",
+            self._path,
+            frame=frame,
+            chunks=to_ranges(table.chunk_ids()),
+        )
+
+    def _read_blob(self, reader: Frames, table: PageTable, kind: PageKind, frame: int) -> bytes:
+        run = table.run_of(frame)
+        payloads, statuses = reader.read(np.arange(run.start, run.stop))
+        for number, (at, status) in enumerate(zip(run, statuses.tolist(), strict=True)):
+            if status:
+                payloads[number] = self._rebuild(reader, table, at)
+                if payloads[number] is None:
+                    raise VideoError(f"frame {at}: {REASONS[status]}")
+        return open_blob(kind, [payload or b"" for payload in payloads], first_frame=frame, tag=table.tag)
+
+    @staticmethod
+    def _rebuild(reader: Frames, table: PageTable, frame: int) -> bytes | None:
+        """A frame that cannot be read, if parity brings it back."""
+        try:
+            return ParityReader(table, reader.read).rebuild(frame)
+        except (VideoError, DependencyError):
+            return None

@@ -1,0 +1,299 @@
+"""Several files that change together, or not at all.
+
+A build writes every new file beside the one it replaces, under the same name with ``.new`` behind it. Then
+
+1. the staged files and their folders are synced;
+2. a journal, ``<index file>.commit``, names the renames to make. Its one rename is **the commit point**;
+3. the renames are made, the folders synced, the journal removed.
+
+A video that is appended to is not renamed: the new frames and a new movie header lie behind the old end, where nobody
+looks, and the journal says that they count. That they do is then written into the file, by its own four letters
+(docs/format.md, "Appending"), before the renames.
+
+Killed before 2, the old files are untouched and the staged ones are litter that the next build removes. Killed after
+it, :func:`recover` makes the renames that are missing. Every reader calls :func:`recover` before it opens anything.
+Builds hold locks on video and index from the first staged file to the end, and :func:`recover` takes them, so nobody
+renames what another build has just begun to stage.
+
+What a journal may say is in :mod:`memvid.storage.journal`.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import TypeAlias, TypeVar
+
+from memvid.errors import IndexFileError, OutputError, VideoError
+from memvid.storage.disk import drop_link, output_errors, staged_name, sync_file, sync_folder, write_atomic
+from memvid.storage.journal import Growth, finish, folder_label, is_plain_name, journal_file, journal_text, roll_forward
+from memvid.storage.locks import FileLocks, lock_file
+
+__all__ = [
+    "OPEN_TRIES",
+    "Commit",
+    "default_index_file",
+    "is_plain_name",
+    "open_settled",
+    "recover",
+    "refuse_links",
+    "snapshot",
+]
+
+StrPath: TypeAlias = "str | os.PathLike[str]"
+Opened = TypeVar("Opened")
+
+OPEN_TRIES = 9  # each fails only if a change was committed meanwhile
+
+
+def default_index_file(video_file: StrPath) -> Path:
+    """Where a video's index is when nobody says otherwise: ``<stem>_index.json`` beside it."""
+    video = Path(video_file)
+    return video.parent / f"{video.stem}_index.json"
+
+
+def refuse_links(*paths: Path) -> None:
+    """Refuse symbolic links where a memory that exists is to be changed by renaming new files over old ones.
+
+    The new file would take the link's place, and what it leads to would stay: the other half of another pair, or a text
+    that was to be erased.
+
+    :raises OutputError: one of them is a link.
+    """
+    for path in paths:
+        if path.is_symlink():
+            raise OutputError(
+                errno.EEXIST,
+                "is a symbolic link, which a new file would replace while the old one stays: name "
+                f"{os.path.realpath(path)}",
+                str(path),
+            )
+
+
+class Commit:
+    """A set of files to be replaced together. One build at a time may stage into an index's name.
+
+    Used as a context manager it removes what it staged unless :meth:`commit` was reached.
+
+    :param index_file: the manifest whose name the journal gets; need not exist.
+    :param video_file: the video, if it belongs to the set: it may lie in another folder.
+    :raises OutputError: a name is none, or an earlier commit was cut off and cannot be finished.
+    """
+
+    def __init__(self, index_file: StrPath, *, video_file: StrPath | None = None) -> None:
+        self._index_file = Path(index_file)
+        self._video_file = None if video_file is None else Path(video_file)
+        self._owned = _present(self._index_file, self._video_file)  # by which builds of one memory notice each other
+        self._finals: list[Path] = []
+        self._locks: FileLocks | None = None
+        self._mark: int | None = None
+        self._done = False
+        for path in self._owned:
+            if not path.name or "\0" in str(path):
+                raise OutputError(errno.EINVAL, "is not a file's name: give one, like memory.mp4", str(path))
+        if len({_real(path) for path in self._owned}) < len(self._owned):
+            raise OutputError(errno.EEXIST, "is to be the video and the index: name them apart", str(index_file))
+        journal = journal_file(self._index_file)
+        self._taken = {_real(journal), _real(staged_name(journal)), *(_real(lock_file(path)) for path in self._owned)}
+        recover(self._index_file, video_file=self._video_file)
+
+    @property
+    def committed(self) -> bool:
+        """Whether the new files are the ones that count."""
+        return self._done
+
+    def stage(self, final: StrPath) -> Path:
+        """Add a file to the set and return the path to write it to, where an empty file now is.
+
+        Files are renamed in the order they were staged, the manifest after all others.
+
+        :raises OutputError: the folder is missing or cannot be written to, the name is that of a folder, a device, or
+            another file of the set, or someone else is building this memory.
+        """
+        path = Path(final)
+        folder_label(path, self._index_file, self._video_file)
+        staged = staged_name(path)
+        with output_errors(path):
+            if path.exists() and not path.is_file():
+                raise OutputError(errno.EEXIST, "is not a file, so it is not replaced: choose another name", str(path))
+            self.claim(path, staged)
+            self._lock()
+            drop_link(staged)
+            self._finals.append(path)  # first, so that an interruption in this moment leaves nothing
+            with staged.open("wb"):
+                pass  # also empties what a dead build left
+        return staged
+
+    def lock(self) -> None:
+        """Keep others from building this memory; :meth:`stage` does so anyway.
+
+        :raises OutputError: someone else is building it.
+        """
+        with output_errors(self._index_file):
+            self._lock()
+
+    def grow(self, mark: int) -> None:
+        """Have the commit make an append to the video count, which is complete and synced.
+
+        :param mark: where in the file it begins.
+        """
+        self._mark = mark
+
+    def claim(self, *paths: Path) -> None:
+        """Take names that no other file of the set may have.
+
+        :raises OutputError: one of them is taken.
+        """
+        names = {_real(path) for path in paths}
+        if names & self._taken:
+            raise OutputError(
+                errno.EEXIST, "two files of one memory would have this name: name all of them apart", str(paths[0])
+            )
+        self._taken |= names
+
+    def commit(self, *, obsolete: Callable[[], Iterable[Path]] = tuple) -> None:
+        """Make the staged files the real ones; on return they are on the disk.
+
+        :param obsolete: names the files that are then of no use, which are removed.
+        :raises OutputError: the disk is full, a folder went away, ... If it says that the commit will be finished, the
+            new files count and :func:`recover` makes the missing renames; otherwise nothing has changed.
+        """
+        finals = sorted(self._finals, key=lambda path: path == self._index_file)  # stable: the manifest goes last
+        folders = sorted({path.parent for path in finals} | {self._index_file.parent})
+        journal = journal_file(self._index_file)
+        try:
+            with output_errors(self._index_file):
+                for path in finals:
+                    sync_file(staged_name(path))
+                for folder in folders:
+                    sync_folder(folder)
+                text = journal_text(finals, self._index_file, self._video_file, self._growth())
+                write_atomic(journal, text.encode())
+        except BaseException as error:
+            if not self._retract(journal) and isinstance(error, OSError):
+                raise self._unfinished(error) from error
+            raise
+        self._done = True
+        try:
+            roll_forward(finals, folders, journal, self._growth())
+            with suppress(OSError):
+                for path in obsolete():
+                    path.unlink(missing_ok=True)
+        except OSError as error:
+            raise self._unfinished(error) from error
+        finally:
+            self._unlock()
+
+    def abort(self) -> None:
+        """Remove the staged files. After :meth:`commit` this does nothing."""
+        if self._done:
+            return
+        for path in self._finals:
+            with suppress(OSError):
+                staged_name(path).unlink(missing_ok=True)
+        self._finals.clear()
+        self._unlock()
+
+    def __enter__(self) -> Commit:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.abort()
+
+    def _lock(self) -> None:
+        if self._locks is not None:
+            return
+        self._locks = FileLocks(self._owned, building=True)
+        # A build that had the locks until now may have been killed: behind its commit point, or before it.
+        finish(self._index_file, self._video_file)
+        for path in (*self._owned, journal_file(self._index_file)):
+            staged_name(path).unlink(missing_ok=True)
+
+    def _unlock(self) -> None:
+        if self._locks is not None:
+            self._locks.release()
+            self._locks = None
+
+    def _retract(self, journal: Path) -> bool:
+        """Take back the journal, if there is one, and what is staged; whether nothing of the commit is left."""
+        if os.path.lexists(journal):
+            try:
+                journal.unlink(missing_ok=True)
+            except OSError:
+                self._done = True  # the journal stands, so the new files count; removing them would lose both
+                self._unlock()
+                return False
+            with suppress(OSError):
+                sync_folder(journal.parent)  # before what it names goes
+        self.abort()
+        return True
+
+    def _unfinished(self, error: OSError) -> OutputError:
+        """What to say of a failure behind the commit point."""
+        reason = os.strerror(error.errno or errno.EIO)
+        return OutputError(
+            error.errno,
+            f"{reason}; the new files are complete and the next open will finish the commit",
+            str(error.filename or self._index_file),
+        )
+
+    def _growth(self) -> Growth | None:
+        return None if self._video_file is None or self._mark is None else Growth(self._video_file, self._mark)
+
+
+def recover(index_file: StrPath, *, video_file: StrPath | None = None) -> bool:
+    """Finish a commit that was cut off, or wait for one that is under way. Costs one ``stat`` when there is none.
+
+    :param video_file: the video the caller is about to open or replace, if it knows one.
+    :returns: whether there was a journal.
+    :raises IndexFormatError: the journal is not one, or names files it may not.
+    :raises OutputError: a rename failed, for instance in a read-only folder; or the video is being built again.
+    """
+    index_path = Path(index_file)
+    video_path = None if video_file is None else Path(video_file)
+    if not os.path.lexists(journal_file(index_path)):
+        return False
+    with output_errors(index_path), FileLocks(_present(index_path, video_path), building=False):
+        finish(index_path, video_path)
+    return True
+
+
+def snapshot(index_file: StrPath, video_file: StrPath) -> list[tuple[int, ...] | None]:
+    """What tells a memory's files from those a build puts in their place; equal as long as none is committed."""
+    index_path = Path(index_file)
+    return [_identity(path) for path in (index_path, Path(video_file), journal_file(index_path))]
+
+
+def open_settled(index_file: StrPath, video_file: StrPath, open_once: Callable[[], Opened]) -> Opened:
+    """What ``open_once`` opens: files of one state of the memory, even when another replaces it in this very moment.
+
+    :raises VideoError: as ``open_once`` does where the files stay as they are; likewise :class:`IndexFileError`.
+    """
+    for _ in range(OPEN_TRIES):
+        before = snapshot(index_file, video_file)
+        try:
+            return open_once()
+        except (VideoError, IndexFileError):
+            if snapshot(index_file, video_file) == before:
+                raise
+    return open_once()
+
+
+def _present(*paths: Path | None) -> list[Path]:
+    return [path for path in paths if path is not None]
+
+
+def _real(path: Path) -> str:
+    """One name for a file, by whatever way its folder was named."""
+    return os.path.join(os.path.realpath(path.parent), path.name)  # noqa: PTH118  # no loop of symlinks raises here
+
+
+def _identity(path: Path) -> tuple[int, ...] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns

@@ -1,0 +1,159 @@
+"""The journal of a commit: which renames it makes, whether a video has grown, and carrying that out.
+
+A journal comes with the files and may be hostile, so it holds names, never paths: it can only say that ``NAME.new``
+becomes ``NAME`` in the folder of the index, if ``NAME`` begins like the index's own, or that the video the caller asked
+for is to be replaced or has grown.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from memvid.errors import IndexFormatError, OutputError
+from memvid.storage.disk import open_regular, output_errors, staged_name, sync_folder
+
+__all__ = ["Growth", "finish", "folder_label", "is_plain_name", "journal_file", "journal_text", "roll_forward"]
+
+_JOURNAL_LIMIT = 65536  # bytes; a real one has a few hundred
+
+
+class Growth(NamedTuple):
+    """An append that is to count."""
+
+    video_file: Path
+    mark: int
+
+
+def is_plain_name(name: object) -> bool:
+    """Whether ``name`` can only be a file in the folder it is looked up in, on any system."""
+    if not isinstance(name, str) or not 0 < len(name.encode("utf-8", "replace")) <= 255:
+        return False
+    return name not in (".", "..") and not any(char in "/\\:\0" or ord(char) < 32 for char in name)
+
+
+def journal_file(index_file: Path) -> Path:
+    """Where the journal of an index's commit is."""
+    return index_file.parent / (index_file.name + ".commit")
+
+
+def folder_label(path: Path, index_file: Path, video_file: Path | None) -> str:
+    """Which of the two folders of a commit a file is in.
+
+    :raises OutputError: neither.
+    """
+    if path.parent == index_file.parent:
+        return "index"
+    if path == video_file:
+        return "video"
+    raise OutputError(errno.EINVAL, "is neither beside the index nor the video of this commit", str(path))
+
+
+def journal_text(finals: list[Path], index_file: Path, video_file: Path | None, growth: Growth | None) -> str:
+    """What stands in the journal of a commit whose files are all staged.
+
+    :raises OutputError: a file is neither beside the index nor the video.
+    """
+    renames = [
+        {
+            "bytes": staged_name(path).stat().st_size,
+            "folder": folder_label(path, index_file, video_file),
+            "name": path.name,
+        }
+        for path in finals
+    ]
+    content: dict[str, Any] = {"renames": renames, "version": 1}
+    if growth is not None:
+        content |= {"append": {"mark": growth.mark, "name": growth.video_file.name}, "version": 2}
+    return json.dumps(content, indent=2, sort_keys=True) + "\n"
+
+
+def finish(index_file: Path, video_file: Path | None) -> None:
+    """Make the renames that a journal names, if there is one. Whoever calls it holds the locks."""
+    journal = journal_file(index_file)
+    try:
+        with open_regular(journal) as file:
+            data = file.read(_JOURNAL_LIMIT + 1)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        raise OutputError(error.errno, f"the journal cannot be read: {error.strerror}", str(journal)) from error
+    content = _parse_journal(data, journal)
+    finals = [_resolve(entry, index_file, video_file, journal) for entry in content["renames"]]
+    growth = _resolve_growth(content.get("append"), video_file, journal)
+    with output_errors(index_file):
+        roll_forward(finals, sorted({path.parent for path in finals} | {index_file.parent}), journal, growth)
+
+
+def _parse_journal(data: bytes, journal: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(data) if len(data) <= _JOURNAL_LIMIT else None
+    except (ValueError, RecursionError):
+        content = None
+    if isinstance(content, dict) and content.get("version") == (2 if "append" in content else 1):
+        renames = content.get("renames")
+        if isinstance(renames, list) and all(isinstance(entry, dict) for entry in renames):
+            return content
+    raise IndexFormatError(f"{journal} is not the journal of a commit: remove it and build the memory again")
+
+
+def _resolve(entry: dict[str, Any], index_file: Path, video_file: Path | None, journal: Path) -> Path:
+    name, folder = entry.get("name"), entry.get("folder")
+    if not is_plain_name(name) or folder not in ("index", "video"):
+        raise IndexFormatError(f"{journal} names a file out of its folder ({name!r}): do not trust this memory")
+    if folder == "video":
+        _check_video(name, video_file, journal)
+    final = video_file if folder == "video" and video_file is not None else index_file.with_name(str(name))
+    if final != video_file and not _is_own(final, index_file):
+        raise IndexFormatError(f"{journal} names a file of something else ({name!r}): do not trust this memory")
+    with suppress(FileNotFoundError):  # renamed already
+        size = staged_name(final).stat().st_size
+        if size != entry.get("bytes"):
+            raise IndexFormatError(
+                f"{staged_name(final)} has {size} bytes, its journal says {entry.get('bytes')}: build the memory again"
+            )
+    return final
+
+
+def _is_own(path: Path, index_file: Path) -> bool:
+    """Whether a file beside an index can be one of it, going by its name: others there are not its to replace."""
+    name = index_file.name
+    stem = name[:-5] if name.lower().endswith(".json") and len(name) > 5 else name
+    return path == index_file or path.name.startswith(stem + ".")
+
+
+def _resolve_growth(entry: object, video_file: Path | None, journal: Path) -> Growth | None:
+    if entry is None:
+        return None
+    name, mark = (entry.get("name"), entry.get("mark")) if isinstance(entry, dict) else (None, None)
+    if not isinstance(mark, int) or not 0 < mark < 1 << 62:
+        raise IndexFormatError(f"{journal} says of no place in a video that it grew: do not trust this memory")
+    _check_video(name, video_file, journal)
+    return None if video_file is None else Growth(video_file, mark)
+
+
+def _check_video(name: object, video_file: Path | None, journal: Path) -> None:
+    if video_file is None or video_file.name != name:
+        asked = "no video" if video_file is None else repr(video_file.name)
+        raise IndexFormatError(
+            f"{journal} is a commit that was cut off and includes the video {name!r}, but {asked} was given: "
+            "open the memory once with that video, or remove the journal to give that build up"
+        )
+
+
+def roll_forward(finals: list[Path], folders: list[Path], journal: Path, growth: Growth | None) -> None:
+    """Carry a commit out, as far as that has not been done, and remove its journal."""
+    if growth is not None:
+        from memvid import _core
+
+        _core.commit_append(growth.video_file, growth.mark)
+    for path in finals:
+        with suppress(FileNotFoundError):  # renamed before the interruption, or by another reader just now
+            staged_name(path).replace(path)
+    for folder in folders:
+        sync_folder(folder)
+    journal.unlink(missing_ok=True)
+    sync_folder(journal.parent)

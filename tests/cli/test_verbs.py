@@ -1,0 +1,358 @@
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import click
+import pytest
+
+import memvid
+from memvid.cli import main
+from memvid.cli.app import app
+from memvid.cli.options import parse_where
+from memvid.cli.output import (
+    describe_metadata,
+    format_bytes,
+    format_left,
+    format_seconds,
+    one_line,
+    passage,
+    rows,
+)
+from tests.repository import ROOT
+
+MODEL = ("--model", "hashing")
+DOCS = ROOT / "docs" / "cli.md"
+HEAVY = ("cv2", "numpy", "onnxruntime", "openai", "segno", "sqlite3", "tokenizers", "tqdm", "usearch", "zstandard")
+NOTES = {
+    "login.txt": "The login page failed on March 2. Users saw a blank screen. It was fixed on March 3.",
+    "backup.md": "# Backups\n\nBackups run at night. They are kept for thirty days.",
+    "team.jsonl": '{"text": "Ada leads the storage team.", "year": 1999}\n{"text": "Bob leads support.", "year": 2001}',
+}
+
+
+@pytest.fixture(scope="module")
+def memory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A memory of three small files."""
+    folder = tmp_path_factory.mktemp("cli")
+    for name, text in NOTES.items():
+        (folder / "notes").mkdir(exist_ok=True)
+        (folder / "notes" / name).write_text(text, encoding="utf-8")
+    video = folder / "memory.mp4"
+    assert main(["build", str(folder / "notes"), "-o", str(video), *MODEL]) == 0
+    return video
+
+
+def run(*arguments: object) -> int:
+    return main([str(argument) for argument in arguments])
+
+
+def run_json(capsys: pytest.CaptureFixture[str], *arguments: object) -> Any:
+    assert run(*arguments, "--json") == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    return json.loads(out)
+
+
+def fails(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    """The one line of an error."""
+    assert run(*arguments) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert re.fullmatch(r"memvid: error: .+\n", err)
+    return err
+
+
+def run_process(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(Path(memvid.__file__).parents[1])}
+    command = [sys.executable, *map(str, arguments)]
+    return subprocess.run(command, env=environment, text=True, check=False, **{"capture_output": True, **options})
+
+
+class TestHelp:
+    @pytest.mark.parametrize("arguments", [[], *([verb] for verb in app.commands)])
+    def test_every_verb_has_help_that_fits_80_columns(
+        self, arguments: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("COLUMNS", "80")
+        for flag in ("-h", "--help"):
+            assert run(*arguments, flag) == 0
+            out = capsys.readouterr().out
+            assert out.startswith("Usage: memvid")
+            assert max(map(len, out.splitlines())) <= 80
+
+    def test_every_option_has_help(self) -> None:
+        for verb in app.commands.values():
+            assert verb.help
+            for parameter in verb.params:
+                assert not isinstance(parameter, click.Option) or parameter.help, (verb.name, parameter.name)
+
+    def test_version(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert run("--version") == 0
+        assert capsys.readouterr().out == f"memvid {memvid.__version__}\n"
+
+    def test_help_imports_nothing_heavy(self) -> None:
+        code = (
+            "import sys; from memvid.cli import main; main(['build', '--help']); "
+            f"print([name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)"
+        )
+        assert run_process("-c", code).stderr == "[]\n"
+
+    def test_python_m_memvid(self) -> None:
+        done = run_process("-m", "memvid", "--version")
+        assert (done.returncode, done.stdout) == (0, f"memvid {memvid.__version__}\n")
+
+
+class TestDocs:
+    def sections(self) -> dict[str, str]:
+        found = re.findall(r"^## `memvid (\w+)[^\n]*\n(.*?)(?=^## |\Z)", DOCS.read_text(encoding="utf-8"), re.M | re.S)
+        return dict(found)
+
+    def test_every_verb_is_documented_and_no_other(self) -> None:
+        assert list(self.sections()) == list(app.commands)
+
+    @pytest.mark.parametrize("verb", app.commands)
+    def test_every_option_of_a_verb_is_documented_and_no_other(self, verb: str) -> None:
+        # The first cell of a row of the options table: `-o`, `--output FILE`
+        cells = re.findall(r"^\| (`-.*?`) \|", self.sections()[verb].replace("\\|", "/"), re.M)
+        documented = sorted(flag for cell in cells for flag in re.findall(r"`(--?[\w-]+)", cell))
+        assert documented == sorted(
+            flag for p in app.commands[verb].params if isinstance(p, click.Option) for flag in p.opts
+        )
+
+
+class TestBuild:
+    def test_says_what_it_made(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        (tmp_path / "a.txt").write_text("One thing is stored here.", encoding="utf-8")
+        (tmp_path / ".hidden").write_text("no", encoding="utf-8")
+        assert run("build", tmp_path, "-o", tmp_path / "m.mp4", *MODEL) == 0
+        out, err = capsys.readouterr()
+        assert "1 chunks from 1 documents" in out
+        assert "1 files: 1 hidden" in out
+        assert err == ""
+
+    def test_json(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        notes = tmp_path / "notes"
+        notes.mkdir()
+        (notes / "a.txt").write_text("Größe zählt.", encoding="utf-8")
+        (notes / "b.bin").write_bytes(b"\0\1")
+        report = run_json(capsys, "build", notes, "-o", tmp_path / "m.mp4", *MODEL)
+        assert report["chunks"] == report["documents"] == report["files"] == 1
+        assert report["text_bytes"] == len("Größe zählt.".encode())
+        assert report["skipped"] == [{"path": str(notes / "b.bin"), "reason": "binary"}]
+        assert report["video_bytes"] == (tmp_path / "m.mp4").stat().st_size
+        assert Path(report["index_file"]) == tmp_path / "m_index.json"
+        assert report["seconds"]["total"] > 0
+
+    def test_refuses_to_replace_unless_forced(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        source = tmp_path / "a.txt"
+        source.write_text("text", encoding="utf-8")
+        video = tmp_path / "m.mp4"
+        video.write_bytes(b"precious")
+        assert "--force" in fails(capsys, "build", source, "-o", video, *MODEL)
+        assert video.read_bytes() == b"precious"
+        assert run("build", source, "-o", video, "--force", *MODEL) == 0
+        assert video.read_bytes() != b"precious"
+
+    def test_options_reach_the_encoder(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        source = tmp_path / "a.txt"
+        source.write_text("A sentence of words. " * 40, encoding="utf-8")
+        video, index = tmp_path / "m.mp4", tmp_path / "elsewhere.json"
+        options = ("--symbol-version", 20, "--error-correction", "M", "--compression", "none", "--chunks-per-frame", 1)
+        run_json(capsys, "build", source, "-o", video, "--index", index, "--chunk-size", 100, *options, *MODEL)
+        report = run_json(capsys, "info", video, "--index", index, *MODEL)
+        assert (report["symbol_version"], report["error_correction"], report["compression"]) == (20, "M", "none")
+        assert report["chunks"] == 10
+
+    def test_no_split_keeps_documents_whole(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        text = "  Not split. At all.\n\n" * 60
+        (tmp_path / "a.jsonl").write_text(json.dumps({"text": text}), encoding="utf-8")
+        run_json(capsys, "build", tmp_path / "a.jsonl", "--no-split", "-o", tmp_path / "m.mp4", *MODEL)
+        found = run_json(capsys, "search", tmp_path / "m.mp4", "split", *MODEL)
+        assert [result["text"] for result in found["results"]] == [text]
+
+    def test_standard_input(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with (tmp_path / "piped").open("w+b") as piped:
+            piped.write(b"Text from a pipe.")
+            piped.seek(0)
+            monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=piped))
+            assert run_json(capsys, "build", "-", "-o", tmp_path / "m.mp4", *MODEL)["chunks"] == 1
+
+    def test_failures(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        empty, old = tmp_path / "empty.txt", tmp_path / "old.txt"
+        empty.write_bytes(b"")
+        old.write_bytes(b"caf\xe9")
+        output = ("-o", tmp_path / "m.mp4", *MODEL)
+        assert "gone.txt: there is no file" in fails(capsys, "build", tmp_path / "gone.txt", *output)
+        assert "nothing to store in 0 files (1 empty)" in fails(capsys, "build", empty, *output)
+        assert "old.txt: byte 3" in fails(capsys, "build", old, *output)
+        assert "chunk_size=3" in fails(capsys, "build", old, "--chunk-size", 3, *output)
+        assert "klingon" in fails(capsys, "build", old, "--encoding", "klingon", *output)
+        old.write_bytes(b"cafe")
+        assert "nowhere" in fails(capsys, "build", old, "-o", tmp_path / "nowhere" / "m.mp4", *MODEL)
+        assert sorted(tmp_path.iterdir()) == [empty, old]
+
+
+class TestSearch:
+    def test_finds_and_tells(self, memory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert run("search", memory, "when did the login page fail", "-k", 2, *MODEL) == 0
+        out, err = capsys.readouterr()
+        assert err == ""
+        assert out.index("The login page failed on March 2.") > out.index("source: notes/login.txt")
+        assert re.search(r" 1 score 0\.\d{3}  frame \d+  chunk \d+", out)
+        assert re.search(r"^2 of 4 chunks: open .+, embed .+, search .+, read .+$", out, re.M)
+        assert max(map(len, out.splitlines())) <= 80
+
+    def test_json(self, memory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        found = run_json(capsys, "search", memory, "who leads storage", "-k", 1, *MODEL)
+        assert found["question"] == "who leads storage"
+        (result,) = found["results"]
+        assert result["text"] == "Ada leads the storage team."
+        assert result["metadata"] == {"source": "notes/team.jsonl", "year": 1999}
+        assert set(found["seconds"]) == {"open", "embed", "search", "read"}
+
+    @pytest.mark.parametrize(
+        ("conditions", "expected"),
+        [
+            (["year=2001"], {"Bob leads support."}),
+            (["year=2001", "year=1999"], {"Bob leads support.", "Ada leads the storage team."}),
+            (["source=notes/team.jsonl", "year=1999"], {"Ada leads the storage team."}),
+            (["source=notes/team.jsonl", "year=7"], set()),
+        ],
+    )
+    def test_where(
+        self, memory: Path, capsys: pytest.CaptureFixture[str], conditions: list[str], expected: set[str]
+    ) -> None:
+        where = [argument for condition in conditions for argument in ("--where", condition)]
+        found = run_json(capsys, "search", memory, "who leads", *where, *MODEL)
+        assert {result["text"] for result in found["results"]} == expected
+
+    def test_failures(self, memory: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert "gone.mp4" in fails(capsys, "search", tmp_path / "gone.mp4", "x", *MODEL)
+        assert "blank" in fails(capsys, "search", memory, " ", *MODEL)
+        assert "yaer" in fails(capsys, "search", memory, "x", "--where", "yaer=1", *MODEL)
+        assert "hashing-512" in fails(capsys, "search", memory, "x")
+        (tmp_path / "foreign.mp4").write_bytes(b"not a video" * 100)
+        fails(capsys, "search", tmp_path / "foreign.mp4", "x", *MODEL)
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [("x", "-k", 0), ("x", "--where", "year"), ("x", "--where", "=1"), (), ("x", "y"), ("x", "--nonsense")],
+    )
+    def test_usage(self, memory: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[object, ...]) -> None:
+        assert run("search", memory, *arguments) == 2
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert err.startswith("Usage: memvid search")
+
+    def test_a_reader_that_goes_away_is_no_error(self, memory: Path) -> None:
+        reading, writing = os.pipe()
+        os.close(reading)
+        try:
+            done = run_process(
+                *("-m", "memvid", "search", memory, "login", *MODEL),
+                capture_output=False,
+                stdout=writing,
+                stderr=subprocess.PIPE,
+            )
+        finally:
+            os.close(writing)
+        assert (done.returncode, done.stderr) == (141, "")
+
+
+class TestInfo:
+    def test_says_what_is_in_it(self, memory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert run("info", memory, *MODEL) == 0
+        out = capsys.readouterr().out
+        for expected in ("chunks     4", "version 40, 177 x 177 modules", "hashing-512", "png"):
+            assert expected in out
+
+    def test_json(self, memory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        report = run_json(capsys, "info", memory, *MODEL)
+        assert report["chunks"] == 4
+        assert report["video_bytes"] == memory.stat().st_size
+        assert report["model"]["name"] == "hashing-512"
+
+
+class TestEnding:
+    @pytest.mark.parametrize(
+        ("error", "code", "line"),
+        [
+            (KeyboardInterrupt(), 130, ""),
+            (OSError(28, "No space left on device"), 1, "memvid: error: [Errno 28] No space left on device"),
+            (memvid.MemvidError("two\nlines\x1b[31m"), 1, "memvid: error: two lines\N{REPLACEMENT CHARACTER}[31m"),
+            (RuntimeError("oops"), 1, "memvid: error: unexpected RuntimeError: oops (MEMVID_DEBUG=1 shows where"),
+        ],
+    )
+    def test_codes_and_lines(
+        self,
+        error: BaseException,
+        code: int,
+        line: str,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        def fail() -> None:
+            raise error
+
+        monkeypatch.setitem(app.commands, "fail", click.Command("fail", callback=fail))
+        assert run("fail") == code
+        assert capsys.readouterr().err.strip().startswith(line)
+
+    def test_debug_shows_where(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        monkeypatch.setenv("MEMVID_DEBUG", "1")
+        with pytest.raises(memvid.MemvidError):
+            run("info", tmp_path / "gone.mp4", *MODEL)
+
+    @pytest.mark.parametrize("arguments", [["nonsense"], ["build"], ["--nonsense"]])
+    def test_wrong_usage(self, arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+        assert run(*arguments) == 2
+        assert capsys.readouterr().err.startswith("Usage: memvid")
+
+
+class TestOutput:
+    def test_control_characters_cannot_steer_the_terminal(self) -> None:
+        text = "a\x1b[2Jb\u202ec\r\nd\u2028e\tf"
+        shown = passage(text, indent="")
+        assert shown == "a\N{REPLACEMENT CHARACTER}[2Jb\N{REPLACEMENT CHARACTER}c\nd\ne   f"
+        assert "\x1b" not in one_line(text) + describe_metadata({"k\x1b": "\x1b"}) + rows([("a", "\x1b")])
+
+    def test_a_preview_is_short(self) -> None:
+        assert passage("word " * 200, lines=2).count("\n") == 1
+        assert passage("word " * 200, lines=2).endswith(" ...")
+        assert passage("few words", lines=2) == "   few words"
+
+    @pytest.mark.parametrize(
+        ("count", "text"), [(0, "0 bytes"), (999, "999 bytes"), (1234, "1.23 kB"), (45_600_000, "45.6 MB")]
+    )
+    def test_bytes(self, count: int, text: str) -> None:
+        assert format_bytes(count) == text
+
+    @pytest.mark.parametrize(
+        ("seconds", "text"), [(0.00234, "2.34 ms"), (1.26, "1.3 s"), (125, "2 min 5 s"), (7384, "2 h 3 min")]
+    )
+    def test_seconds(self, seconds: float, text: str) -> None:
+        assert format_seconds(seconds) == text
+
+    @pytest.mark.parametrize(
+        ("seconds", "text"), [(0.2, "1 s"), (89, "89 s"), (90, "2 min"), (5280, "88 min"), (25_900, "7 h 12 min")]
+    )
+    def test_time_left(self, seconds: float, text: str) -> None:
+        assert format_left(seconds) == text
+
+    def test_conditions(self) -> None:
+        assert parse_where(()) is None
+        assert parse_where(("a=1", "a=x=y", "b=true", 'c="1"', "d=[1]")) == {
+            "a": ["1", 1, "x=y"],
+            "b": ["true", True],
+            "c": ['"1"', "1"],
+            "d": ["[1]"],
+        }

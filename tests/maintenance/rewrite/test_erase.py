@@ -1,0 +1,126 @@
+"""Erasure: nothing of the erased text is anywhere in the new files, and the proof is one."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
+
+from memvid.errors import ChunkNotFoundError, ConfigError, EmptyMemoryError, FrameError, QueryError
+from memvid.maintenance import delete, erase, verify
+from memvid.maintenance.rewrite.compact import _Compaction
+from memvid.maintenance.rewrite.text_traces import BLOCK, SHORTEST, Fragments
+from memvid.page import HEADER_BYTES, PageKind
+from memvid.video import PageStore, VideoReader
+from tests.memory_support import all_files, build, make_texts, open_memory
+
+SECRET = "The patient Ottokar Zwiebelfeld has the blood group AB negative, ward 17."
+
+
+def everything_in(folder: Path, video: Path) -> bytes:
+    """All there is to find: the files, the payloads, the dictionary, all pages decompressed, by zstandard itself."""
+    reader = VideoReader(video)
+    store = PageStore(reader, cache_bytes=0)
+    found = list(all_files(folder).values())
+    dictionary = store.dictionary
+    found.append(dictionary or b"")
+    decompressor = zstandard.ZstdDecompressor(
+        dict_data=zstandard.ZstdCompressionDict(dictionary) if dictionary else None
+    )
+    for frame, payload in reader.read_all():
+        found.append(payload)
+        if reader.table.kinds[frame] == PageKind.DATA and len(reader.table.run_of(frame)) == 1 and payload[5] & 1:
+            found.append(decompressor.decompress(payload[HEADER_BYTES:]))
+    with closing(sqlite3.connect(folder / "memory_index.sqlite")) as connection:
+        found += [str(row).encode() for row in connection.execute("SELECT * FROM metadata")]
+        found += [bytes(row[0]) for row in connection.execute("SELECT value FROM attributes") if row[0]]
+        connection.execute("CREATE VIRTUAL TABLE temp.terms USING fts5vocab(main, keywords, row)")
+        found += [str(row[0]).encode() for row in connection.execute("SELECT term FROM terms")]
+    return b"\0".join(found)
+
+
+def test_nothing_is_left(tmp_path: Path) -> None:
+    # Said often enough for the dictionary to learn it by heart.
+    secrets = [f"{SECRET} Visit {number}." for number in range(60)]
+    texts = make_texts(600, words=14)
+    texts[300:300] = secrets
+    metadatas = [{"about": "Ottokar Zwiebelfeld"} if text in secrets else {"about": "nothing"} for text in texts]
+    video = build(tmp_path, texts, metadatas=metadatas, dictionary=8192)
+    before = everything_in(tmp_path, video)
+    assert b"Zwiebelfeld" in (PageStore(VideoReader(video), cache_bytes=0).dictionary or b"")
+    assert b"zwiebelfeld" in before
+    delete(video, where={"about": "Ottokar Zwiebelfeld"})
+    assert b"Zwiebelfeld" in everything_in(tmp_path, video)
+    result = erase(video, chunk_ids=range(300, 360))
+    assert result.erased == ((300, 359),)
+    assert result.blocks >= 4
+    assert result.scanned_bytes > video.stat().st_size
+    after = everything_in(tmp_path, video)
+    for piece in (b"Zwiebelfeld", b"zwiebelfeld", b"Ottokar", b"blood group"):
+        assert piece not in after
+    assert verify(video, deep=True).findings == ()
+    with open_memory(video) as memory:
+        assert len(memory) == 600
+        assert memory.get_chunk_by_id(360) == texts[360]
+
+
+def test_what_stays_may_say_the_same(tmp_path: Path) -> None:
+    video = build(tmp_path, [SECRET, f"As was said: {SECRET}", "else"])
+    result = erase(video, chunk_ids=[0])
+    assert result.compacted.chunks == 2
+    with open_memory(video) as memory:
+        assert memory.search(SECRET, 1) == [f"As was said: {SECRET}"]
+
+
+def test_a_proof_that_fails_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    video = build(tmp_path, [SECRET, *make_texts(9)])
+    before = all_files(tmp_path)
+
+    # A compaction that keeps what it should drop.
+    keep = _Compaction._fill
+    monkeypatch.setattr(_Compaction, "_fill", lambda self, spool, gone: keep(self, spool, self.index.deleted))
+    with pytest.raises(FrameError, match="would still hold"):
+        erase(video, chunk_ids=[0])
+    assert all_files(tmp_path) == before
+
+
+def test_what_is_wrong(tmp_path: Path) -> None:
+    video = build(tmp_path, ["one", "two"])
+    before = all_files(tmp_path)
+    with pytest.raises(ConfigError, match="nothing to erase"):
+        erase(video)
+    with pytest.raises(ChunkNotFoundError):
+        erase(video, chunk_ids=[2])
+    for no_id in (0.7, "0", True, -1, 1 << 70):  # an erasure cannot be taken back
+        with pytest.raises(ChunkNotFoundError, match="a chunk id is a whole number"):
+            erase(video, chunk_ids=[no_id])  # type: ignore[list-item]
+    with pytest.raises(QueryError):
+        erase(video, where={"nothing": 1})
+    with pytest.raises(EmptyMemoryError):
+        erase(video, chunk_ids=[0, 1])
+    assert all_files(tmp_path) == before
+
+
+@given(st.binary(min_size=SHORTEST, max_size=200), st.data())
+def test_every_piece_of_31_bytes_is_found_wherever_it_begins(text: bytes, data: st.DataObject) -> None:
+    start = data.draw(st.integers(0, len(text) - SHORTEST))
+    around = data.draw(st.binary(max_size=40)), data.draw(st.binary(max_size=40))
+    fragments = Fragments.of([text])
+    piece = text[start : start + SHORTEST]
+    blocks = [piece[at : at + BLOCK] for at in range(SHORTEST - BLOCK + 1) if (start + at) % BLOCK == 0]
+    found = fragments.find(around[0] + piece + around[1])
+    assert found >= {block for block in blocks if len(set(block)) >= 4}
+
+
+@given(st.lists(st.binary(max_size=90), max_size=4), st.binary(max_size=300))
+def test_blocks_are_found_as_a_plain_search_finds_them(texts: list[bytes], data: bytes) -> None:
+    fragments = Fragments.of(texts)
+    assert fragments.find(data) == {block for block in fragments.blocks if block in data}
+    kept = set(fragments.blocks)
+    fragments.allow(data)
+    assert fragments.blocks == {block for block in kept if block not in data}
