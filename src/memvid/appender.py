@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -27,12 +26,11 @@ from memvid.index import IndexManager
 from memvid.index.filters import value_token
 from memvid.page import ChunkIds
 from memvid.storage.commit import default_index_file, open_settled, recover, refuse_links
-from memvid.types import AppendResult, JsonObject, ModelInfo, ProgressCallback
+from memvid.types import AppendResult, JsonObject, ModelInfo, ProgressCallback, StrPath, Where
 from memvid.video import PageStore, VideoReader
 
 __all__ = ["MemvidAppender"]
 
-StrPath = str | os.PathLike[str]
 
 _SETTINGS = ("chunk_size", "overlap", "threads")  # all others are the memory's own
 
@@ -90,7 +88,7 @@ class MemvidAppender(ChunkCollector):
         self._deletions.ids |= ChunkIds.of(wanted)
         return len(wanted)
 
-    def delete_where(self, where: Mapping[str, Any]) -> int:
+    def delete_where(self, where: Where) -> int:
         """Have all chunks of the memory deleted whose metadata has these values; a list stands for any of its values.
 
         Which chunks those are is decided by :meth:`append`; chunks added here are not among them.

@@ -6,18 +6,17 @@ import os
 import threading
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from memvid.errors import ClosedError
-from memvid.types import SearchResult
+from memvid.types import SearchResult, Where
 
 __all__ = ["AsyncSearches", "SearchPool"]
 
-Where = Mapping[str, Any]
 Results: TypeAlias = list[list[SearchResult]]
 Search: TypeAlias = Callable[["list[str]", int, "Where | None"], Results]
 

@@ -7,7 +7,6 @@ downloaded; every number in the report was measured in this run.
 from __future__ import annotations
 
 import gzip
-import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from memvid.chunking import split_text
 from memvid.errors import DependencyError, OutputError
+from memvid.types import StrPath
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -91,7 +91,7 @@ def load_topics() -> dict[str, str]:
 
 
 def run_demo(
-    folder: str | os.PathLike[str],
+    folder: StrPath,
     *,
     embedder: EmbedderLike | None = None,
     top_k: int = 2,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,7 @@ from memvid.config import EncoderConfig, make_config
 from memvid.embedding import EmbedderLike, resolve_embedder
 from memvid.errors import EmptyMemoryError
 from memvid.storage.commit import default_index_file
-from memvid.types import BuildResult, ProgressCallback
+from memvid.types import BuildResult, ProgressCallback, StrPath
 
 if TYPE_CHECKING:
     from memvid.appender import MemvidAppender
@@ -50,8 +49,8 @@ class MemvidEncoder(ChunkCollector):
 
     @staticmethod
     def open(
-        video_file: str | os.PathLike[str],
-        index_file: str | os.PathLike[str] | None = None,
+        video_file: StrPath,
+        index_file: StrPath | None = None,
         *,
         embedder: EmbedderLike | None = None,
         config: EncoderConfig | Mapping[str, Any] | None = None,
@@ -82,11 +81,11 @@ class MemvidEncoder(ChunkCollector):
 
     def build_video(
         self,
-        output_file: str | os.PathLike[str],
-        index_file: str | os.PathLike[str] | None = None,
+        output_file: StrPath,
+        index_file: StrPath | None = None,
         *,
         progress: ProgressCallback | None = None,
-        checkpoint: str | os.PathLike[str] | None = None,
+        checkpoint: StrPath | None = None,
     ) -> BuildResult:
         """Write the video and its index; either both appear, complete and read back, or neither does.
 

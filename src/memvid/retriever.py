@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections import OrderedDict
@@ -26,12 +25,11 @@ from memvid.errors import (
 )
 from memvid.index import IndexManager
 from memvid.storage.commit import default_index_file, open_settled, recover
-from memvid.types import Chunk, MemoryInfo, RetrieverStats, SearchResult
+from memvid.types import Chunk, MemoryInfo, RetrieverStats, SearchResult, StrPath, Where
 from memvid.video import PageStore, VideoReader
 
 __all__ = ["MemoryInfo", "MemvidRetriever", "RetrieverStats"]
 
-Where = Mapping[str, Any]
 
 _MAX_CHUNK_ID = (1 << 63) - 1
 
@@ -96,8 +94,8 @@ class MemvidRetriever(AsyncSearches):
 
     def __init__(
         self,
-        video_file: str | os.PathLike[str],
-        index_file: str | os.PathLike[str] | None = None,
+        video_file: StrPath,
+        index_file: StrPath | None = None,
         *,
         embedder: EmbedderLike | None = None,
         config: RetrieverConfig | Mapping[str, Any] | None = None,

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 __all__ = [
     "AppendResult",
     "BuildResult",
     "Chunk",
+    "IntArray",
     "JsonObject",
     "MemoryInfo",
     "ModelInfo",
@@ -18,10 +24,22 @@ __all__ = [
     "ProgressCallback",
     "RetrieverStats",
     "SearchResult",
+    "StrPath",
     "VideoIdentity",
+    "Where",
 ]
 
 JsonObject: TypeAlias = dict[str, Any]
+"""What a chunk's metadata is."""
+
+StrPath: TypeAlias = "str | os.PathLike[str]"
+"""What names a file or a folder."""
+
+Where: TypeAlias = Mapping[str, Any]
+"""A filter on metadata: values by field, a list for any of its values."""
+
+IntArray: TypeAlias = "npt.NDArray[np.int64]"
+"""Ids or rows: int64[n]."""
 
 
 def _shorten(text: str, limit: int = 48) -> str:

@@ -26,7 +26,7 @@ from memvid.errors import (
     MetadataError,
 )
 from memvid.page import Record, check_record, encode_metadata, encode_text
-from memvid.types import JsonObject
+from memvid.types import JsonObject, StrPath
 
 __all__ = ["ChunkCollector", "EncoderStats"]
 
@@ -113,7 +113,7 @@ class ChunkCollector:
 
     def add_jsonl(
         self,
-        source: str | os.PathLike[str] | Iterable[bytes | str],
+        source: StrPath | Iterable[bytes | str],
         *,
         text_key: str = "text",
         split: bool = False,

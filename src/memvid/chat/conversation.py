@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncGenerator, Generator, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -21,7 +20,7 @@ from memvid.errors import ConfigError, LLMError
 from memvid.llm import Backend, BackendLike, TokenCounterLike, resolve_backend, resolve_counter
 from memvid.llm.keys import Secret
 from memvid.retriever import MemvidRetriever
-from memvid.types import SearchResult
+from memvid.types import SearchResult, StrPath
 
 __all__ = ["MemvidChat"]
 
@@ -59,8 +58,8 @@ class MemvidChat(Sessions):
 
     def __init__(
         self,
-        video_file: str | os.PathLike[str] | None = None,
-        index_file: str | os.PathLike[str] | None = None,
+        video_file: StrPath | None = None,
+        index_file: StrPath | None = None,
         *,
         llm_api_key: str | None = None,
         llm_provider: str | None = None,

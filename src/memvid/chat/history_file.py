@@ -14,7 +14,7 @@ from memvid.chat.records import ChatMessage, ChatUsage, Source, Summary
 from memvid.chat.session import Session
 from memvid.errors import HistoryError, OutputError
 from memvid.storage.disk import open_regular
-from memvid.types import JsonObject
+from memvid.types import JsonObject, StrPath
 
 __all__ = ["as_json", "as_markdown", "read_session", "write_text"]
 
@@ -71,7 +71,7 @@ def _clock(seconds: float) -> str:
     return f"{int(seconds // 3600)}:{int(seconds // 60 % 60):02}:{seconds % 60:06.3f}"
 
 
-def write_text(path: str | os.PathLike[str], text: str) -> None:
+def write_text(path: StrPath, text: str) -> None:
     """Write a file whole or not at all, readable by its owner only: it is a private conversation.
 
     :raises OutputError: it cannot be written, or would replace something else than a conversation.
@@ -111,7 +111,7 @@ def _check_replaceable(target: Path) -> None:
         raise OutputError(f"{target} cannot be written: what is there is no conversation, choose another name")
 
 
-def read_session(path: str | os.PathLike[str]) -> Session:
+def read_session(path: StrPath) -> Session:
     """The session of a file that :func:`as_json` made.
 
     :raises HistoryError: there is no such file, or it is something else; a newer version.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from typing import Literal
 
@@ -11,6 +10,7 @@ from memvid.chat.records import ChatContext, ChatMessage, ChatUsage
 from memvid.chat.session import Session
 from memvid.errors import ClosedError, ConfigError, QueryError, SessionError
 from memvid.llm import Backend
+from memvid.types import StrPath
 
 __all__ = ["Sessions", "check_text"]
 
@@ -94,7 +94,7 @@ class Sessions:
 
     def export_history(
         self,
-        path: str | os.PathLike[str],
+        path: StrPath,
         format: Literal["json", "markdown"] = "json",  # noqa: A002 - what users call it
         *,
         session: str | None = None,
@@ -113,7 +113,7 @@ class Sessions:
             raise ConfigError(f"format={format!r} is not possible: expected 'json' or 'markdown'")
         write_text(path, writers[format](self._session(session), self._memory_name, self._model_name()))
 
-    def load_history(self, path: str | os.PathLike[str]) -> str:
+    def load_history(self, path: StrPath) -> str:
         """Go on with a conversation that was exported as JSON; it becomes the current one. Returns its id.
 
         :raises HistoryError: the file is missing or something else.

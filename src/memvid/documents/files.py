@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from memvid.errors import DocumentError, DocumentNotFoundError
+from memvid.types import StrPath
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -58,7 +59,7 @@ class FilePlan:
     skipped: tuple[Skipped, ...]
 
 
-def find_files(paths: Iterable[str | os.PathLike[str]]) -> FilePlan:
+def find_files(paths: Iterable[StrPath]) -> FilePlan:
     """Plan the reading of files and of folders with everything in them; ``"-"`` is standard input.
 
     In a folder, hidden files, binary ones (a NUL in the first 8 KiB; PDF, EPUB and zipped JSON lines excepted) and

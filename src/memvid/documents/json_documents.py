@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from memvid.documents.document import Document, check_encoding, decode
 from memvid.errors import DocumentError, DocumentNotFoundError
+from memvid.types import StrPath
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -23,7 +24,7 @@ _TEXT_KEY = "text"
 
 
 def read_jsonl(
-    source: str | os.PathLike[str] | Iterable[bytes | str], *, text_key: str = _TEXT_KEY, encoding: str = "utf-8"
+    source: StrPath | Iterable[bytes | str], *, text_key: str = _TEXT_KEY, encoding: str = "utf-8"
 ) -> Iterator[tuple[str, Document]]:
     """Read a file of JSON lines as a stream: where each document is (``"a.jsonl, line 3"``), and the document.
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from memvid.errors import ConfigError
+from memvid.types import StrPath
 
 __all__ = ["ModelFolder", "Pooling", "folder_digest", "read_model_folder"]
 
@@ -130,7 +130,7 @@ def _prefixes(path: Path) -> tuple[str, str]:
     return document, prompts.get("query", default)
 
 
-def read_model_folder(folder: str | os.PathLike[str], *, file_name: str | None = None) -> ModelFolder:
+def read_model_folder(folder: StrPath, *, file_name: str | None = None) -> ModelFolder:
     """Read the small files of a sentence-transformers folder with an ONNX export; the graph is not loaded.
 
     Pooling is the mean unless ``1_Pooling/config.json`` says otherwise; vectors are normalised if ``modules.json`` has
@@ -164,7 +164,7 @@ def read_model_folder(folder: str | os.PathLike[str], *, file_name: str | None =
     )
 
 
-def folder_digest(folder: str | os.PathLike[str], *, file_name: str | None = None) -> str:
+def folder_digest(folder: StrPath, *, file_name: str | None = None) -> str:
     """SHA-256, in hexadecimal, over all that decides the vectors: graph, its external data, tokenizer, configuration.
 
     Each file counts with its path in the folder, a NUL, its size as 8 bytes little endian, and its contents, in the

@@ -16,6 +16,7 @@ from memvid.embedding.onnx_runtime import LoadedModel
 from memvid.embedding.protocol import Vectors, check_texts
 from memvid.embedding.providers import CPU, check_providers
 from memvid.errors import ConfigError
+from memvid.types import StrPath
 
 __all__ = ["OnnxEmbedder", "plan_batches"]
 
@@ -114,7 +115,7 @@ class OnnxEmbedder:
 
     def __init__(
         self,
-        folder: str | os.PathLike[str],
+        folder: StrPath,
         *,
         threads: int | None = None,
         batch_size: int = 32,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -16,12 +15,11 @@ from memvid.config import Codec, EncoderConfig, possible_fps
 from memvid.errors import FrameError, OutputError
 from memvid.page import HeaderInfo
 from memvid.storage.disk import output_errors, staged_name, sync_file, sync_folder
-from memvid.types import Progress, ProgressCallback
+from memvid.types import Progress, ProgressCallback, StrPath
 from memvid.video import BARE, PageStore, VideoReader, VideoWriter
 
 __all__ = ["ExportResult", "export"]
 
-StrPath = str | os.PathLike[str]
 
 _BATCH = 128  # frames written at once
 

@@ -15,15 +15,13 @@ from memvid.errors import ConfigError, FrameError, MemvidError
 from memvid.exchange.ladder import LADDERS, Rung
 from memvid.exchange.transcode import transcode
 from memvid.page import PageKind, is_page, parse_header, parse_parity_head
-from memvid.types import Progress, ProgressCallback
+from memvid.types import Progress, ProgressCallback, StrPath
 from memvid.video import PageStore, VideoReader, VideoWriter
 from memvid.video.codecs import open_pictures
 from memvid.video.codecs.decoding import read_payloads
 from memvid.video.parity import ParityBlock
 
 __all__ = ["RungResult", "SurviveReport", "survive"]
-
-StrPath = str | os.PathLike[str]
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from memvid.types import IntArray
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 __all__ = ["length_code", "normalise", "query_terms", "rank"]
 
-IntArray = npt.NDArray[np.int64]
 
 _K1 = 1.2
 _B = 0.5

@@ -21,10 +21,10 @@ from memvid.index.nearest import NearestChunks
 from memvid.index.side_files import check_graph, check_side_file, open_records, open_vectors
 from memvid.index.vectors import check_vectors
 from memvid.storage.commit import Commit, recover
+from memvid.types import IntArray, StrPath, Where
 
 if TYPE_CHECKING:
-    import os
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from memvid.index.segments import Records, Vectors
     from memvid.page import ChunkIds
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 __all__ = ["IndexManager"]
 
-IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float32]
 
 
@@ -60,7 +59,7 @@ class IndexManager:
     @classmethod
     def create(
         cls,
-        index_file: str | os.PathLike[str],
+        index_file: StrPath,
         *,
         model: ModelInfo,
         config: EncoderConfig | None = None,
@@ -87,11 +86,11 @@ class IndexManager:
     @classmethod
     def open(
         cls,
-        index_file: str | os.PathLike[str],
+        index_file: StrPath,
         *,
         video: VideoIdentity | None = None,
         model: ModelInfo | None = None,
-        video_file: str | os.PathLike[str] | None = None,
+        video_file: StrPath | None = None,
         threads: int | None = None,
     ) -> IndexManager:
         """Open an index. Side files this machine has not seen are hashed in full first, others cost milliseconds.
@@ -169,7 +168,7 @@ class IndexManager:
         *,
         expansion: int | None = None,
         exact: bool = False,
-        where: Mapping[str, Any] | None = None,
+        where: Where | None = None,
     ) -> tuple[IntArray, FloatArray]:
         """The k nearest chunks of each query by cosine similarity.
 
@@ -226,7 +225,7 @@ class IndexManager:
         self._check_open()
         return self._records.frames_of(np.asarray(ids, np.int64))
 
-    def ids_where(self, where: Mapping[str, Any]) -> IntArray:
+    def ids_where(self, where: Where) -> IntArray:
         """int64[n], ascending: the chunks whose metadata has these values.
 
         A value is a string, number, ``True``, ``False`` or ``None``, or a list of them, meaning any.

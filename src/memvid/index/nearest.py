@@ -8,13 +8,13 @@ import numpy as np
 import numpy.typing as npt
 
 from memvid.index.vectors import SMALL
+from memvid.types import IntArray
 
 if TYPE_CHECKING:
     from memvid.index.segments import Records, Vectors
 
 __all__ = ["NearestChunks"]
 
-IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float32]
 
 _MAX_EXPANSION = 4096  # of a filtered search, before it looks at every candidate instead

@@ -17,6 +17,7 @@ from memvid.index.manifest import MEND
 from memvid.index.object_pool import ExhaustedError, Pool
 from memvid.index.restricted_sqlite import RestrictedConnection
 from memvid.index.row_map import RowMap
+from memvid.types import IntArray
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 __all__ = ["RecordReader"]
 
-IntArray = npt.NDArray[np.int64]
 
 _MAX_CONNECTIONS = 8
 _LARGEST_ID = 1 << 62

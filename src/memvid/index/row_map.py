@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
+
+from memvid.types import IntArray
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = ["RowMap"]
-
-IntArray = npt.NDArray[np.int64]
 
 
 class RowMap:

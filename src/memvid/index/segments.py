@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -13,9 +13,10 @@ from memvid.index.filters import parse_filter
 from memvid.index.keywords import query_terms, rank
 from memvid.index.row_map import RowMap
 from memvid.index.vectors import SMALL
+from memvid.types import IntArray, Where
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from memvid.index.records import RecordReader
     from memvid.index.vectors import VectorReader
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["Records", "Vectors"]
 
 FloatArray = npt.NDArray[np.float32]
-IntArray = npt.NDArray[np.int64]
 
 
 class Records:
@@ -91,7 +91,7 @@ class Records:
                 found[place] = metadata
         return found
 
-    def ids_where(self, where: Mapping[str, Any]) -> IntArray:
+    def ids_where(self, where: Where) -> IntArray:
         """Ids of the chunks whose metadata passes the filter, ascending.
 
         :raises QueryError: the filter is not one.

@@ -21,6 +21,7 @@ from memvid._onnxruntime import import_onnxruntime
 from memvid.errors import ClosedError, DependencyError, EmbeddingError
 from memvid.index.hnsw_file import MATRIX_OFFSET, NUMPY_DTYPES
 from memvid.storage.disk import output_errors
+from memvid.types import IntArray
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 __all__ = ["VectorReader", "VectorWriter", "check_vectors", "quantise"]
 
 FloatMatrix = npt.NDArray[np.float32]
-IntArray = npt.NDArray[np.int64]
 
 SMALL = 2048  # rows up to which a search compares with all: a walk of the graph is not faster
 _SPARE = 16  # candidates beyond k whose exact scores may still lift them into the answer

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from memvid.errors import ConfigError
+from memvid.types import StrPath
 
 __all__ = ["BytesCounter", "SafeCounter", "TokenCounter", "TokenCounterLike", "TokenizerCounter", "resolve_counter"]
 
@@ -32,7 +33,7 @@ class TokenCounter(Protocol):
         ...
 
 
-TokenCounterLike: TypeAlias = "TokenCounter | Callable[[str], int] | str | os.PathLike[str]"
+TokenCounterLike: TypeAlias = "TokenCounter | Callable[[str], int] | StrPath"
 """What may be passed as ``token_counter=``: a counter, a function, ``"bytes"``, ``"safe"``, or the path of a
 ``tokenizer.json``."""
 
@@ -152,7 +153,7 @@ def _count_words(text: str) -> int:
     return len(encode(text).ids)
 
 
-def _open_tokenizer(path: str | os.PathLike[str]) -> Callable[[str], Any]:
+def _open_tokenizer(path: StrPath) -> Callable[[str], Any]:
     from tokenizers import Tokenizer
 
     try:

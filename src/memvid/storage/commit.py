@@ -25,12 +25,13 @@ import os
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import TypeAlias, TypeVar
+from typing import TypeVar
 
 from memvid.errors import IndexFileError, OutputError, VideoError
 from memvid.storage.disk import drop_link, output_errors, staged_name, sync_file, sync_folder, write_atomic
 from memvid.storage.journal import Growth, finish, folder_label, is_plain_name, journal_file, journal_text, roll_forward
 from memvid.storage.locks import FileLocks, lock_file
+from memvid.types import StrPath
 
 __all__ = [
     "OPEN_TRIES",
@@ -43,7 +44,6 @@ __all__ = [
     "snapshot",
 ]
 
-StrPath: TypeAlias = "str | os.PathLike[str]"
 Opened = TypeVar("Opened")
 
 OPEN_TRIES = 9  # each fails only if a change was committed meanwhile

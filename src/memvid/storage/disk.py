@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from memvid.errors import MemvidError, OutputError
+from memvid.types import StrPath
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -66,7 +67,7 @@ def drop_link(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
+def write_atomic(path: StrPath, data: bytes) -> None:
     """Replace ``path`` by ``data``: it holds the old bytes or the new ones, whatever happens.
 
     :raises OutputError: with the reason and the remedy; the old file is untouched.
@@ -89,7 +90,7 @@ def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
 
 
 @contextmanager
-def output_errors(path: str | os.PathLike[str]) -> Iterator[None]:
+def output_errors(path: StrPath) -> Iterator[None]:
     """Turn an ``OSError`` into an :class:`OutputError` that says what to do."""
     try:
         yield

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from memvid import _core
 from memvid.errors import ClosedError, DependencyError, FrameError, VideoFormatError, VideoNotFoundError
 from memvid.page import PageKind, is_page, page_checksum, read_page
-from memvid.types import VideoIdentity
+from memvid.types import StrPath, VideoIdentity
 from memvid.video.codecs import Frames, PictureVideo, native_source, open_frames
 from memvid.video.lost_table import find_by_parity, least_frames
 from memvid.video.parity_reader import ParityReader
@@ -43,7 +43,7 @@ class VideoReader:
     :raises UnsupportedVideoError: its codec or format is not one this release reads.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, threads: int | None = None, movie: int | None = None) -> None:
+    def __init__(self, path: StrPath, *, threads: int | None = None, movie: int | None = None) -> None:
         self._path = os.fspath(path)
         self._threads = threads or 0
         try:

@@ -14,6 +14,7 @@ from memvid.errors import OutputError
 from memvid.page import is_page, page_checksum, parse_header, seal
 from memvid.page.parity import PARITY_OVERHEAD
 from memvid.storage.disk import output_errors
+from memvid.types import StrPath
 from memvid.video.codecs import PictureWriter
 from memvid.video.parity import ParityEncoder
 from memvid.video.table import BARE, PageTable, PageTableBuilder
@@ -46,7 +47,7 @@ class _TableWriter:
     :param parity: parity frames for each frame, 0 for none.
     """
 
-    def __init__(self, path: str | os.PathLike[str], table: PageTableBuilder, *, tag: int, parity: float = 0) -> None:
+    def __init__(self, path: StrPath, table: PageTableBuilder, *, tag: int, parity: float = 0) -> None:
         self._path = Path(path)
         self._tag = tag
         self._table = table
@@ -125,7 +126,7 @@ class VideoWriter(_TableWriter):
     :raises OutputError: the file cannot be made.
     """
 
-    def __init__(self, path: str | os.PathLike[str], config: EncoderConfig, *, tag: int) -> None:
+    def __init__(self, path: StrPath, config: EncoderConfig, *, tag: int) -> None:
         super().__init__(path, PageTableBuilder(), tag=tag, parity=config.parity)
         with self._remedies():
             self._native = self._open_native(config)
@@ -161,7 +162,7 @@ class VideoAppender(_TableWriter):
     :raises OutputError: the file cannot be written.
     """
 
-    def __init__(self, path: str | os.PathLike[str], config: EncoderConfig, *, table: PageTable) -> None:
+    def __init__(self, path: StrPath, config: EncoderConfig, *, table: PageTable) -> None:
         super().__init__(path, PageTableBuilder(table), tag=table.tag, parity=config.parity)
         self._next_bare = table.next_chunk
         with self._remedies():

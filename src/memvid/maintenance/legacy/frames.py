@@ -12,7 +12,7 @@ import numpy as np
 from memvid.errors import VideoError, VideoFormatError, VideoNotFoundError
 from memvid.maintenance.legacy.codes import OldCode, parse_code
 from memvid.page import is_page
-from memvid.types import Progress, ProgressCallback
+from memvid.types import Progress, ProgressCallback, StrPath
 from memvid.video.codecs import PictureSource, decode_pictures, open_pictures
 from memvid.video.codecs.profiles import load_opencv
 from memvid.video.codecs.sources import AvSource, Picture
@@ -66,7 +66,7 @@ class OldFrames:
             self.payloads[code.number] = payload
 
 
-def read_frames(path: str | os.PathLike[str], *, threads: int, progress: ProgressCallback | None) -> OldFrames:
+def read_frames(path: StrPath, *, threads: int, progress: ProgressCallback | None) -> OldFrames:
     """Read every frame of an old video, in order; codes in parallel, off the GIL. Reports the stage ``"frames"``.
 
     A damaged video gives what its decoder makes of the rest of it.

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import errno
-import os
 import time
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
@@ -24,11 +23,10 @@ from memvid.maintenance.legacy.merging import Tally, merge
 from memvid.maintenance.verify.findings import ChunkRanges, count_chunks, to_ranges
 from memvid.page import Record, check_record
 from memvid.storage.commit import default_index_file
-from memvid.types import BuildResult, ModelInfo, ProgressCallback
+from memvid.types import BuildResult, ModelInfo, ProgressCallback, StrPath
 
 __all__ = ["ImportResult", "import_memory"]
 
-StrPath: TypeAlias = "str | os.PathLike[str]"
 
 _SPOOL_CHUNKS = 1024  # added at once
 

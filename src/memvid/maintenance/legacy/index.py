@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from memvid.errors import IndexFileError, IndexFormatError, IndexNotFoundError
 from memvid.maintenance.legacy.codes import as_number, other_names
-from memvid.types import JsonObject
+from memvid.types import JsonObject, StrPath
 
 __all__ = ["OldEntry", "read_index"]
 
@@ -32,7 +31,7 @@ class OldEntry:
     metadata: JsonObject
 
 
-def read_index(path: str | os.PathLike[str]) -> list[OldEntry]:
+def read_index(path: StrPath) -> list[OldEntry]:
     """All chunks of an old index, by ascending ids.
 
     :raises IndexNotFoundError: there is no such file.

@@ -8,7 +8,6 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
 
 import numpy as np
 
@@ -29,12 +28,10 @@ from memvid.maintenance.verify.findings import ChunkRanges, Finding, Findings, d
 from memvid.maintenance.verify.video_check import map_file
 from memvid.page import ChunkIds
 from memvid.storage.commit import Commit, default_index_file
-from memvid.types import ProgressCallback
+from memvid.types import ProgressCallback, StrPath
 from memvid.video import PageStore, VideoReader
 
 __all__ = ["RepairResult", "repair"]
-
-StrPath: TypeAlias = "str | os.PathLike[str]"
 
 
 @dataclass(frozen=True, slots=True)

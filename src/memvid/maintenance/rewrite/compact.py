@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,12 +23,11 @@ from memvid.maintenance.rewrite.erasure_proof import Erasure
 from memvid.maintenance.verify.findings import ChunkRanges, to_ranges
 from memvid.page import ChunkIds, Record
 from memvid.storage.commit import Commit, default_index_file, refuse_links
-from memvid.types import ProgressCallback
+from memvid.types import ProgressCallback, StrPath, Where
 from memvid.video import PageStore, VideoReader
 
 __all__ = ["CompactResult", "EraseResult", "compact", "erase"]
 
-StrPath = str | os.PathLike[str]
 
 _BRIDGED = 64
 """Deleted ids in a row, up to so many, stay in a page as empty chunks: ids of a page have no gaps, and a page that
@@ -115,7 +112,7 @@ def erase(
     index: StrPath | None = None,
     *,
     chunk_ids: Iterable[int] = (),
-    where: Mapping[str, Any] | None = None,
+    where: Where | None = None,
     embedder: EmbedderLike | None = None,
     threads: int | None = None,
     progress: ProgressCallback | None = None,

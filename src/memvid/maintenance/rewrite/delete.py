@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
 from memvid.appender import MemvidAppender
-from memvid.types import AppendResult, ProgressCallback
+from memvid.types import AppendResult, ProgressCallback, StrPath, Where
 
 __all__ = ["delete"]
-
-StrPath = str | os.PathLike[str]
 
 
 def delete(
@@ -19,7 +15,7 @@ def delete(
     index: StrPath | None = None,
     *,
     chunk_ids: Iterable[int] = (),
-    where: Mapping[str, Any] | None = None,
+    where: Where | None = None,
     progress: ProgressCallback | None = None,
 ) -> AppendResult:
     """Delete chunks at once: searches skip them, reading them raises. Their text stays in the file until compaction.

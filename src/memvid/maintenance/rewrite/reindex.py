@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -21,12 +20,10 @@ from memvid.index.manifest import read_manifest
 from memvid.index.updating import unused_files
 from memvid.page import HeaderInfo
 from memvid.storage.commit import Commit, default_index_file
-from memvid.types import ModelInfo, ProgressCallback
+from memvid.types import ModelInfo, ProgressCallback, StrPath
 from memvid.video import PageStore, PageTable, VideoReader
 
 __all__ = ["ReindexResult", "add_frames", "model_of", "reindex"]
-
-StrPath = str | os.PathLike[str]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
 
 import numpy as np
 
@@ -15,12 +13,10 @@ from memvid.maintenance.verify.findings import ChunkRanges, Finding, Findings, t
 from memvid.maintenance.verify.index_check import IndexCheck
 from memvid.maintenance.verify.video_check import VideoCheck
 from memvid.storage.commit import OPEN_TRIES, default_index_file, recover, snapshot
-from memvid.types import ProgressCallback
+from memvid.types import ProgressCallback, StrPath
 from memvid.video.parity_reader import GroupMargin
 
 __all__ = ["VerifyReport", "verify"]
-
-StrPath: TypeAlias = "str | os.PathLike[str]"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from memvid.types import StrPath
+
 __all__ = ["append_page_table", "find_page_table"]
 
 _TABLE_UUID = b"memvid-page-tab1"
@@ -23,7 +25,7 @@ def append_page_table(path: Path, table: bytes) -> None:
         file.write(_HEADER.pack(size, b"uuid") + _TABLE_UUID + table)
 
 
-def find_page_table(path: str | os.PathLike[str]) -> bytes | None:
+def find_page_table(path: StrPath) -> bytes | None:
     """The page table of such a file, or nothing where there is none: another container, or re-muxed by someone."""
     with Path(path).open("rb") as file:
         for name, start, end in _boxes(file):
