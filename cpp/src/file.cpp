@@ -46,17 +46,28 @@ InputFile::~InputFile() {
     if (descriptor_ >= 0) ::close(descriptor_);
 }
 
-bool InputFile::read_at(std::uint64_t offset, std::span<std::uint8_t> out) const {
+Reading InputFile::try_read_at(std::uint64_t offset, std::span<std::uint8_t> out) const noexcept {
     std::size_t done = 0;
     while (done < out.size()) {
         const ssize_t got =
             ::pread(descriptor_, out.data() + done, out.size() - done, static_cast<off_t>(offset + done));
         if (got < 0 && errno == EINTR) continue;
-        if (got < 0) fail(ErrorCode::io, "read", path_, errno);
-        if (got == 0) return false;
+        if (got < 0) return {false, errno};
+        if (got == 0) return {false, 0};
         done += static_cast<std::size_t>(got);
     }
-    return true;
+    return {true, 0};
+}
+
+bool InputFile::read_at(std::uint64_t offset, std::span<std::uint8_t> out) const {
+    const Reading reading = try_read_at(offset, out);
+    if (reading.error != 0)
+        throw Error(ErrorCode::io,
+                    "cannot read " + std::to_string(out.size()) + " bytes at byte " + std::to_string(offset) + " of " +
+                        path_ + ": " + std::strerror(reading.error) +
+                        "; `memvid repair` brings back what the disk still gives",
+                    reading.error);
+    return reading.whole;
 }
 
 OutputFile::OutputFile(const std::string& path) : path_(path) {

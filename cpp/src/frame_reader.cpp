@@ -118,8 +118,9 @@ FrameResult FrameReader::read_frame(std::size_t index, Decoder decoder) const {
         result.status = FrameStatus::not_a_picture;
     } else {
         space.file.resize(sample.size);
-        if (!file_.read_at(sample.offset, space.file)) {
-            result.status = FrameStatus::cut_off;
+        const Reading reading = file_.try_read_at(sample.offset, space.file);
+        if (!reading.whole) {
+            result.status = reading.error != 0 ? FrameStatus::unreadable : FrameStatus::cut_off;
         } else if (const auto picture = space.png.decode(space.file, movie_.width, movie_.height)) {
             result = decode(picture->image, expected(index), decoder);
         } else {
@@ -145,7 +146,7 @@ Bytes FrameReader::read_pixels(std::size_t index) const {
     auto& space = workspace();
     if (sample.size > max_frame_bytes) return {};
     space.file.resize(sample.size);
-    if (!file_.read_at(sample.offset, space.file)) return {};
+    if (!file_.try_read_at(sample.offset, space.file).whole) return {};
     const auto picture = space.png.decode(space.file, movie_.width, movie_.height);
     return picture ? to_grey(picture->image) : Bytes{};
 }

@@ -27,6 +27,22 @@ TEST(a_file_is_read_by_offset) {
     CHECK(file.read_at(10, {}));
 }
 
+TEST(what_the_system_refuses_to_read_is_told_from_an_end) {
+    const TemporaryFolder folder;
+    save(folder.file("a"), to_bytes("0123456789"));
+    const InputFile file(folder.file("a"));
+    Bytes out(4);
+    CHECK(file.try_read_at(6, out).whole);
+    CHECK(!file.try_read_at(7, out).whole);
+    CHECK_EQUAL(file.try_read_at(7, out).error, 0);
+#ifdef __linux__
+    const InputFile memory("/proc/self/mem");  // gives EIO where nothing is mapped, as a disk does for a bad sector
+    CHECK(!memory.try_read_at(0, out).whole);
+    CHECK_EQUAL(memory.try_read_at(0, out).error, EIO);
+    CHECK_ERROR(io, memory.read_at(0, out));
+#endif
+}
+
 TEST(what_cannot_be_opened_says_why) {
     const TemporaryFolder folder;
     CHECK_ERROR(not_found, InputFile(folder.file("missing")));

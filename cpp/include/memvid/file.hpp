@@ -10,6 +10,12 @@
 
 namespace memvid {
 
+// What reading some bytes came to.
+struct Reading {
+    bool whole = false;
+    int error = 0;  // errno where the system refused, as it does for a bad sector; 0 where the file ends first
+};
+
 // Read-only; safe to share between threads.
 class InputFile {
 public:
@@ -20,7 +26,9 @@ public:
 
     std::uint64_t size() const { return size_; }
     const std::string& path() const { return path_; }
-    // Fills `out` from `offset`; false when the file ends first. Throws Error(io) when the system refuses.
+    // Fills `out` from `offset`.
+    Reading try_read_at(std::uint64_t offset, std::span<std::uint8_t> out) const noexcept;
+    // The same; false when the file ends first. Throws Error(io) when the system refuses.
     bool read_at(std::uint64_t offset, std::span<std::uint8_t> out) const;
 
 private:

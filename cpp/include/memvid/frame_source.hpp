@@ -22,6 +22,7 @@ enum class FrameStatus : std::uint8_t {
     no_symbol,      // no QR code in the picture, or too much of it is damaged
     wrong,          // a QR code, but not this frame's page: the checksum is another
     missing,        // the video has no such frame any more
+    unreadable,     // the disk refuses to read it: a bad sector
 };
 
 struct FrameResult {

@@ -14,6 +14,7 @@ from memvid.errors import ClosedError, DependencyError, FrameError, VideoFormatE
 from memvid.page import PageKind, is_page, page_checksum, read_page
 from memvid.types import StrPath, VideoIdentity
 from memvid.video.codecs import Frames, PictureVideo, native_source, open_frames
+from memvid.video.frame_status import REASONS
 from memvid.video.lost_table import find_by_parity, least_frames
 from memvid.video.parity_reader import ParityReader
 from memvid.video.table import BARE, PageTable, PageTableBuilder
@@ -21,14 +22,6 @@ from memvid.video.table import BARE, PageTable, PageTableBuilder
 __all__ = ["VideoReader"]
 
 _SCAN_FRAMES = 1024  # frames a batch when the whole video is read: a few MB of payload
-
-_REASONS = {
-    1: "the file ends inside it",
-    2: "it is not a picture of the video's size",
-    3: "no QR code in it can be read",
-    4: "its QR code holds something else than was written there: the checksum differs",
-    5: "it is not in the video any more, or cannot be decoded",
-}
 
 
 class VideoReader:
@@ -174,7 +167,7 @@ class VideoReader:
 
     def _frame_error(self, frame_index: int, status: int) -> FrameError:
         return FrameError(
-            f"frame {frame_index} of {self._path} cannot be read: {_REASONS[status]}; restore the video from a copy",
+            f"frame {frame_index} of {self._path} cannot be read: {REASONS[status]}; restore the video from a copy",
             frame_index=frame_index,
         )
 

@@ -26,6 +26,7 @@ from memvid.index.manifest import Segment, SideFile, read_manifest
 from memvid.index.schema import writing
 from memvid.maintenance import VerifyReport, delete, repair, verify
 from memvid.maintenance.damaged.container import find_page_tables, read_container
+from memvid.maintenance.damaged.damaged_file import DamagedFile
 from memvid.maintenance.verify.findings import count_chunks, describe_chunks, to_ranges
 from memvid.page import PageKind
 from memvid.types import Progress
@@ -246,14 +247,17 @@ class TestContainer:
 
     def test_it_finds_the_frames_where_the_native_reader_does(self, original: Path) -> None:
         data = (original / "memory.mp4").read_bytes()
-        container = read_container(memoryview(data))
+        with DamagedFile(original / "memory.mp4") as file:
+            container = read_container(file)
         spans = zip(container.offsets.tolist(), container.sizes.tolist(), strict=True)
         assert [data[at : at + size] for at, size in spans] == samples(data)
         assert container.problems == []
 
-    def test_page_tables_are_found_anywhere(self, original: Path) -> None:
+    def test_page_tables_are_found_anywhere(self, original: Path, tmp_path: Path) -> None:
         data = (original / "memory.mp4").read_bytes()
-        (table,) = find_page_tables(b"x" * 7 + data[find(data, b"moov")[0] :])
+        (tmp_path / "part").write_bytes(b"x" * 7 + data[find(data, b"moov")[0] :])
+        with DamagedFile(tmp_path / "part") as file:
+            (table,) = find_page_tables(file)
         assert table.digest == VideoReader(original / "memory.mp4").table.digest
 
     def test_no_video_at_all(self, tmp_path: Path) -> None:

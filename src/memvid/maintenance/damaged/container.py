@@ -6,7 +6,6 @@ there can be named and mended. It decides nothing about content: whatever is fou
 
 from __future__ import annotations
 
-import mmap
 import struct
 from collections.abc import Iterator
 from contextlib import suppress
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memvid.errors import VideoError
+from memvid.maintenance.damaged.damaged_file import DamagedFile
 from memvid.video import PageTable
 
 __all__ = ["Container", "Problem", "find_page_tables", "read_container", "uncommitted_from"]
@@ -70,7 +70,7 @@ class _DamagedError(Exception):
         self.problem = Problem(message, offset)
 
 
-def read_container(data: memoryview) -> Container:
+def read_container(data: DamagedFile) -> Container:
     """Go through the boxes of a file and read its sample table; never raises."""
     container = Container()
     movie: _Box | None = None
@@ -108,52 +108,50 @@ def read_container(data: memoryview) -> Container:
     return container
 
 
-def find_page_tables(data: mmap.mmap | bytes) -> list[PageTable]:
+def find_page_tables(data: DamagedFile) -> list[PageTable]:
     """All page tables in ``data``, in its order, also of movie headers that count no more; of none that never did."""
     tables = []
     committed = uncommitted_from(data)
-    at = data.find(_PAGE_TABLE_UUID)
-    while 0 <= at < committed:
+    for at in data.find_all(_PAGE_TABLE_UUID):
+        if at >= committed:
+            break
         start = at + len(_PAGE_TABLE_UUID)
-        head = data[start : start + 16]
+        head = data.read(start, 16)
         if len(head) == 16 and head[:4] == b"MVPT":
             flags, frames = struct.unpack_from("<H", head, 6)[0], struct.unpack_from("<I", head, 12)[0]
-            end = start + 16 + frames * (11 if flags & 1 else 7)
-            if end <= len(data):
+            table = data.read_whole(start, 16 + frames * (11 if flags & 1 else 7))
+            if table is not None:
                 with suppress(VideoError):  # something that only looks like one
-                    tables.append(PageTable.from_bytes(bytes(data[start:end])))
-        at = data.find(_PAGE_TABLE_UUID, start)
+                    tables.append(PageTable.from_bytes(table))
     return tables
 
 
-def uncommitted_from(data: mmap.mmap | bytes) -> int:
+def uncommitted_from(data: DamagedFile) -> int:
     """Where what an append wrote begins that was never committed; the end of the file if there is no such.
 
     It begins at a mark whose movie header is still named so.
     """
-    at = data.find(_APPEND_MARK)
-    while at >= 0:
-        place = data[at + len(_APPEND_MARK) : at + len(_APPEND_MARK) + 8]
+    for at in data.find_all(_APPEND_MARK):
+        place = data.read(at + len(_APPEND_MARK), 8)
         movie = int.from_bytes(place, "big")
-        if len(place) == 8 and movie + 8 <= at and data[movie + 4 : movie + 8] == b"moov":
+        if len(place) == 8 and movie + 8 <= at and data.read(movie + 4, 4) == b"moov":
             return at
-        at = data.find(_APPEND_MARK, at + 1)
     return len(data)
 
 
-def _boxes(data: memoryview, start: int, end: int) -> Iterator[_Box]:
+def _boxes(data: DamagedFile, start: int, end: int) -> Iterator[_Box]:
     count = 0
     while start < end:
         if end - start < 8:
             raise _DamagedError("the last box is not whole", start)
-        size, name = struct.unpack_from(">I4s", data, start)
+        size, name = struct.unpack(">I4s", data.read(start, 8))
         body = start + 8
         if size == 0:
             size = end - start
         elif size == 1:
             if end - start < 16:
                 raise _DamagedError("the last box is not whole", start)
-            size, body = struct.unpack_from(">Q", data, body)[0], body + 8
+            size, body = struct.unpack(">Q", data.read(body, 8))[0], body + 8
         count += 1
         if start + size < body or size > end - start or count > _MAX_BOXES:
             raise _DamagedError(
@@ -163,7 +161,7 @@ def _boxes(data: memoryview, start: int, end: int) -> Iterator[_Box]:
         start += size
 
 
-def _find(data: memoryview, box: _Box, *path: bytes) -> _Box:
+def _find(data: DamagedFile, box: _Box, *path: bytes) -> _Box:
     for name in path:
         box = next((inner for inner in _boxes(data, box.body, box.end) if inner.name == name), _Box(b"", 0, 0, 0))
         if not box.name:
@@ -171,16 +169,16 @@ def _find(data: memoryview, box: _Box, *path: bytes) -> _Box:
     return box
 
 
-def _read_samples(data: memoryview, movie: _Box) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _read_samples(data: DamagedFile, movie: _Box) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     tracks = [box for box in _boxes(data, movie.body, movie.end) if box.name == b"trak"]
     for track in tracks:
         media = _find(data, track, b"mdia")
-        if bytes(data[_find(data, media, b"hdlr").body :][8:12]) == b"vide":
+        if data.read(_find(data, media, b"hdlr").body + 8, 4) == b"vide":
             return _read_table(data, _find(data, media, b"minf", b"stbl"))
     raise _DamagedError("the movie header has no video track", movie.start)
 
 
-def _read_table(data: memoryview, stbl: _Box) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _read_table(data: DamagedFile, stbl: _Box) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     inner = {box.name: box for box in _boxes(data, stbl.body, stbl.end)}
     for name in (b"stsz", b"stsc"):
         if name not in inner:
@@ -188,14 +186,14 @@ def _read_table(data: memoryview, stbl: _Box) -> tuple[NDArray[np.int64], NDArra
     wide = b"co64" in inner
     if not wide and b"stco" not in inner:
         raise _DamagedError("the movie header lacks the box 'co64'", stbl.start)
-    fixed, count = struct.unpack_from(">II", data, inner[b"stsz"].body + 4)
+    fixed, count = struct.unpack(">II", data.read(inner[b"stsz"].body + 4, 8))
     if count > len(data) // max(fixed, _MIN_FRAME_BYTES):
         raise _DamagedError(f"the sample table has {count} frames, more than its bytes can hold", stbl.start)
     sizes = np.full(count, fixed, np.int64) if fixed else _column(data, inner[b"stsz"], 12, count, ">u4")
     chunks = inner[b"co64" if wide else b"stco"]
-    (chunk_count,) = struct.unpack_from(">I", data, chunks.body + 4)
+    (chunk_count,) = struct.unpack(">I", data.read(chunks.body + 4, 4))
     starts = _column(data, chunks, 8, chunk_count, ">u8" if wide else ">u4")
-    (run_count,) = struct.unpack_from(">I", data, inner[b"stsc"].body + 4)
+    (run_count,) = struct.unpack(">I", data.read(inner[b"stsc"].body + 4, 4))
     runs = _column(data, inner[b"stsc"], 8, 3 * run_count, ">u4").reshape(-1, 3)
     firsts = np.append(runs[:, 0], chunk_count + 1)
     if (np.diff(firsts) < 0).any() or (run_count and firsts[0] < 1):
@@ -211,7 +209,8 @@ def _read_table(data: memoryview, stbl: _Box) -> tuple[NDArray[np.int64], NDArra
     return starts[chunk_of + first_chunk] + before - before[begins[:-1]][chunk_of], sizes
 
 
-def _column(data: memoryview, box: _Box, skip: int, count: int, dtype: str) -> NDArray[np.int64]:
-    if box.body + skip + count * np.dtype(dtype).itemsize > box.end:
+def _column(data: DamagedFile, box: _Box, skip: int, count: int, dtype: str) -> NDArray[np.int64]:
+    size = count * np.dtype(dtype).itemsize
+    if box.body + skip + size > box.end:
         raise _DamagedError(f"the box {box.name.decode()!r} is too short for its {count} rows", box.start)
-    return np.frombuffer(data, dtype, count, box.body + skip).astype(np.int64)
+    return np.frombuffer(data.read(box.body + skip, size), dtype, count).astype(np.int64)

@@ -7,7 +7,6 @@ comes out counts only when its checksum says so.
 
 from __future__ import annotations
 
-import mmap
 import struct
 import zlib
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memvid import _core
+from memvid.maintenance.damaged.damaged_file import DamagedFile
 
 __all__ = [
     "MAX_FRAME_BYTES",
@@ -43,10 +43,10 @@ _HEADER_AT = 12  # of the name IHDR in a picture
 _MAX_SIDE = 4096
 
 
-def find_pictures(data: mmap.mmap | bytes) -> list[int]:
+def find_pictures(data: DamagedFile) -> list[int]:
     """Where pictures start, ascending: by their signature, or by the name of their first chunk."""
-    found = set(_occurrences(data, _SIGNATURE))
-    found |= {at - _HEADER_AT for at in _occurrences(data, b"IHDR") if at >= _HEADER_AT}
+    found = set(data.find_all(_SIGNATURE))
+    found |= {at - _HEADER_AT for at in data.find_all(b"IHDR") if at >= _HEADER_AT}
     return sorted(found)
 
 
@@ -124,13 +124,6 @@ def symbol_style(pixels: NDArray[np.uint8]) -> SymbolStyle | None:
         return None
     value = int("".join("01"[bit] for bit in bits.tolist()), 2) ^ 0b10101
     return "MLHQ"[value >> 3], value & 7
-
-
-def _occurrences(data: mmap.mmap | bytes, wanted: bytes) -> Iterator[int]:
-    at = data.find(wanted)
-    while at >= 0:
-        yield at
-        at = data.find(wanted, at + 1)
 
 
 def _stream(png: bytes) -> bytes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import mmap
 import os
 import time
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from memvid.embedding import AbsentEmbedder, Embedder, EmbedderLike, embedder_of
 from memvid.errors import EmptyMemoryError, IndexFileError, OutputError
 from memvid.index import IndexManager
 from memvid.index.manifest import read_manifest
+from memvid.maintenance.damaged.damaged_file import DamagedFile
 from memvid.maintenance.repair.page_runs import Sorted
 from memvid.maintenance.repair.payload_sorting import sort_pages
 from memvid.maintenance.repair.salvage import Salvage, salvage
@@ -25,7 +25,6 @@ from memvid.maintenance.repair.salvaged_video import Rewrite, open_groups
 from memvid.maintenance.rewrite.kept_vectors import IndexVectors, open_vectors
 from memvid.maintenance.rewrite.reindex import add_frames
 from memvid.maintenance.verify.findings import ChunkRanges, Finding, Findings, describe_chunks, to_ranges
-from memvid.maintenance.verify.video_check import map_file
 from memvid.page import ChunkIds
 from memvid.storage.commit import Commit, default_index_file
 from memvid.types import ProgressCallback, StrPath
@@ -101,15 +100,11 @@ def repair(
         if os.path.lexists(path):
             raise OutputError(errno.EEXIST, "is there already: a repair replaces nothing, name another", str(path))
     findings = Findings()
-    data = map_file(old)
-    try:
+    with DamagedFile(old) as data:
         found = salvage(old, data, progress)
-        for problem in found.problems:
-            findings.error("container", problem.message, old, offset=problem.offset)
-        ordered = sort_pages(found, old, findings, digest=_digest_of(old_index))
-    finally:
-        if isinstance(data, mmap.mmap):
-            data.close()
+    for problem in found.problems:
+        findings.error("container", problem.message, old, offset=problem.offset)
+    ordered = sort_pages(found, old, findings, digest=_digest_of(old_index))
     if not ordered.chunks:
         raise EmptyMemoryError(f"no chunk of {old} can be brought back: {_first_reason(findings)}")
     kept = open_vectors(old_index)

@@ -7,7 +7,6 @@ a bare text, that of the picture or of a page table.
 
 from __future__ import annotations
 
-import mmap
 import os
 from collections import Counter
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ import numpy as np
 from memvid import _core
 from memvid.errors import DependencyError, FrameError, MemvidError, UnsupportedVideoError
 from memvid.maintenance.damaged.container import Container, Problem, find_page_tables, read_container, uncommitted_from
+from memvid.maintenance.damaged.damaged_file import DamagedFile
 from memvid.maintenance.damaged.loose_pictures import (
     MAX_FRAME_BYTES,
     Size,
@@ -83,7 +83,7 @@ class Salvage:
     problems: list[Problem] = field(default_factory=list)
 
 
-def salvage(path: Path, data: mmap.mmap | bytes, progress: ProgressCallback | None) -> Salvage:
+def salvage(path: Path, data: DamagedFile, progress: ProgressCallback | None) -> Salvage:
     """Read what can be read.
 
     :param data: the file.
@@ -91,7 +91,7 @@ def salvage(path: Path, data: mmap.mmap | bytes, progress: ProgressCallback | No
     :raises UnsupportedVideoError: there are pages of a newer version, or the codec is none that is read.
     :raises DependencyError: its codec needs a package that is not installed.
     """
-    container = read_container(memoryview(data))
+    container = read_container(data)
     found = Salvage()
     reader: Frames | None = None
     refused: MemvidError | None = None
@@ -115,6 +115,10 @@ def salvage(path: Path, data: mmap.mmap | bytes, progress: ProgressCallback | No
             raise refused
     found.slots = slots
     _note_styles(found, data)
+    found.problems += [
+        Problem(f"bytes {run.start} to {run.stop - 1} cannot be read: the disk does not give them", run.start)
+        for run in data.unreadable()
+    ]
     return found
 
 
@@ -134,7 +138,7 @@ def _is_in_place(slot: Slot) -> bool:
 
 
 def _read_samples(
-    reader: Frames, container: Container, data: mmap.mmap | bytes, progress: ProgressCallback | None
+    reader: Frames, container: Container, data: DamagedFile, progress: ProgressCallback | None
 ) -> Iterator[Slot]:
     """The frames of the sample table."""
     for start in range(0, reader.frame_count, _BATCH):
@@ -143,22 +147,20 @@ def _read_samples(
         for frame, payload in zip(frames, payloads, strict=True):
             offset = container.offset_of(frame)
             size = int(container.sizes[frame]) if offset is not None else 0
-            whole = offset is None or check_picture(data[offset : offset + size]) is None
+            whole = offset is None or check_picture(data.read(offset, size)) is None
             good = payload if payload is not None and _is_good(payload, whole=whole) else None
             yield Slot(-1 if offset is None else offset, frame, good, whole, (offset or 0) + size)
         if progress is not None:
             progress(Progress("frames", frames.stop, reader.frame_count))
 
 
-def _search(
-    data: mmap.mmap | bytes, slots: list[Slot], found: Salvage, progress: ProgressCallback | None
-) -> list[Slot]:
+def _search(data: DamagedFile, slots: list[Slot], found: Salvage, progress: ProgressCallback | None) -> list[Slot]:
     """All frames of the file: those that are known already, and whatever else looks like a picture."""
     end = uncommitted_from(data)
     known = {slot.offset: slot for slot in slots}
     starts = sorted({at for at in find_pictures(data) if at < end} | {at for at in known if 0 <= at < end})
     spans = [(at, min(behind, at + MAX_FRAME_BYTES)) for at, behind in pairwise([*starts, end])]
-    sizes = Counter(size for at, _ in spans if (size := picture_size(data[at : at + 64])) is not None)
+    sizes = Counter(size for at, _ in spans if (size := picture_size(data.read(at, 64))) is not None)
     if not sizes:
         return slots
     found.size = size = sizes.most_common(1)[0][0]
@@ -168,7 +170,7 @@ def _search(
         old = known.get(at)
         if old is not None and old.payload is not None:
             return old
-        return _read_slot(data[at:behind], at, None if old is None else old.frame, size)
+        return _read_slot(data.read(at, behind - at), at, None if old is None else old.frame, size)
 
     result: list[Slot] = []
     with ThreadPoolExecutor(_core.available_cores(), thread_name_prefix="memvid-salvage") as pool:
@@ -199,12 +201,12 @@ def _is_good(payload: bytes, *, whole: bool) -> bool:
     return True
 
 
-def _note_styles(found: Salvage, data: mmap.mmap | bytes) -> None:
+def _note_styles(found: Salvage, data: DamagedFile) -> None:
     good = [slot for slot in found.slots if slot.payload is not None and slot.offset >= 0 and slot.whole]
     if found.size is None:
         return
     for slot in good[:: max(1, len(good) // _STYLES)]:
-        pixels = picture_pixels(data[slot.offset : slot.end], found.size)
+        pixels = picture_pixels(data.read(slot.offset, slot.end - slot.offset), found.size)
         style = None if pixels is None else symbol_style(pixels)
         if style is not None:
             found.styles[style] += 1

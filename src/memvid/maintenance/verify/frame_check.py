@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 from memvid import _core
 from memvid.errors import DependencyError, VideoError
 from memvid.maintenance.damaged.container import Container
+from memvid.maintenance.damaged.damaged_file import DamagedFile
 from memvid.maintenance.damaged.loose_pictures import check_picture
 from memvid.maintenance.verify.chunks_of_frames import chunks_of
 from memvid.maintenance.verify.findings import Findings
@@ -19,17 +19,10 @@ from memvid.page import HeaderInfo, PageKind, is_page, parse_header
 from memvid.types import Progress, ProgressCallback
 from memvid.video import PageTable
 from memvid.video.codecs import Frames, PictureVideo, open_frames
+from memvid.video.frame_status import REASONS, UNREADABLE
 from memvid.video.parity_reader import GroupMargin, ParityReader
 
-__all__ = ["REASONS", "FrameCheck"]
-
-REASONS = {
-    1: "the file ends inside it",
-    2: "it is no picture of the video's size any more",
-    3: "no QR code in it can be read",
-    4: "what its QR code holds has another checksum than was written there",
-    5: "it is not in the video any more, or cannot be decoded",
-}
+__all__ = ["FrameCheck"]
 
 _BATCH = 512  # frames read at once
 
@@ -51,7 +44,7 @@ class FrameCheck:
         header: HeaderInfo | None,
         container: Container,
         findings: Findings,
-        data: mmap.mmap | bytes,
+        data: DamagedFile,
     ) -> None:
         self._path = path
         self._reader = reader
@@ -152,7 +145,7 @@ class FrameCheck:
 
     def _bad_frame(self, frame: int, status: int) -> None:
         """Say what is wrong with a frame that did not pass: the frame, or what the page table says of it."""
-        picture = self._check_picture(frame)
+        picture = self._check_picture(frame) if status != UNREADABLE else None
         what = f"frame {frame} cannot be read: {REASONS[status]}" + (f" ({picture})" if picture else "")
         if status == 4:
             plain = open_frames(str(self._path), threads=1)
@@ -190,7 +183,7 @@ class FrameCheck:
         start = self._container.offset_of(frame)
         if start is None or not self._own:
             return None
-        wrong = check_picture(self._data[start : start + int(self._container.sizes[frame])])
+        wrong = check_picture(self._data.read(start, int(self._container.sizes[frame])))
         return None if wrong is None else f"in its picture {wrong}"
 
     def _warn_frame(self, frame: int, what: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ from memvid.index.side_files import check_graph, check_side_file, open_records
 from memvid.maintenance.verify.findings import ChunkRanges, Findings, describe_chunks, to_ranges
 from memvid.maintenance.verify.video_check import VideoFacts
 from memvid.page import ChunkIds, decode_metadata
+from memvid.storage.disk import open_regular
 
 __all__ = ["IndexCheck"]
 
@@ -124,8 +124,8 @@ class IndexCheck:
     def _check_graph(self, manifest: Manifest, segment: Segment, records: RecordReader) -> None:
         path = self._path.with_name(segment.files["vectors"].name)
         try:
-            with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapping:
-                data = mapping[:]
+            with open_regular(path) as file:
+                data = file.read()
             check_graph(self._path, manifest, segment, memoryview(data), records, links=True)
         except (MemvidError, OSError) as error:
             self._findings.error("graph", error, path)

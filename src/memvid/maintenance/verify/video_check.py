@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import mmap
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from memvid.errors import DependencyError, MemvidError, VideoError, VideoNotFoundError
+from memvid.errors import DependencyError, MemvidError, VideoError
 from memvid.maintenance.damaged.container import Container, read_container
+from memvid.maintenance.damaged.damaged_file import DamagedFile
 from memvid.maintenance.verify.findings import ChunkRanges, Findings, describe_chunks, to_ranges
-from memvid.maintenance.verify.frame_check import REASONS, FrameCheck
+from memvid.maintenance.verify.frame_check import FrameCheck
 from memvid.maintenance.verify.page_check import PageCheck, TakeChunks
 from memvid.page import (
     ChunkIds,
@@ -29,10 +29,11 @@ from memvid.page.header import MAX_COUNT
 from memvid.types import ProgressCallback, VideoIdentity
 from memvid.video import PageTable, PageTableBuilder
 from memvid.video.codecs import Frames, PictureVideo, open_frames
+from memvid.video.frame_status import REASONS
 from memvid.video.lost_table import find_by_parity, least_frames
 from memvid.video.parity_reader import ParityReader
 
-__all__ = ["VideoCheck", "VideoFacts", "map_file"]
+__all__ = ["VideoCheck", "VideoFacts"]
 
 _BATCH = 512  # frames read at once
 
@@ -53,21 +54,6 @@ class VideoFacts:
     deleted: ChunkIds | None
 
 
-def map_file(path: Path) -> mmap.mmap | bytes:
-    """A file, mapped; nothing at all as no bytes.
-
-    :raises VideoNotFoundError: there is no such file.
-    :raises VideoError: it cannot be read.
-    """
-    try:
-        with path.open("rb") as file:
-            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if path.stat().st_size else b""
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise VideoNotFoundError(f"there is no video {str(path)!r}: check the path") from error
-    except (OSError, ValueError) as error:
-        raise VideoError(f"video {str(path)!r} cannot be read: {error}") from error
-
-
 class VideoCheck:
     """Checks one video; what is wrong goes to ``findings``, nothing is raised for it.
 
@@ -83,7 +69,7 @@ class VideoCheck:
         self._indexed = indexed
         self._findings = findings
         self._progress = progress
-        self._data = map_file(path)
+        self._data = DamagedFile(path)
         self._container = Container()
         self._decompressor: PageDecompressor | None = None
         self.frames: FrameCheck | None = None
@@ -91,7 +77,7 @@ class VideoCheck:
 
     def run(self, take: TakeChunks | None, *, deep: bool) -> VideoFacts | None:
         """Check; what the index is compared with, or ``None`` if the video cannot be opened at all."""
-        self._container = read_container(memoryview(self._data))
+        self._container = read_container(self._data)
         try:
             reader = open_frames(str(self._path), threads=0)
             if reader.frame_count == 0:
@@ -125,8 +111,7 @@ class VideoCheck:
 
     def close(self) -> None:
         """Let go of the file."""
-        if isinstance(self._data, mmap.mmap):
-            self._data.close()
+        self._data.close()
 
     def _cannot_open(self, error: MemvidError) -> None:
         for problem in self._container.problems:

@@ -1,0 +1,119 @@
+"""The bytes of a file on a disk that may not give all of them.
+
+A file is read by position and never mapped: where a sector cannot be read, a read is an error that can be stepped over,
+and a mapping ends the process.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+
+from memvid.errors import VideoError, VideoNotFoundError
+from memvid.storage.disk import open_regular
+
+__all__ = ["DamagedFile"]
+
+_SECTOR = 4096  # bytes given up where one of them cannot be read
+_STRETCH = 4 << 20  # bytes looked through at once
+
+
+class DamagedFile:
+    """A file to be read as far as that goes. Safe to share between threads. A context manager.
+
+    Sectors that the disk does not give are zeros, and are not asked for again: a disk may try each for many seconds.
+
+    :raises VideoNotFoundError: there is no such file.
+    :raises VideoError: it cannot be opened, or is no file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._file = open_regular(path)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise VideoNotFoundError(f"there is no video {str(path)!r}: check the path") from error
+        except (OSError, ValueError) as error:
+            raise VideoError(f"video {str(path)!r} cannot be read: {error}") from error
+        self._descriptor = self._file.fileno()
+        self._size = os.fstat(self._descriptor).st_size
+        self._unreadable: set[int] = set()  # numbers of sectors
+
+    def __len__(self) -> int:
+        return self._size
+
+    def read(self, offset: int, size: int) -> bytes:
+        """``size`` bytes from ``offset``, fewer where the file ends; zeros for what cannot be read."""
+        if not 0 <= offset < self._size:
+            return b""
+        end = min(offset + size, self._size)
+        if self._unreadable.isdisjoint(_sectors(offset, end)):
+            try:
+                return self._pread(offset, end)
+            except OSError:  # part of it may be readable
+                pass
+        return b"".join(self._read_sector(sector, offset, end) for sector in _sectors(offset, end))
+
+    def read_whole(self, offset: int, size: int) -> bytes | None:
+        """``size`` bytes from ``offset``; ``None`` where the file ends first or any of them cannot be read."""
+        data = self.read(offset, size)
+        whole = len(data) == size and self._unreadable.isdisjoint(_sectors(offset, offset + size))
+        return data if whole else None
+
+    def find_all(self, wanted: bytes) -> Iterator[int]:
+        """Where ``wanted`` is, ascending. Reads the whole file, a few megabytes in memory at a time."""
+        for start in range(0, self._size, _STRETCH):
+            data = self.read(start, _STRETCH + len(wanted) - 1)
+            at = data.find(wanted)
+            while at >= 0:
+                yield start + at
+                at = data.find(wanted, at + 1)
+
+    def unreadable(self) -> Iterator[range]:
+        """The bytes that could not be read so far, as runs of whole sectors."""
+        run = range(0)
+        for sector in sorted(self._unreadable):
+            start, stop = sector * _SECTOR, min((sector + 1) * _SECTOR, self._size)
+            if run and run.stop != start:
+                yield run
+                run = range(0)
+            run = range(run.start if run else start, stop)
+        if run:
+            yield run
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._file.close()
+
+    def __enter__(self) -> DamagedFile:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _read_sector(self, sector: int, offset: int, end: int) -> bytes:
+        """The part of a sector that lies between two places."""
+        start, stop = max(offset, sector * _SECTOR), min(end, (sector + 1) * _SECTOR)
+        if sector not in self._unreadable:
+            try:
+                return self._pread(start, stop)
+            except OSError:
+                self._unreadable.add(sector)
+        return bytes(stop - start)
+
+    def _pread(self, start: int, stop: int) -> bytes:
+        """Bytes between two places, fewer where the file was cut off."""
+        data = os.pread(self._descriptor, stop - start, start)
+        while len(data) < stop - start:
+            more = os.pread(self._descriptor, stop - start - len(data), start + len(data))
+            if not more:
+                break
+            data += more
+        return data
+
+
+def _sectors(offset: int, end: int) -> range:
+    return range(offset // _SECTOR, -(-end // _SECTOR))
