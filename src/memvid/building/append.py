@@ -189,7 +189,7 @@ class Appender:
                     table, manifest, indexed = self._add(memory, gone, _Target(config, video, commit, checkpoint))
                 else:
                     table, identity = self._write_video(memory, gone, config, video)
-                    number = next_number(self._index_file)
+                    number = next_number(self._index_file, memory.index.manifest)
                     deleted = memory.index.deleted | gone
                     manifest, _ = stage_deletions(
                         self._index_file, memory.index.manifest,
@@ -216,7 +216,7 @@ class Appender:
             model=manifest.model,
             config=manifest.options,
             commit=target.commit,
-            number=next_number(self._index_file),
+            number=next_number(self._index_file, manifest),
             kept=plan.kept,
         )
         try:

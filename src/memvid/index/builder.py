@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from memvid.errors import EmbeddingError, EmptyMemoryError
+from memvid.errors import EmbeddingError, EmptyMemoryError, IndexFormatError
 from memvid.index.digests import file_digest, remember_verified
-from memvid.index.manifest import Manifest, Segment, SideFile, VectorInfo, side_file_name
+from memvid.index.manifest import Manifest, Segment, SideFile, VectorInfo, own_name, side_file_name
 from memvid.index.record_writer import RecordWriter
+from memvid.index.side_files import open_side_file
 from memvid.index.vectors import VectorWriter, check_vectors
 from memvid.page import ChunkIds, encode_tombstones
 from memvid.storage.commit import Commit
@@ -34,7 +36,8 @@ class IndexBuilder:
     The same calls give the same bytes, however they are batched.
 
     :param number: of the append whose segment this is, by which its files are named; 0 for a build.
-    :param kept: segments of the index there is that stay as they are, in front of this one.
+    :param kept: segments of the index there is that stay as they are, in front of this one. Files of them that are not
+        under the index's own name, because it was copied, are copied to such names.
     """
 
     def __init__(
@@ -52,7 +55,6 @@ class IndexBuilder:
         self._config = config
         self._commit = commit
         self._number = number
-        self._kept = tuple(kept)
         self._manifest: Manifest | None = None
         self._next_vector = self._next_record = 0
         self._vectors = VectorWriter(
@@ -65,6 +67,7 @@ class IndexBuilder:
             role: commit.stage(index_file.with_name(side_file_name(index_file, role, number))) for role in _ROLES
         }
         commit.stage(index_file)
+        self._kept = _own_segments(index_file, kept, commit)
         self._records = RecordWriter(self._staged["records"], keywords=config.keywords)
 
     @property
@@ -163,8 +166,34 @@ def stage_deletions(
     :param number: of the append that deletes.
     :raises OutputError: the disk is full.
     """
+    segments = _own_segments(index_file, manifest.segments, commit)
     commit.stage(index_file)
-    return _stage_manifest(index_file, commit, replace(manifest, video=video), deleted, number)
+    return _stage_manifest(index_file, commit, replace(manifest, video=video, segments=segments), deleted, number)
+
+
+def _own_segments(index_file: Path, segments: Sequence[Segment], commit: Commit) -> tuple[Segment, ...]:
+    """The segments, with copies of those of their files that are another index's, going by their names."""
+
+    def own(role: str, file: SideFile) -> SideFile:
+        name = own_name(index_file, role, file.name)
+        if name == file.name:
+            return file
+        final = index_file.with_name(name)
+        staged = commit.stage(final)
+        with (
+            open_side_file(index_file.with_name(file.name)) as source,
+            output_errors(final),
+            staged.open("wb") as target,
+        ):
+            shutil.copyfileobj(source, target)
+        copy = _describe(staged, name)
+        if copy != replace(file, name=name):
+            raise IndexFormatError(f"{index_file.with_name(file.name)} is being changed by another process: try again")
+        return copy
+
+    return tuple(
+        replace(segment, files={role: own(role, file) for role, file in segment.files.items()}) for segment in segments
+    )
 
 
 def _stage_manifest(

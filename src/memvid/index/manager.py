@@ -18,7 +18,8 @@ from memvid.errors import (
 from memvid.index.builder import IndexBuilder
 from memvid.index.manifest import MEND, Manifest, Segment, read_manifest
 from memvid.index.nearest import NearestChunks
-from memvid.index.side_files import check_graph, check_side_file, open_records, open_vectors
+from memvid.index.renamed import find_side_files
+from memvid.index.side_files import check_complete, check_graph, check_side_file, open_records, open_vectors
 from memvid.index.vectors import check_vectors
 from memvid.storage.commit import Commit, recover
 from memvid.types import IntArray, StrPath, Where
@@ -113,6 +114,8 @@ class IndexManager:
                 f"the video's {video.digest[:16]}): give the right pair, or {MEND}"
             )
         _check_model(path, manifest.model, model)
+        manifest = find_side_files(path, manifest)
+        check_complete(path, manifest)
         records = open_records(path, manifest)
         try:
             vectors = open_vectors(path, manifest, records, threads=threads)
@@ -123,7 +126,7 @@ class IndexManager:
 
     @property
     def manifest(self) -> Manifest:
-        """What the manifest says."""
+        """What the manifest says, with the names that the side files have now."""
         return self._manifest
 
     @property

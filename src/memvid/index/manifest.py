@@ -29,7 +29,9 @@ __all__ = [
     "Segment",
     "SideFile",
     "VectorInfo",
+    "number_of",
     "numbered_files",
+    "own_name",
     "read_manifest",
     "side_file_name",
 ]
@@ -157,6 +159,25 @@ def side_file_name(index_file: Path, role: str, number: int = 0) -> str:
     return _stem(index_file) + _SUFFIXES[role] + (f".{number}" if number else "")
 
 
+def own_name(index_file: Path, role: str, name: str) -> str:
+    """What a side file is called beside a manifest that is called ``index_file``, whatever the manifest says.
+
+    The two differ where a memory was renamed or copied. A name that memvid does not give stays as it is.
+    """
+    match = _side_file_pattern(role).fullmatch(name)
+    return _stem(index_file) + name[match.end("stem") :] if match else name
+
+
+def number_of(role: str, name: str) -> int:
+    """The number of the append that wrote a side file, going by its name; 0 for the build."""
+    match = _side_file_pattern(role).fullmatch(name)
+    return int(match["number"] or 0) if match else 0
+
+
+def _side_file_pattern(role: str) -> re.Pattern[str]:
+    return re.compile(rf"(?P<stem>.+){re.escape(_SUFFIXES[role])}(?:\.(?P<number>[1-9][0-9]{{0,17}}))?")
+
+
 def numbered_files(index_file: Path) -> dict[str, int]:
     """Names of the files beside an index that are called like its side files, staged or not, and their numbers."""
     suffixes = "|".join(re.escape(suffix) for suffix in _SUFFIXES.values())
@@ -188,7 +209,9 @@ def read_manifest(index_file: Path) -> Manifest:
         with open_regular(index_file) as file:
             data = file.read(_SIZE_LIMIT + 1)
     except (FileNotFoundError, NotADirectoryError):
-        raise IndexNotFoundError(f"there is no index {str(index_file)!r}: build one, or {MEND}") from None
+        raise IndexNotFoundError(
+            f"there is no index {str(index_file)!r}: name it where it is, copy it along with its video, or {MEND}"
+        ) from None
     except OSError as error:
         raise IndexFormatError(f"index {str(index_file)!r} cannot be read: {error.strerror}") from error
     content = _load(data, index_file)

@@ -24,7 +24,26 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["check_graph", "check_side_file", "open_records", "open_vectors", "read_deleted"]
+__all__ = [
+    "check_complete",
+    "check_graph",
+    "check_side_file",
+    "open_records",
+    "open_side_file",
+    "open_vectors",
+    "read_deleted",
+]
+
+
+def check_complete(path: Path, manifest: Manifest) -> None:
+    """Check that no side file of the manifest at ``path`` is missing.
+
+    :raises IndexFormatError: some are; names all of them.
+    """
+    names = [file.name for _, file in manifest.side_files()]
+    missing = [str(path.with_name(name)) for name in names if not os.path.lexists(path.with_name(name))]
+    if missing:
+        raise IndexFormatError(_missing(missing))
 
 
 def open_records(path: Path, manifest: Manifest, *, always: bool = False) -> Records:
@@ -58,7 +77,7 @@ def open_vectors(path: Path, manifest: Manifest, records: Records, *, threads: i
     parts = []
     for segment, part in zip(manifest.segments, records.parts, strict=True):
         side_file = segment.files["vectors"]
-        with _opened(path.with_name(side_file.name)) as file:  # what is checked is what is mapped
+        with open_side_file(path.with_name(side_file.name)) as file:  # what is checked is what is mapped
             fresh = _check_file(file, path.with_name(side_file.name), side_file, always=False)
             mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         check_graph(path, manifest, segment, memoryview(mapping), part, links=fresh)
@@ -101,19 +120,30 @@ def check_graph(
 def check_side_file(index_file: Path, expected: SideFile, *, always: bool = False) -> bool:
     """Check size, and the digest where it was not checked before. Returns whether it was hashed now."""
     path = index_file.with_name(expected.name)
-    with _opened(path) as file:
+    with open_side_file(path) as file:
         return _check_file(file, path, expected, always=always)
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
+def open_side_file(path: Path) -> Iterator[BinaryIO]:
+    """A side file, open for reading.
+
+    :raises IndexFormatError: it is missing or cannot be read.
+    """
     try:
         with open_regular(path) as file:
             yield file
+    except FileNotFoundError as error:
+        raise IndexFormatError(_missing([str(path)])) from error
     except OSError as error:
         if isinstance(error, IndexFormatError):
             raise
         raise IndexFormatError(f"{path} cannot be read ({error.strerror}): {MEND}") from error
+
+
+def _missing(paths: list[str]) -> str:
+    verb = "are" if len(paths) > 1 else "is"
+    return f"{' and '.join(paths)} {verb} missing: copy what belongs to the memory along with its video, or {MEND}"
 
 
 def _check_file(file: BinaryIO, path: Path, expected: SideFile, *, always: bool) -> bool:

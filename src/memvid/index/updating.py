@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from memvid.index.manifest import Manifest, Segment, numbered_files
+from memvid.index.manifest import Manifest, Segment, number_of, numbered_files
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,9 +41,10 @@ def plan_update(manifest: Manifest, added: int) -> UpdatePlan:
     return UpdatePlan(tuple(kept), len(manifest.segments) - len(kept))
 
 
-def next_number(index_file: Path) -> int:
-    """A number that no file of an append has, used or left behind."""
-    return 1 + max(numbered_files(index_file).values(), default=0)
+def next_number(index_file: Path, manifest: Manifest) -> int:
+    """A number that no file of an append has, used or left behind, here or where the index was copied from."""
+    named = (number_of(role, file.name) for role, file in manifest.side_files())
+    return 1 + max(*named, *numbered_files(index_file).values())
 
 
 def unused_files(index_file: Path, manifest: Manifest) -> list[Path]:

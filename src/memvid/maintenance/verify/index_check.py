@@ -11,6 +11,7 @@ from memvid.errors import MemvidError
 from memvid.index.keywords import length_code
 from memvid.index.manifest import MEND, Manifest, Segment, SideFile, read_manifest
 from memvid.index.records import RecordReader
+from memvid.index.renamed import find_side_files
 from memvid.index.segments import Records
 from memvid.index.side_files import check_graph, check_side_file, open_records
 from memvid.maintenance.verify.findings import ChunkRanges, Findings, describe_chunks, to_ranges
@@ -34,7 +35,7 @@ class IndexCheck:
     def open(self) -> None:
         """Check manifest, side files in full, and every link of the graph."""
         try:
-            self._manifest = manifest = read_manifest(self._path)
+            self._manifest = manifest = find_side_files(self._path, read_manifest(self._path))
         except MemvidError as error:
             self._findings.error("manifest", error, self._path)
             return
