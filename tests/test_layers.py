@@ -35,6 +35,7 @@ LAYERS: tuple[tuple[tuple[str, ...], ...], ...] = (
     (("storage",),),
     (("_core",), ("_onnxruntime",), ("unspaced_scripts",)),
     (("config",), ("types",)),
+    (("checks",),),
     (("errors",),),
 )
 PLACES = {name: (row, unit) for row, units in enumerate(LAYERS) for unit in units for name in unit}
@@ -97,6 +98,17 @@ def test_imports_point_down(name: str) -> None:
         where = f"{MODULES[name]}:{line}"
         assert below, f"{where} imports {target!r} from the package itself: import it from its home"
         assert below in unit or PLACES[below][0] > row, f"{where}: {home} must not import {below}"
+
+
+def test_contributing_has_the_picture_of_these_layers() -> None:
+    picture = "\n".join("    " + "   ".join(", ".join(unit) for unit in row) for row in LAYERS)
+    assert f"\n\n{picture}\n\n" in (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+
+
+def test_every_layer_is_there() -> None:
+    for name in PLACES:
+        path = PACKAGE.joinpath(*name.split("."))
+        assert path.is_dir() or path.with_suffix(".py").is_file() or path.with_suffix(".pyi").is_file(), name
 
 
 def test_a_wrong_import_would_be_seen(tmp_path: Path) -> None:

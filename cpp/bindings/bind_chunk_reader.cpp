@@ -52,6 +52,9 @@ py::dict cache_stats(const ChunkReader& reader) {
 }  // namespace
 
 void register_chunk_reader(py::module_& module) {
+    py::tuple versions(page_format_versions.size());
+    for (std::size_t i = 0; i < page_format_versions.size(); ++i) versions[i] = page_format_versions[i];
+    module.attr("PAGE_FORMAT_VERSIONS") = std::move(versions);
     py::class_<ChunkReader>(module, "ChunkReader", py::is_final(),
                             "Chunks out of a video, with a cache of decoded pages. Safe to share between threads.")
         .def(

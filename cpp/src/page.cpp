@@ -24,20 +24,27 @@ std::optional<std::uint32_t> read_varint(ByteView bytes, std::size_t& at) {
     return std::nullopt;
 }
 
-}  // namespace
-
-std::optional<PageHeader> parse_page_header(ByteView payload) {
-    if (!is_page(payload)) return std::nullopt;
-    const std::uint8_t* p = payload.data();
+std::optional<PageHeader> parse_version_1(const std::uint8_t* p) {
     constexpr std::uint8_t known = page_flag::zstd | page_flag::dictionary | page_flag::run | page_flag::may_be_ignored;
-    if (p[3] != page_format_version || p[4] > static_cast<std::uint8_t>(PageKind::attributes) || (p[5] & ~known) != 0)
-        return std::nullopt;
+    if (p[4] > static_cast<std::uint8_t>(PageKind::attributes) || (p[5] & ~known) != 0) return std::nullopt;
     return PageHeader{static_cast<PageKind>(p[4]),
                       p[5],
                       static_cast<std::uint16_t>(p[6] | p[7] << 8),
                       load_le32(p + 8),
                       load_le32(p + 12),
                       load_le64(p + 16)};
+}
+
+}  // namespace
+
+std::optional<PageHeader> parse_page_header(ByteView payload) {
+    if (!is_page(payload)) return std::nullopt;
+    switch (payload[3]) {  // a case for each of page_format_versions
+        case 1:
+            return parse_version_1(payload.data());
+        default:
+            return std::nullopt;
+    }
 }
 
 std::optional<RunPart> parse_run_part(const PageHeader& header, ByteView payload) {

@@ -16,61 +16,146 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from memvid.chat import ChatContext, ChatMessage, MemvidChat
+    from memvid.appender import MemvidAppender
+    from memvid.chat import (
+        ChatContext,
+        ChatMessage,
+        ChatUsage,
+        ContextBudget,
+        ContextPassage,
+        LeftOut,
+        MemvidChat,
+        Source,
+        Summary,
+    )
     from memvid.config import ChatConfig, EncoderConfig, RetrieverConfig
-    from memvid.embedding import CallableEmbedder, Embedder, MiniLMEmbedder, OnnxEmbedder, OpenAIEmbedder
-    from memvid.encoder import MemvidEncoder
+    from memvid.embedding import (
+        CallableEmbedder,
+        Embedder,
+        HashingEmbedder,
+        MiniLMEmbedder,
+        OnnxEmbedder,
+        OpenAIEmbedder,
+    )
+    from memvid.encoder import EncoderStats, MemvidEncoder
     from memvid.errors import MemvidError
-    from memvid.index import IndexManager
+    from memvid.index import IndexBuilder, IndexManager, Manifest, Segment, SideFile, VectorInfo
+    from memvid.llm import Backend, Completion, Message, Piece, Quote, TokenCounter, TokenUsage
+    from memvid.page import ChunkIds
     from memvid.retriever import MemvidRetriever
-    from memvid.types import BuildResult, Chunk, ModelInfo, Progress, SearchResult
+    from memvid.storage.commit import Commit
+    from memvid.types import (
+        AppendResult,
+        BuildResult,
+        Chunk,
+        MemoryInfo,
+        ModelInfo,
+        Progress,
+        RetrieverStats,
+        SearchResult,
+        VideoIdentity,
+    )
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 _HOMES = {
+    "AppendResult": "memvid.types",
+    "Backend": "memvid.llm",
     "BuildResult": "memvid.types",
     "CallableEmbedder": "memvid.embedding",
     "ChatConfig": "memvid.config",
     "ChatContext": "memvid.chat",
     "ChatMessage": "memvid.chat",
+    "ChatUsage": "memvid.chat",
     "Chunk": "memvid.types",
+    "ChunkIds": "memvid.page",
+    "Commit": "memvid.storage.commit",
+    "Completion": "memvid.llm",
+    "ContextBudget": "memvid.chat",
+    "ContextPassage": "memvid.chat",
     "Embedder": "memvid.embedding",
     "EncoderConfig": "memvid.config",
+    "EncoderStats": "memvid.encoder",
+    "HashingEmbedder": "memvid.embedding",
+    "IndexBuilder": "memvid.index",
     "IndexManager": "memvid.index",
+    "LeftOut": "memvid.chat",
+    "Manifest": "memvid.index",
+    "MemoryInfo": "memvid.types",
+    "MemvidAppender": "memvid.appender",
     "MemvidChat": "memvid.chat",
     "MemvidEncoder": "memvid.encoder",
     "MemvidError": "memvid.errors",
     "MemvidRetriever": "memvid.retriever",
+    "Message": "memvid.llm",
     "MiniLMEmbedder": "memvid.embedding",
     "ModelInfo": "memvid.types",
     "OnnxEmbedder": "memvid.embedding",
     "OpenAIEmbedder": "memvid.embedding",
+    "Piece": "memvid.llm",
     "Progress": "memvid.types",
+    "Quote": "memvid.llm",
     "RetrieverConfig": "memvid.config",
+    "RetrieverStats": "memvid.types",
     "SearchResult": "memvid.types",
+    "Segment": "memvid.index",
+    "SideFile": "memvid.index",
+    "Source": "memvid.chat",
+    "Summary": "memvid.chat",
+    "TokenCounter": "memvid.llm",
+    "TokenUsage": "memvid.llm",
+    "VectorInfo": "memvid.index",
+    "VideoIdentity": "memvid.types",
 }
 
 __all__ = [
+    "AppendResult",
+    "Backend",
     "BuildResult",
     "CallableEmbedder",
     "ChatConfig",
     "ChatContext",
     "ChatMessage",
+    "ChatUsage",
     "Chunk",
+    "ChunkIds",
+    "Commit",
+    "Completion",
+    "ContextBudget",
+    "ContextPassage",
     "Embedder",
     "EncoderConfig",
+    "EncoderStats",
+    "HashingEmbedder",
+    "IndexBuilder",
     "IndexManager",
+    "LeftOut",
+    "Manifest",
+    "MemoryInfo",
+    "MemvidAppender",
     "MemvidChat",
     "MemvidEncoder",
     "MemvidError",
     "MemvidRetriever",
+    "Message",
     "MiniLMEmbedder",
     "ModelInfo",
     "OnnxEmbedder",
     "OpenAIEmbedder",
+    "Piece",
     "Progress",
+    "Quote",
     "RetrieverConfig",
+    "RetrieverStats",
     "SearchResult",
+    "Segment",
+    "SideFile",
+    "Source",
+    "Summary",
+    "TokenCounter",
+    "TokenUsage",
+    "VectorInfo",
+    "VideoIdentity",
     "__version__",
 ]
 

@@ -11,7 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from memvid.building.append import Appender, frame_config
 from memvid.building.chunk_collector import ChunkCollector
-from memvid.building.deletions import Deletions, check_chunk_id
+from memvid.building.deletions import Deletions
+from memvid.checks import check_chunk_id
 from memvid.config import EncoderConfig, make_config
 from memvid.embedding import AbsentEmbedder, Embedder, EmbedderLike, embedder_of, model_info, resolve_embedder
 from memvid.errors import (
@@ -40,6 +41,9 @@ class MemvidAppender(ChunkCollector):
 
     Additions and deletions are collected until :meth:`append` makes all of them, or none. Until then nothing of the
     memory is locked or changed; others may append to it meanwhile. Not safe to share between threads.
+
+    ``add_chunks``, ``add_text``, ``add_jsonl``, ``stats`` and ``close`` are in :mod:`memvid.building.chunk_collector`,
+    which :class:`MemvidEncoder` shares.
 
     >>> with MemvidEncoder.open("memory.mp4") as memory:  # doctest: +SKIP
     ...     memory.add_chunks(["one more"])

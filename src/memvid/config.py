@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, TypeVar, get_args
 
+from memvid.checks import is_int, is_number
 from memvid.errors import ConfigError
 
 __all__ = ["ChatConfig", "Codec", "EncoderConfig", "RetrieverConfig", "make_config", "possible_fps"]
@@ -29,17 +30,12 @@ def _require(condition: bool, name: str, value: object, expected: str) -> None:
         raise ConfigError(f"{name}={value!r} is not possible: expected {expected}")
 
 
-def _is_int(value: object, low: int, high: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
-
-
 def _check_int(name: str, value: object, low: int, high: int) -> None:
-    _require(_is_int(value, low, high), name, value, f"a whole number from {low} to {high}")
+    _require(is_int(value, low, high), name, value, f"a whole number from {low} to {high}")
 
 
 def _check_number(name: str, value: object, low: float, high: float) -> None:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool) and low <= value <= high
-    _require(number, name, value, f"a number from {low:g} to {high:g}")
+    _require(is_number(value, low, high), name, value, f"a number from {low:g} to {high:g}")
 
 
 def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
@@ -121,12 +117,11 @@ class EncoderConfig:
         _check_choice("compression", self.compression, ("zstd", "none"))
         _check_int("compression_level", self.compression_level, 1, 22)
         if self.dictionary is not None:
-            possible = _is_int(self.dictionary, 1024, 16 * MIB) or _is_int(self.dictionary, 0, 0)
+            possible = is_int(self.dictionary, 1024, 16 * MIB) or is_int(self.dictionary, 0, 0)
             _require(possible, "dictionary", self.dictionary, f"0, or a whole number from 1024 to {16 * MIB}")
         if self.chunks_per_frame is not None:
             _check_int("chunks_per_frame", self.chunks_per_frame, 1, 65535)
-        possible = isinstance(self.parity, (int, float)) and not isinstance(self.parity, bool) and 0 <= self.parity <= 1
-        _require(possible, "parity", self.parity, "a number from 0 to 1")
+        _check_number("parity", self.parity, 0, 1)
         _check_choice("vector_dtype", self.vector_dtype, ("i8", "f16", "f32"))
         _check_int("connectivity", self.connectivity, 2, 256)
         _check_int("expansion_add", self.expansion_add, 8, 4096)

@@ -23,6 +23,9 @@ __all__ = ["EncoderStats", "MemvidEncoder"]
 class MemvidEncoder(ChunkCollector):
     """Collects chunks, then builds a video and an index of them.
 
+    ``add_chunks``, ``add_text``, ``add_jsonl``, ``clear``, ``stats`` and ``close`` are in
+    :mod:`memvid.building.chunk_collector`, which :class:`MemvidAppender` shares.
+
     Chunks wait on disk, in the system's temporary folder, so memory does not grow with their number. Not safe to share
     between threads.
 

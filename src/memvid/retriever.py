@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memvid.async_search import AsyncSearches
+from memvid.checks import check_chunk_id, is_whole
 from memvid.config import RetrieverConfig, make_config
 from memvid.embedding import EmbedderLike, encode_queries, model_info, resolve_embedder
 from memvid.errors import (
     ChunkDeletedError,
-    ChunkNotFoundError,
     ClosedError,
     QueryError,
     VideoNotFoundError,
@@ -29,9 +29,6 @@ from memvid.types import Chunk, MemoryInfo, RetrieverStats, SearchResult, StrPat
 from memvid.video import PageStore, VideoReader
 
 __all__ = ["MemoryInfo", "MemvidRetriever", "RetrieverStats"]
-
-
-_MAX_CHUNK_ID = (1 << 63) - 1
 
 
 class _QueryCache:
@@ -77,8 +74,10 @@ class MemvidRetriever(AsyncSearches):
     """Searches a memory by meaning and reads the passages back out of its frames.
 
     Every text that is returned came out of a frame of the video, and its checksum was verified; a frame that cannot be
-    read raises. Safe to share between threads; files stay as they were when it was opened. :meth:`asearch`,
-    :meth:`asearch_results` and :meth:`asearch_many` are for event loops (docs/threads.md).
+    read raises. Safe to share between threads; files stay as they were when it was opened.
+
+    ``search_many``, and ``asearch``, ``asearch_results`` and ``asearch_many`` for event loops (docs/threads.md), are in
+    :mod:`memvid.async_search`.
 
     :param video_file: the video.
     :param index_file: its index; ``None`` takes ``<stem>_index.json`` beside the video.
@@ -168,7 +167,7 @@ class MemvidRetriever(AsyncSearches):
             memory still lists it as deleted.
         """
         self._check_open()
-        ids = [_check_chunk_id(chunk_id) for chunk_id in chunk_ids]
+        ids = [check_chunk_id(chunk_id) for chunk_id in chunk_ids]
         self._check_alive(ids)
         return self._chunks(ids) if ids else []
 
@@ -186,7 +185,7 @@ class MemvidRetriever(AsyncSearches):
         self._check_open()
         _check_int("before", before, 0)
         _check_int("after", after, 0)
-        self._check_alive([_check_chunk_id(chunk_id)])
+        self._check_alive([check_chunk_id(chunk_id)])
         ids = self._video.table.ids_around(int(chunk_id), before, after, without=self._index.deleted)
         return self._chunks(ids.tolist())
 
@@ -345,13 +344,5 @@ def _check_query(query: object) -> None:
 
 
 def _check_int(name: str, value: object, least: int) -> None:
-    if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < least:
+    if not is_whole(value, least):
         raise QueryError(f"{name}={value!r} is not possible: expected a whole number of at least {least}")
-
-
-def _check_chunk_id(chunk_id: object) -> int:
-    if not isinstance(chunk_id, (int, np.integer)) or isinstance(chunk_id, bool):
-        raise ChunkNotFoundError(f"a chunk id is a whole number, not {chunk_id!r}")
-    if not 0 <= chunk_id <= _MAX_CHUNK_ID:
-        raise ChunkNotFoundError(f"there is no chunk {chunk_id}: ids start at 0")
-    return int(chunk_id)

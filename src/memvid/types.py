@@ -6,17 +6,12 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
+from typing import Any, TypeAlias
 
 __all__ = [
     "AppendResult",
     "BuildResult",
     "Chunk",
-    "IntArray",
     "JsonObject",
     "MemoryInfo",
     "ModelInfo",
@@ -32,14 +27,11 @@ __all__ = [
 JsonObject: TypeAlias = dict[str, Any]
 """What a chunk's metadata is."""
 
-StrPath: TypeAlias = "str | os.PathLike[str]"
+StrPath: TypeAlias = str | os.PathLike[str]
 """What names a file or a folder."""
 
 Where: TypeAlias = Mapping[str, Any]
 """A filter on metadata: values by field, a list for any of its values."""
-
-IntArray: TypeAlias = "npt.NDArray[np.int64]"
-"""Ids or rows: int64[n]."""
 
 
 def _shorten(text: str, limit: int = 48) -> str:

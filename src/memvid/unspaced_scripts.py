@@ -1,16 +1,28 @@
-"""What stands for words where a script puts no blanks between them."""
+"""Scripts that put no blanks between words: which they are, and what stands for words in them."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
 
-__all__ = ["with_pairs"]
+__all__ = ["is_unspaced", "with_pairs"]
 
-# Thai and Lao, Burmese, Khmer, kana, ideographs.
-_UNSPACED = re.compile(
-    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
+# CJK radicals, kana and ideographs, Thai, Lao, Burmese, Khmer. The tokens of every index depend on it.
+_RANGES = (
+    (0x0E00, 0x0EFF),
+    (0x1000, 0x109F),
+    (0x1780, 0x17FF),
+    (0x2E80, 0x31FF),
+    (0x3400, 0x9FFF),
+    (0xF900, 0xFAFF),
+    (0x20000, 0x3FFFF),
 )
+_UNSPACED = re.compile(f"[{''.join(f'{chr(first)}-{chr(last)}' for first, last in _RANGES)}]")
+
+
+def is_unspaced(code: int) -> bool:
+    """Whether a character is of such a script."""
+    return any(first <= code <= last for first, last in _RANGES)
 
 
 def with_pairs(words: Iterable[str]) -> Iterator[str]:

@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from memvid import _core
 from memvid.errors import FrameError, UnsupportedVideoError
+from memvid.page import header
 from memvid.page.header import (
     HEADER_BYTES,
     MAGIC,
@@ -30,6 +32,12 @@ BODY = PageBody(PageKind.DATA, 0, 1, 7, b"\x03\x00abc")
 def reseal(payload: bytearray) -> bytes:
     payload[24:28] = zlib.crc32(payload[28:], zlib.crc32(payload[:24])).to_bytes(4, "little")
     return bytes(payload)
+
+
+def test_both_readers_know_the_same_versions_and_the_last_is_written() -> None:
+    """One that only one of them knew would be read slowly, or not at all."""
+    assert sorted(header._PARSERS) == list(_core.PAGE_FORMAT_VERSIONS)
+    assert seal(BODY, tag=1, page_number=0)[3] == header.FORMAT_VERSION == max(header._PARSERS)
 
 
 def test_golden_bytes() -> None:

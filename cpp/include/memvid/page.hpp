@@ -1,6 +1,7 @@
 // Pages as docs/format.md has them: the header, and the chunks in a body that is no longer compressed.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <vector>
@@ -10,7 +11,8 @@
 
 namespace memvid {
 
-constexpr std::uint8_t page_format_version = 1;
+// The versions of pages that are read, oldest first; the last is the one that is written. Python takes them from here.
+constexpr std::array<std::uint8_t, 1> page_format_versions{1};
 constexpr std::size_t run_head_bytes = 8;  // part number and number of parts
 
 enum class PageKind : std::uint8_t { header, dictionary, data, continuation, tombstones, parity, attributes };
@@ -29,7 +31,7 @@ struct PageHeader {
     std::uint64_t first_chunk;
 };
 
-// Nothing when the payload is no page of this format version, of an unknown kind, or with an unknown mandatory flag.
+// Nothing when the payload is no page of a format version that is read, of an unknown kind, or with an unknown mandatory flag.
 std::optional<PageHeader> parse_page_header(ByteView payload);
 
 // Part and number of parts of a page with the run flag; nothing when the numbers cannot be.

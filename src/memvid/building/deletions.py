@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from memvid.errors import ChunkNotFoundError, QueryError
+from memvid.errors import QueryError
 from memvid.index.filters import attributes_of, value_token
 from memvid.page import ChunkIds, decode_metadata
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from memvid.building.spool import Spool
     from memvid.index import IndexManager
 
-__all__ = ["Deletions", "check_chunk_id"]
+__all__ = ["Deletions"]
 
 _SEGMENT_CHUNKS = 4096
 _SEGMENT_BYTES = 8 << 20
@@ -84,13 +84,3 @@ class Deletions:
                     gone.append(chunk_id)
                 number += 1
         return ChunkIds.of(np.array(gone, np.int64))
-
-
-def check_chunk_id(chunk_id: object) -> int:
-    """The id of a chunk that is to be deleted, if it can be one.
-
-    :raises ChunkNotFoundError: it is no whole number, or is out of range: nothing is deleted by rounding.
-    """
-    if not isinstance(chunk_id, (int, np.integer)) or isinstance(chunk_id, bool) or not 0 <= chunk_id < 1 << 62:
-        raise ChunkNotFoundError(f"a chunk id is a whole number of at least 0, not {chunk_id!r}")
-    return int(chunk_id)

@@ -35,6 +35,9 @@ class MemvidChat(Sessions):
     ``GEMINI_API_KEY``); without any, answers are the best passages, quoted and cited, and say so. Nothing is sent
     anywhere before the first question. Safe to share between threads that use sessions of their own (``session=``).
 
+    ``start_session``, ``end_session``, ``reset``, ``history``, ``last_context``, ``usage`` and the export are in
+    :mod:`memvid.chat.sessions`.
+
     :param video_file: the video; not needed with ``retriever``.
     :param index_file: its index; ``None`` takes ``<stem>_index.json`` beside the video.
     :param llm_api_key: the key; sent to its provider's endpoint only, shown nowhere.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from memvid.checks import is_int
 from memvid.embedding.protocol import Vectors, check_texts, check_vectors
 from memvid.errors import ConfigError
 
@@ -25,7 +26,7 @@ class CallableEmbedder:
             raise ConfigError(f"function is a {type(function).__name__}: expected a function of a list of strings")
         if not isinstance(name, str) or not name:
             raise ConfigError(f"name={name!r} is not possible: expected a string that names the model")
-        if not isinstance(dim, int) or isinstance(dim, bool) or dim < 1:
+        if not is_int(dim, 1):
             raise ConfigError(f"dim={dim!r} is not possible: expected a whole number from 1")
         self._function = function
         self.name = name

@@ -8,6 +8,7 @@ from zlib import crc32
 
 import numpy as np
 
+from memvid.checks import is_int
 from memvid.embedding.protocol import Vectors, check_texts
 from memvid.errors import ConfigError
 
@@ -38,7 +39,7 @@ class HashingEmbedder:
     """
 
     def __init__(self, dim: int = 512) -> None:
-        if not isinstance(dim, int) or isinstance(dim, bool) or not 8 <= dim <= 65536:
+        if not is_int(dim, 8, 65536):
             raise ConfigError(f"dim={dim!r} is not possible: expected a whole number from 8 to 65536")
         self.dim = dim
         self.name = f"hashing-{dim}"

@@ -11,6 +11,7 @@ from functools import cached_property
 
 import numpy as np
 
+from memvid.checks import is_int
 from memvid.embedding.model_folder import folder_digest, read_model_folder
 from memvid.embedding.onnx_runtime import LoadedModel
 from memvid.embedding.protocol import Vectors, check_texts
@@ -86,7 +87,7 @@ def _run_all(work: Callable[[list[int]], None], batches: list[list[int]], thread
 
 
 def _check_count(name: str, value: object) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+    if not is_int(value, 1):
         raise ConfigError(f"{name}={value!r} is not possible: expected a whole number from 1")
 
 

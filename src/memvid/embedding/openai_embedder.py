@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from memvid.checks import is_int
 from memvid.embedding.protocol import Vectors, check_texts, check_vectors
 from memvid.errors import ConfigError, DependencyError, EmbeddingError
 
@@ -57,7 +58,7 @@ class OpenAIEmbedder:
         if not isinstance(model, str) or not model:
             raise ConfigError(f"model={model!r} is not possible: expected the provider's name of a model")
         for name, value, least in (("dim", dim, 1), ("batch_size", batch_size, 1), ("max_retries", max_retries, 0)):
-            if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < least):
+            if value is not None and not is_int(value, least):
                 raise ConfigError(f"{name}={value!r} is not possible: expected a whole number from {least}")
         if not timeout > 0:
             raise ConfigError(f"timeout={timeout!r} is not possible: expected seconds above 0")

@@ -56,7 +56,7 @@ class Embedder(Protocol):
         ...
 
 
-EmbedderLike: TypeAlias = "Embedder | Callable[[list[str]], Any]"
+EmbedderLike: TypeAlias = Embedder | Callable[[list[str]], Any]
 """What may be passed as ``embedder=``: an embedder, or a function from texts to vectors."""
 
 

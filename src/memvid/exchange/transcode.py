@@ -14,18 +14,12 @@ import numpy as np
 
 from memvid.errors import DependencyError
 from memvid.video.codecs.containers import open_container
-from memvid.video.codecs.profiles import INSTALL, container_format
+from memvid.video.codecs.profiles import INSTALL, PROFILES, CodecProfile, container_format
 from memvid.video.codecs.sinks import AvSink
 
 __all__ = ["Step", "transcode"]
 
-_ENCODERS = {"h264": "libx264", "vp9": "libvpx-vp9", "av1": "libsvtav1", "mpeg4": "mpeg4"}
-_OPTIONS = {
-    "h264": {"preset": "medium"},
-    "vp9": {"b": "0", "cpu-used": "5", "row-mt": "1"},
-    "av1": {"preset": "8"},
-    "mpeg4": {},
-}
+_MPEG4 = CodecProfile(encoder="mpeg4")  # nobody writes a memory with it, but others may pass one on in it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,8 +84,9 @@ def _with_decoding_times(packets: Iterator[Any]) -> Iterator[Any]:
 
 def _encode(source: Path, target: Path, step: Step, side: int) -> None:
     codec = str(step.codec)
-    options = dict(_OPTIONS[codec])
-    if codec == "mpeg4":
+    profile = PROFILES.get(codec, _MPEG4)
+    options = dict(profile.options)
+    if profile is _MPEG4:
         options |= {"qmin": str(step.quality), "qmax": str(step.quality)}
     else:
         options["crf"] = str(step.quality)
@@ -104,7 +99,7 @@ def _encode(source: Path, target: Path, step: Step, side: int) -> None:
         sink = AvSink(
             target,
             container=container_format(target, codec),
-            encoder=_ENCODERS[codec],
+            encoder=profile.encoder,
             width=width,
             height=height,
             fps=step.fps or before,

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from memvid.types import IntArray
+from memvid.index.arrays import IntArray
+from memvid.unspaced_scripts import is_unspaced
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -41,20 +42,12 @@ class _CharacterMap(dict[int, str]):
             mapped = ""
         elif code < 128 or category[0] == "N":
             mapped = char
-        elif category == "Lo" and _has_no_spaces(code):
-            mapped = f" {char} "  # a token for each character: these scripts do not put spaces between words
+        elif category == "Lo" and is_unspaced(code):
+            mapped = f" {char} "  # a token for each character
         else:
             mapped = char if category[0] == "L" else " "
         self[code] = mapped
         return mapped
-
-
-def _has_no_spaces(code: int) -> bool:
-    """CJK ideographs, kana, Thai, Lao, Khmer and Myanmar."""
-    return (
-        0x2E80 <= code <= 0x31FF or 0x3400 <= code <= 0x9FFF or 0xF900 <= code <= 0xFAFF or 0x20000 <= code <= 0x3FFFF
-        or 0x0E00 <= code <= 0x0EFF or 0x1780 <= code <= 0x17FF or 0x1000 <= code <= 0x109F
-    )  # fmt: skip
 
 
 _CHARACTERS = _CharacterMap()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from memvid.checks import is_whole
 from memvid.config import EncoderConfig
 from memvid.errors import (
     ClosedError,
@@ -15,6 +16,7 @@ from memvid.errors import (
     ModelMismatchError,
     QueryError,
 )
+from memvid.index.arrays import FloatArray, IntArray
 from memvid.index.builder import IndexBuilder
 from memvid.index.manifest import MEND, Manifest, Segment, read_manifest
 from memvid.index.nearest import NearestChunks
@@ -22,7 +24,7 @@ from memvid.index.renamed import find_side_files
 from memvid.index.side_files import check_complete, check_graph, check_side_file, open_records, open_vectors
 from memvid.index.vectors import check_vectors
 from memvid.storage.commit import Commit, recover
-from memvid.types import IntArray, StrPath, Where
+from memvid.types import StrPath, Where
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,8 +34,6 @@ if TYPE_CHECKING:
     from memvid.types import JsonObject, ModelInfo, VideoIdentity
 
 __all__ = ["IndexManager"]
-
-FloatArray = npt.NDArray[np.float32]
 
 
 class IndexManager:
@@ -321,5 +321,5 @@ def _describe(model: ModelInfo) -> str:
 
 
 def _check_at_least_one(name: str, value: object) -> None:
-    if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < 1:
+    if not is_whole(value, 1):
         raise QueryError(f"{name}={value!r}: expected a whole number of at least 1")

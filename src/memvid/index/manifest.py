@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from memvid.checks import ID_LIMIT, is_int
 from memvid.config import EncoderConfig
 from memvid.errors import IndexFormatError, IndexNotFoundError
 from memvid.storage.commit import is_plain_name
@@ -288,8 +289,8 @@ def _text(value: object) -> str:
     return value
 
 
-def _number(value: object, low: int = 0, high: int = 1 << 62) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+def _number(value: object, low: int = 0, high: int = ID_LIMIT) -> int:
+    if not is_int(value, low, high):
         raise ValueError(f"{value!r} is not a whole number from {low} to {high}")
     return value
 

@@ -5,17 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
+from memvid.index.arrays import FloatArray, IntArray
 from memvid.index.vectors import SMALL
-from memvid.types import IntArray
 
 if TYPE_CHECKING:
     from memvid.index.segments import Records, Vectors
 
 __all__ = ["NearestChunks"]
 
-FloatArray = npt.NDArray[np.float32]
 
 _MAX_EXPANSION = 4096  # of a filtered search, before it looks at every candidate instead
 

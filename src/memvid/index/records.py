@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from memvid.checks import ID_LIMIT
 from memvid.errors import ChunkNotFoundError, IndexFormatError
 from memvid.index import schema
+from memvid.index.arrays import IntArray
 from memvid.index.manifest import MEND
 from memvid.index.object_pool import ExhaustedError, Pool
 from memvid.index.restricted_sqlite import RestrictedConnection
 from memvid.index.row_map import RowMap
-from memvid.types import IntArray
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,7 +30,6 @@ __all__ = ["RecordReader"]
 
 
 _MAX_CONNECTIONS = 8
-_LARGEST_ID = 1 << 62
 _BATCH = 500  # bound parameters a statement
 
 
@@ -182,7 +182,7 @@ class RecordReader:
     def _check_arrays(self, starts: IntArray, lengths: IntArray, count: int) -> None:
         sound = (
             len(starts) == len(lengths) > 0
-            and bool((starts >= 0).all() and (starts <= _LARGEST_ID).all())
+            and bool((starts >= 0).all() and (starts <= ID_LIMIT).all())
             and bool((lengths > 0).all() and (lengths <= count).all())  # or their sum could overflow
             and bool((np.diff(starts) >= lengths[:-1]).all())
             and int(lengths.sum()) == count == len(self._lengths)

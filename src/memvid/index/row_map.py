@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from memvid.types import IntArray
+from memvid.index.arrays import IntArray
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,11 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from memvid.errors import ChunkDeletedError, ChunkNotFoundError, QueryError
+from memvid.index.arrays import FloatArray, IntArray
 from memvid.index.filters import parse_filter
 from memvid.index.keywords import query_terms, rank
 from memvid.index.row_map import RowMap
 from memvid.index.vectors import SMALL
-from memvid.types import IntArray, Where
+from memvid.types import Where
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from memvid.types import JsonObject
 
 __all__ = ["Records", "Vectors"]
-
-FloatArray = npt.NDArray[np.float32]
 
 
 class Records:

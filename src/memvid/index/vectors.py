@@ -19,9 +19,9 @@ import numpy.typing as npt
 from memvid import _core
 from memvid._onnxruntime import import_onnxruntime
 from memvid.errors import ClosedError, DependencyError, EmbeddingError
+from memvid.index.arrays import FloatArray, IntArray
 from memvid.index.hnsw_file import MATRIX_OFFSET, NUMPY_DTYPES
 from memvid.storage.disk import output_errors
-from memvid.types import IntArray
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,13 +30,12 @@ if TYPE_CHECKING:
 
 __all__ = ["VectorReader", "VectorWriter", "check_vectors", "quantise"]
 
-FloatMatrix = npt.NDArray[np.float32]
 
 SMALL = 2048  # rows up to which a search compares with all: a walk of the graph is not faster
 _SPARE = 16  # candidates beyond k whose exact scores may still lift them into the answer
 
 
-def check_vectors(vectors: Any, dim: int) -> FloatMatrix:
+def check_vectors(vectors: Any, dim: int) -> FloatArray:
     """Return ``vectors`` as C-contiguous float32[n, dim].
 
     :raises EmbeddingError: for another shape or a dtype that is not floating, or NaN or infinity.
@@ -52,7 +51,7 @@ def check_vectors(vectors: Any, dim: int) -> FloatMatrix:
     return result
 
 
-def quantise(vectors: FloatMatrix, dtype: str) -> npt.NDArray[Any]:
+def quantise(vectors: FloatArray, dtype: str) -> npt.NDArray[Any]:
     """Vectors as they are stored: the direction kept, the length not. A zero vector stays zero."""
     peak = np.abs(vectors).max(axis=1, keepdims=True)
     peak[peak == 0] = 1
@@ -78,7 +77,7 @@ class VectorWriter:
     def __len__(self) -> int:
         return len(self._index)
 
-    def add(self, first_id: int, vectors: FloatMatrix) -> None:
+    def add(self, first_id: int, vectors: FloatArray) -> None:
         """Add rows under the ids ``first_id``, ``first_id + 1``, ...; 0.1-0.4 ms each, the GIL is released."""
         keys = np.arange(first_id, first_id + len(vectors), dtype=np.uint64)
         if len(keys):
@@ -154,7 +153,7 @@ class VectorReader:
         """Let go of the mapping; searches under way finish on it."""
         self._graph = self._map = None
 
-    def nearest(self, queries: FloatMatrix, k: int, *, expansion: int) -> tuple[IntArray, FloatMatrix]:
+    def nearest(self, queries: FloatArray, k: int, *, expansion: int) -> tuple[IntArray, FloatArray]:
         """Approximate: rows int64[q, m] and scores float32[q, m] with m = min(k, count), for queries float32[q, dim].
 
         Best first, ties by row; -1 and -inf at the end where a graph in several parts left some out. One native call:
@@ -162,7 +161,7 @@ class VectorReader:
         """
         return self._open_graph().nearest(queries, k, expansion=expansion, spare=_SPARE)
 
-    def exact(self, query: FloatMatrix, k: int, rows: IntArray | None = None) -> tuple[IntArray, FloatMatrix]:
+    def exact(self, query: FloatArray, k: int, rows: IntArray | None = None) -> tuple[IntArray, FloatArray]:
         """Exact over all rows, or over ``rows``: rows int64[m] and scores float32[m], m <= k, for float32[1, dim].
 
         Best first, ties by row. One native call, off the GIL; about 40 ns a row and core when they are in memory.

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from typing import Any
 
+from memvid.checks import is_int
 from memvid.errors import ConfigError, LLMResponseError
 from memvid.llm.protocol import Completion, Message, Piece
 
@@ -40,7 +41,7 @@ class CallableBackend:
                 f"backend is {function!r}, which is asynchronous: give a function that waits itself, or an object with "
                 "complete, stream, acomplete and astream"
             )
-        if not isinstance(window, int) or isinstance(window, bool) or window < 1:
+        if not is_int(window, 1):
             raise ConfigError(f"window={window!r} is not possible: expected a whole number from 1")
         self._function = function
         self._options = dict(options or {})

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from memvid.checks import is_int, is_number
 from memvid.errors import (
     ConfigError,
     DependencyError,
@@ -82,9 +83,9 @@ class OpenAIBackend:
     def __init__(
         self, endpoint: Endpoint, *, timeout: float = 120.0, max_retries: int = 2, options: dict[str, Any] | None = None
     ) -> None:
-        if not isinstance(timeout, (int, float)) or isinstance(timeout, bool) or not 0 < timeout <= _LONGEST_WAIT:
+        if not is_number(timeout, 0, _LONGEST_WAIT) or not timeout:
             raise ConfigError(f"timeout={timeout!r} is not possible: expected seconds above 0, at most {_LONGEST_WAIT}")
-        if not isinstance(max_retries, int) or isinstance(max_retries, bool) or max_retries < 0:
+        if not is_int(max_retries, 0):
             raise ConfigError(f"max_retries={max_retries!r} is not possible: expected a whole number from 0")
         if taken := _OWN & set(options or ()):
             raise ConfigError(f"llm_options has {sorted(taken)[0]!r}, which memvid sets itself: leave it out")

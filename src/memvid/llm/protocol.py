@@ -100,7 +100,7 @@ class Backend(Protocol):
         ...
 
 
-BackendLike: TypeAlias = "Backend | Callable[[list[Message]], str | Iterator[str]]"
+BackendLike: TypeAlias = Backend | Callable[[list[Message]], str | Iterator[str]]
 """What may be passed as ``backend=``: a backend, or a function from messages to a text or to parts of one."""
 
 Options: TypeAlias = Mapping[str, Any]

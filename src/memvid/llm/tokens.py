@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
+from memvid.checks import is_int
 from memvid.errors import ConfigError
 from memvid.types import StrPath
 
@@ -33,7 +34,7 @@ class TokenCounter(Protocol):
         ...
 
 
-TokenCounterLike: TypeAlias = "TokenCounter | Callable[[str], int] | StrPath"
+TokenCounterLike: TypeAlias = TokenCounter | Callable[[str], int] | StrPath
 """What may be passed as ``token_counter=``: a counter, a function, ``"bytes"``, ``"safe"``, or the path of a
 ``tokenizer.json``."""
 
@@ -106,7 +107,7 @@ class _FunctionCounter:
 
     def count(self, text: str) -> int:
         count = self._function(text)
-        if not isinstance(count, int) or isinstance(count, bool) or count < 0:
+        if not is_int(count, 0):
             raise ConfigError(f"token_counter {self.name} gave {count!r}: expected a whole number of tokens")
         return count
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from memvid.maintenance.legacy import ImportResult, import_memory
 from memvid.maintenance.repair import RepairResult, repair
 from memvid.maintenance.rewrite import CompactResult, EraseResult, ReindexResult, compact, delete, erase, reindex
-from memvid.maintenance.verify import Finding, VerifyReport, verify
+from memvid.maintenance.verify import Finding, GroupMargin, VerifyReport, verify
 
 __all__ = [
     "CompactResult",
     "EraseResult",
     "Finding",
+    "GroupMargin",
     "ImportResult",
     "ReindexResult",
     "RepairResult",

@@ -6,11 +6,13 @@ first chunk u64 | checksum u32. ``docs/format.md`` is normative.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 from struct import Struct
 from zlib import crc32
 
+from memvid._core import PAGE_FORMAT_VERSIONS
 from memvid.errors import FrameError, UnsupportedVideoError
 
 __all__ = [
@@ -31,7 +33,9 @@ __all__ = [
 ]
 
 MAGIC = b"\x89MV"
-FORMAT_VERSION = 1
+FORMAT_VERSION = PAGE_FORMAT_VERSIONS[-1]
+"""The version of the pages that are written. The native core says it, and which others are read."""
+
 HEADER_BYTES = 28
 MAX_COUNT = 0xFFFF
 
@@ -142,16 +146,30 @@ def parse_header(payload: bytes, *, frame_index: int) -> PageHeader:
             "the video is damaged or was not made by memvid",
             frame_index=frame_index,
         )
-    magic, version, kind, flags, count, tag, page_number, first_chunk, checksum = _FIELDS.unpack_from(payload)
-    if magic != MAGIC:
+    if not payload.startswith(MAGIC):
         raise FrameError(
-            f"frame {frame_index}: its code starts with {magic.hex(' ')}, a memvid page with {MAGIC.hex(' ')}; "
+            f"frame {frame_index}: its code starts with {payload[:3].hex(' ')}, a memvid page with {MAGIC.hex(' ')}; "
             "the video is damaged or was not made by memvid",
             frame_index=frame_index,
         )
-    if version != FORMAT_VERSION or kind >= len(_KINDS) or flags & _UNKNOWN_MANDATORY:
-        _refuse(payload, version, kind, flags, frame_index)
+    version = payload[len(MAGIC)]
+    parse = _PARSERS.get(version)
+    if parse is None:
+        raise _refusal(payload, frame_index, f"format version {version}, this release reads {_known_versions()}")
+    return parse(payload, frame_index)
+
+
+def _parse_version_1(payload: bytes, frame_index: int) -> PageHeader:
+    _, _, kind, flags, count, tag, page_number, first_chunk, checksum = _FIELDS.unpack_from(payload)
+    if kind >= len(_KINDS):
+        raise _refusal(payload, frame_index, f"page kind {kind}, this release knows 0 to {len(_KINDS) - 1}")
+    if unknown := flags & _UNKNOWN_MANDATORY:
+        raise _refusal(payload, frame_index, f"mandatory page flags {unknown:#04x}, which this release does not know")
     return PageHeader(_KINDS[kind], flags, count, tag, page_number, first_chunk, checksum)
+
+
+# How the header of each version is read: one for each of PAGE_FORMAT_VERSIONS, and none is ever taken out.
+_PARSERS: dict[int, Callable[[bytes, int], PageHeader]] = {1: _parse_version_1}
 
 
 def verify(payload: bytes, *, frame_index: int) -> None:
@@ -198,13 +216,11 @@ def read_page(
     return header
 
 
-def _refuse(payload: bytes, version: int, kind: int, flags: int, frame_index: int) -> None:
+def _refusal(payload: bytes, frame_index: int, what: str) -> UnsupportedVideoError:
     # The checksum keeps its place in every version, so that damage is not mistaken for a newer format.
     verify(payload, frame_index=frame_index)
-    if version != FORMAT_VERSION:
-        what = f"format version {version}, this release reads {FORMAT_VERSION}"
-    elif kind >= len(_KINDS):
-        what = f"page kind {kind}, this release knows 0 to {len(_KINDS) - 1}"
-    else:
-        what = f"mandatory page flags {flags & _UNKNOWN_MANDATORY:#04x}, which this release does not know"
-    raise UnsupportedVideoError(f"frame {frame_index}: {what}; install a newer memvid to read this video")
+    return UnsupportedVideoError(f"frame {frame_index}: {what}; install a newer memvid to read this video")
+
+
+def _known_versions() -> str:
+    return " and ".join(map(str, sorted(_PARSERS)))

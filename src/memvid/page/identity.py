@@ -7,6 +7,8 @@ import re
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from memvid._core import PAGE_FORMAT_VERSIONS
+from memvid.checks import ID_LIMIT
 from memvid.errors import UnsupportedVideoError, VideoFormatError
 from memvid.page.header import FORMAT_VERSION
 
@@ -82,7 +84,6 @@ class HeaderInfo:
         return memory_tag(self.memory_id)
 
 
-_LARGEST = 1 << 62
 _REQUIRED: dict[str, type] = {
     "format_version": int,
     "memory_id": str,
@@ -135,9 +136,10 @@ def decode_header_body(body: bytes) -> HeaderInfo:
     if not isinstance(values, dict):
         raise _error("does not end in a JSON object")
     known = {field.name: _parameter(values, field.name) for field in fields(HeaderInfo)}
-    if known["format_version"] != FORMAT_VERSION:
+    if known["format_version"] not in PAGE_FORMAT_VERSIONS:
+        readable = " and ".join(map(str, PAGE_FORMAT_VERSIONS))
         raise UnsupportedVideoError(
-            f"the memory is in format version {known['format_version']}, this release reads {FORMAT_VERSION}: "
+            f"the memory is in format version {known['format_version']}, this release reads {readable}: "
             "install a newer memvid to read this video"
         )
     if not re.fullmatch("[0-9a-f]{64}", known["memory_id"]):
@@ -152,13 +154,13 @@ def _parameter(values: dict[str, Any], name: str) -> Any:
     if name not in values:
         raise _error(f"has no {name!r}")
     expected = _REQUIRED.get(name) or _OPTIONAL[name]
-    if type(value) is not expected or (isinstance(value, int) and not 0 <= value <= _LARGEST):
+    if type(value) is not expected or (isinstance(value, int) and not 0 <= value <= ID_LIMIT):
         raise _error(f"has {name}={_short(value)}, expected {expected.__name__}")
     return value
 
 
 def _short(value: object) -> str:
-    large = isinstance(value, int) and abs(value) > _LARGEST  # Python refuses to write out numbers of 4300 digits
+    large = isinstance(value, int) and abs(value) > ID_LIMIT  # Python refuses to write out numbers of 4300 digits
     return "a number of more than 62 bits" if large else f"{value!r:.80}"
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from memvid.checks import ID_LIMIT
 from memvid.errors import FrameError
 from memvid.page.records import varint
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 __all__ = ["ChunkIds", "decode_tombstones", "encode_tombstones"]
 
 _MAX_VARINT_BYTES = 5
-_ID_LIMIT = 1 << 62  # more ids than any memory has; sums of what a damaged body says must not overflow
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,7 +94,7 @@ def decode_tombstones(body: bytes, *, frame_index: int = -1) -> ChunkIds:
     numbers = np.array(values, np.int64).reshape(-1, 2)
     if (numbers[:, 1] == 0).any() or (numbers[1:, 0] == 0).any():
         raise _error("has an empty run, or two runs without a gap", frame_index)
-    if len(numbers) > _ID_LIMIT >> 33:
+    if len(numbers) > ID_LIMIT >> 33:
         raise _error(f"has {len(numbers)} runs", frame_index)
     edges = np.cumsum(numbers.reshape(-1))  # start, end, start, end, ...
     return ChunkIds(edges[0::2], edges[1::2])

@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from memvid.checks import ID_LIMIT, is_int
 from memvid.errors import IndexFormatError, OutputError
 from memvid.storage.disk import open_regular, output_errors, staged_name, sync_folder
 
@@ -129,7 +130,7 @@ def _resolve_growth(entry: object, video_file: Path | None, journal: Path) -> Gr
     if entry is None:
         return None
     name, mark = (entry.get("name"), entry.get("mark")) if isinstance(entry, dict) else (None, None)
-    if not isinstance(mark, int) or not 0 < mark < 1 << 62:
+    if not is_int(mark, 1, ID_LIMIT - 1):
         raise IndexFormatError(f"{journal} says of no place in a video that it grew: do not trust this memory")
     _check_video(name, video_file, journal)
     return None if video_file is None else Growth(video_file, mark)

@@ -7,6 +7,7 @@ import json
 import zlib
 from dataclasses import dataclass
 
+from memvid.checks import is_int
 from memvid.types import JsonObject
 
 __all__ = ["MAX_NUMBER", "OldCode", "parse_code"]
@@ -50,8 +51,7 @@ def parse_code(payload: bytes) -> OldCode | None:
 
 def as_number(value: object) -> int | None:
     """A frame's number or a chunk's id, if it can be one."""
-    possible = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < MAX_NUMBER
-    return value if possible else None  # type: ignore[return-value]  # an int, as was just asked
+    return value if is_int(value, 0, MAX_NUMBER - 1) else None
 
 
 def other_names(value: JsonObject) -> JsonObject:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from itertools import chain, pairwise
 
-from memvid.maintenance.repair.page_runs import LARGEST_ID, Group, Sorted
+from memvid.checks import ID_LIMIT
+from memvid.maintenance.repair.page_runs import Group, Sorted
 from memvid.maintenance.repair.salvage import Salvage, Slot
 from memvid.maintenance.verify.findings import Findings
 from memvid.page import PageKind, is_page, page_checksum, parse_header
@@ -115,7 +116,7 @@ def _ids_by_metadata(frames: dict[int, bytes], pages: dict[int, bytes]) -> dict[
             settle()
         if header is None:
             stretch.append(frame)
-        elif header.kind == PageKind.ATTRIBUTES and header.first_chunk <= LARGEST_ID:
+        elif header.kind == PageKind.ATTRIBUTES and header.first_chunk <= ID_LIMIT:
             described.append(range(header.first_chunk, header.first_chunk + header.count))
         elif header.kind != PageKind.CONTINUATION:
             settle()

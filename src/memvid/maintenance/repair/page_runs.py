@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 
 from memvid.page import ChunkIds, HeaderInfo
 
-__all__ = ["LARGEST_ID", "Group", "Sorted"]
+__all__ = ["Group", "Sorted"]
 
-LARGEST_ID = 1 << 62
 """No chunk has an id beyond it; a page can say anything."""
 
 

@@ -7,9 +7,10 @@ from collections import Counter
 
 import numpy as np
 
+from memvid.checks import ID_LIMIT
 from memvid.errors import VideoError
 from memvid.maintenance.repair.bare_text_ids import add_texts, texts_by_checksum, texts_by_order
-from memvid.maintenance.repair.page_runs import LARGEST_ID, Group, Sorted
+from memvid.maintenance.repair.page_runs import Group, Sorted
 from memvid.maintenance.repair.parity_recovery import restore_pages
 from memvid.maintenance.repair.salvage import Salvage, Slot
 from memvid.maintenance.verify.findings import Findings
@@ -131,8 +132,8 @@ def _gather(pages: dict[int, bytes], result: Sorted, path: object, findings: Fin
         header = parse_header(pages[number], frame_index=number)
         part, parts = 0, 1
         try:
-            if header.first_chunk > LARGEST_ID:
-                raise VideoError(f"its chunks begin at {header.first_chunk}, and ids end at {LARGEST_ID}")
+            if header.first_chunk > ID_LIMIT:
+                raise VideoError(f"its chunks begin at {header.first_chunk}, and ids end at {ID_LIMIT}")
             part, parts = run_parts(header, pages[number], frame_index=number)
             frames = range(number - part, number - part + parts)
             # Of the pages that are there, not of those that are said to be: a page can claim four billion.
@@ -196,7 +197,7 @@ def _lose_run(
 
 def _chunks_of(header: PageHeader) -> range:
     """Chunks that a page says it has; of a continuation, the one that it continues."""
-    if header.first_chunk > LARGEST_ID:
+    if header.first_chunk > ID_LIMIT:
         return range(0)
     if header.kind == PageKind.DATA:
         return range(header.first_chunk, header.first_chunk + header.count)

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from memvid.building.append import frame_config, next_chunk
 from memvid.building.build import Builder
-from memvid.building.deletions import check_chunk_id
 from memvid.building.spool import Spool
+from memvid.checks import check_chunk_id
 from memvid.config import EncoderConfig
 from memvid.embedding import AbsentEmbedder, Embedder, EmbedderLike, model_info, resolve_embedder
 from memvid.errors import ConfigError, EmptyMemoryError, UnsupportedVideoError

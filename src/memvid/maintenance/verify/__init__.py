@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from memvid.maintenance.verify.findings import Finding
 from memvid.maintenance.verify.verify import VerifyReport, verify
+from memvid.video.parity_reader import GroupMargin
 
-__all__ = ["Finding", "VerifyReport", "verify"]
+__all__ = ["Finding", "GroupMargin", "VerifyReport", "verify"]

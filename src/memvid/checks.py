@@ -1,0 +1,41 @@
+"""What a number given by a caller can be. ``True`` is none, although Python takes it for one."""
+
+from __future__ import annotations
+
+from numbers import Integral
+from typing import TypeGuard
+
+from memvid.errors import ChunkNotFoundError
+
+__all__ = ["ID_LIMIT", "check_chunk_id", "is_int", "is_number", "is_whole"]
+
+ID_LIMIT = 1 << 62
+"""Above every id and every count that a memory may claim: sums of a few of them do not overflow."""
+
+
+def is_int(value: object, low: int, high: int | None = None) -> TypeGuard[int]:
+    """Whether ``value`` is an ``int`` from ``low`` to ``high``."""
+    return isinstance(value, int) and not isinstance(value, bool) and low <= value and (high is None or value <= high)
+
+
+def is_number(value: object, low: float, high: float) -> TypeGuard[float]:
+    """Whether ``value`` is an ``int`` or ``float`` from ``low`` to ``high``, which NaN is not."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and low <= value <= high
+
+
+def is_whole(value: object, low: int) -> bool:
+    """Whether ``value`` is a whole number of whatever type, also one of numpy's, of at least ``low``."""
+    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= low
+
+
+def check_chunk_id(chunk_id: object) -> int:
+    """The id of a chunk, if it can be one: no other chunk is taken by rounding.
+
+    :raises ChunkNotFoundError: it is no whole number, or is out of range.
+    """
+    if not isinstance(chunk_id, Integral) or isinstance(chunk_id, bool):
+        raise ChunkNotFoundError(f"a chunk id is a whole number of at least 0, not {chunk_id!r}")
+    number = int(chunk_id)
+    if not 0 <= number < ID_LIMIT:
+        raise ChunkNotFoundError(f"there is no chunk {number}: ids start at 0")
+    return number
