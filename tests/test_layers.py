@@ -32,7 +32,7 @@ LAYERS: tuple[tuple[tuple[str, ...], ...], ...] = (
     (("building",),),
     (("llm",), ("index",), ("video",), ("embedding",), ("documents",)),
     (("page",), ("chunking", "sentences")),
-    (("storage",),),
+    (("storage",), ("network",)),
     (("_core",), ("_onnxruntime",), ("unspaced_scripts",)),
     (("config",), ("types",)),
     (("checks",),),

@@ -11,8 +11,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, TypeAlias
 
 from memvid.llm import OpenAIBackend
-from memvid.llm.keys import Secret
-from memvid.llm.providers import Endpoint
+from memvid.llm.providers import ModelEndpoint
+from memvid.network.secret import Secret
 
 KEY = "sk-canary-0123456789abcdefXYZ"
 MODEL = "tiny"
@@ -193,7 +193,7 @@ def running() -> Iterator[ChatServer]:
             thread.join()
 
 
-def endpoint(server: ChatServer, *, provider: str = "openai", **changes: Any) -> Endpoint:
+def endpoint(server: ChatServer, *, provider: str = "openai", **changes: Any) -> ModelEndpoint:
     """The server in the place of a provider."""
     values: dict[str, Any] = {
         "provider": provider,
@@ -204,7 +204,7 @@ def endpoint(server: ChatServer, *, provider: str = "openai", **changes: Any) ->
         "limit_name": "max_tokens",
         **changes,
     }
-    return Endpoint(**values)
+    return ModelEndpoint(**values)
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from memvid.config import ChatConfig, make_config
 from memvid.embedding import EmbedderLike
 from memvid.errors import ConfigError, LLMError
 from memvid.llm import Backend, BackendLike, TokenCounterLike, resolve_backend, resolve_counter
-from memvid.llm.keys import Secret
+from memvid.network.secret import Secret
 from memvid.retriever import MemvidRetriever
 from memvid.types import SearchResult, StrPath
 

@@ -12,7 +12,7 @@ from memvid.chat.session import Session
 from memvid.chat.turn import Around, Search, Step
 from memvid.errors import LLMError, LLMResponseError, MemvidError
 from memvid.llm import Backend, Completion, Message, Piece, TokenCounter, TokenUsage
-from memvid.llm.keys import Secret
+from memvid.network.secret import Secret
 
 __all__ = ["Runner"]
 

@@ -16,10 +16,12 @@ from memvid.errors import (
     LLMResponseError,
     MemvidError,
 )
-from memvid.llm.keys import mask
 from memvid.llm.openai_errors import translate
 from memvid.llm.protocol import Completion, Message, Piece, TokenUsage
-from memvid.llm.providers import CUSTOM, Endpoint, is_here, origin
+from memvid.llm.providers import ModelEndpoint
+from memvid.network.address import is_here, origin
+from memvid.network.endpoint import CUSTOM
+from memvid.network.secret import mask
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI, OpenAI
@@ -43,7 +45,7 @@ class _Guard:
 
     __slots__ = ("_allowed", "_endpoint")
 
-    def __init__(self, endpoint: Endpoint, own_headers: Iterable[str] = ()) -> None:
+    def __init__(self, endpoint: ModelEndpoint, own_headers: Iterable[str] = ()) -> None:
         self._endpoint = endpoint
         self._allowed = _HEADERS.union(name.lower() for name in own_headers)
 
@@ -72,7 +74,7 @@ class OpenAIBackend:
     followed, and a server on this machine is not asked through a proxy. Event loops get a connection of their own for
     each request.
 
-    :param endpoint: where requests go, with which key (:func:`~memvid.llm.providers.choose_endpoint`).
+    :param endpoint: where requests go, with which key (:func:`~memvid.llm.providers.choose_model_endpoint`).
     :param timeout: seconds the provider may be silent.
     :param max_retries: how often a request that failed for a passing reason (429, 5xx, no connection) is tried again,
         after the time the provider asks for.
@@ -81,7 +83,12 @@ class OpenAIBackend:
     """
 
     def __init__(
-        self, endpoint: Endpoint, *, timeout: float = 120.0, max_retries: int = 2, options: dict[str, Any] | None = None
+        self,
+        endpoint: ModelEndpoint,
+        *,
+        timeout: float = 120.0,
+        max_retries: int = 2,
+        options: dict[str, Any] | None = None,
     ) -> None:
         if not is_number(timeout, 0, _LONGEST_WAIT) or not timeout:
             raise ConfigError(f"timeout={timeout!r} is not possible: expected seconds above 0, at most {_LONGEST_WAIT}")
@@ -258,7 +265,7 @@ class OpenAIBackend:
             "timeout": openai.Timeout(self._timeout, connect=min(self._timeout, 10.0)),
             "http_client": transport(
                 follow_redirects=False,
-                trust_env=not is_here(self.base_url),
+                trust_env=not is_here(origin(self.base_url)[1]),
                 event_hooks={"request": [hook.__get__(guard)]},
             ),
         }

@@ -15,7 +15,7 @@ from memvid.errors import (
     LLMResponseError,
     LLMTimeoutError,
 )
-from memvid.llm.keys import Secret, causes
+from memvid.network.secret import Secret, causes
 
 __all__ = ["translate"]
 

@@ -10,11 +10,12 @@ from typing import Any
 
 from memvid.errors import ConfigError, MemvidError
 from memvid.llm.callable_backend import CallableBackend
-from memvid.llm.keys import Secret
 from memvid.llm.openai_backend import OpenAIBackend
 from memvid.llm.protocol import Backend, BackendLike
-from memvid.llm.providers import PROVIDERS, choose_endpoint, guess_provider
+from memvid.llm.providers import choose_model_endpoint, guess_provider
 from memvid.llm.quoting_backend import QuotingBackend
+from memvid.network.endpoint import PROVIDERS
+from memvid.network.secret import Secret
 
 __all__ = ["ENTRY_POINTS", "backend_names", "resolve_backend"]
 
@@ -110,7 +111,7 @@ def _of_endpoint(
                     f"{', '.join(backend_names())}), base_url or llm_api_key, or set {_variables()}"
                 )
             known = PROVIDERS[found]
-    return OpenAIBackend(choose_endpoint(known, key=key, model=model, base_url=base_url), **client)
+    return OpenAIBackend(choose_model_endpoint(known, key=key, model=model, base_url=base_url), **client)
 
 
 def _of_environment(model: str | None) -> str | None:
