@@ -10,13 +10,6 @@
 
 namespace memvid {
 
-// The extended type of the box that carries the page table, inside `moov`.
-constexpr std::uint8_t page_table_uuid[16] = {0x6d, 0x65, 0x6d, 0x76, 0x69, 0x64, 0x2d, 0x70,
-                                              0x61, 0x67, 0x65, 0x2d, 0x74, 0x61, 0x62, 0x31};
-
-// The extended type of the box in front of an append. Its content is the place of the `moov` that counts until then.
-constexpr std::uint8_t append_uuid[16] = {0x6d, 0x65, 0x6d, 0x76, 0x69, 0x64, 0x2d, 0x61,
-                                          0x70, 0x70, 0x65, 0x6e, 0x64, 0x2d, 0x30, 0x31};
 constexpr std::size_t append_mark_bytes = 32;
 
 // The whole box, for an append to the movie whose `moov` lies at `movie`.

@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 from typing_extensions import Buffer
 
 PAGE_FORMAT_VERSIONS: tuple[int, ...]
+PAGE_TABLE_UUID: bytes
+APPEND_UUID: bytes
 
 def build_info() -> dict[str, str]: ...
 def available_cores() -> int: ...

@@ -22,7 +22,7 @@ from memvid.errors import ClosedError, ConfigError, DependencyError, FrameError,
 from memvid.maintenance import verify
 from memvid.video import VideoReader, VideoWriter
 from memvid.video.codecs import PROFILES, available_codecs, check_codec, decode_pictures, profiles, sources
-from memvid.video.codecs.boxes import append_page_table, find_page_table
+from memvid.video.codecs.page_table_box import append_page_table, find_page_table
 from memvid.video.codecs.sources import AvSource, OpenCvSource
 from memvid.video.codecs.writing import PictureWriter, draw_symbol, picture_side
 from tests.memory_support import build, make_texts, open_memory

@@ -96,9 +96,12 @@ def test_what_is_wrong(tmp_path: Path) -> None:
         erase(video)
     with pytest.raises(ChunkNotFoundError):
         erase(video, chunk_ids=[2])
-    for no_id in (0.7, "0", True, -1, 1 << 70):  # an erasure cannot be taken back
+    for no_id in (0.7, "0", True):  # an erasure cannot be taken back
         with pytest.raises(ChunkNotFoundError, match="a chunk id is a whole number"):
             erase(video, chunk_ids=[no_id])  # type: ignore[list-item]
+    for number in (-1, 1 << 70):
+        with pytest.raises(ChunkNotFoundError, match=f"there is no chunk {number}"):
+            erase(video, chunk_ids=[number])
     with pytest.raises(QueryError):
         erase(video, where={"nothing": 1})
     with pytest.raises(EmptyMemoryError):

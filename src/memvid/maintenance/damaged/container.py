@@ -7,7 +7,6 @@ there can be named and mended. It decides nothing about content: whatever is fou
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -17,13 +16,10 @@ from numpy.typing import NDArray
 from memvid.errors import VideoError
 from memvid.maintenance.damaged.damaged_file import DamagedFile
 from memvid.video import PageTable
+from memvid.video.mp4_boxes import APPEND_MARK, PAGE_TABLE_UUID, Box, BoxError, walk_boxes
 
 __all__ = ["Container", "Problem", "find_page_tables", "read_container", "uncommitted_from"]
 
-_PAGE_TABLE_UUID = bytes.fromhex("6d656d7669642d706167652d74616231")
-_APPEND_MARK = struct.pack(">I", 32) + b"uuid" + bytes.fromhex("6d656d7669642d617070656e642d3031")
-
-_MAX_BOXES = 1 << 16
 _MAX_MOVIE_BYTES = 4 << 30
 _MIN_FRAME_BYTES = 8  # no picture is smaller
 
@@ -54,35 +50,19 @@ class Container:
         return int(self.offsets[frame]) if frame < len(self.offsets) else None
 
 
-@dataclass(frozen=True, slots=True)
-class _Box:
-    name: bytes
-    start: int
-    body: int
-    end: int
-
-
-class _DamagedError(Exception):
-    """Boxes that cannot be; never leaves this module."""
-
-    def __init__(self, message: str, offset: int) -> None:
-        super().__init__(message)
-        self.problem = Problem(message, offset)
-
-
 def read_container(data: DamagedFile) -> Container:
     """Go through the boxes of a file and read its sample table; never raises."""
     container = Container()
-    movie: _Box | None = None
+    movie: Box | None = None
     try:
-        for number, box in enumerate(_boxes(data, 0, len(data))):
+        for number, box in enumerate(walk_boxes(data.read, 0, len(data))):
             if number == 0 and box.name != b"ftyp":
                 container.problems.append(Problem("the file does not start as an MP4", 0))
             if box.name == b"moov":
                 movie = box
                 break
-    except _DamagedError as error:
-        container.problems.append(error.problem)
+    except BoxError as error:
+        container.problems.append(Problem(str(error), error.offset))
     if movie is None:
         container.problems.append(
             Problem("there is no movie header ('moov'): the file is cut off or was never finished", len(data))
@@ -93,8 +73,8 @@ def read_container(data: DamagedFile) -> Container:
         return container
     try:
         container.offsets, container.sizes = _read_samples(data, movie)
-    except _DamagedError as error:
-        container.problems.append(error.problem)
+    except BoxError as error:
+        container.problems.append(Problem(str(error), error.offset))
     except (struct.error, ValueError, IndexError):
         container.problems.append(Problem("the sample table cannot be read", movie.start))
     behind = np.flatnonzero(container.offsets + container.sizes > len(data))
@@ -112,10 +92,10 @@ def find_page_tables(data: DamagedFile) -> list[PageTable]:
     """All page tables in ``data``, in its order, also of movie headers that count no more; of none that never did."""
     tables = []
     committed = uncommitted_from(data)
-    for at in data.find_all(_PAGE_TABLE_UUID):
+    for at in data.find_all(PAGE_TABLE_UUID):
         if at >= committed:
             break
-        start = at + len(_PAGE_TABLE_UUID)
+        start = at + len(PAGE_TABLE_UUID)
         head = data.read(start, 16)
         if len(head) == 16 and head[:4] == b"MVPT":
             flags, frames = struct.unpack_from("<H", head, 6)[0], struct.unpack_from("<I", head, 12)[0]
@@ -131,64 +111,44 @@ def uncommitted_from(data: DamagedFile) -> int:
 
     It begins at a mark whose movie header is still named so.
     """
-    for at in data.find_all(_APPEND_MARK):
-        place = data.read(at + len(_APPEND_MARK), 8)
+    for at in data.find_all(APPEND_MARK):
+        place = data.read(at + len(APPEND_MARK), 8)
         movie = int.from_bytes(place, "big")
         if len(place) == 8 and movie + 8 <= at and data.read(movie + 4, 4) == b"moov":
             return at
     return len(data)
 
 
-def _boxes(data: DamagedFile, start: int, end: int) -> Iterator[_Box]:
-    count = 0
-    while start < end:
-        if end - start < 8:
-            raise _DamagedError("the last box is not whole", start)
-        size, name = struct.unpack(">I4s", data.read(start, 8))
-        body = start + 8
-        if size == 0:
-            size = end - start
-        elif size == 1:
-            if end - start < 16:
-                raise _DamagedError("the last box is not whole", start)
-            size, body = struct.unpack(">Q", data.read(body, 8))[0], body + 8
-        count += 1
-        if start + size < body or size > end - start or count > _MAX_BOXES:
-            raise _DamagedError(
-                f"the box {name.decode('ascii', 'replace')!r} claims {size} bytes, {end - start} are left", start
-            )
-        yield _Box(name, start, body, start + size)
-        start += size
-
-
-def _find(data: DamagedFile, box: _Box, *path: bytes) -> _Box:
+def _find(data: DamagedFile, box: Box, *path: bytes) -> Box:
     for name in path:
-        box = next((inner for inner in _boxes(data, box.body, box.end) if inner.name == name), _Box(b"", 0, 0, 0))
+        box = next(
+            (inner for inner in walk_boxes(data.read, box.body, box.end) if inner.name == name), Box(b"", 0, 0, 0)
+        )
         if not box.name:
-            raise _DamagedError(f"the movie header lacks the box {name.decode()!r}", box.start)
+            raise BoxError(f"the movie header lacks the box {name.decode()!r}", box.start)
     return box
 
 
-def _read_samples(data: DamagedFile, movie: _Box) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    tracks = [box for box in _boxes(data, movie.body, movie.end) if box.name == b"trak"]
+def _read_samples(data: DamagedFile, movie: Box) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    tracks = [box for box in walk_boxes(data.read, movie.body, movie.end) if box.name == b"trak"]
     for track in tracks:
         media = _find(data, track, b"mdia")
         if data.read(_find(data, media, b"hdlr").body + 8, 4) == b"vide":
             return _read_table(data, _find(data, media, b"minf", b"stbl"))
-    raise _DamagedError("the movie header has no video track", movie.start)
+    raise BoxError("the movie header has no video track", movie.start)
 
 
-def _read_table(data: DamagedFile, stbl: _Box) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    inner = {box.name: box for box in _boxes(data, stbl.body, stbl.end)}
+def _read_table(data: DamagedFile, stbl: Box) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    inner = {box.name: box for box in walk_boxes(data.read, stbl.body, stbl.end)}
     for name in (b"stsz", b"stsc"):
         if name not in inner:
-            raise _DamagedError(f"the movie header lacks the box {name.decode()!r}", stbl.start)
+            raise BoxError(f"the movie header lacks the box {name.decode()!r}", stbl.start)
     wide = b"co64" in inner
     if not wide and b"stco" not in inner:
-        raise _DamagedError("the movie header lacks the box 'co64'", stbl.start)
+        raise BoxError("the movie header lacks the box 'co64'", stbl.start)
     fixed, count = struct.unpack(">II", data.read(inner[b"stsz"].body + 4, 8))
     if count > len(data) // max(fixed, _MIN_FRAME_BYTES):
-        raise _DamagedError(f"the sample table has {count} frames, more than its bytes can hold", stbl.start)
+        raise BoxError(f"the sample table has {count} frames, more than its bytes can hold", stbl.start)
     sizes = np.full(count, fixed, np.int64) if fixed else _column(data, inner[b"stsz"], 12, count, ">u4")
     chunks = inner[b"co64" if wide else b"stco"]
     (chunk_count,) = struct.unpack(">I", data.read(chunks.body + 4, 4))
@@ -197,20 +157,20 @@ def _read_table(data: DamagedFile, stbl: _Box) -> tuple[NDArray[np.int64], NDArr
     runs = _column(data, inner[b"stsc"], 8, 3 * run_count, ">u4").reshape(-1, 3)
     firsts = np.append(runs[:, 0], chunk_count + 1)
     if (np.diff(firsts) < 0).any() or (run_count and firsts[0] < 1):
-        raise _DamagedError("the sample table is damaged", stbl.start)
+        raise BoxError("the sample table is damaged", stbl.start)
     room = np.minimum(np.repeat(runs[:, 1], np.diff(firsts)), count)
     # Frames behind the last one that there is are cut off chunk by chunk, so that nothing grows beyond `count`.
     begins = np.minimum(np.concatenate([np.zeros(1, np.int64), np.cumsum(room)]), count)
     if begins[-1] != count:
-        raise _DamagedError("the sample table is damaged", stbl.start)
+        raise BoxError("the sample table is damaged", stbl.start)
     chunk_of = np.repeat(np.arange(len(room)), np.diff(begins))
     before = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])[:-1]
     first_chunk = int(runs[0, 0]) - 1 if run_count else 0
     return starts[chunk_of + first_chunk] + before - before[begins[:-1]][chunk_of], sizes
 
 
-def _column(data: DamagedFile, box: _Box, skip: int, count: int, dtype: str) -> NDArray[np.int64]:
+def _column(data: DamagedFile, box: Box, skip: int, count: int, dtype: str) -> NDArray[np.int64]:
     size = count * np.dtype(dtype).itemsize
     if box.body + skip + size > box.end:
-        raise _DamagedError(f"the box {box.name.decode()!r} is too short for its {count} rows", box.start)
+        raise BoxError(f"the box {box.name.decode()!r} is too short for its {count} rows", box.start)
     return np.frombuffer(data.read(box.body + skip, size), dtype, count).astype(np.int64)

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from memvid import _core
 from memvid.errors import DependencyError, VideoFormatError
 from memvid.page import page_checksum
-from memvid.video.codecs.boxes import find_page_table
 from memvid.video.codecs.decoding import decode_pictures, find_pages, read_payloads
+from memvid.video.codecs.page_table_box import find_page_table
 from memvid.video.codecs.sources import Picture, PictureSource, open_pictures
 from memvid.video.codecs.table_cache import load_table, store_table
 from memvid.video.table import PageTable

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from memvid import _core
 from memvid.page import is_page
 from memvid.storage.disk import output_errors, sync_file
-from memvid.video.codecs.boxes import append_page_table
+from memvid.video.codecs.page_table_box import append_page_table
 from memvid.video.codecs.profiles import check_codec, container_format
 from memvid.video.codecs.sinks import AvSink, OpenCvSink, PictureSink
 
