@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import errno
-import gc
 import hashlib
 import json
 import mmap
 import os
 import re
-import sqlite3
 import struct
 import sys
 from pathlib import Path
@@ -22,7 +20,6 @@ from memvid.errors import IndexFileError, IndexFormatError, OutputError
 from memvid.index import IndexManager, digests
 from memvid.index.hnsw_file import HnswFileError, check_header, check_links
 from memvid.index.manifest import read_manifest
-from memvid.index.restricted_sqlite import connect_readonly
 from memvid.index.vectors import VectorReader
 from memvid.storage.disk import cache_folder
 from tests.index.index_support import DIM, VIDEO, build, make_vectors
@@ -228,51 +225,6 @@ def test_a_graph_in_parts_hides_nothing(tmp_path: Path) -> None:
         assert (even[0] >= 0).all()
 
 
-@pytest.mark.parametrize(
-    "statement",
-    [
-        "CREATE TABLE more(a)",
-        "CREATE VIEW more AS SELECT 1",
-        "CREATE TRIGGER more AFTER INSERT ON metadata BEGIN SELECT 1; END",
-        "DROP TABLE attributes",
-        "ALTER TABLE metadata ADD COLUMN a",
-        "DELETE FROM arrays WHERE name = 'run_starts'",
-        "UPDATE arrays SET data = x'01' WHERE name = 'run_starts'",
-        "UPDATE arrays SET data = x'0100000000000080' WHERE name = 'run_starts'",
-        "UPDATE arrays SET data = x'' WHERE name = 'page_frames'",
-        "UPDATE arrays SET data = 7 WHERE name = 'length_codes'",
-        "PRAGMA user_version = 9",
-        "PRAGMA application_id = 9",
-    ],
-)
-def test_a_crafted_database_is_refused(index_file: Path, statement: str) -> None:
-    connection = sqlite3.connect(index_file.with_name("memory_index.sqlite"))
-    connection.execute(statement)
-    connection.commit()
-    connection.close()
-    rewrite_manifest(index_file, {})
-    with pytest.raises(IndexFormatError, match=r"memory_index\.sqlite"):
-        IndexManager.open(index_file)
-
-
-def test_crafted_rows_are_refused(index_file: Path) -> None:
-    connection = sqlite3.connect(index_file.with_name("memory_index.sqlite"))
-    connection.execute("UPDATE attributes SET last = 1 << 50")
-    connection.execute("UPDATE metadata SET json = '{'")
-    connection.execute("INSERT INTO keywords(rowid, text) VALUES (1 << 40, 'plums')")
-    connection.commit()
-    connection.close()
-    rewrite_manifest(index_file, {})
-    with IndexManager.open(index_file) as index:
-        for call in (
-            lambda: index.ids_where({"page": [0, 1, 2, 3, 4, 5, 6]}),
-            lambda: index.metadata([1]),
-            lambda: index.keyword_search("plums", 5),
-        ):
-            with pytest.raises(IndexFormatError, match=r"memory_index\.sqlite"):
-                call()
-
-
 # --- the memory of what was checked
 
 
@@ -346,13 +298,3 @@ def test_an_empty_side_file_of_the_right_digest_is_refused(index_file: Path, nam
     rewrite_manifest(index_file, {})
     with pytest.raises(IndexFormatError, match="memvid reindex"):
         IndexManager.open(index_file)
-
-
-def test_connections_end_without_a_word(tmp_path: Path) -> None:
-    """One that was forgotten, and one that could not be opened; what a finalizer raises fails a test."""
-    with pytest.raises(sqlite3.OperationalError):
-        connect_readonly(tmp_path / "missing")
-    sqlite3.connect(tmp_path / "empty").close()
-    connection = connect_readonly(tmp_path / "empty")
-    del connection
-    gc.collect()

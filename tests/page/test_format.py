@@ -9,9 +9,10 @@ import pytest
 from memvid.page import compression, packing
 from memvid.page.compression import PageDecompressor
 from memvid.page.header import PageFlag, PageKind, read_page, seal
+from memvid.page.metadata import encode_metadata
 from memvid.page.packing import pack
 from memvid.page.reading import open_page
-from memvid.page.records import Record, encode_metadata, encode_text
+from memvid.page.records import Record, encode_text
 from tests.repository import ROOT
 
 DOCUMENT = ROOT / "docs" / "format.md"

@@ -10,12 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memvid.errors import ChunkError, FrameError, MetadataError
+from memvid.page.metadata import decode_metadata, encode_metadata
 from memvid.page.records import (
     Record,
     RecordPage,
-    decode_metadata,
     encode_body,
-    encode_metadata,
     encode_text,
     varint,
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ from memvid.errors import EmbeddingError, MetadataError
 from memvid.index import schema
 from memvid.index.filters import attributes_of
 from memvid.index.keywords import length_code, normalise
+from memvid.page import metadata_json
 
 if TYPE_CHECKING:
     import sqlite3
@@ -67,7 +67,7 @@ class RecordWriter:
                 )
             described = [(first_id + i, metadata) for i, metadata in enumerate(metadatas) if metadata]
             connection.executemany(
-                "INSERT INTO metadata(id, json) VALUES (?, ?)", ((i, _to_json(i, value)) for i, value in described)
+                "INSERT INTO metadata(id, json) VALUES (?, ?)", ((i, _json_of(i, value)) for i, value in described)
             )
             for chunk_id, metadata in described:
                 self._add_attributes(connection, chunk_id, metadata)
@@ -142,10 +142,8 @@ class RecordWriter:
         connection.execute("INSERT INTO attributes VALUES (?, ?, ?, ?)", (number, *run))
 
 
-def _to_json(chunk_id: int, metadata: JsonObject) -> str:
+def _json_of(chunk_id: int, metadata: JsonObject) -> str:
     try:
-        text = json.dumps(metadata, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-        text.encode()
-    except (TypeError, ValueError, RecursionError) as error:
-        raise MetadataError(f"metadata of chunk {chunk_id} is not JSON: {error}") from error
-    return text
+        return metadata_json(metadata)
+    except MetadataError as error:
+        raise MetadataError(f"chunk {chunk_id}: {error}") from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import threading
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from memvid.index.manifest import MEND
 from memvid.index.object_pool import ExhaustedError, Pool
 from memvid.index.restricted_sqlite import RestrictedConnection
 from memvid.index.row_map import RowMap
+from memvid.page import read_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -48,7 +48,6 @@ class RecordReader:
         self._frequencies: dict[str, int] = {}
         self._lock = threading.Lock()
         with self._lend() as connection:
-            schema.check_schema(connection, path, keywords=keywords)
             arrays = dict(connection.execute("SELECT name, data FROM arrays LIMIT ?", (len(schema.ARRAYS),)).fetchall())
             self.fields = {str(name): i for i, name in connection.execute("SELECT field, name FROM fields")}
         self._page_frames, self._page_firsts, starts, lengths, self._lengths = self._read_arrays(arrays)
@@ -76,6 +75,19 @@ class RecordReader:
         """The metadata of each chunk, ``{}`` where none was given.
 
         :raises ChunkNotFoundError: an id there is none of.
+        :raises IndexFormatError: one is not what :func:`memvid.page.metadata_json` makes.
+        """
+        read = [read_metadata(json.encode()) for json in self.metadata_json(ids)]
+        faults = [fault for _, fault in read if fault is not None]
+        if faults:
+            raise IndexFormatError(f"{self._path} holds metadata that cannot be used: {faults[0]}: {MEND}")
+        return [value for value, _ in read]
+
+    def metadata_json(self, ids: IntArray) -> list[str]:
+        """The metadata of each chunk as it is kept, nothing where none was given.
+
+        :raises ChunkNotFoundError: an id there is none of.
+        :raises IndexFormatError: one is no text.
         """
         self._check_ids(ids)
         found: dict[int, str] = {}
@@ -85,10 +97,9 @@ class RecordReader:
                 batch = wanted[start : start + _BATCH]
                 marks = ",".join("?" * len(batch))
                 found.update(connection.execute(f"SELECT id, json FROM metadata WHERE id IN ({marks})", batch))  # noqa: S608
-        try:
-            return [json.loads(found[i]) if i in found else {} for i in ids.tolist()]
-        except (TypeError, ValueError, RecursionError) as error:
-            raise IndexFormatError(f"{self._path} holds metadata that is not JSON: {MEND}") from error
+        if not all(isinstance(json, str) for json in found.values()):
+            raise IndexFormatError(f"{self._path} holds metadata that is no text: {MEND}")
+        return [found.get(chunk_id, "") for chunk_id in ids.tolist()]
 
     def ids_matching(self, field: str, values: Sequence[bytes]) -> IntArray:
         """Ids of the chunks that have one of the values, as :func:`value_token` makes them, in a field; ascending."""
@@ -166,7 +177,7 @@ class RecordReader:
         if not sound or sum(last - first + 1 for first, last in ends) > self._count:
             raise IndexFormatError(f"{self._path} names chunks there are none of: {MEND}")
         parts = [np.arange(first, last + 1, dtype=np.int64) for first, last in ends]
-        return np.sort(np.concatenate(parts)) if parts else np.empty(0, np.int64)
+        return np.unique(np.concatenate(parts)) if parts else np.empty(0, np.int64)
 
     def _check_ids(self, ids: IntArray) -> None:
         missing = ids[self.row_map.rows(ids) < 0]

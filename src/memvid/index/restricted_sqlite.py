@@ -28,6 +28,13 @@ _LIMITS = {
     "TRIGGER_DEPTH": 1,
     "WORKER_THREADS": 0,
 }
+_PRAGMAS = (
+    "trusted_schema=OFF",
+    "cell_size_check=ON",
+    "mmap_size=0",  # a file that is cut off meanwhile is an error, not a signal
+    "temp_store=MEMORY",  # what a statement needs for itself is never written to a disk, and ends with its work
+    "cache_size=-2048",  # KiB
+)
 
 
 class RestrictedConnection(sqlite3.Connection):
@@ -39,9 +46,13 @@ class RestrictedConnection(sqlite3.Connection):
     _allowed = _left = 0
 
     def restrict(self, nbytes: int) -> None:
-        """Bound values, statements and work for a file of ``nbytes``."""
+        """Bound work, values and statements for a file of ``nbytes``."""
         self._allowed = self._left = _FREE_CALLS + nbytes * _STEPS_A_BYTE // _STEPS_A_CALL
         self.set_progress_handler(self._spend, _STEPS_A_CALL)
+        self._set_limits(nbytes)
+
+    def _set_limits(self, nbytes: int) -> None:
+        """What later Pythons let SQLite refuse by itself; on 3.10 that is nothing."""
         if sys.version_info >= (3, 11):
             for name, limit in (("LENGTH", nbytes + _MARGIN), *_LIMITS.items()):
                 self.setlimit(getattr(sqlite3, f"SQLITE_LIMIT_{name}"), min(limit, _LARGEST))
@@ -71,6 +82,6 @@ def connect_readonly(path: Path) -> RestrictedConnection:
         factory=RestrictedConnection,
     )  # fmt: skip
     connection.restrict(path.stat().st_size)
-    for pragma in ("trusted_schema=OFF", "cell_size_check=ON"):
+    for pragma in _PRAGMAS:
         connection.execute(f"PRAGMA {pragma}")
     return connection

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["ARRAYS", "KEYWORD_TABLE", "STATEMENTS", "check_schema", "create", "open_readonly", "reading", "writing"]
+__all__ = ["ARRAYS", "KEYWORD_TABLE", "OWN_WORDS", "create", "open_readonly", "reading", "writing"]
 
 ARRAYS = {
     "page_frames": "<u4",
@@ -45,8 +45,23 @@ _TABLES = {
 KEYWORD_TABLE = (
     "CREATE VIRTUAL TABLE keywords USING fts5(text, content='', detail=none, columnsize=0, tokenize='ascii')"
 )
-STATEMENTS = (*_TABLES.values(), KEYWORD_TABLE)
-_FTS5_OWN = {"keywords_data", "keywords_idx", "keywords_config"}
+# What FTS5 makes for that table, in these words since it exists; and SQLite for columns that are UNIQUE.
+_SHADOW_TABLES = {
+    "keywords_data": "CREATE TABLE 'keywords_data'(id INTEGER PRIMARY KEY, block BLOB)",
+    "keywords_idx": "CREATE TABLE 'keywords_idx'(segid, term, pgno, PRIMARY KEY(segid, term)) WITHOUT ROWID",
+    "keywords_config": "CREATE TABLE 'keywords_config'(k PRIMARY KEY, v) WITHOUT ROWID",
+}
+_Row = tuple[str, str, str, str | None]  # of sqlite_master: type, name, table, statement
+_ROWS: tuple[_Row, ...] = (
+    *(("table", name, name, sql) for name, sql in _TABLES.items()),
+    *(("index", f"sqlite_autoindex_{name}_1", name, None) for name in ("arrays", "fields")),
+)
+_KEYWORD_ROWS: tuple[_Row, ...] = (
+    *(("table", name, name, sql) for name, sql in _SHADOW_TABLES.items()),
+    ("table", "keywords", "keywords", KEYWORD_TABLE),
+)
+OWN_WORDS = tuple(word for row in (*_ROWS, *_KEYWORD_ROWS) for word in row if word is not None)
+"""What of a side file's text is memvid's own, whatever the chunks say."""
 # SQLite says in words alone what the system told it.
 _DISK_ERRORS = {
     "full": errno.ENOSPC,
@@ -83,30 +98,40 @@ def create(path: Path, *, keywords: bool) -> sqlite3.Connection:
 
 
 def open_readonly(path: Path, *, keywords: bool) -> RestrictedConnection:
-    """Open a finished side file that nothing will write to again; replacing it as a whole is fine."""
+    """Open a finished side file that nothing will write to again; replacing it as a whole is fine.
+
+    :raises IndexFormatError: it has not exactly the tables of ours.
+    """
     with reading(path):
         connection = connect_readonly(path)
-        if keywords:
-            connection.execute("CREATE VIRTUAL TABLE temp.terms USING fts5vocab(main, keywords, row)")
-        connection.execute("PRAGMA query_only=ON")
+        try:
+            if not _is_ours(connection, keywords=keywords):
+                raise IndexFormatError(f"{path} has not the tables of a memvid index: {MEND}")
+            if keywords:
+                connection.execute("CREATE VIRTUAL TABLE temp.terms USING fts5vocab(main, keywords, row)")
+            connection.execute("PRAGMA query_only=ON")
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
 
-def check_schema(connection: sqlite3.Connection, path: Path, *, keywords: bool) -> None:
-    """Refuse a file with other tables than ours, before any of them is used.
+def _is_ours(connection: sqlite3.Connection, *, keywords: bool) -> bool:
+    """Whether a file has the tables that :func:`create` makes, word for word, and nothing else.
 
-    :raises IndexFormatError: it has.
+    Asked before any of them is used: under the name of a table there may be a view, which is a program.
     """
-    with reading(path):
-        identity = [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")]
-        rows = connection.execute("SELECT type, name, sql FROM sqlite_master").fetchall()
-    expected = {("table", name, sql) for name, sql in _TABLES.items()}
-    own = _FTS5_OWN if keywords else set()
-    if keywords:
-        expected.add(("table", "keywords", KEYWORD_TABLE))
-    found = {row for row in rows if row[1] not in own and not str(row[1]).startswith("sqlite_autoindex_")}
-    if identity != [_APPLICATION_ID, _VERSION] or found != expected:
-        raise IndexFormatError(f"{path} has not the tables of a memvid index: {MEND}")
+    identity = [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")]
+    expected = sorted((*_ROWS, *_KEYWORD_ROWS) if keywords else _ROWS, key=repr)
+    found = connection.execute(
+        "SELECT type, name, tbl_name, sql, rootpage FROM sqlite_master LIMIT ?", (len(expected) + 1,)
+    ).fetchall()
+    roots = [row[-1] for row in found if row[1] != "keywords"]  # a virtual table has no pages of its own
+    return (
+        identity == [_APPLICATION_ID, _VERSION]
+        and sorted((row[:-1] for row in found), key=repr) == expected
+        and len(set(roots)) == len(roots)  # no b-tree is that of two tables
+    )
 
 
 @contextmanager

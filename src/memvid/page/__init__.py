@@ -18,10 +18,11 @@ from memvid.page.header import (
     verify,
 )
 from memvid.page.identity import HeaderInfo, decode_header_body, encode_header_body, memory_tag
+from memvid.page.metadata import ReadMetadata, decode_metadata, encode_metadata, metadata_json, read_metadata
 from memvid.page.packing import MAX_CHUNK_BYTES, check_record, pack, pack_attributes, pack_bare, pack_blob
 from memvid.page.parity import ParityHead, parse_parity_head
 from memvid.page.reading import join_run, open_blob, open_body, open_page, open_run
-from memvid.page.records import Record, RecordPage, decode_metadata, encode_body, encode_metadata, encode_text
+from memvid.page.records import Record, RecordPage, encode_body, encode_text
 from memvid.page.tombstones import ChunkIds, decode_tombstones, encode_tombstones
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "PageHeader",
     "PageKind",
     "ParityHead",
+    "ReadMetadata",
     "Record",
     "RecordPage",
     "check_record",
@@ -51,6 +53,7 @@ __all__ = [
     "is_page",
     "join_run",
     "memory_tag",
+    "metadata_json",
     "open_blob",
     "open_body",
     "open_page",
@@ -62,6 +65,7 @@ __all__ = [
     "page_checksum",
     "parse_header",
     "parse_parity_head",
+    "read_metadata",
     "read_page",
     "sample_plan",
     "seal",

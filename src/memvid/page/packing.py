@@ -116,7 +116,7 @@ def pack_attributes(
 ) -> list[PageBody]:
     """Pages with the metadata of a bare memory's chunks, none if no chunk has any.
 
-    :param metadatas: what :func:`~memvid.page.records.encode_metadata` made of each chunk's, in order.
+    :param metadatas: what :func:`~memvid.page.metadata.encode_metadata` made of each chunk's, in order.
     :param always: even if no chunk has any: the pages also say which ids the texts before them have.
     :raises ConfigError: ``capacity`` is below :data:`MIN_CAPACITY`.
     """

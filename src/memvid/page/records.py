@@ -6,18 +6,18 @@ together because that is what compresses best, and lengths come first so that on
 
 from __future__ import annotations
 
-import json
 from itertools import accumulate, chain
 from typing import TYPE_CHECKING, NamedTuple
 
-from memvid.errors import ChunkError, FrameError, MetadataError
+from memvid.errors import ChunkError, FrameError
+from memvid.page.metadata import decode_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from memvid.types import JsonObject
 
-__all__ = ["Record", "RecordPage", "decode_metadata", "encode_body", "encode_metadata", "encode_text", "varint"]
+__all__ = ["Record", "RecordPage", "encode_body", "encode_text", "varint"]
 
 _VARINT_LIMIT = 1 << 32
 
@@ -45,52 +45,6 @@ def encode_text(text: str) -> bytes:
             f"character {error.start} of the chunk is the lone surrogate U+{ord(text[error.start]):04X}, which UTF-8 "
             'cannot hold: read the source with the right encoding, or replace it with text.encode("utf-8", "replace")'
         ) from error
-
-
-def encode_metadata(metadata: object) -> bytes:
-    """Compact JSON of a chunk's metadata, insertion order kept; ``None`` and ``{}`` are no bytes at all.
-
-    :raises MetadataError: it is no ``dict``, or would not come back equal: NaN or infinity, keys that are not strings,
-        tuples, values JSON does not have, a circle.
-    """
-    if metadata is None:
-        return b""
-    if not isinstance(metadata, dict):
-        raise MetadataError(f"metadata is a {type(metadata).__name__}: expected a dict with string keys, or None")
-    if not metadata:
-        return b""
-    try:
-        data = json.dumps(metadata, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
-        exact = json.loads(data) == metadata
-    except (TypeError, ValueError, RecursionError) as error:
-        raise MetadataError(f"metadata cannot be stored as JSON: {error}") from error
-    if not exact:
-        raise MetadataError(
-            f"metadata {metadata!r:.200} would come back from JSON changed: use strings as keys and lists for tuples"
-        )
-    return data
-
-
-def decode_metadata(data: bytes, *, frame_index: int = -1) -> JsonObject:
-    """Metadata as it was given; ``{}`` for no bytes.
-
-    :raises FrameError: not what :func:`encode_metadata` makes.
-    """
-    if not data:
-        return {}
-    try:
-        value = json.loads(data.decode(), parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
-        raise FrameError(f"frame {frame_index}: metadata is not JSON: {error}", frame_index=frame_index) from error
-    if not isinstance(value, dict):
-        raise FrameError(
-            f"frame {frame_index}: metadata is a JSON {type(value).__name__}, not an object", frame_index=frame_index
-        )
-    return value
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
 
 
 def varint(value: int) -> bytes:

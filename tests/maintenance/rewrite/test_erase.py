@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memvid.errors import ChunkNotFoundError, ConfigError, EmptyMemoryError, FrameError, QueryError
+from memvid.index.schema import OWN_WORDS
 from memvid.maintenance import delete, erase, verify
 from memvid.maintenance.rewrite.compact import _Compaction
 from memvid.maintenance.rewrite.text_traces import BLOCK, SHORTEST, Fragments
@@ -75,6 +76,13 @@ def test_what_stays_may_say_the_same(tmp_path: Path) -> None:
     assert result.compacted.chunks == 2
     with open_memory(video) as memory:
         assert memory.search(SECRET, 1) == [f"As was said: {SECRET}"]
+
+
+def test_what_memvid_writes_itself_is_no_trace(tmp_path: Path) -> None:
+    """A text about memvid's own files can be erased like any other."""
+    video = build(tmp_path, [*OWN_WORDS, "else"])
+    result = erase(video, chunk_ids=range(len(OWN_WORDS)))
+    assert result.compacted.chunks == 1
 
 
 def test_a_proof_that_fails_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

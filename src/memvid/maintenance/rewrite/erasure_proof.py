@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from memvid.errors import FrameError
-from memvid.index.schema import STATEMENTS
+from memvid.index.schema import OWN_WORDS
 from memvid.maintenance.rewrite.text_traces import BLOCK, Fragments
 from memvid.page import PageDecompressor, PageKind, encode_header_body, join_run, open_body
 from memvid.video import BARE, PageStore, VideoReader
@@ -45,7 +45,7 @@ class Erasure:
         try:
             # What memvid itself writes into every memory: should a removed text quote it, it is no trace of that text.
             store = PageStore(video, cache_bytes=0)
-            for own in (encode_header_body(store.header), index_files[-1].read_bytes(), *map(str.encode, STATEMENTS)):
+            for own in (encode_header_body(store.header), index_files[-1].read_bytes(), *map(str.encode, OWN_WORDS)):
                 self._fragments.allow(own)
             for data in _joined(_contents(video, store)):
                 self._look(data, video_file)
