@@ -400,13 +400,13 @@ class TestQueries:
 class TestOutput:
     def test_a_missing_folder(self, tmp_path: Path) -> None:
         with pytest.raises(OutputError, match=r"create the folder .*nowhere") as caught:
-            build(tmp_path / "nowhere", ["a"])
+            build(tmp_path / "nowhere" / "here", ["a"])
         assert isinstance(caught.value, OSError)
         assert caught.value.errno == errno.ENOENT
         with MemvidEncoder(embedder=EMBEDDER) as encoder:
             encoder.add_chunks(["a"])
             with pytest.raises(OutputError, match=r"create the folder .*nowhere"):
-                encoder.build_video(tmp_path / "m.mp4", tmp_path / "nowhere" / "index.json")
+                encoder.build_video(tmp_path / "m.mp4", tmp_path / "nowhere" / "here" / "index.json")
         assert list(tmp_path.iterdir()) == []
 
     def test_a_folder_that_is_a_file(self, tmp_path: Path) -> None:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from memvid.building.build import Builder
 from memvid.building.chunk_collector import ChunkCollector, EncoderStats
+from memvid.building.outputs import check_outputs, new_folders
 from memvid.config import EncoderConfig, make_config
 from memvid.embedding import EmbedderLike, resolve_embedder
 from memvid.errors import EmptyMemoryError
-from memvid.storage.commit import default_index_file
 from memvid.types import BuildResult, ProgressCallback, StrPath
 
 if TYPE_CHECKING:
@@ -93,10 +93,13 @@ class MemvidEncoder(ChunkCollector):
         """Write the video and its index; either both appear, complete and read back, or neither does.
 
         Files of these names are replaced at the end, in one step. The encoder keeps its chunks: building again gives
-        the same bytes.
+        the same bytes. Names and folders are checked before anything else is done; a folder is made where only the
+        last one of a path is missing.
 
-        :param output_file: the video, usually ``.mp4``.
-        :param index_file: the index's manifest; ``None`` puts ``<stem>_index.json`` beside the video.
+        :param output_file: the video: ``.mp4``, ``.m4v`` or ``.mov``, for other codecs also ``.mkv``, ``.webm`` or
+            ``.avi``; or a name without a suffix.
+        :param index_file: the index's manifest, ``.json`` or a name without a suffix; ``None`` puts
+            ``<stem>_index.json`` beside the video.
         :param progress: called from this thread with a :class:`Progress`, a few times a second.
         :param checkpoint: a file that keeps the embeddings this build makes (never text), batch by batch, until the
             build has succeeded; then it is removed. If it is there already, from a build that was cut off, each text
@@ -109,15 +112,16 @@ class MemvidEncoder(ChunkCollector):
         :raises ModelMismatchError: ``checkpoint`` has embeddings of another model.
         :raises ChunkTooLargeError: a bare chunk does not fit its code.
         :raises EmbeddingError: the embedder failed, or disagrees with embeddings that were given.
-        :raises OutputError: a folder is missing or read-only, the disk is full, ...
+        :raises OutputError: a name is that of something else, a folder is missing or read-only, the disk is full, ...
+        :raises ConfigError: the container that the video's name asks for does not take the codec.
         """
         spool = self._open_spool()
         if not len(spool):
             raise EmptyMemoryError("there is nothing to build: add chunks with add_chunks() or add_text() first")
-        video = Path(output_file)
-        index = default_index_file(video) if index_file is None else Path(index_file)
+        video, index = check_outputs(output_file, index_file, codec=self.config.codec)
         kept = None if checkpoint is None else Path(checkpoint)
-        return Builder(spool, self.config, self._embedder, video, index, progress, kept).run()
+        with new_folders(video, index):
+            return Builder(spool, self.config, self._embedder, video, index, progress, kept).run()
 
     def __repr__(self) -> str:
         return "MemvidEncoder(closed)" if self._spool is None else f"MemvidEncoder({len(self._spool)} chunks)"

@@ -126,11 +126,13 @@ class TestFiles:
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         assert [file.name for file in tmp_path.iterdir()] == ["chat.json"]
 
-    @pytest.mark.parametrize("name", ["nowhere/chat.json", "folder"])
-    def test_where_nothing_can_be_written(self, tmp_path: Path, name: str) -> None:
+    @pytest.mark.parametrize(
+        ("name", "says"), [("nowhere/chat.json", "create it first"), ("folder", "name"), ("new/", "name a file in it")]
+    )
+    def test_where_nothing_can_be_written(self, tmp_path: Path, name: str, says: str) -> None:
         (tmp_path / "folder").mkdir()
-        with pytest.raises(OutputError, match="cannot be written"):
-            chat().export_history(tmp_path / name)
+        with pytest.raises(OutputError, match=f"cannot be written.* {says}"):
+            chat().export_history(f"{tmp_path}/{name}")
         assert [file.name for file in tmp_path.iterdir()] == ["folder"]
 
     @pytest.mark.parametrize("format", ["json", "markdown"])

@@ -197,7 +197,7 @@ class TestBuild:
         assert "chunk_size=3" in fails(capsys, "build", old, "--chunk-size", 3, *output)
         assert "klingon" in fails(capsys, "build", old, "--encoding", "klingon", *output)
         old.write_bytes(b"cafe")
-        assert "nowhere" in fails(capsys, "build", old, "-o", tmp_path / "nowhere" / "m.mp4", *MODEL)
+        assert "nowhere" in fails(capsys, "build", old, "-o", tmp_path / "nowhere" / "here" / "m.mp4", *MODEL)
         assert sorted(tmp_path.iterdir()) == [empty, old]
 
 

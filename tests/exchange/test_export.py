@@ -134,7 +134,7 @@ class TestNothingIsReplacedByLess:
         before = memory.read_bytes()
         (tmp_path / "link.mp4").symlink_to(memory)
         for output in (memory, tmp_path / "link.mp4"):
-            with pytest.raises(OutputError, match="name another file"):
+            with pytest.raises(OutputError, match="to be read: name another file"):
                 export(memory, output, codec="png")
         assert memory.read_bytes() == before
 
@@ -142,7 +142,7 @@ class TestNothingIsReplacedByLess:
         with pytest.raises(VideoNotFoundError):
             export(tmp_path / "none.mp4", tmp_path / "a.mp4")
         with pytest.raises(OutputError, match="create the folder"):
-            export(memory, tmp_path / "none" / "a.mp4", codec=need("ffv1"))
+            export(memory, tmp_path / "none" / "here" / "a.mp4", codec=need("ffv1"))
         with pytest.raises(ConfigError, match="codec='mpeg'"):
             export(memory, tmp_path / "a.mp4", codec="mpeg")  # type: ignore[arg-type]
 

@@ -77,9 +77,14 @@ def write_text(path: StrPath, text: str) -> None:
     :raises OutputError: it cannot be written, or would replace something else than a conversation.
     """
     target = Path(path)
-    if "\0" in str(target):
-        raise OutputError(f"{str(target)!r} is not a file's name")
+    name = os.fspath(path)
+    if not name or "\0" in name:
+        raise OutputError(f"{name!r} is not a file's name")
+    if os.path.basename(name) in ("", ".", ".."):  # noqa: PTH119  # Path forgets a slash at the end
+        raise OutputError(f"{name} cannot be written: it is a folder, name a file in it")
     _check_replaceable(target)
+    if not target.parent.is_dir():
+        raise OutputError(f"{target} cannot be written: there is no folder {str(target.parent)!r}, create it first")
     try:
         handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp")
     except OSError as error:

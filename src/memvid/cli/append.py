@@ -11,7 +11,7 @@ import click
 from memvid.cli import options
 from memvid.cli.output import emit, emit_json, format_bytes, format_seconds, heading, rows
 from memvid.cli.progress import ProgressBars
-from memvid.cli.reading import DocumentReader, skipped_text
+from memvid.cli.reading import DocumentReader, plan_files, skipped_text
 from memvid.errors import EmptyMemoryError
 
 if TYPE_CHECKING:
@@ -64,13 +64,12 @@ def append(
     memvid append memory.mp4 notes/ --replace source
     """
     from memvid.building.checkpoint import checkpoint_file
-    from memvid.documents import find_files
     from memvid.encoder import MemvidEncoder
     from memvid.storage.commit import default_index_file
 
     given: dict[str, Any] = {name: value for name, value in settings.items() if value is not None}
     index = index_file or default_index_file(memory)
-    plan = find_files(files)
+    plan = plan_files(files, memory, index)
     embedder = options.load_embedder(model)
     with MemvidEncoder.open(memory, index, embedder=embedder, **given) as encoder, ProgressBars() as bars:
         reader = DocumentReader(plan, encoder.config, encoding=encoding, split=not no_split, progress=bars)

@@ -21,7 +21,7 @@ from memvid.cli.output import (
     rows,
 )
 from memvid.cli.progress import ProgressBars
-from memvid.cli.reading import DocumentReader, skipped_text
+from memvid.cli.reading import DocumentReader, plan_files, skipped_text
 from memvid.config import Codec, EncoderConfig
 from memvid.errors import EmptyMemoryError, OutputError
 
@@ -53,7 +53,7 @@ def _choice(flag: str, choices: tuple[str, ...], text: str) -> Callable[[Any], A
 @click.option(
     "-o",
     "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=options.file_path,
     default=Path("memory.mp4"),
     show_default=True,
     help="The video to make.",
@@ -126,12 +126,12 @@ def build(
     config = EncoderConfig(**given, keywords=not no_keywords)
 
     from memvid.building.checkpoint import checkpoint_file
-    from memvid.documents import find_files
+    from memvid.building.outputs import check_outputs
     from memvid.embedding import resolve_embedder
     from memvid.encoder import MemvidEncoder
-    from memvid.storage.commit import default_index_file
 
-    index = index_file or default_index_file(output)
+    output, index = check_outputs(output, index_file, codec=config.codec)
+    plan = plan_files(files, output, index)
     for path in (output, index):
         if path.exists() and not force:
             raise OutputError(f"{path} is there already: --force replaces it, -o names another file")
@@ -142,7 +142,6 @@ def build(
             f"{checkpoint} keeps embeddings of a build that was cut off: --resume goes on with them; to do without, "
             "remove the file"
         )
-    plan = find_files(files)
     embedder = resolve_embedder(options.load_embedder(model))
     with (
         MemvidEncoder(config, embedder=embedder) as encoder,

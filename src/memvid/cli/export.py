@@ -57,7 +57,9 @@ def export(
     memvid search shared.mp4 "a question" --index memory_index.json
     """
     from memvid import exchange
+    from memvid.building.outputs import check_video_output
 
+    check_video_output(output, codec=codec, inputs=[video])
     if output.exists() and not force:
         raise OutputError(f"{output} is there already: --force replaces it, -o names another file")
     with ProgressBars() as bars:

@@ -56,11 +56,11 @@ def import_old(
     """
     from memvid import maintenance
     from memvid.building.checkpoint import checkpoint_file
+    from memvid.building.outputs import check_outputs
     from memvid.config import EncoderConfig
-    from memvid.storage.commit import default_index_file
 
     video, index = _sort_out(old)
-    for path in (output, default_index_file(output)):
+    for path in check_outputs(output, None, codec="png", inputs=old):
         if path.exists() and not force:
             raise OutputError(f"{path} is there already: --force replaces it, -o names another file")
     # Embeddings of the hashing embedder are made in less time than it takes to keep them.

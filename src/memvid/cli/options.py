@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -32,7 +33,17 @@ _Function = TypeVar("_Function", bound="Callable[..., Any]")
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on standard output.")
 
-file_path = click.Path(dir_okay=False, path_type=Path)
+
+class _FilePath(click.Path):
+    """The path of a file; that of a folder, which a slash at the end names even where there is none, is refused."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if os.path.basename(os.fspath(value)) in ("", ".", "..") or Path(value).is_dir():  # noqa: PTH119
+            self.fail(f"{os.fspath(value)!r} is a folder: name a file in it", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+file_path = _FilePath(path_type=Path)
 
 index_file = click.option(
     "--index",

@@ -3,17 +3,54 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from memvid.errors import OutputError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from memvid.config import EncoderConfig
     from memvid.documents import FilePlan
     from memvid.types import JsonObject, ProgressCallback
 
-__all__ = ["DocumentReader", "skipped_text"]
+__all__ = ["DocumentReader", "plan_files", "skipped_text"]
+
+
+def plan_files(files: tuple[str, ...], video: Path, index: Path) -> FilePlan:
+    """What to read into a memory: the files of the memory itself are left out of the folders that they lie in.
+
+    :raises OutputError: one of them is named.
+    """
+    from memvid.documents import FilePlan, Skipped, find_files
+    from memvid.documents.files import STDIN
+
+    own = _files_of(video, index)
+    named = {os.path.realpath(name) for name in files if name != STDIN}
+    sources, skipped = [], []
+    plan = find_files(files)
+    for source in plan.sources:
+        real = None if source.path is None else os.path.realpath(source.path)
+        if source.path is None or real not in own:
+            sources.append(source)
+        elif real in named:
+            raise OutputError(f"{source.path} is to be read, and is a file of the memory that is written: name another")
+        else:
+            skipped.append(Skipped(source.path, "of this memory"))
+    return FilePlan(tuple(sources), (*plan.skipped, *skipped))
+
+
+def _files_of(video: Path, index: Path) -> set[str]:
+    """All files that a memory has, or has while it is written."""
+    from memvid.index.manifest import numbered_files
+
+    files = {f"{file}{suffix}" for file in (video, index) for suffix in ("", ".new", ".lock", ".commit", ".checkpoint")}
+    if index.parent.is_dir():
+        files |= {str(index.with_name(name)) for name in numbered_files(index)}
+    return {os.path.realpath(file) for file in files}
 
 
 class DocumentReader:

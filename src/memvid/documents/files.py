@@ -40,7 +40,8 @@ class Skipped:
     """A file that will not be read.
 
     :ivar path: where it is.
-    :ivar reason: ``"hidden"``, ``"binary"``, ``"empty"``, ``"not a file"`` or ``"given twice"``.
+    :ivar reason: ``"hidden"``, ``"binary"``, ``"empty"``, ``"not a file"`` or ``"given twice"``; of the command line
+        also ``"of this memory"``.
     """
 
     path: Path

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import time
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from memvid.building.outputs import check_video_output, new_folders
 from memvid.config import Codec, EncoderConfig, possible_fps
 from memvid.errors import FrameError, OutputError
 from memvid.page import HeaderInfo
@@ -67,6 +67,7 @@ def export(
 
     :param video: a video of any codec.
     :param output: the new video; its name asks for the container: ``.mp4``, ``.mkv``, ``.webm``, ``.mov``, ``.avi``.
+        Its folder is made where only the last one of the path is missing.
     :param codec: as in :class:`EncoderConfig`; ``"png"`` makes our own format of an exported video again.
     :param crf: quality, lower is better; ``None`` takes the codec's own.
     :param pixels_per_module: ``None`` takes 4, and 1 for ``"ffv1"``.
@@ -75,13 +76,11 @@ def export(
     :raises ConfigError: an option is out of range, or this machine cannot write the codec.
     :raises DependencyError: the codec needs PyAV, which is not installed.
     :raises FrameError: a frame of the old video cannot be read, or of the new one: then nothing was written.
-    :raises OutputError: the folder is missing, the disk is full, or ``output`` is ``video``.
+    :raises OutputError: ``output`` is ``video`` or no video's name, its folder is missing, the disk is full, ...
     """
     begin = time.perf_counter()
-    final = Path(output)
-    with _opened(Path(video), threads) as (source, header):
-        if final.exists() and final.samefile(video):
-            raise OutputError(errno.EEXIST, "is the video to be exported: name another file", str(final))
+    final = check_video_output(output, codec=codec, inputs=[video])
+    with _opened(Path(video), threads) as (source, header), new_folders(final):
         config = EncoderConfig(
             codec=codec,
             crf=crf,

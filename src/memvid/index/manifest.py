@@ -224,6 +224,8 @@ def read_manifest(index_file: Path) -> Manifest:
 
 def _load(data: bytes, index_file: Path) -> dict[str, Any]:
     where = f"index {str(index_file)!r}"
+    if data[4:8] == b"ftyp":
+        raise IndexFormatError(f"{where} is a video: name the video first, then its index")
     try:
         content = json.loads(data) if len(data) <= _SIZE_LIMIT else None
     except (ValueError, RecursionError):

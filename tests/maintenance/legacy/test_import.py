@@ -307,7 +307,7 @@ class TestRefusals:
         shutil.copy(index_of("h264"), index)
         before = all_files(tmp_path)
         for output in (video, tmp_path / "old.mp4"):  # the second one's index would be the old one
-            with pytest.raises(OutputError, match="to be imported"):
+            with pytest.raises(OutputError, match="to be read: name another"):
                 import_memory(video, index, output, embedder=EMBEDDER)
         assert all_files(tmp_path) == before
 

@@ -173,7 +173,7 @@ def test_what_is_no_video_is_named(tmp_path: Path) -> None:
 def test_a_read_only_place_is_an_output_error(tmp_path: Path) -> None:
     video = build(tmp_path, TEXTS[:5])
     with pytest.raises(OutputError):
-        reindex(video, tmp_path / "missing" / "index.json")
+        reindex(video, tmp_path / "missing" / "here" / "index.json")
 
 
 def test_it_goes_on_where_it_was_cut_off(tmp_path: Path) -> None:

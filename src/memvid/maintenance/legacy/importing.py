@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import time
 from collections.abc import Mapping
 from contextlib import closing
@@ -13,16 +12,16 @@ from typing import Any
 import numpy as np
 
 from memvid.building.build import Builder
+from memvid.building.outputs import check_outputs, new_folders
 from memvid.building.spool import Spool
 from memvid.config import EncoderConfig, make_config
 from memvid.embedding import EmbedderLike, model_info, resolve_embedder
-from memvid.errors import ConfigError, EmptyMemoryError, OutputError
+from memvid.errors import ConfigError, EmptyMemoryError
 from memvid.maintenance.legacy.frames import OldFrames, read_frames
 from memvid.maintenance.legacy.index import OldEntry, read_index
 from memvid.maintenance.legacy.merging import Tally, merge
 from memvid.maintenance.verify.findings import ChunkRanges, count_chunks, to_ranges
 from memvid.page import Record, check_record
-from memvid.storage.commit import default_index_file
 from memvid.types import BuildResult, ModelInfo, ProgressCallback, StrPath
 
 __all__ = ["ImportResult", "import_memory"]
@@ -102,7 +101,7 @@ def import_memory(
 
     :param video: the old video; ``None`` takes everything from the index.
     :param index: the old index, the ``.json`` file; ``None`` takes everything from the frames.
-    :param output: the new video; an existing memory is replaced.
+    :param output: the new video; an existing memory is replaced. As in :meth:`MemvidEncoder.build_video`.
     :param output_index: the new index's manifest; ``None`` puts ``<stem>_index.json`` beside the new video.
     :param embedder: as for :class:`MemvidEncoder`.
     :param config: options of the new memory, as for :class:`MemvidEncoder`.
@@ -117,13 +116,11 @@ def import_memory(
     :raises OutputError: an output is one of the old files, the disk is full, ...
     """
     begin = time.perf_counter()
-    new_video = Path(output)
-    new_index = default_index_file(new_video) if output_index is None else Path(output_index)
     old = [Path(path) for path in (video, index) if path is not None]
     if not old:
         raise ConfigError("nothing to import: give the old video, the old index, or both")
-    _check_apart(old, [new_video, new_index])
     options = make_config(EncoderConfig, config, {})
+    new_video, new_index = check_outputs(output, output_index, codec=options.codec, inputs=old)
     chosen = resolve_embedder(embedder)
     entries = None if index is None else read_index(index)
     frames = OldFrames() if video is None else read_frames(video, threads=options.threads or 0, progress=progress)
@@ -132,7 +129,9 @@ def import_memory(
         tally = _fill(spool, entries, frames)
         if not len(spool):
             raise EmptyMemoryError(_nothing(old, frames))
-        built = Builder(spool, options, chosen, new_video, new_index, progress, kept, next_chunk=tally.next_chunk).run()
+        build = Builder(spool, options, chosen, new_video, new_index, progress, kept, next_chunk=tally.next_chunk)
+        with new_folders(new_video, new_index):
+            built = build.run()
     return _result(
         built,
         tally,
@@ -141,16 +140,6 @@ def import_memory(
         old_bytes=sum(path.stat().st_size for path in old),
         seconds=time.perf_counter() - begin,
     )
-
-
-def _check_apart(old: list[Path], new: list[Path]) -> None:
-    """Refuse to write over what is read.
-
-    :raises OutputError: a new file is an old one.
-    """
-    for path in new:
-        if path.exists() and any(path.samefile(other) for other in old if other.exists()):
-            raise OutputError(errno.EEXIST, "belongs to the memory to be imported: name another file", str(path))
 
 
 def _fill(spool: Spool, entries: list[OldEntry] | None, frames: OldFrames) -> Tally:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from memvid.building.index_feed import Indexed
+from memvid.building.outputs import check_outputs, new_folders
 from memvid.building.video_chunks import VideoChunks, fill_index
 from memvid.config import EncoderConfig
 from memvid.embedding import AbsentEmbedder, Embedder, EmbedderLike, embedder_of, model_info, resolve_embedder
@@ -79,7 +80,7 @@ def repair(
     that the build wrote. The payloads of all frames are in memory.
 
     :param video: the damaged video.
-    :param output: the new video; must not exist.
+    :param output: the new video; must not exist. Its folder is made where only the last one of the path is missing.
     :param index: the damaged memory's index, if it is not ``<stem>_index.json`` beside the video. Its embeddings are
         taken if it is sound and knows the same chunks; it may be missing.
     :param output_index: the new index's manifest; ``None`` puts ``<stem>_index.json`` beside the new video.
@@ -90,12 +91,12 @@ def repair(
     :raises UnsupportedVideoError: there are pages of a newer version in it.
     :raises EmptyMemoryError: no chunk can be brought back.
     :raises ModelMismatchError: embeddings are missing and their model is not at hand: it must be given.
-    :raises OutputError: there is a file of the new name, the disk is full, ...
+    :raises OutputError: there is a file of the new name, or it is no video's, the disk is full, ...
     """
     begin = time.perf_counter()
-    old, new = Path(video), Path(output)
+    old = Path(video)
     old_index = default_index_file(old) if index is None else Path(index)
-    new_index = default_index_file(new) if output_index is None else Path(output_index)
+    new, new_index = check_outputs(output, output_index, codec="png")
     for path in (new, new_index):
         if os.path.lexists(path):
             raise OutputError(errno.EEXIST, "is there already: a repair replaces nothing, name another", str(path))
@@ -119,7 +120,8 @@ def repair(
             which = describe_chunks(to_ranges(deleted))
             findings.error("page", f"the list of what was deleted is lost: deleted by the index are {which}", old)
         rewrite = Rewrite(found, ordered, proven, ChunkIds.of(deleted))
-        frames, indexed = _write(new, new_index, rewrite, proven, embedder, progress)
+        with new_folders(new, new_index):
+            frames, indexed = _write(new, new_index, rewrite, proven, embedder, progress)
     finally:
         if kept is not None:
             kept.close()

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from memvid.building.checkpoint import Checkpoint
+from memvid.building.outputs import check_index_output, new_folders
 from memvid.building.video_chunks import VideoChunks, fill_index
 from memvid.config import EncoderConfig
 from memvid.embedding import EmbedderLike, embedder_of, model_info, resolve_embedder
@@ -81,9 +82,9 @@ def reindex(
     """
     begin = time.perf_counter()
     video_file = Path(video)
-    index_file = default_index_file(video_file) if index is None else Path(index)
+    index_file = check_index_output(default_index_file(video_file) if index is None else index, inputs=[video_file])
     VideoReader(video_file).close()  # before anything is locked and staged: whether there is something to index
-    with Commit(index_file, video_file=video_file) as commit:
+    with new_folders(index_file), Commit(index_file, video_file=video_file) as commit:
         if checkpoint is not None:
             commit.claim(Path(checkpoint))
         reader = VideoReader(video_file)

@@ -23,6 +23,7 @@ Frames: TypeAlias = "_core.FrameReader | PictureVideo"
 """What :class:`VideoReader` reads frames from; both have the same methods."""
 
 _OTHER_CONTAINERS = (b"\x1aE\xdf\xa3", b"RIFF")  # Matroska and WebM, AVI
+_LOOKED_AT = 4096  # bytes of what is no MP4
 
 
 def open_frames(path: str, *, threads: int) -> Frames:
@@ -36,8 +37,11 @@ def open_frames(path: str, *, threads: int) -> Frames:
         native = _core.FrameReader(path, threads=threads)
     except VideoFormatError:
         with open(path, "rb") as file:  # noqa: PTH123
-            if not file.read(4).startswith(_OTHER_CONTAINERS):
-                raise
+            start = file.read(_LOOKED_AT)
+        if start.startswith(b"{") and b'"sha256"' in start:
+            raise VideoFormatError(f"{path} is an index, not a video: name the video first, then its index") from None
+        if not start.startswith(_OTHER_CONTAINERS):
+            raise
     else:
         if native.codec == "png":
             return native if native.frame_count else _in_fragments(path, threads) or native

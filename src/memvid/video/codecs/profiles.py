@@ -12,10 +12,20 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from memvid.errors import ConfigError, DependencyError
+from memvid.errors import ConfigError, DependencyError, OutputError
 from memvid.storage.disk import output_errors
 
-__all__ = ["INSTALL", "PROFILES", "CodecProfile", "available_codecs", "check_codec", "container_format", "load_opencv"]
+__all__ = [
+    "INSTALL",
+    "PROFILES",
+    "VIDEO_SUFFIXES",
+    "CodecProfile",
+    "available_codecs",
+    "check_codec",
+    "check_suffix",
+    "container_format",
+    "load_opencv",
+]
 
 INSTALL = 'pip install "memvid[video]"'
 
@@ -55,6 +65,25 @@ PROFILES: Mapping[str, CodecProfile] = MappingProxyType(
 
 _FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm", ".avi": "avi"}
 _WEBM = ("vp09", "vp9", "av1")
+
+VIDEO_SUFFIXES = tuple(_FORMATS)
+
+
+def check_suffix(path: Path, codec: str) -> None:
+    """Check that a video may have this name: one of :data:`VIDEO_SUFFIXES` that takes the codec, or no suffix.
+
+    :raises OutputError: it is named like something else.
+    :raises ConfigError: that container does not take the codec.
+    """
+    suffix = path.suffix.lower()
+    nameless = path.name.lower() in _FORMATS
+    if nameless or suffix not in (*_FORMATS, ""):
+        name = "memory" if nameless else path.stem
+        raise OutputError(f"{path} is no name for a video: give one, like {name}.mp4")
+    if codec != "png":
+        container_format(path, codec)
+    elif suffix and _FORMATS[suffix] not in ("mp4", "mov"):
+        raise ConfigError(f"codec='png' does not go into a {suffix}: name it .mp4, or choose another codec")
 
 
 def container_format(path: Path, codec: str) -> str:
