@@ -21,6 +21,7 @@ FollowUp = Literal["auto", "model", "terms", "none"]
 _Config = TypeVar("_Config", "ChatConfig", "EncoderConfig", "RetrieverConfig")
 
 MIB = 1 << 20
+MAX_DICTIONARY_BYTES = 16 * MIB
 _CRF = {"h264": 51, "vp9": 63, "av1": 63}  # the worst there is
 _MAX_FPS = 240
 
@@ -117,8 +118,10 @@ class EncoderConfig:
         _check_choice("compression", self.compression, ("zstd", "none"))
         _check_int("compression_level", self.compression_level, 1, 22)
         if self.dictionary is not None:
-            possible = is_int(self.dictionary, 1024, 16 * MIB) or is_int(self.dictionary, 0, 0)
-            _require(possible, "dictionary", self.dictionary, f"0, or a whole number from 1024 to {16 * MIB}")
+            possible = is_int(self.dictionary, 1024, MAX_DICTIONARY_BYTES) or is_int(self.dictionary, 0, 0)
+            _require(
+                possible, "dictionary", self.dictionary, f"0, or a whole number from 1024 to {MAX_DICTIONARY_BYTES}"
+            )
         if self.chunks_per_frame is not None:
             _check_int("chunks_per_frame", self.chunks_per_frame, 1, 65535)
         _check_number("parity", self.parity, 0, 1)

@@ -36,6 +36,7 @@ from tests.video.video_support import boxes
 __all__ = [
     "TEXTS",
     "Victim",
+    "adopt_video",
     "all_boxes",
     "build_target",
     "find_box",
@@ -91,10 +92,15 @@ def forge_video(video: Path, payloads: Sequence[bytes], table: bytes) -> None:
     writer = _core.FrameWriter(video, _core.SymbolOptions(version=VERSION), threads=1)
     writer.write(list(payloads))
     writer.finish(table)
+    adopt_video(video, table, len(payloads))
+
+
+def adopt_video(video: Path, table: bytes, frames: int) -> None:
+    """Have the index take a video with this page table for its own."""
 
     def adopt(content: dict[str, Any]) -> None:
         digest = hashlib.sha256(table).hexdigest()
-        content["video"] = {"bytes": video.stat().st_size, "digest": digest, "frames": len(payloads)}
+        content["video"] = {"bytes": video.stat().st_size, "digest": digest, "frames": frames}
 
     forge_index(video.with_name("memory_index.json"), adopt)
 

@@ -1,4 +1,4 @@
-"""Sets of chunk ids, and the tombstones page that lists one."""
+"""The tombstones page, and what all of a video's say together."""
 
 from __future__ import annotations
 
@@ -8,7 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memvid.errors import FrameError
-from memvid.page import ChunkIds, decode_tombstones, encode_tombstones
+from memvid.page import (
+    ChunkIds,
+    PageCompressor,
+    PageKind,
+    TombstoneReader,
+    decode_tombstones,
+    encode_tombstones,
+    pack_blob,
+    seal,
+    tombstones,
+)
 
 IDS = st.sets(st.integers(0, 400), max_size=60)
 
@@ -27,11 +37,13 @@ def test_what_is_written_is_read(ids: set[int]) -> None:
         assert decode_tombstones(encode_tombstones(deleted)) == deleted
 
 
-@given(IDS, IDS)
-def test_a_union_is_one(some: set[int], others: set[int]) -> None:
-    both = ChunkIds.of(some) | ChunkIds.of(others)
-    assert both == ChunkIds.of(some | others)
-    assert hash(both) == hash(ChunkIds.of(some | others))
+@given(st.sets(st.integers(0, 1 << 34), max_size=30), st.integers(1, 9))
+def test_bodies_are_decoded_in_blocks(ids: set[int], block: int) -> None:
+    deleted = ChunkIds.of(ids)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tombstones, "_BLOCK_BYTES", block)
+        if ids and all(gap < 1 << 32 for gap in np.diff([0, *sorted(ids)])):
+            assert decode_tombstones(encode_tombstones(deleted)) == deleted
 
 
 def test_billions_are_a_run() -> None:
@@ -73,3 +85,29 @@ def test_any_body_is_read_in_one_way_or_refused(body: bytes) -> None:
     except FrameError:
         return
     assert encode_tombstones(deleted) == body
+
+
+def _pages(body: bytes) -> list[bytes]:
+    pages = pack_blob(PageKind.TOMBSTONES, body, capacity=400, compressor=PageCompressor(3))
+    return [seal(page, tag=7, page_number=number) for number, page in enumerate(pages)]
+
+
+def test_lists_of_a_video_add_up() -> None:
+    reader = TombstoneReader(1000)
+    for ids in ([1, 2, 3], [3, 4, 9]):
+        reader.add(_pages(encode_tombstones(ChunkIds.of(ids))), first_frame=0, tag=7)
+    assert reader.deleted == ChunkIds.of([1, 2, 3, 4, 9])
+
+
+def test_a_list_is_not_larger_than_its_video_can_need() -> None:
+    """The limit counts all lists together, before any of it is unpacked."""
+    most = (4 << 20) + 2000
+    body = encode_tombstones(ChunkIds.of(range(1, 2))) * (most // 4)  # 01 01, each run one id behind the last
+    reader = TombstoneReader(1000)
+    reader.add(_pages(body), first_frame=0)
+    assert len(reader.deleted) == len(body) // 2
+    reader.add(_pages(body), first_frame=0)
+    with pytest.raises(FrameError, match="the limit is 0"):
+        reader.add(_pages(body[:2]), first_frame=0)
+    with pytest.raises(FrameError, match=f"claims {most + 2} bytes, the limit is {most}"):
+        TombstoneReader(1000).add(_pages(body + body + body[:2]), first_frame=0)

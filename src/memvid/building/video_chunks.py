@@ -61,8 +61,7 @@ class VideoChunks:
 
     def __len__(self) -> int:
         """How many there are."""
-        ids = self._table.chunk_ids(start=self.start)
-        return len(ids) - int(np.count_nonzero(self._store.deleted.contains(ids)))
+        return len(self._table.chunk_ids(start=self.start) - self._store.deleted)
 
     def segments(self, chunks: int, nbytes: int, *, with_vectors: bool = False) -> Iterator[SpoolSegment]:
         """Pieces that end at ``chunks`` of them, where they reach ``nbytes``, or before a gap between ids.

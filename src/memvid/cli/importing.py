@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from memvid.maintenance import ImportResult
-    from memvid.maintenance.verify.findings import ChunkRanges
+    from memvid.page import ChunkRanges
 
 __all__ = ["import_old"]
 

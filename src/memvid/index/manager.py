@@ -245,6 +245,11 @@ class IndexManager:
         rows = np.arange(len(self._records.row_map)) if alive is None else np.flatnonzero(alive)
         return self._records.row_map.ids(rows)
 
+    @property
+    def chunk_ids(self) -> ChunkIds:
+        """The same as a set of runs."""
+        return self._records.row_map.chunk_ids - self._records.deleted
+
     def first_chunk(self, segment: int) -> int:
         """The smallest id in a segment, deleted or not."""
         return self._records.parts[segment].row_map.start

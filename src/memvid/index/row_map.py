@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from memvid.index.arrays import IntArray
+from memvid.page import ChunkIds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,6 +45,11 @@ class RowMap:
     def end(self) -> int:
         """One more than the largest id."""
         return int(self._starts[-1] + self._lengths[-1])
+
+    @property
+    def chunk_ids(self) -> ChunkIds:
+        """All ids."""
+        return ChunkIds.of_runs(self._starts, self._starts + self._lengths)
 
     def rows(self, ids: IntArray) -> IntArray:
         """Rows of chunk ids; -1 for an id there is none of."""

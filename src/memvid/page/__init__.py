@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from memvid.page.chunk_ids import ChunkIds, ChunkRanges
 from memvid.page.compression import MAX_BODY_BYTES, PageCompressor, PageDecompressor
 from memvid.page.dictionary import sample_plan, train_dictionary
 from memvid.page.header import (
@@ -23,13 +24,14 @@ from memvid.page.packing import MAX_CHUNK_BYTES, check_record, pack, pack_attrib
 from memvid.page.parity import ParityHead, parse_parity_head
 from memvid.page.reading import join_run, open_blob, open_body, open_page, open_run
 from memvid.page.records import Record, RecordPage, encode_body, encode_text
-from memvid.page.tombstones import ChunkIds, decode_tombstones, encode_tombstones
+from memvid.page.tombstones import TombstoneReader, decode_tombstones, encode_tombstones
 
 __all__ = [
     "HEADER_BYTES",
     "MAX_BODY_BYTES",
     "MAX_CHUNK_BYTES",
     "ChunkIds",
+    "ChunkRanges",
     "HeaderInfo",
     "PageBody",
     "PageCompressor",
@@ -41,6 +43,7 @@ __all__ = [
     "ReadMetadata",
     "Record",
     "RecordPage",
+    "TombstoneReader",
     "check_record",
     "decode_header_body",
     "decode_metadata",

@@ -105,11 +105,13 @@ class PageDecompressor:
                     "restore the video from a copy"
                 ) from error
 
-    def decompress(self, stored: bytes, *, use_dictionary: bool, frame_index: int = -1) -> bytes:
+    def decompress(
+        self, stored: bytes, *, use_dictionary: bool, frame_index: int = -1, limit: int = MAX_BODY_BYTES
+    ) -> bytes:
         """The body in ``stored``, which must be exactly one zstd frame that states its size.
 
-        :raises FrameError: it is not, it needs a dictionary the memory does not have, or it is larger than
-            :data:`MAX_BODY_BYTES`.
+        :param limit: bytes it may have.
+        :raises FrameError: it has more, it is no such frame, or it needs a dictionary the memory does not have.
         """
         if use_dictionary and not self.has_dictionary:
             raise self._error("its zstd dictionary is missing from the video", frame_index)
@@ -117,8 +119,8 @@ class PageDecompressor:
             size = zstandard.frame_content_size(stored)
             if size < 0:
                 raise self._error("its zstd frame does not state its size", frame_index)
-            if size > MAX_BODY_BYTES:
-                raise self._error(f"its zstd frame claims {size} bytes, the limit is {MAX_BODY_BYTES}", frame_index)
+            if size > limit:
+                raise self._error(f"its zstd frame claims {size} bytes, the limit is {limit}", frame_index)
             body: bytes = self._get(use_dictionary).decompress(stored, allow_extra_data=False)
         except zstandard.ZstdError as error:
             raise self._error(f"its zstd frame cannot be read: {error}", frame_index) from error

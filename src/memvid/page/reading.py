@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from memvid.config import MAX_DICTIONARY_BYTES
 from memvid.errors import FrameError
-from memvid.page.compression import PageDecompressor
+from memvid.page.compression import MAX_BODY_BYTES, PageDecompressor
 from memvid.page.header import HEADER_BYTES, PageFlag, PageHeader, PageKind, read_page
 from memvid.page.packing import RUN_HEAD
 from memvid.page.records import RecordPage
@@ -18,6 +19,7 @@ __all__ = ["join_run", "open_blob", "open_body", "open_page", "open_run", "run_p
 _ZSTD = int(PageFlag.ZSTD)
 _DICTIONARY = int(PageFlag.DICTIONARY)
 _BODY_START = HEADER_BYTES + RUN_HEAD.size
+_LARGEST = {PageKind.HEADER: 1 << 20, PageKind.DICTIONARY: MAX_DICTIONARY_BYTES}  # a real header has about 2 kB
 
 
 def run_parts(header: PageHeader, payload: bytes, *, frame_index: int) -> tuple[int, int]:
@@ -62,15 +64,19 @@ def open_run(
     return header, RecordPage(body, header.count, frame_index=first_frame)
 
 
-def open_blob(kind: PageKind, payloads: Sequence[bytes], *, first_frame: int, tag: int | None = None) -> bytes:
+def open_blob(
+    kind: PageKind, payloads: Sequence[bytes], *, first_frame: int, tag: int | None = None, limit: int | None = None
+) -> bytes:
     """What :func:`~memvid.page.packing.pack_blob` was given: the body of the header page, the dictionary.
 
-    :raises FrameError: see :func:`join_run`; or the pages are of another kind.
+    :param limit: bytes it may unpack to; ``None`` takes what is enough for its kind.
+    :raises FrameError: see :func:`join_run`; or the pages are of another kind, or larger.
     """
     header, stored = join_run(payloads, first_frame=first_frame, tag=tag)
     if header.kind != kind:
         raise _error(f"is a {header.kind.name} page where a {kind.name} page belongs", first_frame)
-    return open_body(stored, header.flags, PageDecompressor(), frame_index=first_frame)
+    most = _LARGEST.get(kind, MAX_BODY_BYTES) if limit is None else limit
+    return open_body(stored, header.flags, PageDecompressor(), frame_index=first_frame, limit=most)
 
 
 def join_run(payloads: Sequence[bytes], *, first_frame: int, tag: int | None = None) -> tuple[PageHeader, bytes]:
@@ -102,15 +108,21 @@ def join_run(payloads: Sequence[bytes], *, first_frame: int, tag: int | None = N
     return first, b"".join(payload[_BODY_START:] for payload in payloads)
 
 
-def open_body(stored: bytes, flags: int, decompressor: PageDecompressor, *, frame_index: int) -> bytes:
+def open_body(
+    stored: bytes, flags: int, decompressor: PageDecompressor, *, frame_index: int, limit: int = MAX_BODY_BYTES
+) -> bytes:
     """A logical body from its stored form.
 
-    :raises FrameError: flags that contradict each other, or a zstd frame that cannot be read.
+    :param limit: bytes it may have.
+    :raises FrameError: it has more, flags that contradict each other, or a zstd frame that cannot be read.
     """
     if flags & _ZSTD:
-        return decompressor.decompress(stored, use_dictionary=bool(flags & _DICTIONARY), frame_index=frame_index)
+        keyed = bool(flags & _DICTIONARY)
+        return decompressor.decompress(stored, use_dictionary=keyed, frame_index=frame_index, limit=limit)
     if flags & _DICTIONARY:
         raise _error("uses a dictionary without being compressed", frame_index)
+    if len(stored) > limit:
+        raise _error(f"has a body of {len(stored)} bytes, the limit is {limit}", frame_index)
     return stored
 
 

@@ -1,78 +1,25 @@
-"""Sets of chunk ids, kept as runs, and the body of a tombstones page, which is one. ``docs/format.md`` is normative."""
+"""The body of a tombstones page: a set of chunk ids, as runs. ``docs/format.md`` is normative."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from memvid.checks import ID_LIMIT
 from memvid.errors import FrameError
+from memvid.page.chunk_ids import ChunkIds
+from memvid.page.compression import MAX_BODY_BYTES
+from memvid.page.header import PageKind
+from memvid.page.reading import open_blob
 from memvid.page.records import varint
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+__all__ = ["TombstoneReader", "decode_tombstones", "encode_tombstones"]
 
-__all__ = ["ChunkIds", "decode_tombstones", "encode_tombstones"]
-
+_FREE_BYTES = 4 << 20
+_BLOCK_BYTES = 1 << 20  # decoded at once, in about forty times as much memory
 _MAX_VARINT_BYTES = 5
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ChunkIds:
-    """A set of chunk ids, never written out one by one: a damaged file may claim billions.
-
-    :ivar starts: ``int64[n]``, the first id of each run, ascending.
-    :ivar ends: ``int64[n]``, the id behind its last one, below the next start.
-    """
-
-    starts: NDArray[np.int64]
-    ends: NDArray[np.int64]
-
-    @classmethod
-    def of(cls, ids: Iterable[int] | NDArray[np.int64]) -> ChunkIds:
-        """The set of these ids, in any order, repeated or not."""
-        array = np.unique(np.fromiter(ids, np.int64) if not isinstance(ids, np.ndarray) else ids.astype(np.int64))
-        return cls.of_runs(array, array + 1)
-
-    @classmethod
-    def of_runs(cls, starts: NDArray[np.int64], ends: NDArray[np.int64]) -> ChunkIds:
-        """The union of the runs ``starts[i]`` to ``ends[i] - 1``, in any order, overlapping or not."""
-        filled = ends > starts
-        starts, ends = starts[filled], ends[filled]
-        order = np.argsort(starts, kind="stable")
-        starts, reach = starts[order], np.maximum.accumulate(ends[order]) if len(order) else ends
-        begins = np.ones(len(starts), bool)
-        begins[1:] = starts[1:] > reach[:-1]  # a run that touches the one before is part of it
-        last = np.append(begins[1:], True) if len(starts) else begins
-        return cls(starts[begins], reach[last])
-
-    def __len__(self) -> int:
-        return int((self.ends - self.starts).sum())
-
-    def __or__(self, other: ChunkIds) -> ChunkIds:
-        return self.of_runs(np.concatenate([self.starts, other.starts]), np.concatenate([self.ends, other.ends]))
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, ChunkIds):
-            return NotImplemented
-        return np.array_equal(self.starts, other.starts) and np.array_equal(self.ends, other.ends)
-
-    def __hash__(self) -> int:
-        return hash((self.starts.tobytes(), self.ends.tobytes()))
-
-    def contains(self, ids: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """``bool[n]``: which of the ids are in the set. A binary search each."""
-        if not len(self.starts):
-            return np.zeros(len(ids), bool)
-        at = np.searchsorted(self.starts, ids, side="right") - 1
-        found: NDArray[np.bool_] = (at >= 0) & (ids < self.ends[at])
-        return found
-
-    def __repr__(self) -> str:
-        return f"ChunkIds({len(self)} in {len(self.starts)} runs)"
 
 
 def encode_tombstones(deleted: ChunkIds) -> bytes:
@@ -88,35 +35,75 @@ def decode_tombstones(body: bytes, *, frame_index: int = -1) -> ChunkIds:
 
     :raises FrameError: the body is not a list of runs.
     """
-    values = _varints(body, frame_index)
-    if not values or len(values) % 2:
-        raise _error(f"has {len(values)} numbers, an even number of at least 2 is needed", frame_index)
-    numbers = np.array(values, np.int64).reshape(-1, 2)
-    if (numbers[:, 1] == 0).any() or (numbers[1:, 0] == 0).any():
+    blocks = [_varints(block, frame_index) for block in _blocks(body)]
+    numbers = np.concatenate(blocks) if blocks else np.empty(0, np.int64)
+    if not len(numbers) or len(numbers) % 2:
+        raise _error(f"has {len(numbers)} numbers, an even number of at least 2 is needed", frame_index)
+    if (numbers[1::2] == 0).any() or (numbers[2::2] == 0).any():
         raise _error("has an empty run, or two runs without a gap", frame_index)
-    if len(numbers) > ID_LIMIT >> 33:
-        raise _error(f"has {len(numbers)} runs", frame_index)
-    edges = np.cumsum(numbers.reshape(-1))  # start, end, start, end, ...
+    if len(numbers) > ID_LIMIT >> 32:
+        raise _error(f"has {len(numbers) // 2} runs", frame_index)
+    edges = np.cumsum(numbers)  # start, end, start, end, ...
     return ChunkIds(edges[0::2], edges[1::2])
 
 
-def _varints(body: bytes, frame_index: int) -> list[int]:
-    """All numbers of a body, each in its shortest form and below 2^32."""
-    values: list[int] = []
-    value = shift = 0
-    for byte in body:
-        value |= (byte & 0x7F) << shift
-        shift += 7
-        if byte & 0x80:
-            if shift >= 7 * _MAX_VARINT_BYTES:
-                raise _error("has a number that is too long", frame_index)
-            continue
-        if value >> 32 or (byte == 0 and shift > 7):
-            raise _error("has a number that is too large, or longer than it must be", frame_index)
-        values.append(value)
-        value = shift = 0
-    if shift:
+class TombstoneReader:
+    """Puts together what all tombstones pages of a video say.
+
+    Together they unpack to at most 4 MiB and twice the video's bytes: a deletion names chunks that the video has, and a
+    few thousand bytes of zstd can hold any number of runs.
+
+    :param video_bytes: size of the video.
+    """
+
+    def __init__(self, video_bytes: int) -> None:
+        self._left = _FREE_BYTES + 2 * video_bytes
+        self._lists: list[ChunkIds] = []
+
+    def add(self, payloads: Sequence[bytes], *, first_frame: int, tag: int | None = None) -> None:
+        """Take the payloads of a page, or of a run of pages.
+
+        :raises FrameError: they are no list of deleted chunks, or more than the video's bytes can hold.
+        """
+        limit = min(self._left, MAX_BODY_BYTES)
+        body = open_blob(PageKind.TOMBSTONES, payloads, first_frame=first_frame, tag=tag, limit=limit)
+        self._left -= len(body)
+        self._lists.append(decode_tombstones(body, frame_index=first_frame))
+
+    @property
+    def deleted(self) -> ChunkIds:
+        """All chunks that the pages so far say were deleted."""
+        return ChunkIds.union(self._lists)
+
+
+def _blocks(body: bytes) -> Iterator[bytes]:
+    """The body in pieces that end where a number does, or where one would have become too long."""
+    start = 0
+    while start < len(body):
+        end = min(start + _BLOCK_BYTES, len(body))
+        for _ in range(_MAX_VARINT_BYTES):
+            if end < len(body) and body[end - 1] & 0x80:
+                end += 1
+        yield body[start:end]
+        start = end
+
+
+def _varints(block: bytes, frame_index: int) -> NDArray[np.int64]:
+    """All numbers of a block, each in its shortest form and below 2^32."""
+    raw = np.frombuffer(block, np.uint8)
+    last = np.flatnonzero(raw < 0x80)
+    if not len(last) or last[-1] != len(raw) - 1:
         raise _error("ends inside a number", frame_index)
+    first = np.concatenate([np.zeros(1, np.int64), last[:-1] + 1])
+    size = last - first + 1
+    if size.max() > _MAX_VARINT_BYTES:
+        raise _error("has a number that is too long", frame_index)
+    values = np.zeros(len(last), np.int64)
+    for place in range(int(size.max())):
+        there = size > place
+        values[there] |= (raw[first[there] + place].astype(np.int64) & 0x7F) << 7 * place
+    if (values >> 32).any() or ((raw[last] == 0) & (size > 1)).any():
+        raise _error("has a number that is too large, or longer than it must be", frame_index)
     return values
 
 

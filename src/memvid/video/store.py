@@ -21,9 +21,9 @@ from memvid.page import (
     PageKind,
     Record,
     RecordPage,
+    TombstoneReader,
     decode_header_body,
     decode_metadata,
-    decode_tombstones,
     encode_body,
     open_blob,
     open_run,
@@ -132,11 +132,12 @@ class PageStore:
 
         :raises FrameError: one cannot be read.
         """
-        deleted = ChunkIds.of([])
+        tombstones = TombstoneReader(self._video.identity.bytes)
         for frame in self._table.frames_of_kind(PageKind.TOMBSTONES).tolist():
             if frame >= start:
-                deleted |= decode_tombstones(self._read_blob(PageKind.TOMBSTONES, frame), frame_index=frame)
-        return deleted
+                payloads = self._video.read(list(self._table.run_of(frame)))
+                tombstones.add(payloads, first_frame=frame, tag=self._table.tag)
+        return tombstones.deleted
 
     def warm(self) -> None:
         """Read what every query needs: the dictionary."""

@@ -138,13 +138,10 @@ class PageTable:
         """SHA-256 in hexadecimal: the identity of what is in the video, whatever it is packed in."""
         return hashlib.sha256(self.to_bytes()).hexdigest()
 
-    def chunk_ids(self, *, start: int = 0) -> NDArray[np.int64]:
-        """All chunk ids of the frames from ``start`` on, ``int64[n]``, ascending."""
-        frames = start + np.flatnonzero(self.counts[start:])
-        counts = self.counts[frames].astype(np.int64)
-        ends = np.cumsum(counts)
-        total = int(ends[-1]) if len(ends) else 0
-        return np.asarray(np.repeat(self.first_chunks[frames] - (ends - counts), counts) + np.arange(total), np.int64)
+    def chunk_ids(self, *, start: int = 0) -> ChunkIds:
+        """All chunk ids of the frames from ``start`` on."""
+        at = int(np.searchsorted(self._data_frames, start))
+        return ChunkIds.of_runs(self._starts[at:], self._ends[at:])
 
     def frames_of(self, chunk_ids: NDArray[np.int64]) -> NDArray[np.int64]:
         """Frames in which the chunks start, ``int64[n]``, in their order. Costs a binary search each.

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from memvid.building.build import Builder
 from memvid.building.outputs import check_outputs, new_folders
 from memvid.building.spool import Spool
@@ -20,8 +18,8 @@ from memvid.errors import ConfigError, EmptyMemoryError
 from memvid.maintenance.legacy.frames import OldFrames, read_frames
 from memvid.maintenance.legacy.index import OldEntry, read_index
 from memvid.maintenance.legacy.merging import Tally, merge
-from memvid.maintenance.verify.findings import ChunkRanges, count_chunks, to_ranges
-from memvid.page import Record, check_record
+from memvid.maintenance.verify.findings import count_chunks
+from memvid.page import ChunkIds, ChunkRanges, Record, check_record
 from memvid.types import BuildResult, ModelInfo, ProgressCallback, StrPath
 
 __all__ = ["ImportResult", "import_memory"]
@@ -180,12 +178,12 @@ def _result(
         index_file=built.index_file,
         chunks=built.chunks,
         from_frames=tally.from_frames,
-        from_index=to_ranges(np.array(tally.from_index, np.int64)),
-        disagreeing=to_ranges(np.array(tally.disagreeing, np.int64)),
-        unindexed=to_ranges(np.array(tally.unindexed, np.int64)),
+        from_index=ChunkIds.of(tally.from_index).ranges,
+        disagreeing=ChunkIds.of(tally.disagreeing).ranges,
+        unindexed=ChunkIds.of(tally.unindexed).ranges,
         lost=tally.lost,
         lost_frames=tally.lost_frames,
-        left_out=to_ranges(np.array(tally.left_out, np.int64)),
+        left_out=ChunkIds.of(tally.left_out).ranges,
         old_frames=frames.pictures,
         unreadable=frames.unreadable,
         text_bytes=built.text_bytes,

@@ -10,8 +10,7 @@ from memvid.errors import ChunkError
 from memvid.maintenance.legacy.codes import OldCode
 from memvid.maintenance.legacy.frames import OldFrames
 from memvid.maintenance.legacy.index import OldEntry
-from memvid.maintenance.verify.findings import ChunkRanges
-from memvid.page import Record, encode_metadata, encode_text
+from memvid.page import ChunkRanges, Record, encode_metadata, encode_text
 
 __all__ = ["Tally", "merge"]
 

@@ -37,7 +37,7 @@ class Sorted:
     :ivar header: its header page, if that is whole.
     :ivar groups: everything whole but header page and dictionary, in order.
     :ivar front: the payloads of the header page, and of the dictionary.
-    :ivar expected: ids of the chunks that were there, as far as anything says so.
+    :ivar claimed: ids of the chunks that were there, as far as one page or another says so.
     :ivar deleted: ids of the chunks that the pages say were deleted.
     """
 
@@ -47,10 +47,16 @@ class Sorted:
     header_pages: list[bytes] = field(default_factory=list)
     dictionary: bytes | None = None
     dictionary_pages: list[bytes] = field(default_factory=list)
-    expected: set[int] = field(default_factory=set)
+    claimed: list[ChunkIds] = field(default_factory=list)
     deleted: ChunkIds = field(default_factory=lambda: ChunkIds.of([]))
 
     @property
-    def chunks(self) -> set[int]:
+    def chunks(self) -> ChunkIds:
         """Ids of the chunks that are there."""
-        return {chunk for group in self.groups for chunk in range(group.first_chunk, group.first_chunk + group.count)}
+        ends = ((group.first_chunk, group.first_chunk + group.count - 1) for group in self.groups)
+        return ChunkIds.of_ranges(ends)
+
+    @property
+    def expected(self) -> ChunkIds:
+        """Ids of the chunks that were there, as far as anything says so."""
+        return ChunkIds.union([*self.claimed, self.chunks])

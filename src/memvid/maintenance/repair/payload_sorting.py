@@ -15,13 +15,14 @@ from memvid.maintenance.repair.parity_recovery import restore_pages
 from memvid.maintenance.repair.salvage import Salvage, Slot
 from memvid.maintenance.verify.findings import Findings
 from memvid.page import (
+    ChunkIds,
     PageDecompressor,
     PageFlag,
     PageHeader,
     PageKind,
     RecordPage,
+    TombstoneReader,
     decode_header_body,
-    decode_tombstones,
     is_page,
     open_blob,
     open_run,
@@ -66,7 +67,7 @@ def sort_pages(found: Salvage, path: object, findings: Findings, *, digest: str 
     bare = [slot for slot in found.slots if slot.payload is not None and not is_page(slot.payload)]
     texts = texts_by_order(found, numbered) if table is None else texts_by_checksum(bare, table)
     restore_pages(by_number, texts, table, tag, path, findings)
-    _gather(by_number, result, path, findings)
+    _gather(by_number, result, TombstoneReader(found.file_bytes), path, findings)
     if table is not None and table.digest != digest and not _is_plausible(table, result, bare=bool(texts)):
         findings.error("page table", "it does not fit the pages that are there: it is not gone by", path)
         table = None
@@ -121,7 +122,9 @@ def _is_better(slot: Slot, old: Slot, number: int, table: PageTable | None) -> b
     return rank(slot) > rank(old)
 
 
-def _gather(pages: dict[int, bytes], result: Sorted, path: object, findings: Findings) -> None:
+def _gather(
+    pages: dict[int, bytes], result: Sorted, tombstones: TombstoneReader, path: object, findings: Findings
+) -> None:
     """Whole runs, from the front on: header page and dictionary are what the rest is read with."""
     decompressor = PageDecompressor()
     used: set[int] = set()
@@ -156,21 +159,20 @@ def _gather(pages: dict[int, bytes], result: Sorted, path: object, findings: Fin
                 count = header.count if header.kind == PageKind.DATA else 0
                 result.groups.append(Group(number, header.kind, header.first_chunk, count, payloads))
             elif header.kind == PageKind.TOMBSTONES:
-                body = open_blob(header.kind, payloads, first_frame=number, tag=result.tag)
-                result.deleted |= decode_tombstones(body, frame_index=number)
+                tombstones.add(payloads, first_frame=number, tag=result.tag)
                 result.groups.append(Group(number, header.kind, 0, 0, payloads))
             elif header.kind != PageKind.PARITY:  # which is made anew
                 result.groups.append(Group(number, header.kind, 0, 0, payloads))
         except VideoError as error:
             ids = _chunks_of(header)
-            result.expected.update(ids)
-            lost = ((ids.start, ids.stop - 1),) if ids else ()
+            result.claimed.append(ids)
             why = (
                 "the dictionary that it is compressed with is lost"
                 if header.flags & PageFlag.DICTIONARY and result.dictionary is None
                 else str(error)
             )
-            findings.error("page", f"page {number} cannot be opened: {why}", path, frame=number, chunks=lost)
+            findings.error("page", f"page {number} cannot be opened: {why}", path, frame=number, chunks=ids.ranges)
+    result.deleted = tombstones.deleted
 
 
 def _read_through(page: RecordPage) -> None:
@@ -184,36 +186,30 @@ def _lose_run(
 ) -> None:
     first_lost = next(frame for frame, found in zip(frames, [*there, None], strict=False) if frame != found)
     ids = _chunks_of(header)
-    result.expected.update(ids)
+    result.claimed.append(ids)
     findings.error(
         "page",
         f"{header.kind.name} pages {frames.start} to {frames.stop - 1} belong together, and "
         f"{len(frames) - len(there)} of them are lost (page {first_lost} first)",
         path,
         frame=frames.start,
-        chunks=((ids.start, ids.stop - 1),) if ids else (),
+        chunks=ids.ranges,
     )
 
 
-def _chunks_of(header: PageHeader) -> range:
+def _chunks_of(header: PageHeader) -> ChunkIds:
     """Chunks that a page says it has; of a continuation, the one that it continues."""
+    count = {PageKind.DATA: header.count, PageKind.CONTINUATION: 1}.get(header.kind, 0)
     if header.first_chunk > ID_LIMIT:
-        return range(0)
-    if header.kind == PageKind.DATA:
-        return range(header.first_chunk, header.first_chunk + header.count)
-    if header.kind == PageKind.CONTINUATION:
-        return range(header.first_chunk, header.first_chunk + 1)
-    return range(0)
+        count = 0
+    return ChunkIds.of(range(header.first_chunk, header.first_chunk + count) if count else ())
 
 
 def _expect(table: PageTable | None, result: Sorted, frames: int) -> None:
     """Which chunks there were, as far as page table and header page say; a header can say anything."""
     if table is not None:
-        result.expected.update(table.chunk_ids().tolist())
+        result.claimed.append(table.chunk_ids())
     elif result.header is not None and len(result.chunks) < result.header.chunks <= max(
         _CREDIBLE_CHUNKS, _MOST_A_FRAME * frames
     ):
-        chunks = result.chunks
-        gone = np.setdiff1d(np.arange(result.header.chunks), np.fromiter(chunks, np.int64))
-        result.expected.update(gone.tolist())
-    result.expected.update(result.chunks)
+        result.claimed.append(ChunkIds.of(range(result.header.chunks)))

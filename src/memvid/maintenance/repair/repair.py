@@ -8,8 +8,6 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from memvid.building.index_feed import Indexed
 from memvid.building.outputs import check_outputs, new_folders
 from memvid.building.video_chunks import VideoChunks, fill_index
@@ -25,8 +23,8 @@ from memvid.maintenance.repair.salvage import Salvage, salvage
 from memvid.maintenance.repair.salvaged_video import Rewrite, open_groups
 from memvid.maintenance.rewrite.kept_vectors import IndexVectors, open_vectors
 from memvid.maintenance.rewrite.reindex import add_frames
-from memvid.maintenance.verify.findings import ChunkRanges, Finding, Findings, describe_chunks, to_ranges
-from memvid.page import ChunkIds
+from memvid.maintenance.verify.findings import Finding, Findings, describe_chunks
+from memvid.page import ChunkIds, ChunkRanges
 from memvid.storage.commit import Commit, default_index_file
 from memvid.types import ProgressCallback, StrPath
 from memvid.video import PageStore, VideoReader
@@ -112,28 +110,27 @@ def repair(
     try:
         proven = kept if kept is not None and _knows(kept, found, ordered) else None
         if proven is not None:
-            ordered.expected.update(proven.chunks())
+            ordered.claimed.append(proven.chunks)
         by_index = _deleted_by(proven, found)
-        present = np.array(sorted(ordered.chunks), np.int64)
-        deleted = present[by_index.contains(present) & ~ordered.deleted.contains(present)]
-        if len(deleted):
-            which = describe_chunks(to_ranges(deleted))
+        present = ordered.chunks
+        deleted = (present & by_index) - ordered.deleted
+        if deleted:
+            which = describe_chunks(deleted.ranges)
             findings.error("page", f"the list of what was deleted is lost: deleted by the index are {which}", old)
-        rewrite = Rewrite(found, ordered, proven, ChunkIds.of(deleted))
+        rewrite = Rewrite(found, ordered, proven, deleted)
         with new_folders(new, new_index):
             frames, indexed = _write(new, new_index, rewrite, proven, embedder, progress)
     finally:
         if kept is not None:
             kept.close()
     gone = by_index | ordered.deleted
-    lost = np.array(sorted(ordered.expected - ordered.chunks), np.int64)
     return RepairResult(
         video_file=new,
         index_file=new_index,
         chunks=len(present),
-        deleted=int(np.count_nonzero(gone.contains(present))),
+        deleted=len(present & gone),
         frames=frames,
-        lost=to_ranges(lost[~gone.contains(lost)]),
+        lost=(ordered.expected - present - gone).ranges,
         findings=tuple(findings.found),
         embeddings_kept=indexed.chunks - indexed.made,
         embeddings_made=indexed.made,

@@ -70,6 +70,7 @@ class Salvage:
     :ivar size: width and height of the frames.
     :ivar styles: error correction level and data mask of some frames.
     :ivar fps: frames a second, if the movie header says.
+    :ivar file_bytes: size of the file.
     :ivar problems: what is wrong with the container.
     :ivar searched: whether the whole file was searched for pictures.
     """
@@ -80,6 +81,7 @@ class Salvage:
     styles: Counter[SymbolStyle] = field(default_factory=Counter)
     fps: int | None = None
     searched: bool = False
+    file_bytes: int = 0
     problems: list[Problem] = field(default_factory=list)
 
 
@@ -92,7 +94,7 @@ def salvage(path: Path, data: DamagedFile, progress: ProgressCallback | None) ->
     :raises DependencyError: its codec needs a package that is not installed.
     """
     container = read_container(data)
-    found = Salvage()
+    found = Salvage(file_bytes=len(data))
     reader: Frames | None = None
     refused: MemvidError | None = None
     slots: list[Slot] = []

@@ -87,8 +87,8 @@ class Rewrite:
             header = replace(header, dictionary_pages=0, dictionary_bytes=0)
             self._header_pages = self._pack_header(header)
         self.chunks = ordered.chunks
-        behind = max([1 + max(ordered.expected), *ordered.deleted.ends[-1:].tolist()])
-        if behind > max(1 + max(self.chunks), header.next_chunk or 0):  # the last ones are lost: nobody gets their ids
+        behind = max(ends[-1] for ids in (ordered.expected, ordered.deleted) if (ends := ids.ends.tolist()))
+        if behind > max(int(self.chunks.ends[-1]), header.next_chunk or 0):  # no other chunk gets a lost id
             header = replace(header, next_chunk=behind)
             self._header_pages = self._pack_header(header)
         self.model = model_of(header)

@@ -20,8 +20,7 @@ from memvid.embedding import AbsentEmbedder, Embedder, EmbedderLike, model_info,
 from memvid.errors import ConfigError, EmptyMemoryError, UnsupportedVideoError
 from memvid.index import IndexManager
 from memvid.maintenance.rewrite.erasure_proof import Erasure
-from memvid.maintenance.verify.findings import ChunkRanges, to_ranges
-from memvid.page import ChunkIds, Record
+from memvid.page import ChunkIds, ChunkRanges, Record
 from memvid.storage.commit import Commit, default_index_file, refuse_links
 from memvid.types import ProgressCallback, StrPath, Where
 from memvid.video import PageStore, VideoReader
@@ -146,7 +145,7 @@ def erase(
         proof = Erasure(compaction.texts(gone, removed=True), compaction.texts(gone, removed=False))
         result = compaction.run(wanted, proof)
         return EraseResult(
-            erased=to_ranges(compaction.chunk_ids(wanted)),
+            erased=compaction.there(wanted).ranges,
             compacted=result,
             blocks=proof.blocks,
             scanned_bytes=proof.scanned,
@@ -198,10 +197,9 @@ class _Compaction:
     def __exit__(self, *exc_info: object) -> None:
         self._stack.close()
 
-    def chunk_ids(self, ids: ChunkIds) -> NDArray[np.int64]:
-        """int64[n]: those of the ids that the video has."""
-        every = self._video.table.chunk_ids()
-        return every[ids.contains(every)]
+    def there(self, ids: ChunkIds) -> ChunkIds:
+        """Those of the ids that the video has."""
+        return ids & self._video.table.chunk_ids()
 
     def check_ids(self, chunk_ids: NDArray[np.int64]) -> None:
         """Refuse ids there are no chunks of, deleted or not."""

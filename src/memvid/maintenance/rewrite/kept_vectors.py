@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -38,13 +37,14 @@ class IndexVectors:
         """float32[count, dim] of consecutive chunks, NaN for those that are not in the index; not of length 1."""
         return self._index.stored_vectors(first_chunk, count)
 
-    def chunks(self) -> list[int]:
+    @property
+    def chunks(self) -> ChunkIds:
         """Ids of the chunks in the index."""
-        return [int(chunk_id) for chunk_id in self._ids]
+        return self._index.chunk_ids
 
-    def missing(self, chunks: Collection[int]) -> int:
+    def missing(self, chunks: ChunkIds) -> int:
         """How many of the chunks are not in the index."""
-        return int(np.count_nonzero(~np.isin(np.fromiter(chunks, np.int64), self._ids)))
+        return len(chunks - self.chunks)
 
     def fits(self, frame: int, first_chunk: int, page: RecordPage, metadatas: list[JsonObject]) -> bool:
         """Whether chunks that were read from the video are those that the index knows by their ids.

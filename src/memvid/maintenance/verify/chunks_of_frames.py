@@ -2,23 +2,38 @@
 
 from __future__ import annotations
 
-from memvid.maintenance.verify.findings import ChunkRanges, to_ranges
-from memvid.page import PageKind
+from functools import cached_property
+
+import numpy as np
+
+from memvid.page import ChunkRanges, PageKind
 from memvid.video import PageTable
 
-__all__ = ["chunks_of"]
+__all__ = ["ChunksOfFrames"]
 
 
-def chunks_of(table: PageTable, frame: int) -> ChunkRanges:
-    """Chunks that cannot be read without a frame: those that start in it, or in the run that it continues.
+class ChunksOfFrames:
+    """Says of each frame which chunks cannot be read without it."""
 
-    All of them, if it is what all are read with: the dictionary, or metadata of bare texts, since only the page itself
-    says which texts it has the metadata of.
-    """
-    while frame > 0 and table.kinds[frame] == PageKind.CONTINUATION:
-        frame -= 1
-    count = int(table.counts[frame])
-    if table.kinds[frame] in (PageKind.DICTIONARY, PageKind.ATTRIBUTES):
-        return to_ranges(table.chunk_ids())
-    first = int(table.first_chunks[frame])
-    return ((first, first + count - 1),) if count else ()
+    def __init__(self, table: PageTable) -> None:
+        self._table = table
+        self._pages = np.flatnonzero(table.kinds != PageKind.CONTINUATION)
+
+    @cached_property
+    def every(self) -> ChunkRanges:
+        """All chunks of the video."""
+        return self._table.chunk_ids().ranges
+
+    def of(self, frame: int) -> ChunkRanges:
+        """Those that start in the frame, or in the run that it continues.
+
+        All of them, if it is what all are read with: the dictionary, or metadata of bare texts, since only the page
+        itself says which texts it has the metadata of.
+        """
+        table = self._table
+        before = int(np.searchsorted(self._pages, frame, side="right")) - 1
+        frame = int(self._pages[before]) if before >= 0 else 0
+        if table.kinds[frame] in (PageKind.DICTIONARY, PageKind.ATTRIBUTES):
+            return self.every
+        count, first = int(table.counts[frame]), int(table.first_chunks[frame])
+        return ((first, first + count - 1),) if count else ()

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
+from memvid.page import ChunkIds, ChunkRanges
 
-from memvid.page import ChunkIds
-
-__all__ = ["ChunkRanges", "Finding", "Findings", "Severity", "count_chunks", "describe_chunks", "to_ranges"]
+__all__ = ["Finding", "Findings", "Severity", "count_chunks", "describe_chunks"]
 
 Severity: TypeAlias = Literal["error", "warning"]
-ChunkRanges: TypeAlias = tuple[tuple[int, int], ...]
-"""First and last id of each run of chunks, ascending."""
-
 _SHOWN = 8  # ranges a sentence names
 
 
@@ -71,20 +64,13 @@ class Findings:
 
     def leave_out(self, deleted: ChunkIds) -> None:
         """Have no finding name chunks that were deleted: they cost nobody anything."""
+        left: dict[int, ChunkRanges] = {}  # by identity: what costs all chunks is found many times, and is one object
         for number, finding in enumerate(self.found):
             if deleted and finding.chunks:
-                ids = np.concatenate([np.arange(first, last + 1) for first, last in finding.chunks])
-                self.found[number] = replace(finding, chunks=to_ranges(ids[~deleted.contains(ids)]))
-
-
-def to_ranges(ids: Iterable[int] | NDArray[np.int64]) -> ChunkRanges:
-    """Runs of consecutive ids, whatever their order, each id once."""
-    unique = np.unique(np.fromiter(ids, np.int64) if not isinstance(ids, np.ndarray) else ids)
-    if not len(unique):
-        return ()
-    ends = np.append(np.flatnonzero(np.diff(unique) != 1), len(unique) - 1)
-    starts = np.concatenate([[0], ends[:-1] + 1])
-    return tuple(zip(unique[starts].tolist(), unique[ends].tolist(), strict=True))
+                ranges = finding.chunks
+                if id(ranges) not in left:
+                    left[id(ranges)] = (ChunkIds.of_ranges(ranges) - deleted).ranges
+                self.found[number] = replace(finding, chunks=left[id(ranges)])
 
 
 def count_chunks(ranges: ChunkRanges) -> int:

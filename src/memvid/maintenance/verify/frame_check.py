@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,8 @@ from memvid import _core
 from memvid.errors import DependencyError, VideoError
 from memvid.maintenance.damaged.container import Container
 from memvid.maintenance.damaged.damaged_file import DamagedFile
-from memvid.maintenance.damaged.loose_pictures import check_picture
-from memvid.maintenance.verify.chunks_of_frames import chunks_of
+from memvid.maintenance.damaged.loose_pictures import check_picture, symbol_style
+from memvid.maintenance.verify.chunks_of_frames import ChunksOfFrames
 from memvid.maintenance.verify.findings import Findings
 from memvid.maintenance.verify.page_check import PageCheck
 from memvid.page import HeaderInfo, PageKind, is_page, parse_header
@@ -41,6 +42,7 @@ class FrameCheck:
         path: Path,
         reader: Frames,
         table: PageTable,
+        chunks: ChunksOfFrames,
         header: HeaderInfo | None,
         container: Container,
         findings: Findings,
@@ -49,6 +51,7 @@ class FrameCheck:
         self._path = path
         self._reader = reader
         self._table = table
+        self._chunks = chunks
         self._header = header
         self._container = container
         self._findings = findings
@@ -143,13 +146,17 @@ class FrameCheck:
         except (VideoError, DependencyError) as error:
             self._findings.warn("parity", f"the parity cannot be checked: {error}", self._path)
 
+    @cached_property
+    def _plain(self) -> Frames:
+        """A reader that expects nothing of a frame."""
+        return open_frames(str(self._path), threads=1)
+
     def _bad_frame(self, frame: int, status: int) -> None:
         """Say what is wrong with a frame that did not pass: the frame, or what the page table says of it."""
         picture = self._check_picture(frame) if status != UNREADABLE else None
         what = f"frame {frame} cannot be read: {REASONS[status]}" + (f" ({picture})" if picture else "")
         if status == 4:
-            plain = open_frames(str(self._path), threads=1)
-            (payload,), _ = plain.read(np.array([frame]))
+            (payload,), _ = self._plain.read(np.array([frame]))
             if payload is not None and is_page(payload):
                 header = parse_header(payload, frame_index=frame)
                 what = (
@@ -162,7 +169,7 @@ class FrameCheck:
             self._path,
             frame=frame,
             offset=self._container.offset_of(frame),
-            chunks=chunks_of(self._table, frame),
+            chunks=self._chunks.of(frame),
         )
 
     def _check_bits(self, frame: int, payload: bytes) -> int:
@@ -202,9 +209,12 @@ def _wrong_modules(pixels: NDArray[np.uint8], payload: bytes, header: HeaderInfo
     if found.shape != (side, side):
         return None
     counts = []
-    for mask in range(8):
+    style = symbol_style(pixels)
+    for mask in sorted(range(8), key=lambda mask: style is None or style[1] != mask):
         options = _core.SymbolOptions(
             version=header.symbol_version, level=header.error_correction, data_mask=mask, utf8=not is_page(payload)
         )
         counts.append(int(np.count_nonzero(_core.create_symbol(payload, options) != found)))
+        if counts[-1] < side * side // 8:  # by another mask half of them would differ
+            break
     return min(counts)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from memvid.errors import MemvidError
 from memvid.index.keywords import length_code
@@ -14,9 +13,9 @@ from memvid.index.records import RecordReader
 from memvid.index.renamed import find_side_files
 from memvid.index.segments import Records
 from memvid.index.side_files import check_graph, check_side_file, open_records
-from memvid.maintenance.verify.findings import ChunkRanges, Findings, describe_chunks, to_ranges
+from memvid.maintenance.verify.findings import Findings, describe_chunks
 from memvid.maintenance.verify.video_check import VideoFacts
-from memvid.page import ChunkIds, decode_metadata
+from memvid.page import ChunkIds, ChunkRanges, decode_metadata
 from memvid.storage.disk import open_regular
 
 __all__ = ["IndexCheck"]
@@ -55,7 +54,7 @@ class IndexCheck:
         """Chunks that the index has, as far as it can be read."""
         if self._records is None:
             return ()
-        return to_ranges(self._ids(self._records))
+        return self._ids(self._records).ranges
 
     @property
     def deleted(self) -> ChunkIds:
@@ -96,10 +95,10 @@ class IndexCheck:
         elif records is not None:
             self._compare_frames(facts, records)
         if self._unequal:
+            unequal = describe_chunks(ChunkIds.of(self._unequal).ranges)
             self._findings.error(
                 "records",
-                f"metadata or lengths of {describe_chunks(to_ranges(self._unequal))} are not those in the video: "
-                f"{MEND}",
+                f"metadata or lengths of {unequal} are not those in the video: {MEND}",
                 self._path,
             )
 
@@ -109,10 +108,9 @@ class IndexCheck:
             self._records.close()
 
     @staticmethod
-    def _ids(records: Records) -> NDArray[np.int64]:
+    def _ids(records: Records) -> ChunkIds:
         """Chunks of the index that were not deleted."""
-        ids = records.row_map.ids(np.arange(len(records.row_map)))
-        return ids[~records.deleted.contains(ids)]
+        return records.row_map.chunk_ids - records.deleted
 
     def _is_sound(self, side_file: SideFile) -> bool:
         try:
@@ -140,22 +138,22 @@ class IndexCheck:
                 self._path,
             )
             return
-        ids = facts.table.chunk_ids()
-        ids = ids[~records.deleted.contains(ids)]
+        there = facts.table.chunk_ids() - records.deleted
         indexed = self._ids(records)
-        if not np.array_equal(ids, indexed):
-            missing, extra = np.setdiff1d(ids, indexed), np.setdiff1d(indexed, ids)
-            what = "it lacks " + describe_chunks(to_ranges(missing)) if len(missing) else ""
-            if len(extra):
+        if there != indexed:
+            missing, extra = there - indexed, indexed - there
+            what = "it lacks " + describe_chunks(missing.ranges) if missing else ""
+            if extra:
                 what += (", and " if what else "it ") + "names what the video has not: "
-                what += describe_chunks(to_ranges(extra))
+                what += describe_chunks(extra.ranges)
             self._findings.error("records", f"{what}: {MEND}", self._path)
             return
-        frames: NDArray[np.int64] = facts.table.frames_of(ids)
-        wrong = ids[records.frames_of(ids) != frames]
+        ids = records.row_map.ids(np.arange(len(records.row_map)))
+        ids = ids[~records.deleted.contains(ids)]
+        wrong = ids[records.frames_of(ids) != facts.table.frames_of(ids)]
         if len(wrong):
             self._findings.error(
                 "records",
-                f"it has {describe_chunks(to_ranges(wrong))} in other frames than the video: {MEND}",
+                f"it has {describe_chunks(ChunkIds.of(wrong).ranges)} in other frames than the video: {MEND}",
                 self._path,
             )

@@ -7,14 +7,14 @@ from pathlib import Path
 
 from memvid.errors import FrameError, VideoError
 from memvid.maintenance.damaged.container import Container
-from memvid.maintenance.verify.chunks_of_frames import chunks_of
+from memvid.maintenance.verify.chunks_of_frames import ChunksOfFrames
 from memvid.maintenance.verify.findings import Findings
 from memvid.page import (
     PageDecompressor,
     PageKind,
     RecordPage,
+    TombstoneReader,
     decode_metadata,
-    decode_tombstones,
     is_page,
     open_blob,
     open_run,
@@ -38,6 +38,8 @@ class PageCheck:
         self,
         path: Path,
         table: PageTable,
+        chunks: ChunksOfFrames,
+        tombstones: TombstoneReader,
         decompressor: PageDecompressor | None,
         findings: Findings,
         container: Container,
@@ -45,6 +47,8 @@ class PageCheck:
     ) -> None:
         self._path = path
         self._table = table
+        self._chunks = chunks
+        self._tombstones = tombstones
         self._decompressor = decompressor
         self._findings = findings
         self._container = container
@@ -93,7 +97,7 @@ class PageCheck:
                 self._path,
                 frame=frame,
                 offset=self._container.offset_of(frame),
-                chunks=chunks_of(self._table, self._first),
+                chunks=self._chunks.of(self._first),
             )
 
     def _lose_metadata(self) -> None:
@@ -115,7 +119,7 @@ class PageCheck:
         if kind in (PageKind.HEADER, PageKind.DICTIONARY):
             open_blob(header.kind, run, first_frame=frame, tag=self._table.tag)
         elif kind == PageKind.TOMBSTONES:
-            decode_tombstones(open_blob(header.kind, run, first_frame=frame, tag=self._table.tag), frame_index=frame)
+            self._tombstones.add(run, first_frame=frame, tag=self._table.tag)
         elif kind == PageKind.ATTRIBUTES:
             header, page = open_run(run, PageDecompressor(), first_frame=frame, tag=self._table.tag)
             for slot in range(len(page)):

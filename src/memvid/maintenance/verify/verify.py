@@ -6,12 +6,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from memvid.errors import MemvidError
-from memvid.maintenance.verify.findings import ChunkRanges, Finding, Findings, to_ranges
+from memvid.maintenance.verify.findings import Finding, Findings
 from memvid.maintenance.verify.index_check import IndexCheck
 from memvid.maintenance.verify.video_check import VideoCheck
+from memvid.page import ChunkIds, ChunkRanges
 from memvid.storage.commit import OPEN_TRIES, default_index_file, recover, snapshot
 from memvid.types import ProgressCallback, StrPath
 from memvid.video.parity_reader import GroupMargin
@@ -69,8 +68,8 @@ class VerifyReport:
     @property
     def lost_chunks(self) -> ChunkRanges:
         """Chunks that cannot be read as the video is, as far as it is known."""
-        spans = [range(first, last + 1) for finding in self.findings for first, last in finding.chunks]
-        return to_ranges(chunk for span in spans for chunk in span)
+        named = {id(finding.chunks): finding.chunks for finding in self.findings}
+        return ChunkIds.union(map(ChunkIds.of_ranges, named.values())).ranges
 
 
 def verify(
@@ -128,7 +127,7 @@ def _verify(video_file: Path, index_file: Path, *, deep: bool, progress: Progres
             index_check.compare(facts)
             gone = index_check.deleted if facts.deleted is None else facts.deleted
             findings.leave_out(gone)
-            deleted = int(np.count_nonzero(gone.contains(facts.table.chunk_ids())))
+            deleted = len(gone & facts.table.chunk_ids())
     finally:
         index_check.close()
         check.close()

@@ -10,16 +10,18 @@ import numpy as np
 from memvid.errors import DependencyError, MemvidError, VideoError
 from memvid.maintenance.damaged.container import Container, read_container
 from memvid.maintenance.damaged.damaged_file import DamagedFile
-from memvid.maintenance.verify.findings import ChunkRanges, Findings, describe_chunks, to_ranges
+from memvid.maintenance.verify.chunks_of_frames import ChunksOfFrames
+from memvid.maintenance.verify.findings import Findings, describe_chunks
 from memvid.maintenance.verify.frame_check import FrameCheck
 from memvid.maintenance.verify.page_check import PageCheck, TakeChunks
 from memvid.page import (
     ChunkIds,
+    ChunkRanges,
     HeaderInfo,
     PageDecompressor,
     PageKind,
+    TombstoneReader,
     decode_header_body,
-    decode_tombstones,
     is_page,
     open_blob,
     parse_header,
@@ -102,8 +104,14 @@ class VideoCheck:
         reader.expect(np.ascontiguousarray(table.checksums, np.uint32))
         header = self._check_front(reader, table)
         if deep:
-            pages = PageCheck(self._path, table, self._decompressor, self._findings, self._container, take)
-            self.frames = FrameCheck(self._path, reader, table, header, self._container, self._findings, self._data)
+            chunks = ChunksOfFrames(table)
+            tombstones = TombstoneReader(reader.file_size)
+            pages = PageCheck(
+                self._path, table, chunks, tombstones, self._decompressor, self._findings, self._container, take
+            )
+            self.frames = FrameCheck(
+                self._path, reader, table, chunks, header, self._container, self._findings, self._data
+            )
             self.frames.run(pages, self._progress)
             self.chunks_read = pages.chunks
         identity = VideoIdentity(table.digest, reader.frame_count, reader.file_size) if certain else None
@@ -238,10 +246,10 @@ class VideoCheck:
                 "header", f"it says {built} chunks, more than {len(table)} frames can hold", self._path
             )
         elif table.chunk_count < built:
-            gone = np.setdiff1d(np.arange(built), table.chunk_ids(), assume_unique=True)
+            gone = ChunkIds.of(range(built)) - table.chunk_ids()
             self._findings.warn(
                 "chunks",
-                f"of the chunks it was built with it has not {describe_chunks(to_ranges(gone))}: they were lost before "
+                f"of the chunks it was built with it has not {describe_chunks(gone.ranges)}: they were lost before "
                 "a repair",
                 self._path,
             )
@@ -249,12 +257,11 @@ class VideoCheck:
 
     def _check_deleted(self, reader: Frames, table: PageTable) -> ChunkIds | None:
         """What all lists of deleted chunks say together."""
-        deleted = ChunkIds.of([])
+        tombstones = TombstoneReader(reader.file_size)
         frame = 0
         try:
             for frame in table.frames_of_kind(PageKind.TOMBSTONES).tolist():
-                body = self._read_blob(reader, table, PageKind.TOMBSTONES, frame)
-                deleted |= decode_tombstones(body, frame_index=frame)
+                tombstones.add(self._read_run(reader, table, frame), first_frame=frame, tag=table.tag)
         except VideoError as error:
             self._findings.error(
                 "tombstones",
@@ -263,7 +270,7 @@ class VideoCheck:
                 frame=frame,
             )
             return None
-        return deleted
+        return tombstones.deleted
 
     def _lost_dictionary(self, what: str, table: PageTable, frame: int | None) -> None:
         self._decompressor = None
@@ -272,10 +279,13 @@ class VideoCheck:
             f"the dictionary, which compressed pages need, cannot be read: {what}",
             self._path,
             frame=frame,
-            chunks=to_ranges(table.chunk_ids()),
+            chunks=table.chunk_ids().ranges,
         )
 
     def _read_blob(self, reader: Frames, table: PageTable, kind: PageKind, frame: int) -> bytes:
+        return open_blob(kind, self._read_run(reader, table, frame), first_frame=frame, tag=table.tag)
+
+    def _read_run(self, reader: Frames, table: PageTable, frame: int) -> list[bytes]:
         run = table.run_of(frame)
         payloads, statuses = reader.read(np.arange(run.start, run.stop))
         for number, (at, status) in enumerate(zip(run, statuses.tolist(), strict=True)):
@@ -283,7 +293,7 @@ class VideoCheck:
                 payloads[number] = self._rebuild(reader, table, at)
                 if payloads[number] is None:
                     raise VideoError(f"frame {at}: {REASONS[status]}")
-        return open_blob(kind, [payload or b"" for payload in payloads], first_frame=frame, tag=table.tag)
+        return [payload or b"" for payload in payloads]
 
     @staticmethod
     def _rebuild(reader: Frames, table: PageTable, frame: int) -> bytes | None:
