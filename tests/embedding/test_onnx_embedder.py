@@ -227,7 +227,7 @@ def test_broken_folders(folder: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "tokenizer.json"])
-def test_a_damaged_file_is_named_and_nothing_is_printed(
+def test_a_video_bytes_is_named_and_nothing_is_printed(
     folder: Path, name: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     (folder / name).write_bytes((folder / name).read_bytes()[:40])

@@ -29,8 +29,8 @@ from memvid.maintenance.damaged.loose_pictures import picture_pixels, read_paylo
 from memvid.types import Progress
 from memvid.video import VideoReader
 from tests.maintenance.repair.repair_support import BARE, METADATAS, TEXTS, check, mend, spoil
-from tests.memory_support import all_files, build, make_vectors, open_memory
-from tests.video.video_support import find, png, samples, without_page_table
+from tests.memory_support import EMBEDDER, all_files, build, make_vectors, open_memory
+from tests.video.video_support import find, overwrite_packets, png, samples, without_page_table
 
 SHAPES: dict[str, dict[str, Any]] = {
     "default": {},
@@ -405,3 +405,24 @@ def test_command(originals: dict[str, Path], tmp_path: Path, capsys: pytest.Capt
     assert report["chunks"] + sum(last - first + 1 for first, last in report["lost"]) == 80
     assert main(["repair", str(video)]) == 2
     assert main(["verify", str(tmp_path / "new.mp4"), "--deep"]) == 0
+
+
+class TestOtherCodecs:
+    """Without a page table and with frames lost they cannot be opened; each page that is left says which it is."""
+
+    @pytest.mark.parametrize("which", ["the first", "one in the middle", "the last"])
+    def test_what_is_left_comes_back(self, tmp_path: Path, which: str) -> None:
+        pytest.importorskip("av")
+        (tmp_path / "copy").mkdir()
+        video = build(tmp_path / "copy", TEXTS, metadatas=METADATAS, codec="h264", symbol_version=12)
+        reader = VideoReader(video)
+        table, last = reader.table, reader.frame_count - 1
+        reader.close()
+        frame = {"the first": 0, "one in the middle": last // 2, "the last": last}[which]
+        overwrite_packets(video, [frame])
+        data = video.read_bytes()
+        video.write_bytes(data[: data.rindex(b"uuid") - 4])
+        with pytest.raises(VideoError, match="memvid repair"):
+            VideoReader(video)
+        starts, count = int(table.first_chunks[frame]), int(table.counts[frame])
+        check(mend(video, embedder=EMBEDDER), range(starts, starts + count))

@@ -25,11 +25,11 @@ from memvid.index.manifest import Segment, SideFile, read_manifest
 from memvid.index.schema import writing
 from memvid.maintenance import VerifyReport, delete, repair, verify
 from memvid.maintenance.damaged.container import find_page_tables, read_container
-from memvid.maintenance.damaged.damaged_file import DamagedFile
 from memvid.maintenance.verify.findings import count_chunks, describe_chunks
 from memvid.page import PageKind
 from memvid.types import Progress
 from memvid.video import PageTable, VideoReader
+from memvid.video.video_bytes import VideoBytes
 from tests.memory_support import all_files, build, make_texts, open_memory
 from tests.video.video_support import find, png, samples, without_page_table
 
@@ -246,7 +246,7 @@ class TestContainer:
 
     def test_it_finds_the_frames_where_the_native_reader_does(self, original: Path) -> None:
         data = (original / "memory.mp4").read_bytes()
-        with DamagedFile(original / "memory.mp4") as file:
+        with VideoBytes(original / "memory.mp4") as file:
             container = read_container(file)
         spans = zip(container.offsets.tolist(), container.sizes.tolist(), strict=True)
         assert [data[at : at + size] for at, size in spans] == samples(data)
@@ -255,7 +255,7 @@ class TestContainer:
     def test_page_tables_are_found_anywhere(self, original: Path, tmp_path: Path) -> None:
         data = (original / "memory.mp4").read_bytes()
         (tmp_path / "part").write_bytes(b"x" * 7 + data[find(data, b"moov")[0] :])
-        with DamagedFile(tmp_path / "part") as file:
+        with VideoBytes(tmp_path / "part") as file:
             (table,) = find_page_tables(file)
         assert table.digest == VideoReader(original / "memory.mp4").table.digest
 

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memvid.errors import VideoError
-from memvid.maintenance.damaged.damaged_file import DamagedFile
 from memvid.video import PageTable
 from memvid.video.mp4_boxes import APPEND_MARK, PAGE_TABLE_UUID, Box, BoxError, walk_boxes
+from memvid.video.video_bytes import VideoBytes
 
 __all__ = ["Container", "Problem", "find_page_tables", "read_container", "uncommitted_from"]
 
@@ -50,7 +50,7 @@ class Container:
         return int(self.offsets[frame]) if frame < len(self.offsets) else None
 
 
-def read_container(data: DamagedFile) -> Container:
+def read_container(data: VideoBytes) -> Container:
     """Go through the boxes of a file and read its sample table; never raises."""
     container = Container()
     movie: Box | None = None
@@ -88,7 +88,7 @@ def read_container(data: DamagedFile) -> Container:
     return container
 
 
-def find_page_tables(data: DamagedFile) -> list[PageTable]:
+def find_page_tables(data: VideoBytes) -> list[PageTable]:
     """All page tables in ``data``, in its order, also of movie headers that count no more; of none that never did."""
     tables = []
     committed = uncommitted_from(data)
@@ -106,7 +106,7 @@ def find_page_tables(data: DamagedFile) -> list[PageTable]:
     return tables
 
 
-def uncommitted_from(data: DamagedFile) -> int:
+def uncommitted_from(data: VideoBytes) -> int:
     """Where what an append wrote begins that was never committed; the end of the file if there is no such.
 
     It begins at a mark whose movie header is still named so.
@@ -119,7 +119,7 @@ def uncommitted_from(data: DamagedFile) -> int:
     return len(data)
 
 
-def _find(data: DamagedFile, box: Box, *path: bytes) -> Box:
+def _find(data: VideoBytes, box: Box, *path: bytes) -> Box:
     for name in path:
         box = next(
             (inner for inner in walk_boxes(data.read, box.body, box.end) if inner.name == name), Box(b"", 0, 0, 0)
@@ -129,7 +129,7 @@ def _find(data: DamagedFile, box: Box, *path: bytes) -> Box:
     return box
 
 
-def _read_samples(data: DamagedFile, movie: Box) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _read_samples(data: VideoBytes, movie: Box) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     tracks = [box for box in walk_boxes(data.read, movie.body, movie.end) if box.name == b"trak"]
     for track in tracks:
         media = _find(data, track, b"mdia")
@@ -138,7 +138,7 @@ def _read_samples(data: DamagedFile, movie: Box) -> tuple[NDArray[np.int64], NDA
     raise BoxError("the movie header has no video track", movie.start)
 
 
-def _read_table(data: DamagedFile, stbl: Box) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _read_table(data: VideoBytes, stbl: Box) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     inner = {box.name: box for box in walk_boxes(data.read, stbl.body, stbl.end)}
     for name in (b"stsz", b"stsc"):
         if name not in inner:
@@ -169,7 +169,7 @@ def _read_table(data: DamagedFile, stbl: Box) -> tuple[NDArray[np.int64], NDArra
     return starts[chunk_of + first_chunk] + before - before[begins[:-1]][chunk_of], sizes
 
 
-def _column(data: DamagedFile, box: Box, skip: int, count: int, dtype: str) -> NDArray[np.int64]:
+def _column(data: VideoBytes, box: Box, skip: int, count: int, dtype: str) -> NDArray[np.int64]:
     size = count * np.dtype(dtype).itemsize
     if box.body + skip + size > box.end:
         raise BoxError(f"the box {box.name.decode()!r} is too short for its {count} rows", box.start)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memvid import _core
-from memvid.maintenance.damaged.damaged_file import DamagedFile
+from memvid.video.video_bytes import VideoBytes
 
 __all__ = [
     "MAX_FRAME_BYTES",
@@ -43,7 +43,7 @@ _HEADER_AT = 12  # of the name IHDR in a picture
 _MAX_SIDE = 4096
 
 
-def find_pictures(data: DamagedFile) -> list[int]:
+def find_pictures(data: VideoBytes) -> list[int]:
     """Where pictures start, ascending: by their signature, or by the name of their first chunk."""
     found = set(data.find_all(_SIGNATURE))
     found |= {at - _HEADER_AT for at in data.find_all(b"IHDR") if at >= _HEADER_AT}

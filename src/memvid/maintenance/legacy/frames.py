@@ -9,13 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from memvid.errors import VideoError, VideoFormatError, VideoNotFoundError
+from memvid.errors import VideoError, VideoFormatError
 from memvid.maintenance.legacy.codes import OldCode, parse_code
 from memvid.page import is_page
 from memvid.types import Progress, ProgressCallback, StrPath
 from memvid.video.codecs import PictureSource, decode_pictures, open_pictures
 from memvid.video.codecs.profiles import load_opencv
 from memvid.video.codecs.sources import AvSource, Picture
+from memvid.video.video_bytes import VideoBytes
 
 __all__ = ["OldFrames", "read_frames"]
 
@@ -99,13 +100,10 @@ def read_frames(path: StrPath, *, threads: int, progress: ProgressCallback | Non
 
 def _check_container(path: Path) -> None:
     """Refuse what is neither MP4, Matroska nor AVI: FFmpeg would also follow the paths in a playlist."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(8)
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise VideoNotFoundError(f"there is no video {str(path)!r}: check the path") from error
-    except OSError as error:
-        raise VideoError(f"video {str(path)!r} cannot be read: {error.strerror}") from error
+    with VideoBytes(path) as file:
+        head = file.read(0, 8)
+        if any(file.unreadable()):
+            raise VideoError(f"the disk does not give the beginning of {path}: import the old memory's index alone")
     if head[4:] not in _NAMES and not head.startswith((b"\x1aE\xdf\xa3", b"RIFF")):
         raise VideoFormatError(
             f"{path} is no video: neither MP4, Matroska nor AVI; an old memory's index alone can be imported, too"

@@ -16,7 +16,6 @@ from memvid.embedding import AbsentEmbedder, Embedder, EmbedderLike, embedder_of
 from memvid.errors import EmptyMemoryError, IndexFileError, OutputError
 from memvid.index import IndexManager
 from memvid.index.manifest import read_manifest
-from memvid.maintenance.damaged.damaged_file import DamagedFile
 from memvid.maintenance.repair.page_runs import Sorted
 from memvid.maintenance.repair.payload_sorting import sort_pages
 from memvid.maintenance.repair.salvage import Salvage, salvage
@@ -28,6 +27,7 @@ from memvid.page import ChunkIds, ChunkRanges
 from memvid.storage.commit import Commit, default_index_file
 from memvid.types import ProgressCallback, StrPath
 from memvid.video import PageStore, VideoReader
+from memvid.video.video_bytes import VideoBytes
 
 __all__ = ["RepairResult", "repair"]
 
@@ -99,7 +99,7 @@ def repair(
         if os.path.lexists(path):
             raise OutputError(errno.EEXIST, "is there already: a repair replaces nothing, name another", str(path))
     findings = Findings()
-    with DamagedFile(old) as data:
+    with VideoBytes(old) as data:
         found = salvage(old, data, progress)
     for problem in found.problems:
         findings.error("container", problem.message, old, offset=problem.offset)

@@ -11,6 +11,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -20,7 +21,6 @@ import numpy as np
 from memvid import _core
 from memvid.errors import DependencyError, FrameError, MemvidError, UnsupportedVideoError
 from memvid.maintenance.damaged.container import Container, Problem, find_page_tables, read_container, uncommitted_from
-from memvid.maintenance.damaged.damaged_file import DamagedFile
 from memvid.maintenance.damaged.loose_pictures import (
     MAX_FRAME_BYTES,
     Size,
@@ -35,7 +35,9 @@ from memvid.maintenance.damaged.loose_pictures import (
 from memvid.page import is_page, parse_header, verify
 from memvid.types import Progress, ProgressCallback
 from memvid.video import PageTable
-from memvid.video.codecs import Frames, open_frames
+from memvid.video.codecs import Frames, open_frames, open_pictures
+from memvid.video.codecs.decoding import read_payloads as read_pictures
+from memvid.video.video_bytes import VideoBytes
 
 __all__ = ["Salvage", "Slot", "salvage"]
 
@@ -67,7 +69,7 @@ class Salvage:
 
     :ivar slots: frames in the order of the sample table, or of the file.
     :ivar tables: page tables that are in the file, the one that counts last.
-    :ivar size: width and height of the frames.
+    :ivar size: width and height of the frames, if they are pictures of our own.
     :ivar styles: error correction level and data mask of some frames.
     :ivar fps: frames a second, if the movie header says.
     :ivar file_bytes: size of the file.
@@ -85,7 +87,7 @@ class Salvage:
     problems: list[Problem] = field(default_factory=list)
 
 
-def salvage(path: Path, data: DamagedFile, progress: ProgressCallback | None) -> Salvage:
+def salvage(path: Path, data: VideoBytes, progress: ProgressCallback | None) -> Salvage:
     """Read what can be read.
 
     :param data: the file.
@@ -102,8 +104,9 @@ def salvage(path: Path, data: DamagedFile, progress: ProgressCallback | None) ->
         reader = open_frames(os.fspath(path), threads=0)
         if 1 <= round(reader.fps) <= 240:
             found.fps = round(reader.fps)
-        found.size = (reader.width, reader.height)
-        if reader.codec != "png":
+        if reader.codec == "png":
+            found.size = (reader.width, reader.height)
+        else:
             container = Container()  # nothing but its decoder finds frames in it
         slots = list(_read_samples(reader, container, data, progress))
     except MemvidError as error:  # that is why this is done
@@ -113,8 +116,10 @@ def salvage(path: Path, data: DamagedFile, progress: ProgressCallback | None) ->
     if container.problems or not _is_usable(slots, own=reader is not None and reader.codec == "png"):
         found.searched = True
         slots = _search(data, slots, found, progress)
-        if isinstance(refused, (DependencyError, UnsupportedVideoError)) and not any(slot.payload for slot in slots):
-            raise refused
+        if not any(slot.payload for slot in slots):
+            if isinstance(refused, (DependencyError, UnsupportedVideoError)):
+                raise refused
+            slots += _read_pictures(path)
     found.slots = slots
     _note_styles(found, data)
     found.problems += [
@@ -140,7 +145,7 @@ def _is_in_place(slot: Slot) -> bool:
 
 
 def _read_samples(
-    reader: Frames, container: Container, data: DamagedFile, progress: ProgressCallback | None
+    reader: Frames, container: Container, data: VideoBytes, progress: ProgressCallback | None
 ) -> Iterator[Slot]:
     """The frames of the sample table."""
     for start in range(0, reader.frame_count, _BATCH):
@@ -156,7 +161,7 @@ def _read_samples(
             progress(Progress("frames", frames.stop, reader.frame_count))
 
 
-def _search(data: DamagedFile, slots: list[Slot], found: Salvage, progress: ProgressCallback | None) -> list[Slot]:
+def _search(data: VideoBytes, slots: list[Slot], found: Salvage, progress: ProgressCallback | None) -> list[Slot]:
     """All frames of the file: those that are known already, and whatever else looks like a picture."""
     end = uncommitted_from(data)
     known = {slot.offset: slot for slot in slots}
@@ -183,6 +188,16 @@ def _search(data: DamagedFile, slots: list[Slot], found: Salvage, progress: Prog
     return result
 
 
+def _read_pictures(path: Path) -> Iterator[Slot]:
+    """What can be read of a video in another codec that cannot be opened, as frames of it are lost.
+
+    Not of bare texts: nothing says which they are.
+    """
+    with suppress(MemvidError), closing(open_pictures(os.fspath(path))) as source:
+        for position, payload in enumerate(read_pictures(source.pictures())):
+            yield Slot(-1, position, payload if payload is not None and is_page(payload) else None, False, -1)
+
+
 def _read_slot(png: bytes, at: int, frame: int | None, size: Size) -> Slot:
     whole = check_picture(png) is None
     end = at + (png.find(b"IEND") + 8 if whole else len(png))
@@ -203,7 +218,7 @@ def _is_good(payload: bytes, *, whole: bool) -> bool:
     return True
 
 
-def _note_styles(found: Salvage, data: DamagedFile) -> None:
+def _note_styles(found: Salvage, data: VideoBytes) -> None:
     good = [slot for slot in found.slots if slot.payload is not None and slot.offset >= 0 and slot.whole]
     if found.size is None:
         return

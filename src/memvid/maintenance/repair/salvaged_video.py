@@ -73,7 +73,7 @@ class Rewrite:
 
     def __init__(self, found: Salvage, ordered: Sorted, kept: IndexVectors | None, deleted: ChunkIds) -> None:
         self._ordered = ordered
-        self._config = _frame_config(found, ordered.header)
+        self._config = _frame_config(found, ordered)
         self._tombstones: list[bytes] = []
         if len(deleted):
             pages = blob_pages(PageKind.TOMBSTONES, encode_tombstones(deleted), frame_capacity(self._config))
@@ -177,15 +177,28 @@ def _reseal(payload: bytes, tag: int, page_number: int) -> bytes:
     return seal(body, tag=tag, page_number=page_number)
 
 
-def _frame_config(found: Salvage, header: HeaderInfo | None) -> EncoderConfig:
+def _frame_config(found: Salvage, ordered: Sorted) -> EncoderConfig:
     """How the frames were drawn: by the header page, or else by what they look like."""
+    header = ordered.header
     masks = {mask for _, mask in found.styles}
     levels = [level for (level, _), _ in found.styles.most_common(1)]
-    width_and_height = found.size or (0, 0)
     return EncoderConfig(
-        symbol_version=(width_and_height[1] - 26) // 4 if header is None else header.symbol_version,
+        symbol_version=_symbol_version(found, ordered) if header is None else header.symbol_version,
         error_correction=(levels[0] if levels else "L") if header is None else header.error_correction,  # type: ignore[arg-type]
         data_mask=masks.pop() if len(masks) == 1 else None,
         fps=found.fps or 30,
         parity=0 if header is None else header.parity or 0,
     )
+
+
+def _symbol_version(found: Salvage, ordered: Sorted) -> int:
+    """The version of the codes: by the size of our own pictures, else the smallest that holds all payloads."""
+    if found.size is not None:
+        return (found.size[1] - 26) // 4
+    sizes = {(group.kind == BARE, len(payload)) for group in ordered.groups for payload in group.payloads}
+
+    def holds(version: int) -> bool:
+        config = EncoderConfig(symbol_version=version)
+        return all(size <= frame_capacity(config, bare=bare) for bare, size in sizes)
+
+    return next(filter(holds, range(1, 41)), 40)

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from memvid import _core
 from memvid.errors import DependencyError, VideoError
 from memvid.maintenance.damaged.container import Container
-from memvid.maintenance.damaged.damaged_file import DamagedFile
 from memvid.maintenance.damaged.loose_pictures import check_picture, symbol_style
 from memvid.maintenance.verify.chunks_of_frames import ChunksOfFrames
 from memvid.maintenance.verify.findings import Findings
@@ -22,6 +21,7 @@ from memvid.video import PageTable
 from memvid.video.codecs import Frames, PictureVideo, open_frames
 from memvid.video.frame_status import REASONS, UNREADABLE
 from memvid.video.parity_reader import GroupMargin, ParityReader
+from memvid.video.video_bytes import VideoBytes
 
 __all__ = ["FrameCheck"]
 
@@ -46,7 +46,7 @@ class FrameCheck:
         header: HeaderInfo | None,
         container: Container,
         findings: Findings,
-        data: DamagedFile,
+        data: VideoBytes,
     ) -> None:
         self._path = path
         self._reader = reader

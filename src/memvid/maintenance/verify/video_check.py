@@ -9,7 +9,6 @@ import numpy as np
 
 from memvid.errors import DependencyError, MemvidError, VideoError
 from memvid.maintenance.damaged.container import Container, read_container
-from memvid.maintenance.damaged.damaged_file import DamagedFile
 from memvid.maintenance.verify.chunks_of_frames import ChunksOfFrames
 from memvid.maintenance.verify.findings import Findings, describe_chunks
 from memvid.maintenance.verify.frame_check import FrameCheck
@@ -34,6 +33,7 @@ from memvid.video.codecs import Frames, PictureVideo, open_frames
 from memvid.video.frame_status import REASONS
 from memvid.video.lost_table import find_by_parity, least_frames
 from memvid.video.parity_reader import ParityReader
+from memvid.video.video_bytes import VideoBytes
 
 __all__ = ["VideoCheck", "VideoFacts"]
 
@@ -71,7 +71,7 @@ class VideoCheck:
         self._indexed = indexed
         self._findings = findings
         self._progress = progress
-        self._data = DamagedFile(path)
+        self._data = VideoBytes(path)
         self._container = Container()
         self._decompressor: PageDecompressor | None = None
         self.frames: FrameCheck | None = None
@@ -80,6 +80,20 @@ class VideoCheck:
     def run(self, take: TakeChunks | None, *, deep: bool) -> VideoFacts | None:
         """Check; what the index is compared with, or ``None`` if the video cannot be opened at all."""
         self._container = read_container(self._data)
+        facts = self._open_and_check(take, deep=deep)
+        if deep:
+            self._data.read_through()
+        for run in self._data.unreadable():
+            self._findings.warn(
+                "container",
+                f"the disk does not give bytes {run.start} to {run.stop - 1}: move the memory to another one, by "
+                "`memvid repair` if any chunk is lost",
+                self._path,
+                offset=run.start,
+            )
+        return facts
+
+    def _open_and_check(self, take: TakeChunks | None, *, deep: bool) -> VideoFacts | None:
         try:
             reader = open_frames(str(self._path), threads=0)
             if reader.frame_count == 0:

@@ -6,16 +6,47 @@ import os
 from pathlib import Path
 from typing import Any
 
+from memvid.video.video_bytes import VideoBytes
+
 __all__ = ["open_container"]
 
 
 def open_container(path: str | Path) -> Any:
     """A file to be read, whatever encoding its titles are in.
 
+    FFmpeg gets its bytes from :class:`VideoBytes`: it would give up a whole file for one sector that cannot be read.
+
     Releases of PyAV before 19 refuse titles that are not UTF-8 unless they are told what to do with them; later ones
     cannot be told.
+
+    :raises VideoError: the file cannot be opened at all.
     """
     import av
 
     options: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
-    return av.open(os.fspath(path), **options)
+    return av.open(_Stream(Path(path)), **options)
+
+
+class _Stream:
+    """A file that can be read in spite of bad sectors, as PyAV wants one. For one thread at a time."""
+
+    def __init__(self, path: Path) -> None:
+        self._bytes = VideoBytes(path)
+        self._at = 0
+        self.name = os.fspath(path)  # in errors, and its end tells containers apart that begin alike
+
+    def read(self, size: int) -> bytes:
+        """The next bytes."""
+        data = self._bytes.read(self._at, size)
+        self._at += len(data)
+        return data
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Go to a place."""
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: len(self._bytes)}[whence]
+        self._at = base + offset
+        return self._at
+
+    def tell(self) -> int:
+        """The place it is at."""
+        return self._at

@@ -61,7 +61,7 @@ class FoundPages:
     :ivar positions: where in the video each of them is shown first.
     :ivar parity: what the parity pages among them protect, by their numbers.
     :ivar frames: pictures in the video.
-    :ivar unreadable: how many of them hold nothing that can be read.
+    :ivar trailing: how many of them, behind all others, hold nothing that can be read.
     """
 
     rows: dict[int, tuple[int, int, int, int]] = field(default_factory=dict)
@@ -69,42 +69,42 @@ class FoundPages:
     parity: dict[int, ParityHead] = field(default_factory=dict)
     tag: int | None = None
     frames: int = 0
-    unreadable: int = 0
+    trailing: int = 0
 
     def add(self, payload: bytes | None) -> None:
         """Note the next picture's payload."""
+        self.trailing = 0 if self._take(payload) else self.trailing + 1
+
+    def _take(self, payload: bytes | None) -> bool:
+        """Whether the next picture holds something of this memory."""
         position = self.frames
         self.frames += 1
         row: tuple[int, int, int, int]
         if payload is None:
-            self.unreadable += 1
-            return
+            return False
         if is_page(payload):
             try:
                 header = parse_header(payload, frame_index=position)
             except MemvidError:
-                self.unreadable += 1
-                return
+                return False
             if self.tag is None:
                 self.tag = header.tag
             if header.tag != self.tag:
-                self.unreadable += 1
-                return
+                return False
             number, row = header.page_number, (header.kind, header.count, header.first_chunk, header.checksum)
             if header.kind == PageKind.PARITY:
                 try:
                     self.parity.setdefault(number, parse_parity_head(payload, frame_index=number))
                 except FrameError:
-                    self.unreadable += 1
-                    return
+                    return False
         elif self.tag is not None:
             # A bare text does not say which one it is; frames that were dropped or doubled are found out by the index.
             number, row = position, (BARE, 1, -1, page_checksum(payload))
         else:
-            self.unreadable += 1
-            return
+            return False
         self.rows.setdefault(number, row)
         self.positions.setdefault(number, position)
+        return True
 
     def table(self, path: str, read: ReadPages) -> tuple[PageTable, NDArray[np.int64]]:
         """The page table, and the position of each page, -1 for those that parity alone has.
@@ -130,8 +130,14 @@ class FoundPages:
             raise FrameError(
                 f"{path} has lost {missing} of {count} frames, the first of them {first}, to re-encoding"
                 + (" and more than parity brings back" if self.parity else "")
-                + ": restore the video from a copy",
+                + ": restore the video from a copy; `memvid repair` brings back the rest",
                 frame_index=first,
+            )
+        if self.trailing and not blocks:
+            raise FrameError(
+                f"the last {self.trailing} of {self.frames} frames of {path} cannot be read, and without its page "
+                "table nothing says what was in them: restore it from a copy; `memvid repair` brings back the rest",
+                frame_index=self.frames - self.trailing,
             )
         builder = PageTableBuilder()
         for number in range(count):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
@@ -16,6 +17,7 @@ from memvid.video.codecs.page_table_box import find_page_table
 from memvid.video.codecs.sources import Picture, PictureSource, open_pictures
 from memvid.video.codecs.table_cache import load_table, store_table
 from memvid.video.table import PageTable
+from memvid.video.video_bytes import VideoBytes
 
 __all__ = ["Frames", "PictureVideo", "native_source", "open_frames"]
 
@@ -36,8 +38,8 @@ def open_frames(path: str, *, threads: int) -> Frames:
     try:
         native = _core.FrameReader(path, threads=threads)
     except VideoFormatError:
-        with open(path, "rb") as file:  # noqa: PTH123
-            start = file.read(_LOOKED_AT)
+        with VideoBytes(Path(path)) as file:
+            start = file.read(0, _LOOKED_AT)
         if start.startswith(b"{") and b'"sha256"' in start:
             raise VideoFormatError(f"{path} is an index, not a video: name the video first, then its index") from None
         if not start.startswith(_OTHER_CONTAINERS):

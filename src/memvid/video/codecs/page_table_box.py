@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
+from contextlib import suppress
 from pathlib import Path
 
 from memvid.types import StrPath
 from memvid.video.mp4_boxes import PAGE_TABLE_UUID, BoxError, extended_box, walk_boxes
+from memvid.video.video_bytes import VideoBytes
 
 __all__ = ["append_page_table", "find_page_table"]
 
@@ -18,19 +19,15 @@ def append_page_table(path: Path, table: bytes) -> None:
 
 
 def find_page_table(path: StrPath) -> bytes | None:
-    """The page table of such a file, or nothing where there is none: another container, or re-muxed by someone."""
-    with Path(path).open("rb") as file:
+    """The page table of such a file, or nothing where there is none: another container, or re-muxed by someone.
 
-        def read(offset: int, size: int) -> bytes:
-            file.seek(offset)
-            return file.read(size)
-
-        try:
-            for box in walk_boxes(read, 0, os.fstat(file.fileno()).st_size):
-                if box.start == 0 and box.name != b"ftyp":
-                    return None
-                if box.name == b"uuid" and read(box.body, len(PAGE_TABLE_UUID)) == PAGE_TABLE_UUID:
-                    return file.read(box.end - box.body - len(PAGE_TABLE_UUID))
-        except BoxError:
-            return None
+    Nothing, too, where the disk does not give all of it.
+    """
+    with VideoBytes(Path(path)) as file, suppress(BoxError):
+        for box in walk_boxes(file.read, 0, len(file)):
+            if box.start == 0 and box.name != b"ftyp":
+                break
+            table = box.body + len(PAGE_TABLE_UUID)
+            if box.name == b"uuid" and file.read(box.body, len(PAGE_TABLE_UUID)) == PAGE_TABLE_UUID:
+                return file.read_whole(table, box.end - table)
     return None

@@ -185,7 +185,7 @@ class AvSource:
             yield
         except av.FFmpegError as error:
             self._now = None
-            raise VideoFormatError(f"{self._path} cannot be decoded: {error}") from error
+            raise VideoFormatError(f"{self._path} cannot be decoded: {error}: restore it from a copy") from error
 
 
 class OpenCvSource:

@@ -1,7 +1,7 @@
-"""The bytes of a file on a disk that may not give all of them.
+"""The bytes of a video on a disk that may not give all of them.
 
-A file is read by position and never mapped: where a sector cannot be read, a read is an error that can be stepped over,
-and a mapping ends the process.
+A video is read by position and never mapped: where a sector cannot be read, a read is an error that can be stepped
+over, and a mapping ends the process. The native core reads frames of our own format so; this is for all else.
 """
 
 from __future__ import annotations
@@ -11,17 +11,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
-from memvid.errors import VideoError, VideoNotFoundError
+from memvid.errors import ClosedError, VideoError, VideoNotFoundError
 from memvid.storage.disk import open_regular
 
-__all__ = ["DamagedFile"]
+__all__ = ["VideoBytes"]
 
 _SECTOR = 4096  # bytes given up where one of them cannot be read
 _STRETCH = 4 << 20  # bytes looked through at once
 
 
-class DamagedFile:
-    """A file to be read as far as that goes. Safe to share between threads. A context manager.
+class VideoBytes:
+    """A file to be read as far as that goes. Safe to share between threads. A context manager; what nobody closes
+    closes itself.
 
     Sectors that the disk does not give are zeros, and are not asked for again: a disk may try each for many seconds.
 
@@ -30,13 +31,15 @@ class DamagedFile:
     """
 
     def __init__(self, path: Path) -> None:
+        self._path = path
+        self._descriptor = -1
         try:
-            self._file = open_regular(path)
+            with open_regular(path) as file:
+                self._descriptor = os.dup(file.fileno())
         except (FileNotFoundError, NotADirectoryError) as error:
             raise VideoNotFoundError(f"there is no video {str(path)!r}: check the path") from error
         except (OSError, ValueError) as error:
             raise VideoError(f"video {str(path)!r} cannot be read: {error}") from error
-        self._descriptor = self._file.fileno()
         self._size = os.fstat(self._descriptor).st_size
         self._unreadable: set[int] = set()  # numbers of sectors
 
@@ -45,10 +48,12 @@ class DamagedFile:
 
     def read(self, offset: int, size: int) -> bytes:
         """``size`` bytes from ``offset``, fewer where the file ends; zeros for what cannot be read."""
+        if self._descriptor < 0:
+            raise ClosedError(f"{self._path} was closed: open it again")
         if not 0 <= offset < self._size:
             return b""
         end = min(offset + size, self._size)
-        if self._unreadable.isdisjoint(_sectors(offset, end)):
+        if not self._unreadable or self._unreadable.isdisjoint(_sectors(offset, end)):
             try:
                 return self._pread(offset, end)
             except OSError:  # part of it may be readable
@@ -82,11 +87,21 @@ class DamagedFile:
         if run:
             yield run
 
+    def read_through(self) -> None:
+        """Ask the disk for every byte, so that :meth:`unreadable` knows all that it does not give."""
+        for start in range(0, self._size, _STRETCH):
+            self.read(start, _STRETCH)
+
     def close(self) -> None:
         """Let go of the file."""
-        self._file.close()
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
 
-    def __enter__(self) -> DamagedFile:
+    def __del__(self) -> None:
+        self.close()
+
+    def __enter__(self) -> VideoBytes:
         return self
 
     def __exit__(
