@@ -34,7 +34,7 @@ LAYERS: tuple[tuple[tuple[str, ...], ...], ...] = (
     (("page",), ("chunking", "sentences")),
     (("storage",), ("network",)),
     (("_core",), ("_onnxruntime",), ("unspaced_scripts",)),
-    (("config",), ("types",)),
+    (("config",), ("types",), ("dependencies",)),
     (("checks",),),
     (("errors",),),
 )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from types import ModuleType
 
-from memvid.errors import DependencyError
+from memvid.dependencies import import_dependency
 
 __all__ = ["import_onnxruntime"]
 
@@ -18,12 +18,9 @@ __all__ = ["import_onnxruntime"]
 def import_onnxruntime() -> ModuleType:
     """Import onnxruntime with its telemetry off.
 
-    :raises DependencyError: it is not installed.
+    :raises DependencyError: it is not installed, or does not load.
     """
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise DependencyError("onnxruntime is needed to run an ONNX model: pip install onnxruntime") from error
-    module: ModuleType = onnxruntime
+    missing = "onnxruntime is needed to run an ONNX model: pip install onnxruntime"
+    module: ModuleType = import_dependency("onnxruntime", missing)
     return module

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from memvid.chunking import split_text
-from memvid.errors import DependencyError, OutputError
+from memvid.dependencies import import_dependency
+from memvid.errors import OutputError
 from memvid.types import StrPath
 
 if TYPE_CHECKING:
@@ -80,14 +81,11 @@ def load_topics() -> dict[str, str]:
 
     :raises DependencyError: this Python came without it.
     """
-    try:
-        from pydoc_data.topics import topics
-    except ImportError as error:
-        raise DependencyError(
-            "this Python has no pydoc_data.topics, the text of the demonstration: install a complete Python, "
-            "or build a memory of your own files with: memvid build FILES -o memory.mp4"
-        ) from error
-    return dict(topics)
+    missing = (
+        "this Python has no pydoc_data.topics, the text of the demonstration: install a complete Python, "
+        "or build a memory of your own files with: memvid build FILES -o memory.mp4"
+    )
+    return dict(import_dependency("pydoc_data.topics", missing).topics)
 
 
 def run_demo(

@@ -29,7 +29,7 @@ Each one inherits :class:`MemvidError` and the builtin a caller would expect, so
     ├── ChunkNotFoundError (KeyError)       no chunk has that id
     │   └── ChunkDeletedError               ... any more
     ├── ClosedError (ValueError)            used after close()
-    ├── DependencyError (ImportError)       an optional package is missing
+    ├── DependencyError (ImportError)       a package is missing, or does not load
     ├── OutputError (OSError)               a file cannot be written
     ├── VideoError (OSError)                a video cannot be read
     │   ├── VideoNotFoundError (FileNotFoundError)
@@ -211,7 +211,7 @@ class ClosedError(MemvidError, ValueError):
 
 
 class DependencyError(MemvidError, ImportError):
-    """An optional package is needed and not installed; the message names the command that installs it."""
+    """A package is needed and not installed: the message names the command that installs it. Or it does not load."""
 
 
 class OutputError(MemvidError, OSError):

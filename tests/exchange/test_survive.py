@@ -108,7 +108,7 @@ def test_refusals(memory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         survive(memory, frames=0)
     with pytest.raises(VideoNotFoundError):
         survive(tmp_path / "none.mp4")
-    monkeypatch.setattr("memvid.video.codecs.profiles.find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(DependencyError, match=r'pip install "memvid\[video\]"'):
         survive(memory)
 

@@ -402,7 +402,7 @@ class TestRefusals:
             EncoderConfig(**options)
 
     def test_a_missing_extra_names_the_command(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(profiles, "find_spec", lambda name: None)
+        monkeypatch.setitem(sys.modules, "av", None)
         with pytest.raises(DependencyError, match=r'pip install "memvid\[video\]"'):
             build(tmp_path, ["text"], codec="h264")
         assert list(tmp_path.iterdir()) == []

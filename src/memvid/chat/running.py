@@ -144,6 +144,8 @@ class Runner:
         except MemvidError as error:
             self._hide_key(error)
             raise
+        except MemoryError:
+            raise
         except Exception as error:
             self._hide_key(error)
             said = f"{type(error).__name__}: {error}"

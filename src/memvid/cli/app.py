@@ -25,6 +25,7 @@ from memvid.cli.repair import repair
 from memvid.cli.search import search
 from memvid.cli.survive import survive
 from memvid.cli.verify import verify
+from memvid.dependencies import first_cause
 from memvid.errors import MemvidError
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ __all__ = ["app", "main"]
 
 OK, FAILURE, USAGE, INTERRUPTED, PIPE_CLOSED = 0, 1, 2, 130, 141
 _DEBUG = "MEMVID_DEBUG"
+_MORE_MEMORY = "close other programs, or raise the limit of this one (ulimit -v, a container's)"
 
 
 class _InOrder(click.Group):
@@ -70,6 +72,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     :returns: the exit code: 0 done, 1 failed (one line on stderr says why), 2 wrong usage, 130 interrupted by Ctrl-C,
         141 the reader of standard output went away.
     """
+    # No verb uses BLAS. OpenBLAS starts a thread for each core all the same, and where memory is too short for that it
+    # interrupts the process as Ctrl-C does.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         # What was typed goes to the verbs, one of which tells how to go on with it.
@@ -83,11 +88,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Nobody reads any more: keep the interpreter from complaining when it flushes on exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return PIPE_CLOSED
-    except (MemvidError, OSError, click.ClickException, MemoryError) as error:
+    except (MemvidError, OSError, click.ClickException) as error:
         return _fail(error, error.format_message() if isinstance(error, click.ClickException) else str(error))
-    except Exception as error:  # a fault of memvid: still one line, and how to see the rest
-        return _fail(error, f"unexpected {type(error).__name__}: {error} ({_DEBUG}=1 shows where; please report it)")
+    except Exception as error:
+        return _fail(error, _describe(error))
     return code if isinstance(code, int) else OK
+
+
+def _describe(error: Exception) -> str:
+    """What to say of an error that is not one of memvid's own."""
+    if isinstance(error, MemoryError):
+        return f"there is not enough memory{f' ({error})' if str(error) else ''}: {_MORE_MEMORY}"
+    if isinstance(error, ImportError):  # numpy and others wrap the reason into advice
+        return f"a part of memvid cannot be loaded: {first_cause(error)}"
+    if isinstance(error, RuntimeError) and "start new thread" in str(error):
+        return f"no thread can be started: {_MORE_MEMORY}, or that of threads"
+    # A fault of memvid: still one line, and how to see the rest.
+    return f"unexpected {type(error).__name__}: {error} ({_DEBUG}=1 shows where; please report it)"
 
 
 def _fail(error: BaseException, message: str) -> int:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urldefrag
 from xml.etree import ElementTree
 
+from memvid.dependencies import import_dependency
 from memvid.documents.html_text import html_to_text
-from memvid.errors import DependencyError, DocumentError
+from memvid.errors import DocumentError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,10 +30,7 @@ def read_pdf(file: BinaryIO, name: str) -> Iterator[tuple[str, JsonObject]]:
     :raises DependencyError: pypdf is not installed.
     :raises DocumentError: broken, protected by a password, or without any text (a scan).
     """
-    try:
-        import pypdf
-    except ImportError as error:
-        raise DependencyError(f'{name}: reading PDF needs pypdf: pip install "memvid[documents]"') from error
+    pypdf = import_dependency("pypdf", f'{name}: reading PDF needs pypdf: pip install "memvid[documents]"')
     empty = True
     try:
         reader = pypdf.PdfReader(file)
@@ -43,7 +41,7 @@ def read_pdf(file: BinaryIO, name: str) -> Iterator[tuple[str, JsonObject]]:
             if text.strip():
                 empty = False
                 yield text, {"page": number}
-    except DocumentError:
+    except (DocumentError, MemoryError):
         raise
     except Exception as error:  # pypdf meets a broken file with errors of every kind
         raise DocumentError(f"{name}: not a readable PDF: {error}") from error

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from memvid._onnxruntime import import_onnxruntime
+from memvid.dependencies import import_dependency
 from memvid.embedding.model_folder import ModelFolder
 from memvid.embedding.pooling import normalize_rows, pool
 from memvid.embedding.protocol import Vectors
 from memvid.embedding.providers import open_session
-from memvid.errors import ConfigError, DependencyError, EmbeddingError
+from memvid.errors import ConfigError, EmbeddingError
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -38,6 +39,8 @@ def _load_session(folder: ModelFolder, providers: tuple[str, ...] | None) -> Inf
         try:
             # Its own fallback prints to standard output and does not tell the caller.
             return ort.InferenceSession(str(folder.model_file), options, providers=list(names), enable_fallback=False)
+        except MemoryError:
+            raise
         except Exception as error:  # onnxruntime's errors share no base but this one
             raise EmbeddingError(f"{folder.model_file} cannot be loaded: {error}") from error
 
@@ -45,12 +48,11 @@ def _load_session(folder: ModelFolder, providers: tuple[str, ...] | None) -> Inf
 
 
 def _load_tokenizer(folder: ModelFolder) -> Tokenizer:
+    tokenizers = import_dependency("tokenizers", "tokenizers is needed to run an ONNX model: pip install tokenizers")
     try:
-        from tokenizers import Tokenizer
-    except ImportError as error:
-        raise DependencyError("tokenizers is needed to run an ONNX model: pip install tokenizers") from error
-    try:
-        tokenizer: Tokenizer = Tokenizer.from_file(str(folder.tokenizer_file))
+        tokenizer: Tokenizer = tokenizers.Tokenizer.from_file(str(folder.tokenizer_file))
+    except MemoryError:
+        raise
     except Exception as error:  # tokenizers raises bare Exception
         raise EmbeddingError(f"{folder.tokenizer_file} cannot be loaded: {error}") from error
     tokenizer.no_padding()
@@ -140,6 +142,8 @@ class LoadedModel:
         feeds = {name: np.ascontiguousarray(values[name], dtype) for name, dtype in self._inputs.items()}
         try:
             output = self._session.run([self._output], feeds)[0]
+        except MemoryError:
+            raise
         except Exception as error:  # as above
             raise EmbeddingError(f"{self._folder.model_file} failed on a batch of shape {shape}: {error}") from error
         vectors = np.asarray(output, np.float32)

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from memvid.checks import is_int
+from memvid.dependencies import import_dependency
 from memvid.embedding.protocol import Vectors, check_texts, check_vectors
-from memvid.errors import ConfigError, DependencyError, EmbeddingError
+from memvid.errors import ConfigError, EmbeddingError
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -106,11 +107,8 @@ class OpenAIEmbedder:
     def _client(self) -> OpenAI:
         with self._lock:
             if self._made is None:
-                try:
-                    from openai import OpenAI
-                except ImportError as error:
-                    raise DependencyError("openai is needed for OpenAIEmbedder: pip install openai") from error
-                self._made = OpenAI(
+                openai = import_dependency("openai", "openai is needed for OpenAIEmbedder: pip install openai")
+                self._made = openai.OpenAI(
                     api_key=self._key, base_url=self._base_url, timeout=self._timeout, max_retries=self._max_retries
                 )
             return self._made

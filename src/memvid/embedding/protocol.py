@@ -105,7 +105,7 @@ def _run(embedder: Embedder, encode: Callable[[Sequence[str]], Any], texts: Sequ
     name = f"embedder {embedder.name!r}"
     try:
         vectors = encode(texts)
-    except MemvidError:
+    except (MemvidError, MemoryError):
         raise
     except Exception as error:
         raise EmbeddingError(f"{name} failed on {len(texts)} texts: {type(error).__name__}: {error}") from error

@@ -6,15 +6,13 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from memvid.errors import DependencyError
 from memvid.video.codecs.containers import open_container
-from memvid.video.codecs.profiles import INSTALL, PROFILES, CodecProfile, container_format
+from memvid.video.codecs.profiles import PROFILES, CodecProfile, container_format, load_pyav
 from memvid.video.codecs.sinks import AvSink
 
 __all__ = ["Step", "transcode"]
@@ -48,8 +46,7 @@ def transcode(source: Path, target: Path, step: Step, *, side: int) -> None:
     :param side: sides of the pictures at the very first, in pixels.
     :raises DependencyError: PyAV is not installed.
     """
-    if find_spec("av") is None:
-        raise DependencyError(f"encoding videos again needs PyAV, which is not installed: {INSTALL}")
+    load_pyav("encoding videos again")
     if step.codec is None:
         _copy(source, target, container_format(target, "vp9"))
     else:
@@ -57,8 +54,7 @@ def transcode(source: Path, target: Path, step: Step, *, side: int) -> None:
 
 
 def _copy(source: Path, target: Path, container: str) -> None:
-    import av
-
+    av = load_pyav("copying videos")
     with open_container(source) as read, av.open(os.fspath(target), "w", format=container) as written:
         video = read.streams.video[0]
         stream = written.add_stream_from_template(video)

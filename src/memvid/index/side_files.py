@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
 from contextlib import contextmanager
@@ -138,6 +139,8 @@ def open_side_file(path: Path) -> Iterator[BinaryIO]:
     except OSError as error:
         if isinstance(error, IndexFormatError):
             raise
+        if error.errno == errno.ENOMEM:  # of the mapping: the file has no fault
+            raise MemoryError(f"{path} cannot be mapped") from error
         raise IndexFormatError(f"{path} cannot be read ({error.strerror}): {MEND}") from error
 
 

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from memvid import _core
 from memvid._onnxruntime import import_onnxruntime
+from memvid.dependencies import import_dependency
 from memvid.errors import ClosedError, DependencyError, EmbeddingError
 from memvid.index.arrays import FloatArray, IntArray
 from memvid.index.hnsw_file import MATRIX_OFFSET, NUMPY_DTYPES
@@ -181,9 +182,9 @@ def _new_index(dim: int, dtype: str, connectivity: int, *, expansion_add: int = 
     # with 1.27 to 1.32), and one that is loaded before does not. Both carry a C++ runtime of their own.
     with suppress(DependencyError):
         import_onnxruntime()
-    from usearch.index import Index  # 0.1 s and 20 MB, which small memories never need
-
-    return Index(
+    # 0.1 s and 20 MB, which small memories never need
+    usearch = import_dependency("usearch.index", "building an index needs usearch: pip install usearch")
+    return usearch.Index(
         ndim=dim,
         metric="cos",
         dtype=dtype,

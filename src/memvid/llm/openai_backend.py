@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from memvid.checks import is_int, is_number
+from memvid.dependencies import import_dependency
 from memvid.errors import (
     ConfigError,
-    DependencyError,
     LLMConnectionError,
     LLMRequestError,
     LLMResponseError,
@@ -313,8 +313,4 @@ def _usage(answer: Any) -> TokenUsage | None:
 
 
 def _import_openai() -> Any:
-    try:
-        import openai
-    except ImportError as error:
-        raise DependencyError("openai is needed for this llm_provider: pip install openai") from error
-    return openai
+    return import_dependency("openai", "openai is needed for this llm_provider: pip install openai")

@@ -147,6 +147,8 @@ def _of_entry_point(name: str, key: Secret | None, arguments: Mapping[str, Any])
         if key is not None:
             key.hide_in_error(error)
         raise
+    except MemoryError:
+        raise
     except Exception as error:
         if key is not None:
             key.hide_in_error(error)

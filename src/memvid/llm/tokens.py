@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from memvid.checks import is_int
+from memvid.dependencies import import_dependency
 from memvid.errors import ConfigError
 from memvid.types import StrPath
 
@@ -155,10 +156,11 @@ def _count_words(text: str) -> int:
 
 
 def _open_tokenizer(path: StrPath) -> Callable[[str], Any]:
-    from tokenizers import Tokenizer
-
+    tokenizers = import_dependency("tokenizers", "tokenizers is needed to count tokens: pip install tokenizers")
     try:
-        tokenizer = Tokenizer.from_str(Path(path).read_text(encoding="utf-8"))
+        tokenizer = tokenizers.Tokenizer.from_str(Path(path).read_text(encoding="utf-8"))
+    except MemoryError:
+        raise
     except Exception as error:  # tokenizers raises a bare Exception
         raise ConfigError(f"token_counter={str(path)!r} cannot be read as a tokenizer.json: {error}") from error
     tokenizer.no_truncation()

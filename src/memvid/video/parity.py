@@ -13,7 +13,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from memvid.errors import DependencyError, FrameError
+from memvid.dependencies import import_dependency
+from memvid.errors import FrameError
 from memvid.page import HEADER_BYTES, PageBody, PageKind, ParityHead, is_page
 from memvid.page.parity import PARITY_OVERHEAD
 from memvid.storage.disk import output_errors
@@ -219,8 +220,4 @@ def _payload(share: bytes, frame: int) -> bytes:
 
 
 def _zfec() -> Any:
-    try:
-        import zfec
-    except ImportError as error:
-        raise DependencyError('parity needs zfec, which is not installed: pip install "memvid[parity]"') from error
-    return zfec
+    return import_dependency("zfec", 'parity needs zfec, which is not installed: pip install "memvid[parity]"')

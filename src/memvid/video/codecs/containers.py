@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from memvid.video.codecs.profiles import load_pyav
 from memvid.video.video_bytes import VideoBytes
 
 __all__ = ["open_container"]
@@ -21,8 +22,7 @@ def open_container(path: str | Path) -> Any:
 
     :raises VideoError: the file cannot be opened at all.
     """
-    import av
-
+    av = load_pyav("opening this video")
     options: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
     return av.open(_Stream(Path(path)), **options)
 

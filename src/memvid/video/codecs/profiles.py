@@ -7,11 +7,11 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from memvid.dependencies import import_dependency
 from memvid.errors import ConfigError, DependencyError, OutputError
 from memvid.storage.disk import output_errors
 
@@ -25,6 +25,7 @@ __all__ = [
     "check_suffix",
     "container_format",
     "load_opencv",
+    "load_pyav",
 ]
 
 INSTALL = 'pip install "memvid[video]"'
@@ -105,11 +106,16 @@ def load_opencv() -> Any:
 
     :raises DependencyError: it is not installed, or lacks a library of the system.
     """
-    try:
-        import cv2
-    except ImportError as error:
-        raise DependencyError(f"OpenCV cannot be loaded: {error}: pip install opencv-python-headless") from error
-    return cv2
+    return import_dependency("cv2", "this codec needs OpenCV: pip install opencv-python-headless")
+
+
+def load_pyav(what: str) -> Any:
+    """PyAV's module.
+
+    :param what: needs it, for the message.
+    :raises DependencyError: it is not installed, or does not load.
+    """
+    return import_dependency("av", f"{what} needs PyAV, which is not installed: {INSTALL}")
 
 
 def check_codec(codec: str) -> CodecProfile:
@@ -121,9 +127,9 @@ def check_codec(codec: str) -> CodecProfile:
     profile = PROFILES.get(codec)
     if profile is None:
         raise ConfigError(f"codec={codec!r} is not possible: expected one of {', '.join(map(repr, PROFILES))}")
-    if profile.pyav and find_spec("av") is None:
-        raise DependencyError(f"codec={codec!r} needs PyAV, which is not installed: {INSTALL}")
-    if not profile.pyav:
+    if profile.pyav:
+        load_pyav(f"codec={codec!r}")
+    else:
         load_opencv()
     if not _can_write(codec):
         able = ", ".join(available_codecs())
@@ -144,13 +150,9 @@ def _can_write(codec: str) -> bool:
 
 
 def _pyav_has(encoder: str) -> bool:
-    if find_spec("av") is None:
-        return False
-    import av
-
     try:
-        av.codec.Codec(encoder, "w")
-    except ValueError:
+        load_pyav("this codec").codec.Codec(encoder, "w")
+    except (ValueError, DependencyError):
         return False
     return True
 

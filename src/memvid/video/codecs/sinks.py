@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from memvid.errors import OutputError
 from memvid.storage.disk import output_errors
 from memvid.video.codecs.priority import same_priority
-from memvid.video.codecs.profiles import CodecProfile
+from memvid.video.codecs.profiles import CodecProfile, load_pyav
 
 __all__ = ["AvSink", "OpenCvSink", "PictureSink"]
 
@@ -56,8 +56,7 @@ class AvSink:
         options: dict[str, str],
         gop: int = 1,
     ) -> None:
-        import av
-
+        av = load_pyav("encoding a video")
         self._path = path
         if encoder == "libsvtav1":
             os.environ.setdefault("SVT_LOG", "1")  # errors only: it writes its settings to stderr otherwise
@@ -100,7 +99,7 @@ class AvSink:
             try:
                 yield
             except av.FFmpegError as error:
-                if isinstance(error, OSError):
+                if isinstance(error, (OSError, MemoryError)):
                     raise
                 raise OutputError(f"{self._path} cannot be encoded: {error}") from error
 

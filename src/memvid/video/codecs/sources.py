@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from memvid.errors import ClosedError, DependencyError, VideoFormatError
 from memvid.video.codecs.containers import open_container
-from memvid.video.codecs.profiles import INSTALL, load_opencv
+from memvid.video.codecs.profiles import INSTALL, load_opencv, load_pyav
 
 __all__ = ["AvSource", "OpenCvSource", "Picture", "PictureSource", "open_pictures"]
 
@@ -179,12 +179,13 @@ class AvSource:
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
-        import av
-
+        av = load_pyav("decoding this video")
         try:
             yield
         except av.FFmpegError as error:
             self._now = None
+            if isinstance(error, MemoryError):
+                raise
             raise VideoFormatError(f"{self._path} cannot be decoded: {error}: restore it from a copy") from error
 
 
@@ -267,7 +268,9 @@ def _undamaged(container: Any, stream: Any) -> Iterator[Any]:
     for packet in container.demux(stream):
         try:
             frames = packet.decode()
-        except av.FFmpegError:  # the decoder goes on with the next one
+        except av.FFmpegError as error:  # the decoder goes on with the next one
+            if isinstance(error, MemoryError):
+                raise
             yield None
             continue
         yield from frames
