@@ -12,6 +12,7 @@ __all__ = [
     "AppendResult",
     "BuildResult",
     "Chunk",
+    "ChunkRanges",
     "JsonObject",
     "MemoryInfo",
     "ModelInfo",
@@ -25,6 +26,9 @@ __all__ = [
 ]
 
 JsonObject: TypeAlias = dict[str, Any]
+
+ChunkRanges: TypeAlias = tuple[tuple[int, int], ...]
+"""First and last id of each run of chunks, ascending."""
 """What a chunk's metadata is."""
 
 StrPath: TypeAlias = str | os.PathLike[str]
@@ -46,12 +50,15 @@ class Chunk:
     :ivar text: exactly what was added.
     :ivar metadata: the JSON object given with it, ``{}`` if none was.
     :ivar frame_index: the 0-based frame that holds it (the first one, if it runs over several).
+    :ivar metadata_fault: why the metadata that its frame holds cannot be used, so that there is none here; else
+        ``None``.
     """
 
     chunk_id: int
     text: str
     metadata: JsonObject
     frame_index: int
+    metadata_fault: str | None = None
 
     def __repr__(self) -> str:
         return f"Chunk({self.chunk_id}, frame {self.frame_index}, {_shorten(self.text)})"
@@ -66,6 +73,8 @@ class SearchResult:
     :ivar text: exactly what was added.
     :ivar metadata: the JSON object given with it, ``{}`` if none was.
     :ivar frame_index: the 0-based frame that holds it (the first one, if it runs over several).
+    :ivar metadata_fault: why the metadata that its frame holds cannot be used, so that there is none here; else
+        ``None``.
     """
 
     chunk_id: int
@@ -73,6 +82,7 @@ class SearchResult:
     text: str
     metadata: JsonObject
     frame_index: int
+    metadata_fault: str | None = None
 
     def __repr__(self) -> str:
         return f"SearchResult({self.chunk_id}, score {self.score:.3f}, frame {self.frame_index}, {_shorten(self.text)})"
@@ -178,6 +188,8 @@ class AppendResult:
     :ivar seconds: wall time of each stage; stages overlap, so they add up to more than ``"total"``.
     :ivar embeddings_made: embeddings the embedder made.
     :ivar embeddings_resumed: embeddings that were in the checkpoint of an interrupted append.
+    :ivar unusable_metadata: of the chunks that were indexed anew, those whose metadata no filter finds, since it cannot
+        be used; it stays in the video as it is.
     """
 
     video_file: Path
@@ -193,6 +205,7 @@ class AppendResult:
     seconds: Mapping[str, float] = field(default_factory=dict)
     embeddings_made: int = 0
     embeddings_resumed: int = 0
+    unusable_metadata: ChunkRanges = ()
 
     def __repr__(self) -> str:
         return (

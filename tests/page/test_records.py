@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memvid.errors import ChunkError, FrameError, MetadataError
-from memvid.page.metadata import decode_metadata, encode_metadata
+from memvid.errors import ChunkError, FrameError
+from memvid.page.metadata import encode_metadata
 from memvid.page.records import (
     Record,
     RecordPage,
@@ -114,69 +113,6 @@ def test_text_that_is_not_utf8() -> None:
         page.text(0)
 
 
-@pytest.mark.parametrize("data", [b"[1]", b"{", b"\xff", b'{"a":NaN}', b"[" * 100_000, b"3"])
-def test_stored_metadata_that_is_not_a_json_object(data: bytes) -> None:
-    with pytest.raises(FrameError, match="frame 2: metadata"):
-        decode_metadata(data, frame_index=2)
-
-
-def test_no_metadata_is_no_bytes() -> None:
-    assert encode_metadata(None) == encode_metadata({}) == b""
-    assert decode_metadata(b"") == {}
-
-
-def test_metadata_is_compact_and_keeps_its_order() -> None:
-    assert encode_metadata({"z": "é", "a": [1, None]}) == '{"z":"é","a":[1,null]}'.encode()
-
-
-circle: dict[str, Any] = {}
-circle["self"] = circle
-deep: list[Any] = []
-for _ in range(100_000):
-    deep = [deep]
-
-
-@pytest.mark.parametrize(
-    "metadata",
-    [
-        [1],
-        "text",
-        7,
-        [],
-        "",
-        0,
-        {1: "a"},
-        {None: 1},
-        {"a": {2: 1}},
-        {"a": (1, 2)},
-        {"a": {1, 2}},
-        {"a": b"bytes"},
-        {"a": float("nan")},
-        {"a": float("inf")},
-        {"a": object()},
-        {"a": "\ud800"},
-        {"\udfff": 1},
-        {"a": 10**5000},
-        circle,
-        {"a": deep},
-    ],
-    ids=lambda metadata: type(metadata).__name__,
-)
-def test_metadata_that_is_not_json(metadata: object) -> None:
-    with pytest.raises(MetadataError):
-        encode_metadata(metadata)
-
-
-def test_metadata_error_says_what_to_do() -> None:
-    with pytest.raises(MetadataError, match="use strings as keys and lists for tuples"):
-        encode_metadata({1: "a"})
-
-
 def test_a_lone_surrogate_is_refused() -> None:
     with pytest.raises(ChunkError, match=r"character 2 .* U\+D800"):
         encode_text("ab\ud800c")
-
-
-def test_stored_metadata_is_plain_json() -> None:
-    metadata = {"source": "a.txt", "page": 3, "tags": ["x", "ü"], "nested": {"ok": True}}
-    assert json.loads(encode_metadata(metadata)) == metadata

@@ -164,6 +164,7 @@ class Appender:
             seconds=dict(self._seconds),
             embeddings_made=indexed.made,
             embeddings_resumed=indexed.resumed,
+            unusable_metadata=indexed.unusable_metadata,
         )
 
     @contextmanager

@@ -41,7 +41,7 @@ from memvid.page import (
 )
 from memvid.page.dictionary import SAMPLE_BYTES
 from memvid.storage.commit import Commit
-from memvid.types import BuildResult, ModelInfo, ProgressCallback, VideoIdentity
+from memvid.types import BuildResult, ChunkRanges, ModelInfo, ProgressCallback, VideoIdentity
 from memvid.video import PageTable, VideoReader, VideoWriter, frame_capacity
 
 __all__ = ["Builder"]
@@ -70,6 +70,8 @@ class Builder:
     :param next_chunk: what is appended later gets no id below it.
     :param commit: a commit of these files that is begun already and holds their locks.
     :param check: gets the paths of the complete video and index files, the manifest last, before they are committed.
+    :ivar unusable_metadata: after :meth:`run`, the chunks that are in the index without their metadata, which cannot be
+        used.
     """
 
     def __init__(
@@ -109,6 +111,7 @@ class Builder:
         if self._has_gaps or next_chunk > spool.next_chunk or self._deleted:
             deletions = [self._deleted.starts.tolist(), self._deleted.ends.tolist()]
             digest.update(json.dumps([runs, next_chunk, deletions]).encode())
+        self.unusable_metadata: ChunkRanges = ()
         self._memory_id: str = digest.hexdigest()
         self._tag = memory_tag(self._memory_id)
 
@@ -138,6 +141,7 @@ class Builder:
                 index.abort()
                 raise
         self._seconds["total"] = time.perf_counter() - begin
+        self.unusable_metadata = indexed.unusable_metadata
         return BuildResult(
             video_file=self._video_file,
             index_file=self._index_file,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -16,7 +16,8 @@ from memvid.building.spool import SpoolSegment
 from memvid.embedding import Embedder, encode_checked
 from memvid.errors import EmbeddingError
 from memvid.index import IndexBuilder
-from memvid.page import ChunkIds, Record, decode_metadata
+from memvid.page import ChunkIds, read_metadata
+from memvid.types import ChunkRanges, JsonObject
 
 __all__ = ["IndexFeed", "Indexed", "SegmentSource"]
 
@@ -32,11 +33,14 @@ class Indexed:
     :ivar chunks: chunks in the index.
     :ivar made: of them, those whose embedding was made now.
     :ivar resumed: of them, those whose embedding was in the checkpoint.
+    :ivar unusable_metadata: of them, those that are there without their metadata, which cannot be used; known at the
+        end.
     """
 
     chunks: int = 0
     made: int = 0
     resumed: int = 0
+    unusable_metadata: ChunkRanges = ()
 
 
 class SegmentSource(Protocol):
@@ -73,6 +77,7 @@ class IndexFeed:
         self._embedder = embedder
         self._checkpoint = checkpoint
         self._skip = skip
+        self._unusable: list[ChunkIds] = []
         self._stop = threading.Event()
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="memvid-index", daemon=True)
@@ -115,6 +120,7 @@ class IndexFeed:
                     return
                 for part in self._wanted(segment):
                     self._add(part)
+            self.indexed = replace(self.indexed, unusable_metadata=ChunkIds.union(self._unusable).ranges)
         except BaseException as error:  # raised again by the building thread
             self._error = error
 
@@ -137,11 +143,19 @@ class IndexFeed:
         vectors, made, resumed = self._complete(texts, segment.vectors)
         embedded = time.perf_counter()
         self._index.add(segment.first_chunk, vectors)
-        self._index.add_records(segment.first_chunk, texts, [_metadata(record) for record in records])
+        self._index.add_records(segment.first_chunk, texts, self._metadatas(segment))
         self.seconds["embed"] += embedded - begin
         self.seconds["index"] += time.perf_counter() - embedded
         done = self.indexed
         self.indexed = Indexed(done.chunks + len(records), done.made + made, done.resumed + resumed)
+
+    def _metadatas(self, segment: SpoolSegment) -> list[JsonObject]:
+        """Metadata of a batch, as far as it can be used: what somebody else wrote keeps nothing else from its place."""
+        read = [read_metadata(record.metadata) for record in segment.records]
+        faults = [chunk_id for chunk_id, (_, fault) in enumerate(read, segment.first_chunk) if fault is not None]
+        if faults:
+            self._unusable.append(ChunkIds.of(faults))
+        return [metadata for metadata, _ in read]
 
     def _complete(
         self, texts: Sequence[str], given: NDArray[np.float32] | None
@@ -173,7 +187,3 @@ class IndexFeed:
             vectors[missing] = encode_checked(self._embedder, [texts[row] for row in missing])
             self._checkpoint.append([keys[row] for row in missing], vectors[missing])
         return vectors, len(missing)
-
-
-def _metadata(record: Record) -> dict[str, object] | None:
-    return decode_metadata(record.metadata) if record.metadata else None

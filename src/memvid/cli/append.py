@@ -12,6 +12,7 @@ from memvid.cli import options
 from memvid.cli.output import emit, emit_json, format_bytes, format_seconds, heading, rows
 from memvid.cli.progress import ProgressBars
 from memvid.cli.reading import DocumentReader, plan_files, skipped_text
+from memvid.cli.results import unusable_rows
 from memvid.errors import EmptyMemoryError
 
 if TYPE_CHECKING:
@@ -106,6 +107,7 @@ def _report(result: AppendResult, plan: FilePlan, documents: int) -> JsonObject:
         "video_bytes": result.video_bytes,
         "index_bytes": result.index_bytes,
         "embeddings": {"made": result.embeddings_made, "resumed": result.embeddings_resumed},
+        "unusable_metadata": result.unusable_metadata,
         "seconds": dict(result.seconds),
     }
 
@@ -117,6 +119,7 @@ def _print(result: AppendResult, plan: FilePlan, documents: int) -> None:
         ("memory", f"{result.chunks:,} chunks"),
         ("video", format_bytes(result.video_bytes)),
         ("index", f"{format_bytes(result.index_bytes)}, {result.index_file}"),
+        *unusable_rows(result.unusable_metadata),
         ("time", format_seconds(result.seconds["total"])),
     ]
     if plan.skipped:

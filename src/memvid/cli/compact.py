@@ -10,6 +10,7 @@ import click
 from memvid.cli import options
 from memvid.cli.output import emit, emit_json, format_bytes, format_seconds, heading, rows
 from memvid.cli.progress import ProgressBars
+from memvid.cli.results import unusable_rows
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,5 +54,6 @@ def compact_rows(result: CompactResult) -> list[tuple[str, str]]:
         ("frames", f"{result.frames:,}, before {result.frames_before:,}"),
         ("video", f"{format_bytes(result.video_bytes)}, before {format_bytes(result.video_bytes_before)}"),
         ("index", format_bytes(result.index_bytes)),
+        *unusable_rows(result.unusable_metadata),
         ("time", format_seconds(result.seconds)),
     ]

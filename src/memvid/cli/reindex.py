@@ -9,6 +9,7 @@ import click
 from memvid.cli import options
 from memvid.cli.output import emit, emit_json, format_bytes, format_seconds, heading, rows
 from memvid.cli.progress import ProgressBars
+from memvid.cli.results import unusable_rows
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,6 +57,7 @@ def reindex(*, video: Path, index_file: Path | None, model: str | None, as_json:
                 "index_bytes": result.index_bytes,
                 "model": result.model.name,
                 "embeddings": {"made": result.embeddings_made, "resumed": result.embeddings_resumed},
+                "unusable_metadata": result.unusable_metadata,
                 "seconds": result.seconds,
             }
         )
@@ -67,6 +69,7 @@ def reindex(*, video: Path, index_file: Path | None, model: str | None, as_json:
             [
                 ("index", f"{format_bytes(result.index_bytes)} for {result.chunks:,} chunks of {result.video_file}"),
                 ("embeddings", f"{result.embeddings_made:,} made by {result.model.name}{resumed}"),
+                *unusable_rows(result.unusable_metadata),
                 ("time", format_seconds(result.seconds)),
             ]
         )

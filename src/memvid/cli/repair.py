@@ -67,8 +67,17 @@ def _print(result: RepairResult) -> None:
     listed += [
         ("video", f"{result.chunks:,} chunks in {result.frames:,} frames{deleted}"),
         ("lost", describe_chunks(result.lost)),
+        *_left_out(result),
         ("index", str(result.index_file)),
         ("embeddings", f"{result.embeddings_kept:,} kept, {result.embeddings_made:,} made"),
         ("time", format_seconds(result.seconds)),
     ]
     emit(rows(listed))
+
+
+def _left_out(result: RepairResult) -> list[tuple[str, str]]:
+    from memvid.maintenance.verify.findings import describe_chunks
+
+    if not result.unusable_metadata:
+        return []
+    return [("metadata", f"that of {describe_chunks(result.unusable_metadata)} cannot be used, and is left out")]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from memvid.cli.output import describe_metadata, format_seconds, heading, passage
+from memvid.cli.output import describe_metadata, format_seconds, heading, one_line, passage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from memvid.types import JsonObject, SearchResult
+    from memvid.types import ChunkRanges, JsonObject, SearchResult
 
-__all__ = ["result_json", "result_text", "stages_text"]
+__all__ = ["result_json", "result_text", "stages_text", "unusable_rows"]
 
 
 def result_text(rank: int, result: SearchResult, *, lines: int | None = None) -> str:
@@ -20,6 +20,8 @@ def result_text(rank: int, result: SearchResult, *, lines: int | None = None) ->
     shown = [heading(f"{rank:>2} {facts}")]
     if result.metadata:
         shown.append(f"   {describe_metadata(result.metadata)}")
+    if result.metadata_fault is not None:
+        shown.append(f"   metadata that cannot be used: {one_line(result.metadata_fault)}")
     shown.append(passage(result.text, lines=lines))
     return "\n".join(shown)
 
@@ -31,8 +33,20 @@ def result_json(result: SearchResult) -> JsonObject:
         "score": round(result.score, 6),
         "frame_index": result.frame_index,
         "metadata": result.metadata,
+        **({} if result.metadata_fault is None else {"metadata_fault": result.metadata_fault}),
         "text": result.text,
     }
+
+
+def unusable_rows(chunks: ChunkRanges) -> list[tuple[str, str]]:
+    """A row about metadata that could not be used, if there was any, for the table of what was done."""
+    if not chunks:
+        return []
+    from memvid.maintenance.verify.findings import describe_chunks
+
+    return [
+        ("metadata", f"that of {describe_chunks(chunks)} cannot be used: it stays as it is, and no filter finds it")
+    ]
 
 
 def stages_text(seconds: Mapping[str, float]) -> str:

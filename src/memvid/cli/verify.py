@@ -89,5 +89,6 @@ def _describe(finding: Finding) -> str:
     from memvid.maintenance.verify.findings import describe_chunks
 
     where = f"{finding.file}" + (f", byte {finding.offset:,}" if finding.offset is not None else "")
-    lost = [("costs", describe_chunks(finding.chunks))] if finding.chunks else []
+    what = "the metadata of " if finding.code == "metadata" else ""
+    lost = [("costs", what + describe_chunks(finding.chunks))] if finding.chunks else []
     return rows([(finding.severity, one_line(finding.message)), ("where", where), *lost]) + "\n"

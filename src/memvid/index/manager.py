@@ -220,6 +220,11 @@ class IndexManager:
         self._check_open()
         return self._records.metadata(np.asarray(ids, np.int64))
 
+    def metadata_json(self, ids: Sequence[int] | IntArray) -> list[str]:
+        """The same as compact JSON, nothing for ``{}``."""
+        self._check_open()
+        return self._records.metadata_json(np.asarray(ids, np.int64))
+
     def frames_of(self, ids: Sequence[int] | IntArray) -> IntArray:
         """int64[n]: the 0-based frame in which each chunk starts.
 

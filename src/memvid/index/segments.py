@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,7 @@ from memvid.index.vectors import SMALL
 from memvid.types import Where
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from memvid.index.records import RecordReader
     from memvid.index.vectors import VectorReader
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from memvid.types import JsonObject
 
 __all__ = ["Records", "Vectors"]
+
+_T = TypeVar("_T")
 
 
 class Records:
@@ -83,12 +85,11 @@ class Records:
         :raises ChunkDeletedError: an id of a chunk that was deleted.
         :raises ChunkNotFoundError: an id there is none of.
         """
-        self._check_ids(ids)
-        found: list[JsonObject] = [{}] * len(ids)
-        for part, at in self._split(ids):
-            for place, metadata in zip(at.tolist(), part.metadata(ids[at]), strict=True):
-                found[place] = metadata
-        return found
+        return self._of_each(ids, lambda part, own: part.metadata(own))
+
+    def metadata_json(self, ids: IntArray) -> list[str]:
+        """The same as it is kept, nothing where none was given."""
+        return self._of_each(ids, lambda part, own: part.metadata_json(own))
 
     def ids_where(self, where: Where) -> IntArray:
         """Ids of the chunks whose metadata passes the filter, ascending.
@@ -123,6 +124,14 @@ class Records:
 
     def _living(self, ids: IntArray) -> IntArray:
         return ids[~self.deleted.contains(ids)] if len(self.deleted.starts) else ids
+
+    def _of_each(self, ids: IntArray, ask: Callable[[RecordReader, IntArray], Sequence[_T]]) -> list[_T]:
+        """What the segments say of the ids, in their order."""
+        self._check_ids(ids)
+        found: dict[int, _T] = {}
+        for part, at in self._split(ids):
+            found.update(zip(at.tolist(), ask(part, ids[at]), strict=True))
+        return [found[place] for place in range(len(ids))]
 
     def _split(self, ids: IntArray) -> list[tuple[RecordReader, IntArray]]:
         """The segments that have some of the ids, with the places of those."""

@@ -19,7 +19,14 @@ from memvid.page.header import (
     verify,
 )
 from memvid.page.identity import HeaderInfo, decode_header_body, encode_header_body, memory_tag
-from memvid.page.metadata import ReadMetadata, decode_metadata, encode_metadata, metadata_json, read_metadata
+from memvid.page.metadata import (
+    ReadMetadata,
+    decode_metadata,
+    encode_metadata,
+    is_json_of,
+    metadata_json,
+    read_metadata,
+)
 from memvid.page.packing import MAX_CHUNK_BYTES, check_record, pack, pack_attributes, pack_bare, pack_blob
 from memvid.page.parity import ParityHead, parse_parity_head
 from memvid.page.reading import join_run, open_blob, open_body, open_page, open_run
@@ -53,6 +60,7 @@ __all__ = [
     "encode_metadata",
     "encode_text",
     "encode_tombstones",
+    "is_json_of",
     "is_page",
     "join_run",
     "memory_tag",

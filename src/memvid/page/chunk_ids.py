@@ -9,10 +9,9 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["ChunkIds", "ChunkRanges"]
+from memvid.types import ChunkRanges
 
-ChunkRanges: TypeAlias = tuple[tuple[int, int], ...]
-"""First and last id of each run of chunks, ascending."""
+__all__ = ["ChunkIds", "ChunkRanges"]
 
 _Mask: TypeAlias = NDArray[np.bool_]
 

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
     from memvid.types import JsonObject
 
-__all__ = ["ReadMetadata", "decode_metadata", "encode_metadata", "metadata_json", "read_metadata"]
+__all__ = ["ReadMetadata", "decode_metadata", "encode_metadata", "is_json_of", "metadata_json", "read_metadata"]
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
 
-_NESTED = 100  # brackets from which on reading alone does not prove that the same can be written
+_NESTED = 100  # brackets from which on it may depend on the caller's stack whether they can be read
 _ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
@@ -49,9 +49,12 @@ def encode_metadata(metadata: object) -> bytes:
         return b""
     try:
         data = _to_json(metadata).encode()
-        exact = json.loads(data) == metadata
+        value, fault = read_metadata(data)
+        exact = value == metadata
     except (TypeError, ValueError, RecursionError) as error:
         raise MetadataError(f"metadata cannot be stored as JSON: {error}") from error
+    if fault is not None:
+        raise MetadataError(f"metadata cannot be stored as JSON: {fault}")
     if not exact:
         raise MetadataError(
             f"metadata {metadata!r:.200} would come back from JSON changed: use strings as keys and lists for tuples"
@@ -69,7 +72,7 @@ def read_metadata(data: bytes) -> ReadMetadata:
     if not data:
         return ReadMetadata({})
     try:
-        return ReadMetadata(_on_any_stack(_parse, data))
+        return ReadMetadata((_on_own_stack if _is_nested(data) else _on_any_stack)(_parse, data))
     except RecursionError:
         return ReadMetadata({}, "it is nested too deeply")
     except ValueError as error:
@@ -100,6 +103,11 @@ def metadata_json(metadata: JsonObject) -> str:
         raise MetadataError(f"metadata is not JSON: {error}") from error
 
 
+def is_json_of(json: str, data: bytes) -> bool:
+    """Whether what an index keeps is :func:`metadata_json` of what stored bytes come to."""
+    return json.encode() == data or json == metadata_json(read_metadata(data).value)
+
+
 def _parse(data: bytes) -> JsonObject:
     try:
         value = _DECODER.decode(data.decode())
@@ -109,9 +117,13 @@ def _parse(data: bytes) -> JsonObject:
         raise ValueError(f"it is not JSON: {error}") from error
     if not isinstance(value, dict):
         raise ValueError(f"it is a JSON {type(value).__name__}, not an object")
-    if _ESCAPED_SURROGATE.search(data) or data.count(b"[") + data.count(b"{") > _NESTED:
-        _to_json(value)
+    if _ESCAPED_SURROGATE.search(data) or _is_nested(data):
+        _to_json(value)  # reading alone does not prove that it can be written
     return value
+
+
+def _is_nested(data: bytes) -> bool:
+    return data.count(b"[") + data.count(b"{") > _NESTED
 
 
 def _to_json(metadata: object) -> str:
@@ -138,9 +150,13 @@ _DECODER = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite)
 
 
 def _on_any_stack(function: Callable[[_T], _R], argument: _T) -> _R:
-    """Call a function, on a stack of its own if what the caller has left of his is too little."""
+    """Call a function, on a stack of its own if what is left of the caller's is too little."""
     try:
         return function(argument)
     except RecursionError:
-        with ThreadPoolExecutor(1, thread_name_prefix="memvid-metadata") as pool:
-            return pool.submit(function, argument).result()
+        return _on_own_stack(function, argument)
+
+
+def _on_own_stack(function: Callable[[_T], _R], argument: _T) -> _R:
+    with ThreadPoolExecutor(1, thread_name_prefix="memvid-metadata") as pool:
+        return pool.submit(function, argument).result()

@@ -23,10 +23,10 @@ from memvid.page import (
     RecordPage,
     TombstoneReader,
     decode_header_body,
-    decode_metadata,
     encode_body,
     open_blob,
     open_run,
+    read_metadata,
 )
 from memvid.types import JsonObject
 from memvid.video.reader import VideoReader
@@ -55,13 +55,15 @@ class StoredChunk(NamedTuple):
     """One chunk as it came out of its frame.
 
     :ivar text: the text.
-    :ivar metadata: its metadata, ``{}`` if it has none.
+    :ivar metadata: its metadata, ``{}`` if it has none, or none that can be used.
     :ivar frame_index: the frame in which it starts.
+    :ivar metadata_fault: why its metadata cannot be used, else ``None``: the text is sound all the same.
     """
 
     text: str
     metadata: JsonObject
     frame_index: int
+    metadata_fault: str | None
 
 
 class _Attributes(NamedTuple):
@@ -162,8 +164,8 @@ class PageStore:
             metadata = metadatas[i]
             if self._has_attributes:
                 metadata = self._attributes_of(int(ids[i]))
-            frame = frames[i]
-            found.append(StoredChunk(text, decode_metadata(metadata, frame_index=frame) if metadata else {}, frame))
+            value, fault = read_metadata(metadata or b"")
+            found.append(StoredChunk(text, value, frames[i], fault))
         return found
 
     def scan(self, *, corrected: bool = False, start: int = 0) -> Iterator[tuple[int, RecordPage]]:
@@ -230,8 +232,8 @@ class PageStore:
         frame = int(self._table.frames_of(ids)[0])
         page = self._open(frame, self._video.read(list(self._table.run_of(frame))))
         slot = chunk_id - int(self._table.first_chunks[frame])
-        metadata = decode_metadata(self.metadata_bytes(page, frame, slot), frame_index=frame)
-        return StoredChunk(page.text(slot), metadata, frame)
+        value, fault = read_metadata(self.metadata_bytes(page, frame, slot))
+        return StoredChunk(page.text(slot), value, frame, fault)
 
     @cached_property
     def _has_attributes(self) -> bool:

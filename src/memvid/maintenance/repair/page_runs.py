@@ -4,11 +4,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from memvid.page import ChunkIds, HeaderInfo
+from memvid.page import ChunkIds, ChunkRanges, HeaderInfo, PageKind, Record
 
-__all__ = ["Group", "Sorted"]
+__all__ = ["ChunkRun", "Group", "Sorted"]
 
-"""No chunk has an id beyond it; a page can say anything."""
+
+@dataclass(frozen=True, slots=True)
+class ChunkRun:
+    """Chunks with ids that count up.
+
+    :ivar first_chunk: id of the first.
+    :ivar records: the chunks.
+    """
+
+    first_chunk: int
+    records: list[Record]
+
+    @property
+    def stop(self) -> int:
+        """The id behind the last one's."""
+        return self.first_chunk + len(self.records)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +35,7 @@ class Group:
     :ivar first_chunk: id of its first chunk.
     :ivar count: chunks in it.
     :ivar payloads: of its frames.
+    :ivar changed: what is left of its chunks, or of their metadata, if its pages cannot stay as they are.
     """
 
     frame: int
@@ -27,6 +43,14 @@ class Group:
     first_chunk: int
     count: int
     payloads: list[bytes]
+    changed: tuple[ChunkRun, ...] | None = None
+
+    @property
+    def spans(self) -> ChunkRanges:
+        """The chunks that are there."""
+        if self.kind == PageKind.ATTRIBUTES or self.changed is None:
+            return ((self.first_chunk, self.first_chunk + self.count - 1),)
+        return tuple((run.first_chunk, run.stop - 1) for run in self.changed)
 
 
 @dataclass(slots=True)
@@ -53,8 +77,7 @@ class Sorted:
     @property
     def chunks(self) -> ChunkIds:
         """Ids of the chunks that are there."""
-        ends = ((group.first_chunk, group.first_chunk + group.count - 1) for group in self.groups)
-        return ChunkIds.of_ranges(ends)
+        return ChunkIds.of_ranges(span for group in self.groups for span in group.spans)
 
     @property
     def expected(self) -> ChunkIds:

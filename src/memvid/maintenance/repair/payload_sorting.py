@@ -13,6 +13,7 @@ from memvid.maintenance.repair.bare_text_ids import add_texts, texts_by_checksum
 from memvid.maintenance.repair.page_runs import Group, Sorted
 from memvid.maintenance.repair.parity_recovery import restore_pages
 from memvid.maintenance.repair.salvage import Salvage, Slot
+from memvid.maintenance.repair.usable_chunks import usable_chunks
 from memvid.maintenance.verify.findings import Findings
 from memvid.page import (
     ChunkIds,
@@ -20,7 +21,6 @@ from memvid.page import (
     PageFlag,
     PageHeader,
     PageKind,
-    RecordPage,
     TombstoneReader,
     decode_header_body,
     is_page,
@@ -155,9 +155,11 @@ def _gather(
                 decompressor = PageDecompressor(result.dictionary)
             elif header.kind in (PageKind.DATA, PageKind.ATTRIBUTES):
                 _, page = open_run(payloads, decompressor, first_frame=number, tag=result.tag)
-                _read_through(page)
+                changed = usable_chunks(page, header.first_chunk, number, path, findings)
                 count = header.count if header.kind == PageKind.DATA else 0
-                result.groups.append(Group(number, header.kind, header.first_chunk, count, payloads))
+                result.groups.append(Group(number, header.kind, header.first_chunk, count, payloads, changed))
+                if changed is not None:
+                    result.claimed.append(_chunks_of(header))
             elif header.kind == PageKind.TOMBSTONES:
                 tombstones.add(payloads, first_frame=number, tag=result.tag)
                 result.groups.append(Group(number, header.kind, 0, 0, payloads))
@@ -173,12 +175,6 @@ def _gather(
             )
             findings.error("page", f"page {number} cannot be opened: {why}", path, frame=number, chunks=ids.ranges)
     result.deleted = tombstones.deleted
-
-
-def _read_through(page: RecordPage) -> None:
-    for slot in range(len(page)):
-        page.text(slot)
-        page.metadata(slot)
 
 
 def _lose_run(

@@ -43,6 +43,7 @@ class RepairResult:
     :ivar frames: frames in it.
     :ivar lost: chunks that were there and could not be brought back, as far as anything still says so; not those that
         were deleted.
+    :ivar unusable_metadata: chunks that came without their metadata, since it cannot be used.
     :ivar findings: what was wrong with the old video.
     :ivar embeddings_kept: embeddings taken from the old index.
     :ivar embeddings_made: embeddings the embedder made.
@@ -55,6 +56,7 @@ class RepairResult:
     deleted: int
     frames: int
     lost: ChunkRanges
+    unusable_metadata: ChunkRanges
     findings: tuple[Finding, ...]
     embeddings_kept: int
     embeddings_made: int
@@ -131,11 +133,18 @@ def repair(
         deleted=len(present & gone),
         frames=frames,
         lost=(ordered.expected - present - gone).ranges,
+        unusable_metadata=_without_metadata(findings),
         findings=tuple(findings.found),
         embeddings_kept=indexed.chunks - indexed.made,
         embeddings_made=indexed.made,
         seconds=time.perf_counter() - begin,
     )
+
+
+def _without_metadata(findings: Findings) -> ChunkRanges:
+    return ChunkIds.of_ranges(
+        span for finding in findings.found if finding.code == "metadata" for span in finding.chunks
+    ).ranges
 
 
 def _first_reason(findings: Findings) -> str:

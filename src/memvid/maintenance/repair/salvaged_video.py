@@ -18,21 +18,23 @@ from memvid.page import (
     ChunkIds,
     HeaderInfo,
     PageBody,
+    PageCompressor,
     PageDecompressor,
     PageFlag,
     PageKind,
     Record,
     RecordPage,
-    decode_metadata,
     encode_body,
     encode_header_body,
     encode_tombstones,
     open_run,
+    pack,
+    pack_attributes,
     pack_blob,
     parse_header,
     seal,
 )
-from memvid.types import JsonObject, ModelInfo, Progress, ProgressCallback
+from memvid.types import ModelInfo, Progress, ProgressCallback
 from memvid.video import BARE, VideoWriter, frame_capacity
 
 __all__ = ["Rewrite", "open_groups"]
@@ -40,26 +42,34 @@ __all__ = ["Rewrite", "open_groups"]
 _WRITE_FRAMES = 128  # handed to the native writer at once
 
 
-def open_groups(ordered: Sorted) -> Iterator[tuple[int, int, RecordPage, list[JsonObject]]]:
-    """All pages with chunks: where they began, the first id, the chunks, their metadata."""
+def open_groups(ordered: Sorted) -> Iterator[tuple[int, int, RecordPage, list[bytes]]]:
+    """All pages with chunks: where they began, the first id, the chunks, their metadata as it is stored."""
     decompressor = PageDecompressor(ordered.dictionary)
-    attributes: dict[int, JsonObject] = {}
+    attributes: dict[int, bytes] = {}
     for group in ordered.groups:
         if group.kind == PageKind.ATTRIBUTES:
-            page = _open(group, PageDecompressor())
-            attributes.update((group.first_chunk + slot, page.metadata(slot)) for slot in range(len(page)))
+            for first, page in _open(group, PageDecompressor()):
+                attributes.update(enumerate(_stored_metadata(page), first))
     for group in ordered.groups:
         if group.kind == BARE:
             page = RecordPage(encode_body([Record(group.payloads[0])]), 1, frame_index=group.frame)
-            yield group.frame, group.first_chunk, page, [attributes.get(group.first_chunk, {})]
+            yield group.frame, group.first_chunk, page, [attributes.get(group.first_chunk, b"")]
         elif group.kind == PageKind.DATA:
-            page = _open(group, decompressor)
-            metadatas = [decode_metadata(page.metadata_bytes(slot)) for slot in range(len(page))]
-            yield group.frame, group.first_chunk, page, metadatas
+            for first, page in _open(group, decompressor):
+                yield group.frame, first, page, _stored_metadata(page)
 
 
-def _open(group: Group, decompressor: PageDecompressor) -> RecordPage:
-    return open_run(group.payloads, decompressor, first_frame=group.frame)[1]
+def _open(group: Group, decompressor: PageDecompressor) -> Iterator[tuple[int, RecordPage]]:
+    """What is to be used of a group, and the first id of each part."""
+    if group.changed is None:
+        yield group.first_chunk, open_run(group.payloads, decompressor, first_frame=group.frame)[1]
+        return
+    for run in group.changed:
+        yield run.first_chunk, RecordPage(encode_body(run.records), len(run.records), frame_index=group.frame)
+
+
+def _stored_metadata(page: RecordPage) -> list[bytes]:
+    return [page.metadata_bytes(slot) for slot in range(len(page))]
 
 
 class Rewrite:
@@ -86,6 +96,7 @@ class Rewrite:
         elif header.dictionary_pages and ordered.dictionary is None:
             header = replace(header, dictionary_pages=0, dictionary_bytes=0)
             self._header_pages = self._pack_header(header)
+        self._groups = [(group, self._payloads_of(group)) for group in ordered.groups]
         self.chunks = ordered.chunks
         behind = max(ends[-1] for ids in (ordered.expected, ordered.deleted) if (ends := ids.ends.tolist()))
         if behind > max(int(self.chunks.ends[-1]), header.next_chunk or 0):  # no other chunk gets a lost id
@@ -101,7 +112,7 @@ class Rewrite:
         ordered = self._ordered
         writer = VideoWriter(path, self._config, tag=ordered.tag)
         total = len(self._header_pages) + len(ordered.dictionary_pages)
-        total += sum(len(group.payloads) for group in ordered.groups) + len(self._tombstones)
+        total += sum(len(payloads) for _, payloads in self._groups) + len(self._tombstones)
         batch: list[bytes] = []
 
         def flush() -> None:
@@ -128,9 +139,32 @@ class Rewrite:
     def _payloads(self) -> Iterator[tuple[int, int, bytes]]:
         yield from ((int(PageKind.HEADER), 0, payload) for payload in self._header_pages)
         yield from ((int(PageKind.DICTIONARY), 0, payload) for payload in self._ordered.dictionary_pages)
-        for group in self._ordered.groups:
-            yield from ((group.kind, group.first_chunk, payload) for payload in group.payloads)
+        for group, payloads in self._groups:
+            yield from ((group.kind, group.first_chunk, payload) for payload in payloads)
         yield from ((int(PageKind.TOMBSTONES), 0, payload) for payload in self._tombstones)
+
+    def _payloads_of(self, group: Group) -> list[bytes]:
+        """The pages of a group: as they were, or packed anew of what is left of its chunks."""
+        if group.changed is None:
+            return group.payloads
+        capacity = frame_capacity(self._config)
+        pages: list[PageBody] = []
+        for run in group.changed:
+            if group.kind == PageKind.ATTRIBUTES:
+                metadatas = [record.metadata for record in run.records]
+                pages += pack_attributes(metadatas, run.first_chunk, capacity=capacity, always=True)
+            else:
+                compressor = self._compressor(parse_header(group.payloads[0], frame_index=group.frame).flags)
+                pages += pack(run.records, run.first_chunk, capacity=capacity, compressor=compressor)
+        return [seal(page, tag=self._ordered.tag, page_number=0) for page in pages]
+
+    def _compressor(self, flags: int) -> PageCompressor | None:
+        """What packs pages like one with these flags."""
+        if not flags & PageFlag.ZSTD:
+            return None
+        level = self._ordered.header.compression_level if self._ordered.header is not None else None
+        dictionary = self._ordered.dictionary if flags & PageFlag.DICTIONARY else None
+        return PageCompressor(level or EncoderConfig().compression_level, dictionary)
 
     def _make_header(self, model: ModelInfo | None) -> HeaderInfo:
         """A header page in place of a lost one. Of the memory's id only the tag is known; the rest is a new digest."""

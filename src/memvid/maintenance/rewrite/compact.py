@@ -48,6 +48,7 @@ class CompactResult:
     :ivar video_bytes: size of the video now.
     :ivar video_bytes_before: size of the video before.
     :ivar index_bytes: size of the index's files now.
+    :ivar unusable_metadata: chunks whose metadata cannot be used: it is in the video byte for byte, not in the index.
     :ivar seconds: wall time.
     """
 
@@ -60,6 +61,7 @@ class CompactResult:
     video_bytes: int
     video_bytes_before: int
     index_bytes: int
+    unusable_metadata: ChunkRanges
     seconds: float
 
 
@@ -207,8 +209,8 @@ class _Compaction:
 
     def texts(self, ids: ChunkIds, *, removed: bool) -> Iterator[bytes]:
         """Texts and metadata of the chunks that are among the ids, or of all others."""
-        for chunk_id, record in self._records():
-            if bool(ids.contains(np.array([chunk_id]))[0]) == removed:
+        for _, record, among in self._records(ids):
+            if among == removed:
                 yield record.text
                 yield record.metadata
 
@@ -221,7 +223,7 @@ class _Compaction:
             bridged = self._fill(spool, gone)
             if not len(spool):
                 raise EmptyMemoryError("no chunk would be left: remove the memory's files instead")
-            result = Builder(
+            builder = Builder(
                 spool,
                 self._config(),
                 self._embedder,
@@ -232,7 +234,8 @@ class _Compaction:
                 deleted=bridged,
                 next_chunk=next_chunk(table, self._store.header, self.index.deleted),
                 check=None if proof is None else proof.prove,
-            ).run()
+            )
+            result = builder.run()
             kept = len(spool) - len(bridged)
         return CompactResult(
             video_file=self._video_file,
@@ -244,6 +247,7 @@ class _Compaction:
             video_bytes=result.video_bytes,
             video_bytes_before=before.bytes,
             index_bytes=result.index_bytes,
+            unusable_metadata=builder.unusable_metadata,
             seconds=time.perf_counter() - begin,
         )
 
@@ -278,8 +282,8 @@ class _Compaction:
                     adder.add_vectors(vectors)
             batch.clear()
 
-        for chunk_id, record in self._records():
-            if gone.contains(np.array([chunk_id]))[0]:
+        for chunk_id, record, removed in self._records(gone):
+            if removed:
                 self._removed += bool(record.text)  # not those for which a compaction left an empty one
                 continue
             missing = range(first + len(batch), chunk_id)
@@ -294,9 +298,15 @@ class _Compaction:
         flush()
         return ChunkIds.of(bridged)
 
-    def _records(self) -> Iterator[tuple[int, Record]]:
-        """All chunks of the video, deleted ones among them."""
+    def _records(self, gone: ChunkIds) -> Iterator[tuple[int, Record, bool]]:
+        """All chunks of the video, and whether each is among ``gone``.
+
+        :raises FrameError: a frame cannot be read, or a text that is to stay is not UTF-8.
+        """
         for frame, page in self._store.scan():
             first = int(self._video.table.first_chunks[frame])
-            for slot in range(len(page)):
-                yield first + slot, Record(page.text_bytes(slot), self._store.metadata_bytes(page, frame, slot))
+            for slot, removed in enumerate(gone.contains(np.arange(first, first + len(page))).tolist()):
+                if not removed:
+                    page.text(slot)
+                record = Record(page.text_bytes(slot), self._store.metadata_bytes(page, frame, slot))
+                yield first + slot, record, removed

@@ -7,11 +7,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from memvid.errors import MemvidError
+from memvid.errors import IndexFormatError, MemvidError
 from memvid.index import IndexManager, Manifest
 from memvid.index.keywords import length_code
-from memvid.page import ChunkIds, RecordPage
-from memvid.types import JsonObject
+from memvid.page import ChunkIds, RecordPage, is_json_of
 
 __all__ = ["IndexVectors", "open_vectors"]
 
@@ -46,21 +45,28 @@ class IndexVectors:
         """How many of the chunks are not in the index."""
         return len(chunks - self.chunks)
 
-    def fits(self, frame: int, first_chunk: int, page: RecordPage, metadatas: list[JsonObject]) -> bool:
+    def fits(self, frame: int, first_chunk: int, page: RecordPage, metadatas: list[bytes]) -> bool:
         """Whether chunks that were read from the video are those that the index knows by their ids.
 
         By frame, length and metadata; chunks that it does not know do not speak against it.
+
+        :param metadatas: as they are stored.
         """
         ids = np.arange(first_chunk, first_chunk + len(page))
         known = np.flatnonzero(np.isin(ids, self._ids))
         if not len(known):
             return True
         codes = self._index.length_codes(ids[known])
-        return (
-            bool((self._index.frames_of(ids[known]) == frame).all())
-            and [length_code(page.text(slot)) for slot in known.tolist()] == codes.tolist()
-            and self._index.metadata(ids[known]) == [metadatas[slot] for slot in known.tolist()]
-        )
+        try:
+            return (
+                bool((self._index.frames_of(ids[known]) == frame).all())
+                and [length_code(page.text(slot)) for slot in known.tolist()] == codes.tolist()
+                and all(
+                    map(is_json_of, self._index.metadata_json(ids[known]), [metadatas[at] for at in known.tolist()])
+                )
+            )
+        except IndexFormatError:  # what it says of them cannot even be read
+            return False
 
     def close(self) -> None:
         """Let go of the files."""

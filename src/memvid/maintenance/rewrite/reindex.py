@@ -21,7 +21,7 @@ from memvid.index.manifest import read_manifest
 from memvid.index.updating import unused_files
 from memvid.page import HeaderInfo
 from memvid.storage.commit import Commit, default_index_file
-from memvid.types import ModelInfo, ProgressCallback, StrPath
+from memvid.types import ChunkRanges, ModelInfo, ProgressCallback, StrPath
 from memvid.video import PageStore, PageTable, VideoReader
 
 __all__ = ["ReindexResult", "add_frames", "model_of", "reindex"]
@@ -38,6 +38,8 @@ class ReindexResult:
     :ivar model: the embedding model.
     :ivar embeddings_made: embeddings the embedder made.
     :ivar embeddings_resumed: embeddings that were in the checkpoint of an interrupted run.
+    :ivar unusable_metadata: chunks whose metadata cannot be used: it is not in the index, so no filter finds it, and
+        stays in the video as it is.
     :ivar seconds: wall time.
     """
 
@@ -48,6 +50,7 @@ class ReindexResult:
     model: ModelInfo
     embeddings_made: int
     embeddings_resumed: int
+    unusable_metadata: ChunkRanges
     seconds: float
 
 
@@ -120,6 +123,7 @@ def reindex(
         model=model,
         embeddings_made=indexed.made,
         embeddings_resumed=indexed.resumed,
+        unusable_metadata=indexed.unusable_metadata,
         seconds=time.perf_counter() - begin,
     )
 

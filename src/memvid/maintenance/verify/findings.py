@@ -19,13 +19,14 @@ class Finding:
 
     :ivar severity: ``"error"``: something cannot be read or used; ``"warning"``: all of it still can.
     :ivar code: what it is about: ``"container"``, ``"page table"``, ``"header"``, ``"dictionary"``, ``"frame"``,
-        ``"page"``, ``"picture"``, ``"chunks"``, ``"manifest"``, ``"side file"``, ``"graph"``, ``"records"``,
-        ``"commit"``.
+        ``"page"``, ``"metadata"``, ``"picture"``, ``"parity"``, ``"chunks"``, ``"tombstones"``, ``"manifest"``,
+        ``"side file"``, ``"graph"``, ``"records"``, ``"commit"``.
     :ivar message: what is wrong and what to do, in a sentence.
     :ivar file: the file it is in.
     :ivar frame: the 0-based frame, if it is one.
     :ivar offset: the byte of the file where it, or its frame, starts, if that is known.
-    :ivar chunks: chunks that cannot be read because of it, without those that were deleted.
+    :ivar chunks: chunks that cannot be read because of it, without those that were deleted; of ``"metadata"``, those
+        whose text can be read, and whose metadata cannot be used.
     """
 
     severity: Severity
@@ -63,7 +64,7 @@ class Findings:
         self.found.append(Finding("warning", code, str(message), str(file), frame, offset))
 
     def leave_out(self, deleted: ChunkIds) -> None:
-        """Have no finding name chunks that were deleted: they cost nobody anything."""
+        """Have no finding name chunks that were deleted, nor be about their metadata: they cost nobody anything."""
         left: dict[int, ChunkRanges] = {}  # by identity: what costs all chunks is found many times, and is one object
         for number, finding in enumerate(self.found):
             if deleted and finding.chunks:
@@ -71,6 +72,7 @@ class Findings:
                 if id(ranges) not in left:
                     left[id(ranges)] = (ChunkIds.of_ranges(ranges) - deleted).ranges
                 self.found[number] = replace(finding, chunks=left[id(ranges)])
+        self.found = [finding for finding in self.found if finding.chunks or finding.code != "metadata"]
 
 
 def count_chunks(ranges: ChunkRanges) -> int:

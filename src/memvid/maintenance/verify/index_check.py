@@ -15,7 +15,7 @@ from memvid.index.segments import Records
 from memvid.index.side_files import check_graph, check_side_file, open_records
 from memvid.maintenance.verify.findings import Findings, describe_chunks
 from memvid.maintenance.verify.video_check import VideoFacts
-from memvid.page import ChunkIds, ChunkRanges, decode_metadata
+from memvid.page import ChunkIds, ChunkRanges, is_json_of
 from memvid.storage.disk import open_regular
 
 __all__ = ["IndexCheck"]
@@ -69,15 +69,15 @@ class IndexCheck:
         rows = self._records.row_map.rows(ids)
         known = np.flatnonzero((rows >= 0) & ~self._records.deleted.contains(ids))
         try:
-            found = self._records.metadata(ids[known])
+            found = self._records.metadata_json(ids[known])
         except MemvidError as error:
             self._findings.error("records", error, self._path)
             self._records.close()
             self._records = None
             return
-        for at, metadata in zip(known.tolist(), found, strict=True):
+        for at, json in zip(known.tolist(), found, strict=True):
             code = length_code(texts[at].decode())
-            if metadata != decode_metadata(metadatas[at]) or code != self._records.length_codes[rows[at]]:
+            if not is_json_of(json, metadatas[at]) or code != self._records.length_codes[rows[at]]:
                 self._unequal.append(int(ids[at]))
 
     def compare(self, facts: VideoFacts) -> None:

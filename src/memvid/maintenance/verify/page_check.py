@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from memvid.errors import FrameError, VideoError
 from memvid.maintenance.damaged.container import Container
 from memvid.maintenance.verify.chunks_of_frames import ChunksOfFrames
-from memvid.maintenance.verify.findings import Findings
+from memvid.maintenance.verify.findings import Findings, describe_chunks
 from memvid.page import (
+    ChunkIds,
     PageDecompressor,
     PageKind,
     RecordPage,
     TombstoneReader,
-    decode_metadata,
     is_page,
     open_blob,
     open_run,
+    read_metadata,
     read_page,
 )
 from memvid.video import BARE, PageTable
@@ -25,7 +26,7 @@ from memvid.video import BARE, PageTable
 __all__ = ["PageCheck", "TakeChunks"]
 
 TakeChunks = Callable[[int, list[bytes], list[bytes]], None]
-"""Gets the first id, the texts and the metadata of the chunks of a page that was read."""
+"""Gets the first id, the texts and the metadata of the chunks of a page that was read; none that cannot be used."""
 
 
 class PageCheck:
@@ -122,9 +123,7 @@ class PageCheck:
             self._tombstones.add(run, first_frame=frame, tag=self._table.tag)
         elif kind == PageKind.ATTRIBUTES:
             header, page = open_run(run, PageDecompressor(), first_frame=frame, tag=self._table.tag)
-            for slot in range(len(page)):
-                page.metadata(slot)
-                self._metadata[header.first_chunk + slot] = page.metadata_bytes(slot)
+            self._metadata.update(enumerate(self._read_metadata(header.first_chunk, page), header.first_chunk))
         elif kind == PageKind.DATA and self._decompressor is not None:
             header, page = open_run(run, self._decompressor, first_frame=frame, tag=self._table.tag)
             self._read_chunks(header.first_chunk, page)
@@ -145,12 +144,45 @@ class PageCheck:
         self.chunks += 1
 
     def _read_chunks(self, first_chunk: int, page: RecordPage) -> None:
-        texts, metadatas = [], []
-        for slot in range(len(page)):
-            page.text(slot)
-            decode_metadata(page.metadata_bytes(slot), frame_index=self._first)
-            texts.append(page.text_bytes(slot))
-            metadatas.append(page.metadata_bytes(slot))
-        self.chunks += len(page)
-        if self._take is not None:
-            self._take(first_chunk, texts, metadatas)
+        metadatas = self._read_metadata(first_chunk, page)
+        faults = {first_chunk + slot: fault for slot in range(len(page)) if (fault := _text_fault(page, slot))}
+        self.chunks += len(page) - len(faults)
+        if faults:
+            self._note("page", next(iter(faults.values())), faults)
+        elif self._take is not None:
+            self._take(first_chunk, [page.text_bytes(slot) for slot in range(len(page))], metadatas)
+
+    def _read_metadata(self, first_chunk: int, page: RecordPage) -> list[bytes]:
+        """Metadata of a page's chunks, none where it cannot be used, which is noted."""
+        metadatas = [page.metadata_bytes(slot) for slot in range(len(page))]
+        faults: dict[int, str] = {}
+        for slot, data in enumerate(metadatas):
+            fault = read_metadata(data).fault
+            if fault is not None:
+                faults[first_chunk + slot] = fault
+                metadatas[slot] = b""
+        if faults:
+            which = describe_chunks(ChunkIds.of(faults).ranges)
+            self._note(
+                "metadata",
+                f"frame {self._first}: the metadata of {which} cannot be used: {next(iter(faults.values()))}; the text "
+                "can be read, no filter finds it, and `memvid repair` writes a memory without that metadata",
+                faults,
+            )
+        return metadatas
+
+    def _note(self, code: str, message: str, chunks: Iterable[int]) -> None:
+        """Note what is wrong with some chunks of a page that is sound else."""
+        offset = self._container.offset_of(self._first)
+        self._findings.error(
+            code, message, self._path, frame=self._first, offset=offset, chunks=ChunkIds.of(chunks).ranges
+        )
+
+
+def _text_fault(page: RecordPage, slot: int) -> str | None:
+    """Why a text cannot be read, if so."""
+    try:
+        page.text(slot)
+    except FrameError as error:
+        return str(error)
+    return None

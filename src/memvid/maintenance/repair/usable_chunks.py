@@ -1,0 +1,52 @@
+"""Of a page that is whole, what of its chunks can be used: texts that are UTF-8, metadata that is JSON."""
+
+from __future__ import annotations
+
+from memvid.errors import ChunkTooLargeError, FrameError
+from memvid.maintenance.repair.page_runs import ChunkRun
+from memvid.maintenance.verify.findings import Findings, describe_chunks
+from memvid.page import ChunkIds, Record, RecordPage, check_record, read_metadata
+
+__all__ = ["usable_chunks"]
+
+
+def usable_chunks(
+    page: RecordPage, first_chunk: int, number: int, path: object, findings: Findings
+) -> tuple[ChunkRun, ...] | None:
+    """The chunks in runs of ids, without what cannot be used, which goes to ``findings``; ``None`` if all of it can.
+
+    One text that is none, or one metadata, is no reason to give up all others of its page.
+
+    :param number: of the page.
+    """
+    unreadable: dict[int, str] = {}
+    faults: dict[int, str] = {}
+    runs: list[ChunkRun] = []
+    for slot in range(len(page)):
+        chunk_id, metadata = first_chunk + slot, page.metadata_bytes(slot)
+        fault = read_metadata(metadata).fault
+        if fault is not None:
+            faults[chunk_id], metadata = fault, b""
+        record = Record(page.text_bytes(slot), metadata)
+        try:
+            page.text(slot)
+            check_record(record, chunk_id)
+        except (FrameError, ChunkTooLargeError) as error:
+            unreadable[chunk_id] = str(error)
+            continue
+        if not runs or runs[-1].stop != chunk_id:
+            runs.append(ChunkRun(chunk_id, []))
+        runs[-1].records.append(record)
+    if unreadable:
+        findings.error(
+            "page", f"page {number}: {next(iter(unreadable.values()))}: it is left out", path, frame=number,
+            chunks=ChunkIds.of(unreadable).ranges,
+        )  # fmt: skip
+    if faults:
+        findings.error(
+            "metadata",
+            f"page {number}: the metadata of {describe_chunks(ChunkIds.of(faults).ranges)} cannot be used: "
+            f"{next(iter(faults.values()))}; it is left out, the texts are not",
+            path, frame=number, chunks=ChunkIds.of(faults).ranges,
+        )  # fmt: skip
+    return tuple(runs) if unreadable or faults else None
