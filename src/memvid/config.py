@@ -179,6 +179,11 @@ class ChatConfig:
     :ivar follow_up: how a later question is made self-contained for the search: ``"model"`` asks the model, ``"terms"``
         adds words of the question before, ``"none"`` leaves it; ``"auto"`` is the model, terms where there is none.
     :ivar summarise: old turns that no longer fit are summarised by the model; else they are left out.
+    :ivar answer_seconds: how long the model is waited for, from a question to the end of its answer: all requests that
+        the question needs, and all tries.
+    :ivar answer_bytes: bytes of the largest reply that is taken from a server, unpacked.
+    :ivar answer_pace: UTF-8 bytes that a streamed answer brings at least for each second that its parts take; pauses
+        and thoughts count in its favour (docs/chat.md). 0 asks for none.
     """
 
     context_window: int | None = None
@@ -191,6 +196,9 @@ class ChatConfig:
     neighbours: int = 3
     follow_up: FollowUp = "auto"
     summarise: bool = True
+    answer_seconds: float = 600
+    answer_bytes: int = 16 * MIB
+    answer_pace: float = 3
 
     def __post_init__(self) -> None:
         if self.context_window is not None:
@@ -212,6 +220,9 @@ class ChatConfig:
         _check_int("neighbours", self.neighbours, 0, 1000)
         _check_choice("follow_up", self.follow_up, get_args(FollowUp))
         _require(isinstance(self.summarise, bool), "summarise", self.summarise, "True or False")
+        _check_number("answer_seconds", self.answer_seconds, 0.1, 1e6)
+        _check_int("answer_bytes", self.answer_bytes, 64 * 1024, 1 << 40)
+        _check_number("answer_pace", self.answer_pace, 0, 1e6)
 
 
 def possible_fps(fps: float) -> int:

@@ -26,7 +26,8 @@ from memvid.errors import (
     SessionError,
     VideoNotFoundError,
 )
-from memvid.llm import Message, Piece, openai_backend
+from memvid.llm import Message, Piece
+from memvid.network import service
 from memvid.types import SearchResult
 from tests.chat.chat_support import ListMemory, RecordingBackend
 from tests.llm.llm_support import ChatServer, cut, hold, running, say, status
@@ -587,13 +588,13 @@ class TestAsync:
 
     def test_the_client_is_made_in_a_thread(self, chat: MemvidChat, monkeypatch: pytest.MonkeyPatch) -> None:
         threads = []
-        importing = openai_backend._import_openai
+        importing = service._import_openai
 
         def watched() -> Any:
             threads.append(threading.current_thread())
             return importing()
 
-        monkeypatch.setattr(openai_backend, "_import_openai", watched)
+        monkeypatch.setattr(service, "_import_openai", watched)
         assert asyncio.run(chat.achat("login page?")) == "Yes [1]."
         assert threads
         assert threading.main_thread() not in threads

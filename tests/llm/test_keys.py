@@ -15,16 +15,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import openai
 import pytest
 
 from memvid import MemvidChat
 from memvid.errors import ConfigError, LLMConnectionError, LLMError, MemvidError
 from memvid.llm import CallableBackend, OpenAIBackend, QuotingBackend, backend_names, resolve_backend
-from memvid.llm.openai_backend import _Guard
-from memvid.network.endpoint import PROVIDERS
+from memvid.network.endpoint import CUSTOM, PROVIDERS, Endpoint
+from memvid.network.meter import Meter, StoppedError
 from memvid.network.secret import Secret, causes, mask
+from memvid.network.service import libraries_of
+from memvid.network.transport import Gate
 from tests.chat.chat_support import ListMemory
-from tests.llm.llm_support import KEY, ChatServer, backend, cut, endpoint, running, say, status
+from tests.llm.llm_support import KEY, ChatServer, backend, cut, running, say, status
 from tests.memory_support import build, open_memory
 
 VARIABLES = [provider.key_variable for provider in PROVIDERS.values() if provider.key_variable]
@@ -340,8 +343,8 @@ class TestCanary:
                     chat.last_context,
                     chat.usage,
                 ]
-                client = chat.backend._client()  # type: ignore[attr-defined]
-                seen += [client, vars(client), client.api_key, client.default_headers]
+                client = chat.backend._service.client(Meter(seconds=9, max_bytes=9))  # type: ignore[attr-defined]
+                seen += [client, vars(client), client.api_key, client.default_headers, vars(client._client)]
         finally:
             logging.getLogger("openai").removeHandler(handler)
         seen += [caplog.text, stream.getvalue(), *capfd.readouterr()]
@@ -367,9 +370,10 @@ class TestCanary:
             shown = [error, vars(error), pickle.dumps(error)]
             shown += [dict(one.headers) for one in carried if one is not None]
             assert [item for item in shown if KEY in f"{item!r} {item!s}"] == []
+        hidden = "*" * len(KEY)  # before anything saw it
         reply = told[1].response  # type: ignore[attr-defined]
-        assert (reply.status_code, reply.headers["X-Echo"]) == (number, "Bearer sk-...YZ")
-        assert "sk-...YZ" in reply.text
+        assert (reply.status_code, reply.headers["X-Echo"]) == (number, f"Bearer {hidden}")
+        assert hidden in reply.text
 
     def test_what_shows_the_variables_of_a_traceback(self, tmp_path: Path) -> None:
         for wrong in ({"llm_provider": "nobody"}, {"video_file": tmp_path / "none.mp4"}, {"top_k": 0}):
@@ -385,6 +389,25 @@ class TestCanary:
             with pytest.raises(LLMError, match=r"no sk-\.\.\.YZ") as caught:
                 chat.chat("x?")
             assert KEY not in "".join(traceback.format_exception(caught.value))
+
+    def test_the_log_of_the_http_library(self, server: ChatServer, caplog: pytest.LogCaptureFixture) -> None:
+        caplog.set_level(logging.DEBUG)
+        echo = {"X-Echo": f"Bearer {KEY}", "Set-Cookie": f"a={KEY[::-1]}"}
+        server.script.extend([status(401, KEY, echo), status(307, "", {**echo, "Location": f"/{KEY}"})])
+        with backend(server) as asked:
+            for _ in range(2):
+                with pytest.raises(LLMError):
+                    asked.complete([{"role": "user", "content": "hi"}])
+        assert "receive_response_headers.complete" in caplog.text
+        assert KEY not in caplog.text
+        assert KEY[::-1] not in caplog.text
+
+    def test_an_answer_that_repeats_it(self, server: ChatServer) -> None:
+        server.reply = say(f"Your key is {KEY}.")
+        with backend(server) as asked:
+            hidden = "Your key is *****************************."
+            assert asked.complete([{"role": "user", "content": "hi"}]).text == hidden
+            assert "".join(piece.text for piece in asked.stream([{"role": "user", "content": "hi"}])) == hidden
 
     def test_debug_logging_of_the_client(self, server: ChatServer) -> None:
         script = (
@@ -414,8 +437,8 @@ class TestWhereRequestsGo:
 
     def test_a_request_to_another_host_is_stopped(self, server: ChatServer) -> None:
         with running() as other, backend(server) as asked:
-            client = asked._client()
-            with pytest.raises(LLMConnectionError, match="was stopped"):
+            client = asked._service.client(Meter(seconds=9, max_bytes=1 << 20))
+            with pytest.raises(StoppedError, match="requests go to"):
                 client.get(f"{other.url}models", cast_to=object)
             assert other.requests == []
 
@@ -469,11 +492,18 @@ class TestWhereRequestsGo:
             assert proxy.requests == []
 
     def test_names_of_hosts_are_compared_as_they_are_sent(self) -> None:
-        with running() as server, backend(server) as asked:
-            for written, sent in (
-                ("https://EXAMPLE.com/v1", "https://example.com:443/v1/chat"),
-                ("https://b\u00fccher.example/v1", "https://xn--bcher-kva.example/v1/chat"),
-            ):
-                request = asked._client()._client.build_request("POST", sent)
-                _Guard(endpoint(server, base_url=written))(request)
-                assert request.headers["Authorization"] == f"Bearer {KEY}"
+        libraries = libraries_of(openai)
+        http, core = libraries.http, libraries.core
+        for written, sent in (
+            ("https://EXAMPLE.com/v1", "https://example.com:443/v1/chat"),
+            ("https://b\u00fccher.example/v1", "https://xn--bcher-kva.example/v1/chat"),
+        ):
+            at = Endpoint(provider=CUSTOM, base_url=written, key=Secret(KEY, name="key"))
+            request = http.Request("POST", sent, headers={"Authorization": "Bearer other"})
+            admitted = Gate(at).admit(core, http, request, Meter(seconds=9, max_bytes=9))
+            assert [value for name, value in admitted.headers if name.lower() == b"authorization"] == [
+                f"Bearer {KEY}".encode()
+            ]
+            for other in ("http://example.com/v1", "https://example.com:444/v1", "https://example.com.evil/v1"):
+                with pytest.raises(StoppedError, match="requests go to"):
+                    Gate(at).admit(core, http, http.Request("GET", other), Meter(seconds=9, max_bytes=9))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import threading
 import traceback
 from collections.abc import Iterator
@@ -24,6 +23,7 @@ from memvid.errors import (
     LLMTimeoutError,
 )
 from memvid.llm import Message, OpenAIBackend, TokenUsage
+from memvid.network.retries import Retries
 from tests.llm.llm_support import (
     KEY,
     MODEL,
@@ -110,6 +110,14 @@ class TestAnswers:
             assert ask(asked, way) == ("Yes [1].", "stop", None)
 
 
+def recording(function: Any, results: list[Any]) -> Any:
+    def call(*args: Any, **options: Any) -> Any:
+        results.append(function(*args, **options))
+        return results[-1]
+
+    return call
+
+
 FAILURES: list[tuple[Reply, type[LLMError], str, int | None]] = [
     (status(401, f"Incorrect API key provided: {KEY}"), LLMAuthenticationError, "answers 401: Incorrect", 401),
     (status(403, "not this model"), LLMAuthenticationError, "may use the model", 403),
@@ -150,14 +158,15 @@ class TestFailures:
 
     @pytest.mark.parametrize("code", [429, 500, 503])
     def test_what_passes_is_tried_again_after_the_time_asked_for(
-        self, server: ChatServer, way: str, code: int, caplog: pytest.LogCaptureFixture
+        self, server: ChatServer, way: str, code: int, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        caplog.set_level(logging.INFO, "openai")
+        waits: list[float] = []
+        monkeypatch.setattr(Retries, "wait", recording(Retries.wait, waits))
         server.script.extend([status(code, "busy", {"Retry-After": "0.0625"})] * 2)
         with backend(server, max_retries=2) as asked:
             assert ask(asked, way)[0] == "Yes [1]."
         assert len(server.requests) == 3
-        assert caplog.text.count("Retrying request in 0.062500 seconds") == 2
+        assert [wait for wait in waits if wait is not None] == [0.0625] * 2
 
     def test_no_more_tries_than_allowed(self, server: ChatServer, way: str) -> None:
         server.reply = status(503, "busy", {"Retry-After": "0.01"})

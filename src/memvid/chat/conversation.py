@@ -78,8 +78,10 @@ class MemvidChat(Sessions):
         config: ChatConfig | Mapping[str, Any] | None = None,
         **options: Any,
     ) -> None:
-        key = Secret(llm_api_key, name="llm_api_key") if llm_api_key is not None else None
-        del llm_api_key  # what shows the variables of a traceback shows no key
+        try:
+            key = Secret(llm_api_key, name="llm_api_key") if llm_api_key is not None else None
+        finally:
+            del llm_api_key  # what shows the variables of a traceback shows no key
         self.config = make_config(ChatConfig, config, options)
         self._backend = resolve_backend(
             backend,
@@ -101,7 +103,7 @@ class MemvidChat(Sessions):
         elif video_file is not None or index_file is not None or embedder is not None:
             raise ConfigError("retriever= is open already: leave video_file, index_file and embedder out")
         self._memory = Memory(retriever)
-        self._runner = Runner(self._memory, self._backend, counter, key)
+        self._runner = Runner(self._memory, self._backend, counter, self.config, key)
         super().__init__(Path(video_file).name if video_file is not None else None)
 
     @property
@@ -126,9 +128,10 @@ class MemvidChat(Sessions):
         """
         found = self._begin(message, session)
         with found.answering():
-            prepared = self._runner.run(self._steps(message, found), found)
+            clock = self._runner.clock()
+            prepared = self._runner.run(self._steps(message, found), found, clock)
             answering = self._answering(prepared)
-            answering.whole(self._runner.complete(prepared.messages, found, **self._options(prepared)))
+            answering.whole(self._runner.complete(prepared.messages, found, clock, **self._options(prepared)))
             return self._keep(found, prepared, answering)
 
     def stream(self, message: str, *, session: str | None = None) -> Generator[str, None, None]:
@@ -143,9 +146,10 @@ class MemvidChat(Sessions):
         """:meth:`chat` for an event loop."""
         found = self._begin(message, session)
         with found.answering():
-            prepared = await self._runner.arun(self._steps(message, found), found)
+            clock = self._runner.clock()
+            prepared = await self._runner.arun(self._steps(message, found), found, clock)
             answering = self._answering(prepared)
-            answering.whole(await self._runner.acomplete(prepared.messages, found, **self._options(prepared)))
+            answering.whole(await self._runner.acomplete(prepared.messages, found, clock, **self._options(prepared)))
             return self._keep(found, prepared, answering)
 
     def astream(self, message: str, *, session: str | None = None) -> AsyncGenerator[str, None]:
@@ -186,9 +190,10 @@ class MemvidChat(Sessions):
 
     def _stream(self, message: str, session: Session) -> Generator[str, None, None]:
         with session.answering():
-            prepared = self._runner.run(self._steps(message, session), session)
+            clock = self._runner.clock()
+            prepared = self._runner.run(self._steps(message, session), session, clock)
             answering = self._answering(prepared)
-            pieces = self._runner.stream(prepared.messages, **self._options(prepared))
+            pieces = self._runner.stream(prepared.messages, clock, **self._options(prepared))
             try:
                 for piece in pieces:
                     if text := answering.feed(piece):
@@ -210,9 +215,10 @@ class MemvidChat(Sessions):
 
     async def _astream(self, message: str, session: Session) -> AsyncGenerator[str, None]:
         with session.answering():
-            prepared = await self._runner.arun(self._steps(message, session), session)
+            clock = self._runner.clock()
+            prepared = await self._runner.arun(self._steps(message, session), session, clock)
             answering = self._answering(prepared)
-            pieces = self._runner.astream(prepared.messages, **self._options(prepared))
+            pieces = self._runner.astream(prepared.messages, clock, **self._options(prepared))
             try:
                 async for piece in pieces:
                     if text := answering.feed(piece):

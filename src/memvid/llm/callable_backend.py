@@ -8,9 +8,14 @@ from typing import Any
 
 from memvid.checks import is_int
 from memvid.errors import ConfigError, LLMResponseError
-from memvid.llm.protocol import Completion, Message, Piece
+from memvid.llm.failures import stopped
+from memvid.llm.gauge import AnswerGauge, held
+from memvid.llm.protocol import SECONDS, Completion, Message, Piece
+from memvid.network.meter import Clock, StoppedError
 
 __all__ = ["CallableBackend"]
+
+_LIMITS = frozenset({"max_tokens", "max_bytes", "seconds"})
 
 
 class CallableBackend:
@@ -25,6 +30,7 @@ class CallableBackend:
     """
 
     model: str | None = None
+    takes_limits = True
 
     def __init__(
         self,
@@ -49,15 +55,26 @@ class CallableBackend:
         self.window = window
 
     def complete(self, messages: Sequence[Message], **options: Any) -> Completion:
-        """The whole answer; the function is not told ``max_tokens``."""
-        return Completion("".join(piece.text for piece in self.stream(messages, **options)))
+        """The whole answer; the function is not told the limits, but the parts that it yields are held to them.
+
+        :raises LLMTimeoutError: they take longer than ``seconds``. (A part that is never yielded is waited for.)
+        :raises LLMResponseError: they are more than ``max_tokens`` can be, or something else than text.
+        """
+        gauge = AnswerGauge(tokens=options.get("max_tokens") or self.window)
+        clock = Clock(options.get("seconds") or SECONDS)
+        texts: list[str] = []
+        try:
+            texts.extend(piece.text for piece in held(self.stream(messages, **options), gauge, clock))
+        except StoppedError as error:
+            raise stopped(error, who=self.name, partial="".join(texts)) from None
+        return Completion("".join(texts))
 
     def stream(self, messages: Sequence[Message], **options: Any) -> Iterator[Piece]:
         """The answer as the function gives it.
 
         :raises LLMResponseError: the function gives something else than text.
         """
-        options.pop("max_tokens", None)
+        options = {name: value for name, value in options.items() if name not in _LIMITS}
         answer = self._function(list(messages), **self._options, **options)
         if isinstance(answer, str):
             yield Piece(answer, "stop")

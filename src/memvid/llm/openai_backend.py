@@ -2,69 +2,30 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from memvid.checks import is_int, is_number
-from memvid.dependencies import import_dependency
-from memvid.errors import (
-    ConfigError,
-    LLMConnectionError,
-    LLMRequestError,
-    LLMResponseError,
-    MemvidError,
-)
-from memvid.llm.openai_errors import translate
-from memvid.llm.protocol import Completion, Message, Piece, TokenUsage
+from memvid.errors import ConfigError, LLMConnectionError, LLMRequestError, LLMResponseError, MemvidError
+from memvid.llm.failures import error_of
+from memvid.llm.protocol import SECONDS, Completion, Message, Piece, TokenUsage
 from memvid.llm.providers import ModelEndpoint
-from memvid.network.address import is_here, origin
 from memvid.network.endpoint import CUSTOM
+from memvid.network.failure import read_failure
+from memvid.network.meter import Meter
 from memvid.network.secret import mask
-
-if TYPE_CHECKING:
-    from openai import AsyncOpenAI, OpenAI
+from memvid.network.service import Service
 
 __all__ = ["OpenAIBackend"]
 
-_PLACEHOLDER = "memvid"  # what the client has for a key; the real one is put into the header by _Guard
 _LONGEST_WAIT = 10_000_000  # seconds; sockets refuse infinity
 _OWN = frozenset({"messages", "model", "stream", "stream_options", "max_tokens", "max_completion_tokens"})
-# Headers of the client that any endpoint may see. Others come from variables of the environment that are OpenAI's.
-_HEADERS = frozenset(
-    {"host", "accept", "accept-encoding", "connection", "user-agent", "content-type", "content-length"}
-)
-
-
-class _Guard:
-    """Puts the key into requests to the endpoint itself, and stops all others.
-
-    So the key is in no object of the client: no repr, log or pickle of it can show one.
-    """
-
-    __slots__ = ("_allowed", "_endpoint")
-
-    def __init__(self, endpoint: ModelEndpoint, own_headers: Iterable[str] = ()) -> None:
-        self._endpoint = endpoint
-        self._allowed = _HEADERS.union(name.lower() for name in own_headers)
-
-    def __call__(self, request: Any) -> None:
-        endpoint = self._endpoint
-        home, target = origin(endpoint.base_url), origin(str(request.url))
-        if target != home:
-            raise LLMConnectionError(f"a request to {target[1]} was stopped: requests go to {home[1]} only")
-        if endpoint.provider != "openai" or not endpoint.at_home:
-            for name in list(request.headers):
-                if name.lower() not in self._allowed and not name.lower().startswith("x-stainless-"):
-                    del request.headers[name]
-        request.headers.pop("Authorization", None)
-        if endpoint.key is not None:
-            request.headers["Authorization"] = f"Bearer {endpoint.key.reveal()}"
-
-    async def awaited(self, request: Any) -> None:
-        """The same for an asynchronous client."""
-        self(request)
+_BYTES = 16 << 20
+_PATIENCE = 15.0  # seconds to wait for a server that asks to; somebody is waiting for the answer
+_AFTERWARDS = 8  # events after the end of an answer: there comes how many tokens it had
+_MOST_TOKENS = 1 << 53
+_REASON = 64  # characters of a word for why an answer ended
 
 
 class OpenAIBackend:
@@ -76,11 +37,13 @@ class OpenAIBackend:
 
     :param endpoint: where requests go, with which key (:func:`~memvid.llm.providers.choose_model_endpoint`).
     :param timeout: seconds the provider may be silent.
-    :param max_retries: how often a request that failed for a passing reason (429, 5xx, no connection) is tried again,
-        after the time the provider asks for.
+    :param max_retries: how often a request that failed for a passing reason (408, 409, 429, 5xx, no connection) is
+        tried again, after the time the provider asks for, if that is at most 15 seconds in all.
     :param options: more options for every request, such as ``temperature``; ``extra_body`` takes a server's own.
     :raises ConfigError: an option is out of range, or memvid's own.
     """
+
+    takes_limits = True
 
     def __init__(
         self,
@@ -90,7 +53,7 @@ class OpenAIBackend:
         max_retries: int = 2,
         options: dict[str, Any] | None = None,
     ) -> None:
-        if not is_number(timeout, 0, _LONGEST_WAIT) or not timeout:
+        if not is_number(timeout, 0, _LONGEST_WAIT) or timeout == 0:
             raise ConfigError(f"timeout={timeout!r} is not possible: expected seconds above 0, at most {_LONGEST_WAIT}")
         if not is_int(max_retries, 0):
             raise ConfigError(f"max_retries={max_retries!r} is not possible: expected a whole number from 0")
@@ -98,12 +61,15 @@ class OpenAIBackend:
             raise ConfigError(f"llm_options has {sorted(taken)[0]!r}, which memvid sets itself: leave it out")
         _check_headers((options or {}).get("extra_headers"))
         self._endpoint = endpoint
-        self._timeout = timeout
-        self._max_retries = max_retries
         self._options = dict(options or {})
         self._model = endpoint.model
-        self._lock = threading.Lock()
-        self._made: OpenAI | None = None
+        self._service = Service(
+            endpoint,
+            timeout=timeout,
+            max_retries=max_retries,
+            patience=_PATIENCE,
+            own_headers=self._options.get("extra_headers") or (),
+        )
 
     @property
     def name(self) -> str:
@@ -130,53 +96,61 @@ class OpenAIBackend:
 
         :raises LLMError: it cannot be reached, or refuses.
         """
-        with self._translating():
-            return [model.id for model in self._client().models.list()]
+        meter = _take_meter({})
+        with self._translating(meter):
+            return _names(self._service.client(meter).models.list())
 
     def complete(self, messages: Sequence[Message], **options: Any) -> Completion:
         """The whole answer; see :class:`~memvid.llm.Backend`."""
-        client, request = self._client(), self._request(messages, options)
-        with self._translating():
-            request["model"] = self._model or self._first(client.models.list().data)
+        meter = _take_meter(options)
+        request = self._request(messages, options)
+        with self._translating(meter):
+            client = self._service.client(meter)
+            request["model"] = self._model or self._first(client.models.list())
             return self._completion(client.chat.completions.create(**request))
 
     def stream(self, messages: Sequence[Message], **options: Any) -> Iterator[Piece]:
         """The answer as it is made; see :class:`~memvid.llm.Backend`."""
-        client, request = self._client(), self._request(messages, options, stream=True)
-        reader = _StreamReader()
-        with self._translating(reader):
-            request["model"] = self._model or self._first(client.models.list().data)
+        meter = _take_meter(options)
+        request = self._request(messages, options, stream=True)
+        reader = _StreamReader(meter)
+        with self._translating(meter, reader):
+            client = self._service.client(meter)
+            request["model"] = self._model or self._first(client.models.list())
             with client.chat.completions.create(**request) as events:
                 for event in events:
                     yield reader.piece(event)
+                    if reader.enough:
+                        break
         self._check_ended(reader)
 
     async def acomplete(self, messages: Sequence[Message], **options: Any) -> Completion:
         """:meth:`complete` for an event loop."""
+        meter = _take_meter(options)
         request = self._request(messages, options)
-        async with await self._async_client() as client:
-            with self._translating():
-                request["model"] = self._model or self._first((await client.models.list()).data)
+        with self._translating(meter):
+            async with await self._async_client(meter) as client:
+                request["model"] = self._model or self._first(await client.models.list())
                 return self._completion(await client.chat.completions.create(**request))
 
     async def astream(self, messages: Sequence[Message], **options: Any) -> AsyncIterator[Piece]:
         """:meth:`stream` for an event loop."""
+        meter = _take_meter(options)
         request = self._request(messages, options, stream=True)
-        reader = _StreamReader()
-        async with await self._async_client() as client:
-            with self._translating(reader):
-                request["model"] = self._model or self._first((await client.models.list()).data)
+        reader = _StreamReader(meter)
+        with self._translating(meter, reader):
+            async with await self._async_client(meter) as client:
+                request["model"] = self._model or self._first(await client.models.list())
                 async with await client.chat.completions.create(**request) as events:
                     async for event in events:
                         yield reader.piece(event)
+                        if reader.enough:
+                            break
         self._check_ended(reader)
 
     def close(self) -> None:
         """Close idle connections; the next request opens new ones."""
-        with self._lock:
-            client, self._made = self._made, None
-        if client is not None:
-            client.close()
+        self._service.close()
 
     def __repr__(self) -> str:
         key = f", key {mask(self._endpoint.key.reveal())}" if self._endpoint.key else ""
@@ -193,25 +167,31 @@ class OpenAIBackend:
                 request["stream_options"] = {"include_usage": True}
         return request
 
-    def _first(self, models: Sequence[Any]) -> str:
+    async def _async_client(self, meter: Meter) -> Any:
+        """A client, made in a thread: importing ``openai`` and reading certificates take their time."""
+        import asyncio
+
+        return await asyncio.to_thread(self._service.async_client, meter)
+
+    def _first(self, listed: Any) -> str:
         """The server's first model, remembered."""
-        if not models:
+        names = _names(listed)
+        if not names:
             raise LLMRequestError(f"{self._who()} lists no model: load one, or give llm_model=...")
-        self._model = str(models[0].id)
+        self._model = names[0]
         return self._model
 
     def _completion(self, answer: Any) -> Completion:
-        choices: Any = getattr(answer, "choices", None)
-        message = choices[0].message if choices else None
+        choice = _first_choice(answer)
+        message = getattr(choice, "message", None)
         if message is None:
             raise LLMResponseError(f"{self._who()} gave no answer in its reply: is it a chat completions endpoint?")
-        text = _text(message.content) or getattr(message, "refusal", None) or ""
-        return Completion(text, choices[0].finish_reason or "stop", _usage(answer))
+        return Completion(_said(message), _reason(choice) or "stop", _usage(answer))
 
     def _check_ended(self, reader: _StreamReader) -> None:
         if not reader.ended:
             raise LLMConnectionError(
-                f"{self._who()} broke off in the middle of the answer: ask again", partial="".join(reader.texts)
+                f"{self._who()} broke off in the middle of the answer: ask again", partial=reader.partial
             )
 
     def _who(self) -> str:
@@ -219,56 +199,59 @@ class OpenAIBackend:
         return f"{self.name}{model} at {self.base_url}"
 
     @contextmanager
-    def _translating(self, reader: _StreamReader | None = None) -> Iterator[None]:
-        """Turn the client's errors into memvid's."""
+    def _translating(self, meter: Meter, reader: _StreamReader | None = None) -> Iterator[None]:
+        """Turn the client's errors into memvid's. Once an answer is complete, nothing that follows is an error."""
         try:
             yield
-        except MemvidError:
+        except (MemvidError, MemoryError):
             raise
-        except TypeError as error:
-            if "unexpected keyword argument" not in str(error):
-                raise
-            raise ConfigError(f"llm_options: {error}; a server's own options go into extra_body") from error
         except Exception as error:
-            partial = "".join(reader.texts) if reader else ""
-            translated = translate(error, who=self._who(), key=self._endpoint.key, partial=partial)
-            if translated is None:
-                raise
-            raise translated from error
+            if reader is not None and reader.ended:
+                return
+            failure = read_failure(error, self._endpoint.key, begun=meter.begun)
+            raise error_of(failure, who=self._who(), partial=reader.partial if reader else "") from error
 
-    def _client(self) -> OpenAI:
-        with self._lock:
-            if self._made is None:
-                openai = _import_openai()
-                self._made = openai.OpenAI(**self._settings(openai, openai.DefaultHttpxClient, _Guard.__call__))
-            return self._made
 
-    async def _async_client(self) -> AsyncOpenAI:
-        """A client, made in a thread: importing ``openai`` and reading certificates take their time."""
-        import asyncio
+class _StreamReader:
+    """Reads the events of a stream, and remembers what had arrived. Their parts may be anything that JSON can be."""
 
-        def make() -> AsyncOpenAI:
-            openai = _import_openai()
-            client: AsyncOpenAI = openai.AsyncOpenAI(
-                **self._settings(openai, openai.DefaultAsyncHttpxClient, _Guard.awaited)
-            )
-            return client
+    def __init__(self, meter: Meter) -> None:
+        self._meter = meter
+        self._texts: list[str] = []
+        self._left = _AFTERWARDS
+        self._has_reason = False
 
-        return await asyncio.to_thread(make)
+    @property
+    def partial(self) -> str:
+        """What had arrived of the answer."""
+        return "".join(self._texts)
 
-    def _settings(self, openai: Any, transport: Any, hook: Callable[..., Any]) -> dict[str, Any]:
-        guard = _Guard(self._endpoint, self._options.get("extra_headers") or ())
-        return {
-            "api_key": _PLACEHOLDER,
-            "base_url": self.base_url,
-            "max_retries": self._max_retries,
-            "timeout": openai.Timeout(self._timeout, connect=min(self._timeout, 10.0)),
-            "http_client": transport(
-                follow_redirects=False,
-                trust_env=not is_here(origin(self.base_url)[1]),
-                event_hooks={"request": [hook.__get__(guard)]},
-            ),
-        }
+    @property
+    def ended(self) -> bool:
+        """Whether the answer is complete: it said why it ended, or that this was all."""
+        return self._has_reason or self._meter.ended
+
+    @property
+    def enough(self) -> bool:
+        """Whether there is nothing more to wait for."""
+        return self._left == 0
+
+    def piece(self, event: Any) -> Piece:
+        """What an event brings."""
+        if self._has_reason:
+            self._left -= 1
+        choice = _first_choice(event)
+        delta = getattr(choice, "delta", None)
+        text, reason = _said(delta), _reason(choice)
+        self._texts.append(text)
+        if reason is not None and not self._has_reason:
+            self._has_reason = True
+            self._meter.hurry()
+        return Piece(text, reason, _usage(event), _thought(delta))
+
+
+def _take_meter(options: dict[str, Any]) -> Meter:
+    return Meter(seconds=options.pop("seconds", SECONDS), max_bytes=options.pop("max_bytes", _BYTES))
 
 
 def _check_headers(headers: object) -> None:
@@ -280,23 +263,21 @@ def _check_headers(headers: object) -> None:
         raise ConfigError("llm_options: extra_headers has 'Authorization': give the key as llm_api_key")
 
 
-class _StreamReader:
-    """Reads the events of a stream, and remembers what had arrived."""
+def _names(listed: Any) -> list[str]:
+    """Of models that a server lists."""
+    models = getattr(listed, "data", None)
+    names = [getattr(model, "id", None) for model in models] if isinstance(models, list) else []
+    return [name for name in names if isinstance(name, str) and name]
 
-    def __init__(self) -> None:
-        self.texts: list[str] = []
-        self.ended = False
 
-    def piece(self, event: Any) -> Piece:
-        choices = getattr(event, "choices", None)
-        if not choices:  # usage alone, or a comment of the server
-            return Piece("", None, _usage(event))
-        delta = choices[0].delta
-        text = _text(getattr(delta, "content", None)) or getattr(delta, "refusal", None) or ""
-        self.texts.append(text)
-        reason = choices[0].finish_reason
-        self.ended = self.ended or reason is not None
-        return Piece(text, reason, _usage(event))
+def _first_choice(answer: Any) -> Any:
+    choices = getattr(answer, "choices", None)
+    return choices[0] if isinstance(choices, list) and choices else None
+
+
+def _said(message: Any) -> str:
+    refusal = getattr(message, "refusal", None)
+    return _text(getattr(message, "content", None)) or (refusal if isinstance(refusal, str) else "")
 
 
 def _text(content: Any) -> str:
@@ -306,11 +287,22 @@ def _text(content: Any) -> str:
     return content if isinstance(content, str) else ""
 
 
+def _thought(delta: Any) -> str:
+    """What a model thinks before it answers, under the two names that servers have for it."""
+    thoughts = (getattr(delta, name, None) for name in ("reasoning_content", "reasoning"))
+    return next((thought for thought in thoughts if isinstance(thought, str)), "")
+
+
+def _reason(choice: Any) -> str | None:
+    """Why an answer ended; ``None`` if it has not."""
+    reason = getattr(choice, "finish_reason", None)
+    if reason is None:
+        return None
+    return reason[:_REASON] if isinstance(reason, str) and reason.isprintable() and reason else "stop"
+
+
 def _usage(answer: Any) -> TokenUsage | None:
     usage = getattr(answer, "usage", None)
-    sent, made = getattr(usage, "prompt_tokens", None), getattr(usage, "completion_tokens", None)
-    return TokenUsage(sent, made) if isinstance(sent, int) and isinstance(made, int) else None
-
-
-def _import_openai() -> Any:
-    return import_dependency("openai", "openai is needed for this llm_provider: pip install openai")
+    counts = [getattr(usage, name, None) for name in ("prompt_tokens", "completion_tokens")]
+    possible = [count for count in counts if is_int(count, 0, _MOST_TOKENS)]
+    return TokenUsage(*possible) if len(possible) == len(counts) else None

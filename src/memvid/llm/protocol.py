@@ -6,7 +6,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeAlias, TypedDict, runtime_checkable
 
-__all__ = ["Backend", "BackendLike", "Completion", "Message", "Piece", "Quote", "TokenUsage"]
+__all__ = ["SECONDS", "Backend", "BackendLike", "Completion", "Message", "Piece", "Quote", "TokenUsage"]
+
+SECONDS = 600.0
+"""How long an answer may be waited for if nobody says."""
 
 Role = Literal["system", "user", "assistant"]
 
@@ -51,11 +54,13 @@ class Piece:
     :ivar text: the next characters; may be empty.
     :ivar finish_reason: in the piece that ends the answer, why it ends; else ``None``.
     :ivar usage: tokens, in one of the pieces if the provider says.
+    :ivar thought: what the model thought meanwhile, if the provider tells; no part of the answer.
     """
 
     text: str
     finish_reason: str | None = None
     usage: TokenUsage | None = None
+    thought: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +85,9 @@ class Backend(Protocol):
     More members are used where they exist: ``model``, the model's name or ``None``; ``window``, the tokens that request
     and answer may have together; ``acomplete(messages, **options)`` and ``astream(messages, **options)``, without which
     event loops run the others in a thread; ``quotes``, true for a backend that is no language model and gets the option
-    ``passages`` (a sequence of :class:`Quote`, best first) in place of ``max_tokens``; ``close()`` and ``aclose()``.
+    ``passages`` (a sequence of :class:`Quote`, best first) in place of ``max_tokens``; ``takes_limits``, true for a
+    backend that also keeps the options ``seconds`` (how long the answer may be waited for) and ``max_bytes`` (how large
+    a reply may be); ``close()`` and ``aclose()``.
 
     A backend may be called from several threads at once. What it raises should be an
     :class:`~memvid.errors.LLMError`; any other exception becomes the cause of one.

@@ -51,8 +51,10 @@ def resolve_backend(
     :raises ConfigError: an unknown name (the nearest known one is named), a missing key, or things that exclude each
         other.
     """
-    key = Secret(api_key, name="llm_api_key") if isinstance(api_key, str) else api_key
-    del api_key  # what shows the variables of a traceback shows no key
+    try:
+        key = Secret(api_key, name="llm_api_key") if isinstance(api_key, str) else api_key
+    finally:
+        del api_key  # what shows the variables of a traceback shows no key
     given: dict[str, object] = {"llm_api_key": key, "llm_provider": provider, "llm_model": model, "base_url": base_url}
     given = {name: value for name, value in given.items() if value is not None}
     for name, value in given.items():
