@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import threading
 import traceback
 from collections.abc import Callable, Iterator
@@ -45,6 +46,8 @@ class Server(ThreadingHTTPServer):
         self.answer: Answer = good
         self.requests: list[dict[str, Any]] = []
         self.keys: list[str | None] = []
+        self.headers: list[dict[str, str]] = []
+        self.redirect = ""
         super().__init__(("127.0.0.1", 0), Handler)
 
     @property
@@ -59,6 +62,13 @@ class Handler(BaseHTTPRequestHandler):
         request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.server.requests.append(request)
         self.server.keys.append(self.headers["Authorization"])
+        self.server.headers.append(dict(self.headers))
+        if self.server.redirect:
+            self.send_response(307)
+            self.send_header("Location", self.server.redirect)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
         status, body = self.server.answer(request) if self.path == "/v1/embeddings" else (404, {})
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         self.send_response(status)
@@ -85,7 +95,7 @@ def server() -> Iterator[Server]:
 def embedder(server: Server) -> Iterator[OpenAIEmbedder]:
     embedder = OpenAIEmbedder("small", api_key=KEY, base_url=server.url, batch_size=2, max_retries=0)
     yield embedder
-    embedder._client().close()
+    embedder.close()
 
 
 def test_batches_in_the_callers_order(embedder: OpenAIEmbedder, server: Server) -> None:
@@ -115,7 +125,7 @@ def test_shorter_vectors_are_asked_for_where_that_is_known(server: Server, model
     embedder = OpenAIEmbedder(model, dim=3, api_key=KEY, base_url=server.url)
     assert embedder.encode(["a"]).shape == (1, 3)
     assert server.requests[0].get("dimensions") == asked
-    embedder._client().close()
+    embedder.close()
 
 
 @pytest.mark.parametrize(
@@ -138,7 +148,7 @@ def test_a_provider_that_fails(server: Server, answer: Answer, message: str) -> 
         embedder.encode(["a"])
     assert "'small'" in str(caught.value)
     assert KEY not in "".join(traceback.format_exception(caught.value))
-    embedder._client().close()
+    embedder.close()
 
 
 def test_the_cause_is_kept(embedder: OpenAIEmbedder, server: Server) -> None:
@@ -163,7 +173,7 @@ def test_nobody_listens(server: Server) -> None:
     embedder = OpenAIEmbedder("small", dim=3, api_key=KEY, base_url=url, max_retries=0)
     with pytest.raises(EmbeddingError, match=url):
         embedder.encode(["a"])
-    embedder._client().close()
+    embedder.close()
 
 
 def test_a_passing_failure_is_tried_again(server: Server) -> None:
@@ -175,11 +185,10 @@ def test_a_passing_failure_is_tried_again(server: Server) -> None:
     embedder = OpenAIEmbedder("small", dim=3, api_key=KEY, base_url=server.url, max_retries=1)
     assert np.array_equal(embedder.encode(["a"])[0], vector("a"))
     assert len(server.requests) == 2
-    embedder._client().close()
+    embedder.close()
 
 
 def test_the_key_comes_from_the_argument_then_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     with pytest.raises(ConfigError, match=r"api_key=.*OPENAI_API_KEY"):
         OpenAIEmbedder()
     monkeypatch.setenv("OPENAI_API_KEY", "sk-of-the-environment-12")
@@ -187,6 +196,83 @@ def test_the_key_comes_from_the_argument_then_the_environment(monkeypatch: pytes
     assert "sk-...ef" in repr(OpenAIEmbedder(api_key=KEY))
     assert KEY not in repr(OpenAIEmbedder(api_key=KEY))
     assert "tiny" not in repr(OpenAIEmbedder(api_key="tiny"))
+
+
+@pytest.fixture(autouse=True)
+def no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the environment of the tests has, memvid shall not find it."""
+    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "ANTHROPIC_API_KEY", "GEMINI_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+
+
+class TestWhereAKeyGoes:
+    """As in chat: to the address it belongs to, and nowhere else."""
+
+    def test_a_key_that_is_given_does_not_go_where_the_environment_says(
+        self, server: Server, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+        assert "base_url='https://api.openai.com/v1/'" in repr(OpenAIEmbedder(api_key=KEY))
+
+    def test_key_and_address_of_the_environment_belong_together(
+        self, server: Server, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+        monkeypatch.setenv("OPENAI_API_KEY", KEY)
+        embedder = OpenAIEmbedder("small", dim=3)
+        assert embedder.encode(["a"]).shape == (1, 3)
+        assert server.keys == [f"Bearer {KEY}"]
+        embedder.close()
+
+    def test_a_key_of_the_environment_stays_at_home(self, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("OPENAI_API_KEY", KEY)
+        monkeypatch.setenv("OPENAI_ORG_ID", "org-canary")
+        embedder = OpenAIEmbedder("small", dim=3, base_url=server.url)
+        assert embedder.encode(["a"]).shape == (1, 3)
+        assert server.keys == [None]
+        assert "canary" not in str(server.headers)
+        embedder.close()
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"api_key": "sk-ant-0123456789abcdef"}, "a key of anthropic, which is not sent to openai"),
+            ({"base_url": "https://api.anthropic.com/v1"}, "api_key=.*ANTHROPIC_API_KEY"),
+            ({"api_key": KEY, "base_url": "http://example.com/v1"}, "in the clear: use https"),
+            ({"api_key": KEY, "base_url": "https://u:p@example.com/v1"}, "has a user name"),
+            ({"api_key": KEY, "base_url": ""}, "base_url=''"),
+            ({"api_key": f"{KEY}\n"}, "a line end"),
+            ({"api_key": ""}, "empty"),
+        ],
+    )
+    def test_what_is_refused(self, options: dict[str, Any], message: str) -> None:
+        with pytest.raises(ConfigError, match=message) as caught:
+            OpenAIEmbedder("small", **options)
+        assert KEY not in str(caught.value)
+
+    def test_no_text_and_no_key_follow_a_redirect(self, server: Server) -> None:
+        with Server() as other:
+            server.redirect = f"{other.url}/embeddings"
+            embedder = OpenAIEmbedder("small", dim=3, api_key=KEY, base_url=server.url)
+            with pytest.raises(EmbeddingError, match=f"redirects to {other.url}"):
+                embedder.encode(["secret"])
+            embedder.close()
+            other.socket.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                other.socket.accept()
+
+    def test_an_error_and_its_causes_have_no_key(self, server: Server, caplog: pytest.LogCaptureFixture) -> None:
+        caplog.set_level(logging.DEBUG)
+        server.answer = lambda _: (401, {"error": {"message": f"{KEY} {KEY[::-1]}", "code": KEY}})
+        embedder = OpenAIEmbedder("small", dim=3, api_key=KEY, base_url=server.url)
+        with pytest.raises(EmbeddingError) as caught:
+            embedder.encode(["a"])
+        embedder.close()
+        shown = "".join(traceback.TracebackException.from_exception(caught.value, capture_locals=True).format())
+        shown = shown.partition("test_openai_embedder.py")[2].partition("openai_embedder.py")[2]
+        for said in (str(caught.value), repr(caught.value.__cause__), repr(vars(embedder)), shown, caplog.text):
+            assert KEY not in said
+            assert KEY[::-1] not in said
 
 
 @pytest.mark.parametrize(

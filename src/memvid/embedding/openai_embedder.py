@@ -2,47 +2,47 @@
 
 from __future__ import annotations
 
-import os
-import threading
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from memvid.checks import is_int
-from memvid.dependencies import import_dependency
+from memvid.checks import is_int, is_number
 from memvid.embedding.protocol import Vectors, check_texts, check_vectors
-from memvid.errors import ConfigError, EmbeddingError
-
-if TYPE_CHECKING:
-    from openai import OpenAI
+from memvid.errors import ConfigError, EmbeddingError, MemvidError
+from memvid.network.endpoint import PROVIDERS, Endpoint, choose_endpoint
+from memvid.network.failure import Failure, read_failure
+from memvid.network.meter import Meter
+from memvid.network.secret import Secret, mask
+from memvid.network.service import Service
 
 __all__ = ["OpenAIEmbedder"]
 
-_KEY_VARIABLE = "OPENAI_API_KEY"
 _DIMS = {"text-embedding-3-small": 1536, "text-embedding-3-large": 3072, "text-embedding-ada-002": 1536}
 _SHORTENABLE = "text-embedding-3"
-
-
-def _mask(key: str) -> str:
-    return f"{key[:3]}...{key[-2:]}" if len(key) >= 16 else "..."
+_MOST_DIM = 65_536  # what an index takes
+_NUMBER = 32  # bytes that a number of a vector has at most
+_SPARE = 64 * 1024  # bytes of a reply beside its vectors
 
 
 class OpenAIEmbedder:
     """A remote embedding model behind an OpenAI-compatible endpoint.
 
-    Safe to share between threads. Texts leave the machine. The provider refuses texts above its own token limit.
+    Safe to share between threads. Texts leave the machine: to ``base_url`` and nowhere else, with the key that belongs
+    to it (docs/embeddings.md). The provider refuses texts above its own token limit.
 
     :param model: the provider's name for it, and the name in an index.
     :param dim: length of the vectors. For ``text-embedding-3-*`` the provider is asked to shorten them to it; for
         other models it is only checked. ``None`` takes the known length of OpenAI's models, else asks with one
         short text.
-    :param api_key: the key; ``None`` takes ``OPENAI_API_KEY`` from the environment. No repr and no error shows it.
-    :param base_url: the endpoint, such as ``"http://localhost:11434/v1"``; ``None`` is OpenAI.
+    :param api_key: the key; ``None`` takes that of the environment for the provider's own address, else sends none. No
+        repr and no error shows it.
+    :param base_url: the endpoint, such as ``"http://localhost:11434/v1"``; ``None`` is OpenAI, or with a key from the
+        environment what ``OPENAI_BASE_URL`` says.
     :param batch_size: texts a request.
-    :param timeout: seconds a request may take.
+    :param timeout: seconds a request may take until its answer is complete, all tries included.
     :param max_retries: how often a request that failed for a passing reason is tried again.
-    :raises ConfigError: if there is no key, or an option is out of range.
+    :raises ConfigError: if there is no key, it may not go there, or an option is out of range.
     """
 
     def __init__(
@@ -61,23 +61,19 @@ class OpenAIEmbedder:
         for name, value, least in (("dim", dim, 1), ("batch_size", batch_size, 1), ("max_retries", max_retries, 0)):
             if value is not None and not is_int(value, least):
                 raise ConfigError(f"{name}={value!r} is not possible: expected a whole number from {least}")
-        if not timeout > 0:
-            raise ConfigError(f"timeout={timeout!r} is not possible: expected seconds above 0")
-        key = api_key or os.environ.get(_KEY_VARIABLE)
-        if not key:
-            raise ConfigError(
-                f"no API key: pass api_key=... or set {_KEY_VARIABLE} (any text, for an endpoint that wants none)"
-            )
+        if not is_number(timeout, 0, 1e7) or timeout == 0:
+            raise ConfigError(f"timeout={timeout!r} is not possible: expected seconds above 0, at most 10000000")
+        try:
+            key = Secret(api_key, name="api_key") if api_key is not None else None
+        finally:
+            del api_key  # what shows the variables of a traceback shows no key
         self.name = model
         self.batch_size = batch_size
-        self._key = key
-        self._base_url = base_url
+        self._endpoint = _choose(key, base_url)
         self._timeout = timeout
-        self._max_retries = max_retries
         self._asked_dim = dim
         self._known_dim = dim or _DIMS.get(model)
-        self._lock = threading.Lock()
-        self._made: OpenAI | None = None
+        self._service = Service(self._endpoint, timeout=timeout, max_retries=max_retries, patience=timeout)
 
     @property
     def dim(self) -> int:
@@ -93,7 +89,7 @@ class OpenAIEmbedder:
         """Embed ``texts``, one request for each ``batch_size`` of them: float32[n, dim], in their order.
 
         :raises EmbeddingError: if a text is not a string, the provider refuses or cannot be reached (its own error
-            is the cause), or the answer is not what was asked for.
+            is the cause), takes longer than ``timeout``, or the answer is not what was asked for.
         """
         check_texts(texts)
         dim = self.dim
@@ -104,37 +100,59 @@ class OpenAIEmbedder:
             parts.append(check_vectors(self._request(batch), count=len(batch), dim=dim, source=source))
         return np.concatenate(parts)
 
-    def _client(self) -> OpenAI:
-        with self._lock:
-            if self._made is None:
-                openai = import_dependency("openai", "openai is needed for OpenAIEmbedder: pip install openai")
-                self._made = openai.OpenAI(
-                    api_key=self._key, base_url=self._base_url, timeout=self._timeout, max_retries=self._max_retries
-                )
-            return self._made
+    def close(self) -> None:
+        """Close idle connections; the next request opens new ones."""
+        self._service.close()
 
     def _request(self, batch: list[str]) -> Vectors:
-        client = self._client()
-        from openai import OpenAIError
-
         options: dict[str, Any] = {"model": self.name, "input": batch, "encoding_format": "float"}
         if self._asked_dim is not None and self.name.startswith(_SHORTENABLE):
             options["dimensions"] = self._asked_dim
+        numbers = len(batch) * (self._known_dim or _MOST_DIM)
+        meter = Meter(seconds=self._timeout, max_bytes=numbers * _NUMBER + _SPARE)
         try:
-            answer = client.embeddings.create(**options)
-        except (OpenAIError, ValueError) as error:  # ValueError: an answer that is no JSON, or has no data
-            error.args = tuple(self._masked(argument) for argument in error.args)
-            raise EmbeddingError(f"model {self.name!r} at {client.base_url}: {self._masked(str(error))}") from error
+            answer = self._service.client(meter).embeddings.create(**options)
+            return self._vectors(answer, len(batch))
+        except (MemvidError, MemoryError):
+            raise
+        except Exception as error:
+            failure = read_failure(error, self._endpoint.key, begun=meter.begun)
+            raise EmbeddingError(f"model {self.name!r} at {self._endpoint.base_url} {_told(failure)}") from error
+
+    def _vectors(self, answer: Any, count: int) -> Vectors:
         rows = sorted(answer.data or (), key=lambda item: item.index)
-        if [item.index for item in rows] != list(range(len(batch))):
-            raise EmbeddingError(f"model {self.name!r} gave {len(rows)} vectors for {len(batch)} texts")
+        if [item.index for item in rows] != list(range(count)):
+            raise EmbeddingError(f"model {self.name!r} gave {len(rows)} vectors for {count} texts")
         if len({len(item.embedding) for item in rows}) != 1:
             raise EmbeddingError(f"model {self.name!r} gave vectors of different lengths")
-        return np.array([item.embedding for item in rows], np.float32)
-
-    def _masked(self, value: Any) -> Any:
-        return value.replace(self._key, _mask(self._key)) if isinstance(value, str) else value
+        vectors = np.array([item.embedding for item in rows], np.float32)
+        if vectors.ndim != 2 or not 1 <= vectors.shape[1] <= _MOST_DIM:
+            raise EmbeddingError(
+                f"model {self.name!r} gave vectors of shape {vectors.shape[1:]}: expected 1 to {_MOST_DIM:,} numbers"
+            )
+        return vectors
 
     def __repr__(self) -> str:
-        where = f", base_url={self._base_url!r}" if self._base_url else ""
-        return f"OpenAIEmbedder({self.name!r}{where}, api_key={_mask(self._key)!r})"
+        key = f", api_key={mask(self._endpoint.key.reveal())!r}" if self._endpoint.key else ""
+        return f"OpenAIEmbedder({self.name!r}, base_url={self._endpoint.base_url!r}{key})"
+
+
+def _choose(key: Secret | None, base_url: str | None) -> Endpoint:
+    if base_url is not None and (not isinstance(base_url, str) or not base_url.strip()):
+        raise ConfigError(f"base_url={base_url!r} is not possible: expected an address, or leave it out")
+    provider = PROVIDERS["openai"] if base_url is None else None
+    return choose_endpoint(provider, key=key, base_url=base_url, key_name="api_key")
+
+
+def _told(failure: Failure) -> str:
+    return {
+        "status": f"answers {failure.status}: {failure.detail}",
+        "redirect": f"redirects to {failure.detail}, which is not followed: give that as base_url",
+        "silent": "was silent for longer than timeout allows: raise timeout=...",
+        "broken": f"broke off in the middle of its answer ({failure.detail}): try again",
+        "unreachable": f"cannot be reached ({failure.detail}): is it running, is base_url right?",
+        "stopped": f"was not waited for any longer: its answer {failure.detail}",
+        "options": f"could not be asked: {failure.detail}",
+        "protocol": f"gave an answer that is not in the protocol: {failure.detail}",
+        "said": f"failed: {failure.detail}",
+    }[failure.kind]
