@@ -25,20 +25,50 @@ const char* system_path(const std::string& path) {
     return path.c_str();
 }
 
+void check_regular(ErrorCode code, const char* doing, const std::string& path, mode_t mode) {
+    if (S_ISREG(mode)) return;
+    const char* what = "a device";
+    int error = EINVAL;
+    if (S_ISFIFO(mode)) what = "a pipe";
+    if (S_ISSOCK(mode)) what = "a socket";
+    if (S_ISDIR(mode)) what = "a folder", error = EISDIR;
+    if (S_ISLNK(mode)) what = "a symbolic link", error = ELOOP;
+    throw Error(code, std::string("cannot ") + doing + " " + path + ": it is " + what + ", not a file", error);
+}
+
+// Opens a regular file. Anything else is refused before it is opened, for opening some devices does something, and
+// after, for another may have taken its place; O_NONBLOCK keeps a pipe from being waited for in between.
+int open_regular(ErrorCode code, const char* doing, const std::string& path, int flags, struct stat& status) {
+    constexpr mode_t owner_only = 0600;
+    const char* name = system_path(path);
+    const bool follow = (flags & O_NOFOLLOW) == 0;
+    if ((follow ? ::stat(name, &status) : ::lstat(name, &status)) == 0)
+        check_regular(code, doing, path, status.st_mode);
+    const int descriptor = ::open(name, flags | O_CLOEXEC | O_NONBLOCK, owner_only);
+    if (descriptor < 0) {
+        const bool missing = code == ErrorCode::io && (errno == ENOENT || errno == ENOTDIR);
+        fail(missing ? ErrorCode::not_found : code, doing, path, errno);
+    }
+    try {
+        if (::fstat(descriptor, &status) != 0) fail(code, doing, path, errno);
+        check_regular(code, doing, path, status.st_mode);
+    } catch (...) {
+        ::close(descriptor);
+        throw;
+    }
+    return descriptor;
+}
+
+int open_output(const char* doing, const std::string& path, int flags) {
+    struct stat status {};
+    return open_regular(ErrorCode::output, doing, path, O_WRONLY | O_NOFOLLOW | flags, status);
+}
+
 }  // namespace
 
 InputFile::InputFile(const std::string& path) : path_(path) {
-    descriptor_ = ::open(system_path(path), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // a pipe is refused, not waited for
-    if (descriptor_ < 0) {
-        const bool missing = errno == ENOENT || errno == ENOTDIR;
-        fail(missing ? ErrorCode::not_found : ErrorCode::io, "open", path, errno);
-    }
     struct stat status {};
-    if (::fstat(descriptor_, &status) != 0 || !S_ISREG(status.st_mode)) {
-        const int error = S_ISDIR(status.st_mode) ? EISDIR : EINVAL;
-        ::close(descriptor_);
-        fail(ErrorCode::io, "read", path, error);
-    }
+    descriptor_ = open_regular(ErrorCode::io, "read", path, O_RDONLY, status);
     size_ = static_cast<std::uint64_t>(status.st_size);
 }
 
@@ -70,15 +100,13 @@ bool InputFile::read_at(std::uint64_t offset, std::span<std::uint8_t> out) const
     return reading.whole;
 }
 
-OutputFile::OutputFile(const std::string& path) : path_(path) {
-    descriptor_ = ::open(system_path(path), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (descriptor_ < 0) fail(ErrorCode::output, "create", path, errno);
+OutputFile::OutputFile(const std::string& path)
+    : path_(path), descriptor_(open_output("create", path, O_CREAT | O_TRUNC)) {
     buffer_.reserve(buffer_bytes);
 }
 
-OutputFile::OutputFile(const std::string& path, std::uint64_t size) : path_(path), flushed_(size) {
-    descriptor_ = ::open(system_path(path), O_WRONLY | O_CLOEXEC | O_NONBLOCK);  // a pipe is refused, not waited for
-    if (descriptor_ < 0) fail(ErrorCode::output, "write", path, errno);
+OutputFile::OutputFile(const std::string& path, std::uint64_t size)
+    : path_(path), descriptor_(open_output("write", path, 0)), flushed_(size) {
     buffer_.reserve(buffer_bytes);
 }
 

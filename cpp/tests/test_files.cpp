@@ -1,7 +1,10 @@
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <csignal>
 
 #include "check.hpp"
 #include "fixtures.hpp"
@@ -12,6 +15,27 @@
 
 using namespace memvid;
 using namespace memvid::testing;
+
+namespace {
+
+// As long as it lives no file can grow, as on a full disk.
+class FullDisk {
+public:
+    FullDisk() {
+        std::signal(SIGXFSZ, SIG_IGN);
+        ::getrlimit(RLIMIT_FSIZE, &before_);
+        const rlimit none{0, before_.rlim_max};
+        ::setrlimit(RLIMIT_FSIZE, &none);
+    }
+    ~FullDisk() { ::setrlimit(RLIMIT_FSIZE, &before_); }
+    FullDisk(const FullDisk&) = delete;
+    FullDisk& operator=(const FullDisk&) = delete;
+
+private:
+    rlimit before_{};
+};
+
+}  // namespace
 
 TEST(a_file_is_read_by_offset) {
     const TemporaryFolder folder;
@@ -55,6 +79,29 @@ TEST(what_cannot_be_opened_says_why) {
     CHECK_ERROR(io, InputFile(folder.file("pipe")));  // and does not wait for a writer
     CHECK_ERROR(output, OutputFile(folder.file("missing/b")));
     CHECK_ERROR(output, OutputFile(folder.file("")));
+    CHECK_ERROR(output, OutputFile(folder.file("pipe")));
+    CHECK_ERROR(output, OutputFile(folder.file("pipe"), 0));
+    CHECK_ERROR(io, InputFile("/dev/zero"));
+    CHECK_ERROR(output, OutputFile("/dev/null"));
+}
+
+TEST(what_is_written_is_for_its_owner_and_in_no_other_place) {
+    const TemporaryFolder folder;
+    struct stat status {};
+    const mode_t before = ::umask(0);
+    OutputFile(folder.file("new")).append(to_bytes("x"));
+    ::umask(before);
+    CHECK_EQUAL(::stat(folder.file("new").c_str(), &status), 0);
+    CHECK_EQUAL(status.st_mode & 0777, 0600U);
+
+    save(folder.file("elsewhere"), to_bytes("mine"));
+    CHECK_EQUAL(::symlink(folder.file("elsewhere").c_str(), folder.file("link").c_str()), 0);
+    CHECK_EQUAL(::symlink(folder.file("nothing").c_str(), folder.file("dangling").c_str()), 0);
+    CHECK_ERROR(output, OutputFile(folder.file("link")));
+    CHECK_ERROR(output, OutputFile(folder.file("link"), 0));
+    CHECK_ERROR(output, OutputFile(folder.file("dangling")));
+    CHECK_ERROR(not_found, InputFile(folder.file("nothing")));
+    CHECK_EQUAL(InputFile(folder.file("link")).size(), 4U);  // reading follows it
 }
 
 TEST(output_is_appended_and_patched) {
@@ -82,21 +129,25 @@ TEST(output_is_appended_and_patched) {
 }
 
 TEST(a_full_disk_is_an_error) {
-    OutputFile file("/dev/full");
+    const TemporaryFolder folder;
+    OutputFile file(folder.file("a"));
+    const FullDisk full;
     file.append(to_bytes("buffered"));
     try {
         file.sync();
         CHECK(false);
     } catch (const Error& error) {
         CHECK(error.code() == ErrorCode::output);
-        CHECK_EQUAL(error.system_error(), ENOSPC);
+        CHECK_EQUAL(error.system_error(), EFBIG);
     }
     CHECK_ERROR(output, file.append(Bytes(2 << 20)));
     CHECK_ERROR(output, file.overwrite(0, to_bytes("x")));
 }
 
 TEST(a_video_that_failed_once_takes_nothing_more) {
-    FrameWriter writer("/dev/full", options(3));
+    const TemporaryFolder folder;
+    FrameWriter writer(folder.file("a.mp4"), options(3));
+    const FullDisk full;
     const Bytes page = make_page(40, 1);
     const ByteView payloads[] = {page};
     writer.write(payloads, {});

@@ -64,7 +64,7 @@ class MemvidAppender(ChunkCollector):
         self._video_file = Path(video_file)
         self._index_file = default_index_file(self._video_file) if index_file is None else Path(index_file)
         self._places = (self._video_file.absolute(), self._index_file.absolute())
-        refuse_links(self._index_file)
+        refuse_links(self._video_file, self._index_file)
         made_with, chosen, self._known = open_settled(self._index_file, self._video_file, lambda: self._look(embedder))
         super().__init__(make_config(EncoderConfig, made_with, _settings(config, options)), chosen)
         self._deletions = Deletions()

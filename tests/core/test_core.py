@@ -261,13 +261,20 @@ def test_writing_fails_with_the_systems_reason(tmp_path: Path) -> None:
     assert folder.value.errno == errno.EISDIR
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")  # noqa: PTH110
-def test_a_full_disk_is_an_output_error() -> None:
-    writer = _core.FrameWriter("/dev/full", _core.SymbolOptions(version=5))
+@pytest.mark.skipif(sys.platform != "linux", reason="needs RLIMIT_FSIZE as Linux has it")
+def test_a_full_disk_is_an_output_error(tmp_path: Path) -> None:
+    import resource
+
+    writer = _core.FrameWriter(str(tmp_path / "a.mp4"), _core.SymbolOptions(version=5))
     writer.write(make_pages(3))
-    with pytest.raises(OutputError) as full:
-        writer.finish(b"table")
-    assert full.value.errno == errno.ENOSPC
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        with pytest.raises(OutputError) as full:
+            writer.finish(b"table")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert full.value.errno == errno.EFBIG
     with pytest.raises(OutputError, match="failed before"):
         writer.write(make_pages(1))
     with pytest.raises(OutputError, match="failed before"):

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from memvid.errors import IndexFormatError, OutputError
 from memvid.storage.commit import Commit, is_plain_name, recover
 from memvid.storage.disk import output_errors, write_atomic
+from memvid.storage.files import create_private
 
 NAMES = ("memory.mp4", "memory_index.usearch", "memory_index.sqlite", "memory_index.json")
 DISK_EVENTS = ("open", "os.rename", "os.remove", "fsync")
@@ -175,14 +176,12 @@ def test_abort_removes_what_was_staged(tmp_path: Path) -> None:
 
 
 def test_an_interruption_while_a_file_is_staged_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    opened = Path.open
-
-    def interrupted(self: Path, *mode: Any) -> Any:
-        opened(self, *mode).close()
+    def interrupted(path: Path) -> int:
+        os.close(create_private(path))
         raise KeyboardInterrupt
 
     commit = Commit(tmp_path / "memory_index.json")
-    monkeypatch.setattr(Path, "open", interrupted)
+    monkeypatch.setattr("memvid.storage.commit.create_private", interrupted)
     with pytest.raises(KeyboardInterrupt), commit:
         commit.stage(tmp_path / "memory_index.sqlite")
     assert list(tmp_path.iterdir()) == []

@@ -1,5 +1,7 @@
 // Files by offset. Reads are positioned copies, not a mapping: a file that is cut off by someone else while it is open
 // is an error here, where a mapping would end the process with SIGBUS; for frames of a few kB they cost the same.
+//
+// Only regular files are opened: a pipe, a socket or a device is refused, not waited for.
 #pragma once
 
 #include <cstdint>
@@ -37,10 +39,11 @@ private:
     std::uint64_t size_ = 0;
 };
 
-// Buffered append, plus patching of what was written. Not safe to share. Throws Error(output).
+// Buffered append, plus patching of what was written. Never through a symbolic link. Not safe to share. Throws
+// Error(output).
 class OutputFile {
 public:
-    // A new file, in place of one that is there.
+    // A new file, which only its owner may read; one that is there is emptied, and keeps its mode.
     explicit OutputFile(const std::string& path);
     // A file that is there, to be appended to behind its first `size` bytes. Nothing is changed until it is.
     OutputFile(const std::string& path, std::uint64_t size);

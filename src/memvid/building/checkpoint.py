@@ -35,6 +35,7 @@ from numpy.typing import NDArray
 
 from memvid.errors import ModelMismatchError, OutputError
 from memvid.storage.disk import output_errors, sync_folder
+from memvid.storage.files import open_private, open_regular
 from memvid.storage.locks import FileLocks
 from memvid.types import ModelInfo
 
@@ -58,12 +59,17 @@ def checkpoint_file(video_file: Path) -> Path:
 
 
 def checkpoint_rows(path: Path) -> int:
-    """How many embeddings a checkpoint holds, going by its size; 0 for another file, or none."""
+    """How many embeddings a checkpoint holds, going by its size; 0 for another file, or none.
+
+    :raises OutputError: it is no file, or cannot be read.
+    """
     try:
-        with path.open("rb") as file:
+        with output_errors(path), open_regular(path) as file:
             model = _parse_header(file.read(_HEADER_LIMIT))
             size = os.fstat(file.fileno()).st_size
-    except FileNotFoundError:
+    except OutputError as error:
+        if error.errno != errno.ENOENT:
+            raise
         return 0
     return 0 if model is None else (size - len(_make_header(model))) // _row_type(model.dim).itemsize
 
@@ -86,11 +92,9 @@ class Checkpoint:
         self._cursor = 0  # the next row, as long as batches come in step
         self._descriptor = -1
         with output_errors(path):
-            if path.exists() and not path.is_file():
-                raise OutputError(errno.EEXIST, "is not a file, so it is no checkpoint: name another", str(path))
             self._locks = FileLocks([path], building=True)
             try:
-                self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+                self._descriptor = open_private(path)
                 self._begin(model)
             except BaseException:
                 self._close()
@@ -137,7 +141,7 @@ class Checkpoint:
         """
         try:
             with suppress(OSError):
-                if os.path.samestat(os.fstat(self._descriptor), self._path.stat()):
+                if os.path.samestat(os.fstat(self._descriptor), self._path.lstat()):
                     self._path.unlink()
         finally:
             self._close()

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from memvid.chat.records import ChatMessage, ChatUsage, Source, Summary
 from memvid.chat.session import Session
 from memvid.errors import HistoryError, OutputError
-from memvid.storage.disk import open_regular
+from memvid.storage.files import open_regular
 from memvid.types import JsonObject, StrPath
 
 __all__ = ["as_json", "as_markdown", "read_session", "write_text"]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from memvid.errors import DocumentError, DocumentNotFoundError
+from memvid.storage.files import check_regular, open_regular
 from memvid.types import StrPath
 
 if TYPE_CHECKING:
@@ -68,7 +70,7 @@ def find_files(paths: Iterable[StrPath]) -> FilePlan:
     to a folder is followed.
 
     :raises DocumentNotFoundError: nothing is there.
-    :raises DocumentError: a folder or file may not be read.
+    :raises DocumentError: a folder or file may not be read; a pipe, a socket or a device was named.
     """
     sources: list[Source] = []
     skipped: list[Skipped] = []
@@ -111,13 +113,14 @@ def _walk(given: Path) -> Iterator[tuple[Path, Source] | Skipped]:
 
 def _named_file(path: Path) -> tuple[Path, Source] | Skipped:
     try:
+        check_regular(path)
         size = path.stat().st_size
     except FileNotFoundError as error:
         raise DocumentNotFoundError(f"{path}: there is no file or folder") from error
     except OSError as error:
-        raise DocumentError(f"{path}: {error.strerror}") from error
-    # A pipe has no size before it is read.
-    return Skipped(path, "empty") if size == 0 and path.is_file() else (path, Source(path, path.name, size))
+        remedy = f"; {STDIN!r} reads standard input" if error.errno == errno.EINVAL else ""
+        raise DocumentError(f"{path}: {error.strerror}{remedy}") from error
+    return Skipped(path, "empty") if size == 0 else (path, Source(path, path.name, size))
 
 
 def _reason_to_skip(path: Path) -> str | None:
@@ -126,7 +129,7 @@ def _reason_to_skip(path: Path) -> str | None:
     if not path.is_file():
         return "not a file"
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             first = file.read(_SNIFFED)
     except OSError as error:
         raise DocumentError(f"{path}: {error.strerror}; take it out of the folder or make it readable") from error

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from memvid.documents.document import Document, check_encoding, decode
 from memvid.errors import DocumentError, DocumentNotFoundError
+from memvid.storage.files import open_regular
 from memvid.types import StrPath
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def read_jsonl(
             path = Path(source)
             name = path.name
             try:
-                file = stack.enter_context(path.open("rb"))
+                file = stack.enter_context(open_regular(path))
             except FileNotFoundError as error:
                 raise DocumentNotFoundError(f"{path}: there is no file") from error
             except OSError as error:

@@ -15,6 +15,7 @@ from memvid.documents.document import Document, check_encoding, decode
 from memvid.documents.html_text import html_to_text
 from memvid.documents.json_documents import read_json, read_json_lines
 from memvid.errors import DocumentError
+from memvid.storage.files import open_regular
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -61,7 +62,7 @@ def _read_all(sources: Iterable[Source], encoding: str) -> Iterator[Document]:
                 found = read(sys.stdin.buffer, source.name, encoding)
                 yield from _named(found, source.name)
             else:
-                with source.path.open("rb") as file:
+                with open_regular(source.path) as file:
                     yield from _named(read(file, source.name, encoding), source.name)
         except OSError as error:
             raise DocumentError(f"{source.path or source.name}: {error.strerror or error}") from error

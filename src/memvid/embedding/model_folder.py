@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from memvid.errors import ConfigError
+from memvid.storage.files import open_regular
 from memvid.types import StrPath
 
 __all__ = ["ModelFolder", "Pooling", "folder_digest", "read_model_folder"]
@@ -65,7 +66,8 @@ class ModelFolder:
 
 def _read_json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        with open_regular(path) as file:
+            return json.loads(file.read().decode("utf-8"))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
@@ -130,6 +132,16 @@ def _prefixes(path: Path) -> tuple[str, str]:
     return document, prompts.get("query", default)
 
 
+def _refuse_special(folder: Path) -> None:
+    """Refuse a folder with a pipe, a socket or a device in it: of the graph's data onnxruntime opens what it names.
+
+    :raises ConfigError: there is one.
+    """
+    for entry in sorted(folder.iterdir()):
+        if entry.exists() and not (entry.is_file() or entry.is_dir()):
+            raise ConfigError(f"{entry} is a pipe, a socket or a device, not a file: download the model again")
+
+
 def read_model_folder(folder: StrPath, *, file_name: str | None = None) -> ModelFolder:
     """Read the small files of a sentence-transformers folder with an ONNX export; the graph is not loaded.
 
@@ -150,9 +162,11 @@ def read_model_folder(folder: StrPath, *, file_name: str | None = None) -> Model
     config = _read_json(path / "config.json")
     document_prefix, query_prefix = _prefixes(path)
     dim = _read_json(path / "1_Pooling" / "config.json").get("word_embedding_dimension", config.get("hidden_size"))
+    model_file = _find_model(path, file_name)
+    _refuse_special(model_file.parent)
     return ModelFolder(
         path=path,
-        model_file=_find_model(path, file_name),
+        model_file=model_file,
         tokenizer_file=tokenizer_file,
         max_length=_max_length(path),
         pad_id=config.get("pad_token_id") or 0,
@@ -177,7 +191,7 @@ def folder_digest(folder: StrPath, *, file_name: str | None = None) -> str:
     total = hashlib.sha256()
     for name, file in sorted((file.relative_to(path).as_posix(), file) for file in files):
         total.update(name.encode() + b"\0" + file.stat().st_size.to_bytes(8, "little"))
-        with file.open("rb") as stream:
+        with open_regular(file) as stream:
             while block := stream.read(1 << 20):
                 total.update(block)
     return total.hexdigest()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,7 +15,9 @@ from memvid.building.outputs import check_video_output, new_folders
 from memvid.config import Codec, EncoderConfig, possible_fps
 from memvid.errors import FrameError, OutputError
 from memvid.page import HeaderInfo
-from memvid.storage.disk import output_errors, staged_name, sync_file, sync_folder
+from memvid.storage.access import access_of_new, read_access, settle
+from memvid.storage.disk import output_errors, staged_name, sync_folder
+from memvid.storage.files import create_private
 from memvid.types import Progress, ProgressCallback, StrPath
 from memvid.video import BARE, PageStore, VideoReader, VideoWriter
 
@@ -91,11 +94,13 @@ def export(
             threads=threads,
         )
         staged = staged_name(final)
+        with output_errors(final):
+            os.close(create_private(staged))
         try:
             with output_errors(final):
                 digest = _write(source, staged, config, progress)
                 size = _read_back(source, staged, digest, config, progress)
-                sync_file(staged)
+                settle(staged, read_access(final) or access_of_new([], made_from=[Path(video)]))
                 staged.replace(final)
         except BaseException:
             with suppress(OSError):

@@ -12,7 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from memvid.storage.disk import cache_folder
+from memvid.storage.disk import cache_folder, make_cache_folder
+from memvid.storage.files import open_private
 
 __all__ = ["file_digest", "is_verified", "remember_verified"]
 
@@ -32,7 +33,7 @@ def file_digest(file: BinaryIO) -> str:
 def is_verified(status: os.stat_result, digest: str) -> bool:
     """Whether the file with this ``fstat`` was found to have this digest before."""
     try:
-        return (_folder() / _key(status, digest)).exists()
+        return (cache_folder() / "verified" / _key(status, digest)).exists()
     except (OSError, RuntimeError):  # no cache and no home folder: check each time
         return False
 
@@ -40,14 +41,11 @@ def is_verified(status: os.stat_result, digest: str) -> bool:
 def remember_verified(status: os.stat_result, digest: str) -> None:
     """Remember a check. A cache that cannot be written to only means that the file is hashed again next time."""
     with suppress(OSError, RuntimeError):
-        folder = _folder()
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        (folder / _key(status, digest)).touch()
+        folder = make_cache_folder("verified")
+        mark = open_private(folder / _key(status, digest))
+        os.utime(mark)  # the ones that were not needed for longest are forgotten
+        os.close(mark)
         _forget_old(folder)
-
-
-def _folder() -> Path:
-    return cache_folder() / "verified"
 
 
 def _key(status: os.stat_result, digest: str) -> str:

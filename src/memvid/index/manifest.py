@@ -16,7 +16,7 @@ from memvid.checks import ID_LIMIT, is_int
 from memvid.config import EncoderConfig
 from memvid.errors import IndexFormatError, IndexNotFoundError
 from memvid.storage.commit import is_plain_name
-from memvid.storage.disk import open_regular
+from memvid.storage.files import open_regular
 from memvid.types import ModelInfo, VideoIdentity
 
 if TYPE_CHECKING:

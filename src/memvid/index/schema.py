@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 from memvid.errors import DependencyError, IndexFormatError, OutputError
 from memvid.index.manifest import MEND
 from memvid.index.restricted_sqlite import RestrictedConnection, connect_readonly
+from memvid.storage.disk import output_errors
+from memvid.storage.files import make_private
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,6 +79,8 @@ def create(path: Path, *, keywords: bool) -> sqlite3.Connection:
 
     No journal and no syncing: the file is nobody's until it is committed as a whole.
     """
+    with output_errors(path):
+        make_private(path)
     with writing(path):
         connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         for pragma in (

@@ -19,7 +19,7 @@ from memvid.index.records import RecordReader
 from memvid.index.segments import Records, Vectors
 from memvid.index.vectors import VectorReader
 from memvid.page import ChunkIds, decode_tombstones
-from memvid.storage.disk import open_regular
+from memvid.storage.files import open_regular
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -94,10 +94,13 @@ def read_deleted(path: Path, manifest: Manifest) -> ChunkIds:
     side_file = manifest.deleted
     if side_file is None:
         return ChunkIds.of([])
-    check_side_file(path, side_file, always=True)
+    with open_side_file(path.with_name(side_file.name)) as file:
+        _check_file(file, path.with_name(side_file.name), side_file, always=True)
+        file.seek(0)
+        data = file.read(side_file.bytes)
     try:
-        return decode_tombstones(path.with_name(side_file.name).read_bytes())
-    except (FrameError, OSError) as error:
+        return decode_tombstones(data)
+    except FrameError as error:
         raise IndexFormatError(f"{path.with_name(side_file.name)} is no list of deleted chunks: {MEND}") from error
 
 

@@ -23,6 +23,7 @@ from memvid.errors import ClosedError, DependencyError, EmbeddingError
 from memvid.index.arrays import FloatArray, IntArray
 from memvid.index.hnsw_file import MATRIX_OFFSET, NUMPY_DTYPES
 from memvid.storage.disk import output_errors
+from memvid.storage.files import make_private, open_private
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -92,6 +93,7 @@ class VectorWriter:
         """
         size = self._index.serialized_length
         with output_errors(path):
+            make_private(path)
             try:
                 self._index.save(os.fspath(path))
             except RuntimeError as error:
@@ -103,8 +105,8 @@ class VectorWriter:
 def _write_error(path: Path, size: int) -> OSError:
     """Why a file is not ``size`` bytes long, which usearch does not say: what is answered to the bytes it lacks."""
     try:
-        with path.open("ab", buffering=0) as file:
-            missing = size - file.tell()
+        with os.fdopen(open_private(path), "r+b", buffering=0) as file:
+            missing = size - file.seek(0, os.SEEK_END)
             while missing > 0:
                 missing -= file.write(bytes(min(missing, 1 << 20)))
             os.fsync(file.fileno())

@@ -14,6 +14,7 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 from memvid.checks import is_int
 from memvid.dependencies import import_dependency
 from memvid.errors import ConfigError
+from memvid.storage.files import open_regular
 from memvid.types import StrPath
 
 __all__ = ["BytesCounter", "SafeCounter", "TokenCounter", "TokenCounterLike", "TokenizerCounter", "resolve_counter"]
@@ -158,7 +159,8 @@ def _count_words(text: str) -> int:
 def _open_tokenizer(path: StrPath) -> Callable[[str], Any]:
     tokenizers = import_dependency("tokenizers", "tokenizers is needed to count tokens: pip install tokenizers")
     try:
-        tokenizer = tokenizers.Tokenizer.from_str(Path(path).read_text(encoding="utf-8"))
+        with open_regular(path) as file:
+            tokenizer = tokenizers.Tokenizer.from_str(file.read().decode("utf-8"))
     except MemoryError:
         raise
     except Exception as error:  # tokenizers raises a bare Exception

@@ -1,8 +1,10 @@
 """Several files that change together, or not at all.
 
-A build writes every new file beside the one it replaces, under the same name with ``.new`` behind it. Then
+A build writes every new file beside the one it replaces, under the same name with ``.new`` behind it, where nobody else
+can read it. Then
 
-1. the staged files and their folders are synced;
+1. the staged files are opened up to whoever may read them (:mod:`memvid.storage.access`); they and their folders are
+   synced;
 2. a journal, ``<index file>.commit``, names the renames to make. Its one rename is **the commit point**;
 3. the renames are made, the folders synced, the journal removed.
 
@@ -28,7 +30,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from memvid.errors import IndexFileError, OutputError, VideoError
-from memvid.storage.disk import drop_link, output_errors, staged_name, sync_file, sync_folder, write_atomic
+from memvid.storage.access import access_of_new, read_access, settle
+from memvid.storage.disk import output_errors, staged_name, sync_folder, write_atomic
+from memvid.storage.files import create_private, drop_leftover
 from memvid.storage.journal import Growth, finish, folder_label, is_plain_name, journal_file, journal_text, roll_forward
 from memvid.storage.locks import FileLocks, lock_file
 from memvid.types import StrPath
@@ -80,10 +84,14 @@ class Commit:
 
     :param index_file: the manifest whose name the journal gets; need not exist.
     :param video_file: the video, if it belongs to the set: it may lie in another folder.
+    :param made_from: files whose texts go into this memory: it is open to nobody who could not read them.
     :raises OutputError: a name is none, or an earlier commit was cut off and cannot be finished.
     """
 
-    def __init__(self, index_file: StrPath, *, video_file: StrPath | None = None) -> None:
+    def __init__(
+        self, index_file: StrPath, *, video_file: StrPath | None = None, made_from: Iterable[Path] = ()
+    ) -> None:
+        self._made_from = tuple(made_from)
         self._index_file = Path(index_file)
         self._video_file = None if video_file is None else Path(video_file)
         self._owned = _present(self._index_file, self._video_file)  # by which builds of one memory notice each other
@@ -121,10 +129,9 @@ class Commit:
                 raise OutputError(errno.EEXIST, "is not a file, so it is not replaced: choose another name", str(path))
             self.claim(path, staged)
             self._lock()
-            drop_link(staged)
+            drop_leftover(staged)
             self._finals.append(path)  # first, so that an interruption in this moment leaves nothing
-            with staged.open("wb"):
-                pass  # also empties what a dead build left
+            os.close(create_private(staged))
         return staged
 
     def lock(self) -> None:
@@ -162,23 +169,23 @@ class Commit:
             new files count and :func:`recover` makes the missing renames; otherwise nothing has changed.
         """
         finals = sorted(self._finals, key=lambda path: path == self._index_file)  # stable: the manifest goes last
-        folders = sorted({path.parent for path in finals} | {self._index_file.parent})
         journal = journal_file(self._index_file)
         try:
             with output_errors(self._index_file):
+                access = access_of_new([*self._owned, *finals], self._made_from)
                 for path in finals:
-                    sync_file(staged_name(path))
-                for folder in folders:
+                    settle(staged_name(path), read_access(path) or access)
+                for folder in sorted({path.parent for path in finals} | {self._index_file.parent}):
                     sync_folder(folder)
                 text = journal_text(finals, self._index_file, self._video_file, self._growth())
-                write_atomic(journal, text.encode())
+                write_atomic(journal, text.encode(), access)
         except BaseException as error:
             if not self._retract(journal) and isinstance(error, OSError):
                 raise self._unfinished(error) from error
             raise
         self._done = True
         try:
-            roll_forward(finals, folders, journal, self._growth())
+            roll_forward(finals, self._index_file, self._video_file, self._growth())
             with suppress(OSError):
                 for path in obsolete():
                     path.unlink(missing_ok=True)
@@ -210,7 +217,7 @@ class Commit:
         # A build that had the locks until now may have been killed: behind its commit point, or before it.
         finish(self._index_file, self._video_file)
         for path in (*self._owned, journal_file(self._index_file)):
-            staged_name(path).unlink(missing_ok=True)
+            drop_leftover(staged_name(path))
 
     def _unlock(self) -> None:
         if self._locks is not None:

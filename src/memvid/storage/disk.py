@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
-import stat
 import sys
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 from memvid.errors import MemvidError, OutputError
+from memvid.storage.access import Access, settle
+from memvid.storage.files import create_private, opened
 from memvid.types import StrPath
 
 if TYPE_CHECKING:
@@ -18,8 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "cache_folder",
-    "drop_link",
-    "open_regular",
+    "make_cache_folder",
     "output_errors",
     "staged_name",
     "sync_file",
@@ -40,47 +40,36 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "memvid"
 
 
+def make_cache_folder(name: str) -> Path:
+    """A folder in it, made for its owner alone if it is not there."""
+    folder = cache_folder() / name
+    for part in (folder.parent, folder):
+        part.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder
+
+
 def staged_name(path: Path) -> Path:
     """Where a file is written before it takes the place of ``path``."""
     return path.with_name(path.name + ".new")
 
 
-def open_regular(path: Path) -> BinaryIO:
-    """Open a file for reading; a pipe or a device, which could make a reader wait for ever, is refused.
-
-    :raises OSError: it is not there, is not a file, or may not be read.
-    """
-    file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115  # Path.open takes no opener
-    if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-        return file
-    file.close()
-    raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), os.fspath(path))
-
-
-def _without_waiting(path: str, flags: int) -> int:
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
-
-
-def drop_link(path: Path) -> None:
-    """Remove a symbolic link where a file of ours is to be written, so that nothing is written where it leads."""
-    if path.is_symlink():
-        path.unlink(missing_ok=True)
-
-
-def write_atomic(path: StrPath, data: bytes) -> None:
+def write_atomic(path: StrPath, data: bytes, access: Access | None = None) -> None:
     """Replace ``path`` by ``data``: it holds the old bytes or the new ones, whatever happens.
 
+    :param access: who may use the file; ``None`` leaves it to its owner alone.
     :raises OutputError: with the reason and the remedy; the old file is untouched.
     """
     final = Path(path)
     staged = staged_name(final)
     with output_errors(final):
+        descriptor = create_private(staged)
         try:
-            drop_link(staged)
-            with staged.open("wb") as file:
+            with os.fdopen(descriptor, "wb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
+            if access is not None:
+                settle(staged, access)
             staged.replace(final)
         except BaseException:
             with suppress(OSError):
@@ -108,15 +97,14 @@ def _remedy(error: OSError, path: Path) -> str:
         return f"create the folder {str(path.parent)!r} first"
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return "choose a folder you may write to"
+    if error.errno in (errno.EINVAL, errno.ELOOP, errno.EISDIR):
+        return "remove it, or choose another name"
     return "nothing was changed, choose another place or try again"
 
 
 def sync_file(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDWR | getattr(os, "O_BINARY", 0))  # some systems refuse to sync what is read-only
-    try:
+    with opened(path) as descriptor:  # to read and write: some systems refuse to sync what is read-only
         os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _sync_folder_posix(folder: Path) -> None:

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import errno
 import json
+import stat
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from memvid.checks import ID_LIMIT, is_int
 from memvid.errors import IndexFormatError, OutputError
-from memvid.storage.disk import open_regular, output_errors, staged_name, sync_folder
+from memvid.storage.access import narrow
+from memvid.storage.disk import output_errors, staged_name, sync_folder
+from memvid.storage.files import open_regular
 
 __all__ = ["Growth", "finish", "folder_label", "is_plain_name", "journal_file", "journal_text", "roll_forward"]
 
@@ -76,7 +79,7 @@ def finish(index_file: Path, video_file: Path | None) -> None:
     """Make the renames that a journal names, if there is one. Whoever calls it holds the locks."""
     journal = journal_file(index_file)
     try:
-        with open_regular(journal) as file:
+        with open_regular(journal, follow=False) as file:
             data = file.read(_JOURNAL_LIMIT + 1)
     except (FileNotFoundError, NotADirectoryError):
         return
@@ -86,7 +89,7 @@ def finish(index_file: Path, video_file: Path | None) -> None:
     finals = [_resolve(entry, index_file, video_file, journal) for entry in content["renames"]]
     growth = _resolve_growth(content.get("append"), video_file, journal)
     with output_errors(index_file):
-        roll_forward(finals, sorted({path.parent for path in finals} | {index_file.parent}), journal, growth)
+        roll_forward(finals, index_file, video_file, growth)
 
 
 def _parse_journal(data: bytes, journal: Path) -> dict[str, Any]:
@@ -111,7 +114,10 @@ def _resolve(entry: dict[str, Any], index_file: Path, video_file: Path | None, j
     if final != video_file and not _is_own(final, index_file):
         raise IndexFormatError(f"{journal} names a file of something else ({name!r}): do not trust this memory")
     with suppress(FileNotFoundError):  # renamed already
-        size = staged_name(final).stat().st_size
+        status = staged_name(final).lstat()
+        if not stat.S_ISREG(status.st_mode):
+            raise IndexFormatError(f"{staged_name(final)} is not a file, its journal says so: do not trust this memory")
+        size = status.st_size
         if size != entry.get("bytes"):
             raise IndexFormatError(
                 f"{staged_name(final)} has {size} bytes, its journal says {entry.get('bytes')}: build the memory again"
@@ -145,16 +151,20 @@ def _check_video(name: object, video_file: Path | None, journal: Path) -> None:
         )
 
 
-def roll_forward(finals: list[Path], folders: list[Path], journal: Path, growth: Growth | None) -> None:
+def roll_forward(finals: list[Path], index_file: Path, video_file: Path | None, growth: Growth | None) -> None:
     """Carry a commit out, as far as that has not been done, and remove its journal."""
+    journal = journal_file(index_file)
     if growth is not None:
         from memvid import _core
 
         _core.commit_append(growth.video_file, growth.mark)
+    memory = [index_file] if video_file is None else [index_file, video_file]
     for path in finals:
         with suppress(FileNotFoundError):  # renamed before the interruption, or by another reader just now
+            # Somebody may have made the memory private since the files were staged.
+            narrow(staged_name(path), [path] if path.exists() else memory)
             staged_name(path).replace(path)
-    for folder in folders:
+    for folder in sorted({path.parent for path in finals} | {index_file.parent}):
         sync_folder(folder)
     journal.unlink(missing_ok=True)
     sync_folder(journal.parent)

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 
 from memvid.errors import ClosedError, VideoError, VideoNotFoundError
-from memvid.storage.disk import open_regular
+from memvid.storage.files import open_regular
 
 __all__ = ["VideoBytes"]
 

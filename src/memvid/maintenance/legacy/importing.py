@@ -20,6 +20,7 @@ from memvid.maintenance.legacy.index import OldEntry, read_index
 from memvid.maintenance.legacy.merging import Tally, merge
 from memvid.maintenance.verify.findings import count_chunks
 from memvid.page import ChunkIds, ChunkRanges, Record, check_record
+from memvid.storage.commit import Commit
 from memvid.types import BuildResult, ModelInfo, ProgressCallback, StrPath
 
 __all__ = ["ImportResult", "import_memory"]
@@ -127,9 +128,21 @@ def import_memory(
         tally = _fill(spool, entries, frames)
         if not len(spool):
             raise EmptyMemoryError(_nothing(old, frames))
-        build = Builder(spool, options, chosen, new_video, new_index, progress, kept, next_chunk=tally.next_chunk)
-        with new_folders(new_video, new_index):
-            built = build.run()
+        with (
+            new_folders(new_video, new_index),
+            Commit(new_index, video_file=new_video, made_from=old) as commit,
+        ):
+            built = Builder(
+                spool,
+                options,
+                chosen,
+                new_video,
+                new_index,
+                progress,
+                kept,
+                next_chunk=tally.next_chunk,
+                commit=commit,
+            ).run()
     return _result(
         built,
         tally,

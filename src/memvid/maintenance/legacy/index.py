@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from memvid.errors import IndexFileError, IndexFormatError, IndexNotFoundError
 from memvid.maintenance.legacy.codes import as_number, other_names
+from memvid.storage.files import open_regular
 from memvid.types import JsonObject, StrPath
 
 __all__ = ["OldEntry", "read_index"]
@@ -57,10 +59,11 @@ def read_index(path: StrPath) -> list[OldEntry]:
 
 def _load(path: Path) -> object:
     try:
-        size = path.stat().st_size
-        if size > _MAX_BYTES:
-            raise IndexFormatError(f"{path} has {size} bytes, the limit is {_MAX_BYTES}: import the video alone")
-        return json.loads(path.read_bytes())
+        with open_regular(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > _MAX_BYTES:
+                raise IndexFormatError(f"{path} has {size} bytes, the limit is {_MAX_BYTES}: import the video alone")
+            return json.loads(file.read(_MAX_BYTES))
     except (FileNotFoundError, NotADirectoryError) as error:
         raise IndexNotFoundError(f"there is no index {str(path)!r}: check the path") from error
     except IndexFormatError:

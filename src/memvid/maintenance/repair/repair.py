@@ -120,8 +120,11 @@ def repair(
             which = describe_chunks(deleted.ranges)
             findings.error("page", f"the list of what was deleted is lost: deleted by the index are {which}", old)
         rewrite = Rewrite(found, ordered, proven, deleted)
-        with new_folders(new, new_index):
-            frames, indexed = _write(new, new_index, rewrite, proven, embedder, progress)
+        with (
+            new_folders(new, new_index),
+            Commit(new_index, video_file=new, made_from=[old, old_index]) as commit,
+        ):
+            frames, indexed = _write(commit, new, new_index, rewrite, proven, embedder, progress)
     finally:
         if kept is not None:
             kept.close()
@@ -177,6 +180,7 @@ def _deleted_by(kept: IndexVectors | None, found: Salvage) -> ChunkIds:
 
 
 def _write(
+    commit: Commit,
     video_file: Path,
     index_file: Path,
     rewrite: Rewrite,
@@ -186,26 +190,25 @@ def _write(
 ) -> tuple[int, Indexed]:
     """Write video and index and commit both; how many frames there are, and what was indexed."""
     chosen, kept = _choose_embedder(rewrite, kept, embedder)
-    with Commit(index_file, video_file=video_file) as commit:
-        staged = commit.stage(video_file)
-        options = EncoderConfig() if kept is None else kept.manifest.options
-        builder = IndexManager.create(index_file, model=model_info(chosen), config=options, commit=commit)
+    staged = commit.stage(video_file)
+    options = EncoderConfig() if kept is None else kept.manifest.options
+    builder = IndexManager.create(index_file, model=model_info(chosen), config=options, commit=commit)
+    try:
+        rewrite.write(staged, progress)
+        reader = VideoReader(staged)
         try:
-            rewrite.write(staged, progress)
-            reader = VideoReader(staged)
-            try:
-                store = PageStore(reader, cache_bytes=0)
-                source = VideoChunks(store, reader.table, kept, corrected=True)
-                indexed = fill_index(source, builder, chosen, total=len(source), progress=progress)
-                add_frames(builder, reader.table)
-                builder.stage(reader.identity, deleted=store.deleted)
-                commit.commit()
-                return reader.frame_count, indexed
-            finally:
-                reader.close()
-        except BaseException:
-            builder.abort()
-            raise
+            store = PageStore(reader, cache_bytes=0)
+            source = VideoChunks(store, reader.table, kept, corrected=True)
+            indexed = fill_index(source, builder, chosen, total=len(source), progress=progress)
+            add_frames(builder, reader.table)
+            builder.stage(reader.identity, deleted=store.deleted)
+            commit.commit()
+            return reader.frame_count, indexed
+        finally:
+            reader.close()
+    except BaseException:
+        builder.abort()
+        raise
 
 
 def _choose_embedder(

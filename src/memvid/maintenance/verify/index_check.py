@@ -16,7 +16,7 @@ from memvid.index.side_files import check_graph, check_side_file, open_records
 from memvid.maintenance.verify.findings import Findings, describe_chunks
 from memvid.maintenance.verify.video_check import VideoFacts
 from memvid.page import ChunkIds, ChunkRanges, is_json_of
-from memvid.storage.disk import open_regular
+from memvid.storage.files import open_regular
 
 __all__ = ["IndexCheck"]
 

@@ -6,10 +6,16 @@ import os
 from pathlib import Path
 from typing import Any
 
+from memvid.types import StrPath
 from memvid.video.codecs.profiles import load_pyav
 from memvid.video.video_bytes import VideoBytes
 
-__all__ = ["open_container"]
+__all__ = ["av_name", "open_container"]
+
+
+def av_name(path: StrPath) -> str:
+    """What FFmpeg is to be given: of a relative name, it would take ``pipe:0`` or ``concat:a`` for something else."""
+    return os.path.abspath(path)  # noqa: PTH100  # Path.absolute() leaves dots in it
 
 
 def open_container(path: str | Path) -> Any:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from pathlib import Path
 
+from memvid.storage.files import open_private
 from memvid.types import StrPath
 from memvid.video.mp4_boxes import PAGE_TABLE_UUID, BoxError, extended_box, walk_boxes
 from memvid.video.video_bytes import VideoBytes
@@ -14,7 +16,8 @@ __all__ = ["append_page_table", "find_page_table"]
 
 def append_page_table(path: Path, table: bytes) -> None:
     """Put the table at the end of a complete MP4 file. Players skip boxes that they do not know."""
-    with path.open("ab") as file:
+    with os.fdopen(open_private(path, create=False), "r+b") as file:
+        file.seek(0, os.SEEK_END)
         file.write(extended_box(PAGE_TABLE_UUID, table))
 
 

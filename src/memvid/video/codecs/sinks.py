@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from memvid.errors import OutputError
 from memvid.storage.disk import output_errors
+from memvid.storage.files import create_private, make_private
+from memvid.video.codecs.containers import av_name
 from memvid.video.codecs.priority import same_priority
 from memvid.video.codecs.profiles import CodecProfile, load_pyav
 
@@ -60,11 +62,13 @@ class AvSink:
         self._path = path
         if encoder == "libsvtav1":
             os.environ.setdefault("SVT_LOG", "1")  # errors only: it writes its settings to stderr otherwise
+        with output_errors(path):
+            make_private(path)
         muxer = {"fflags": "+bitexact"}  # no random ids and no clock in the file
         if container in {"mp4", "mov"}:
             muxer["movflags"] = "+faststart"
         with self._errors(), same_priority():
-            self._container = av.open(os.fspath(path), "w", format=container, options=muxer)
+            self._container = av.open(av_name(path), "w", format=container, options=muxer)
             stream: Any = self._container.add_stream(encoder, rate=fps, options=options)
             stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
             stream.codec_context.gop_size = gop
@@ -113,8 +117,8 @@ class OpenCvSink:
         self._finished = False
         self._path = path
         self._written = path.with_name(path.name + suffix)
-        with output_errors(path), self._written.open("wb"):
-            pass  # OpenCV would not say why it cannot
+        with output_errors(path):  # OpenCV would not say why it cannot
+            os.close(create_private(self._written))
         fourcc = cv2.VideoWriter.fourcc(*profile.encoder)
         self._writer = cv2.VideoWriter(os.fspath(self._written), cv2.CAP_FFMPEG, fourcc, fps, (width, height), False)
         if not self._writer.isOpened():

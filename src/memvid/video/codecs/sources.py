@@ -18,8 +18,9 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from memvid.errors import ClosedError, DependencyError, VideoFormatError
-from memvid.video.codecs.containers import open_container
+from memvid.errors import ClosedError, DependencyError, VideoError, VideoFormatError
+from memvid.storage.files import check_regular
+from memvid.video.codecs.containers import av_name, open_container
 from memvid.video.codecs.profiles import INSTALL, load_opencv, load_pyav
 
 __all__ = ["AvSource", "OpenCvSource", "Picture", "PictureSource", "open_pictures"]
@@ -66,9 +67,14 @@ class PictureSource(Protocol):
 def open_pictures(path: str) -> PictureSource:
     """Open a video of any codec.
 
+    :raises VideoError: it is no file, or may not be read.
     :raises VideoFormatError: it is none.
     :raises DependencyError: OpenCV cannot decode it, and PyAV is not installed.
     """
+    try:
+        check_regular(path)
+    except OSError as error:
+        raise VideoError(f"video {path!r} cannot be read: {error.strerror}") from error
     return AvSource(path) if find_spec("av") is not None else OpenCvSource(path)
 
 
@@ -232,7 +238,7 @@ class OpenCvSource:
 
         # A forked child, in which there are no threads of the decoder, would wait for them for ever.
         alone = [cv2.CAP_PROP_N_THREADS, 1]
-        capture = cv2.VideoCapture(os.fspath(self._path), cv2.CAP_FFMPEG, alone)
+        capture = cv2.VideoCapture(av_name(self._path), cv2.CAP_FFMPEG, alone)
         if not capture.isOpened():
             raise VideoFormatError(f"{self._path} cannot be decoded: it is not a video, or of a codec OpenCV lacks")
         return capture

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memvid.errors import OutputError
-from memvid.storage.disk import cache_folder, write_atomic
+from memvid.storage.disk import cache_folder, make_cache_folder, write_atomic
+from memvid.storage.files import open_regular
 
 __all__ = ["load_table", "store_table"]
 
@@ -22,7 +23,8 @@ _DIGEST = 32  # bytes of SHA-256 in front of what was stored
 def load_table(path: str) -> tuple[bytes, NDArray[np.int64]] | None:
     """The page table of this very file, and at which position each page is; nothing if it is not known."""
     try:
-        data = _file_of(path).read_bytes()
+        with open_regular(_file_of(path)) as file:
+            data = file.read()
     except (OSError, RuntimeError):  # no cache and no home folder
         return None
     digest, content = data[:_DIGEST], data[_DIGEST:]
@@ -37,7 +39,7 @@ def store_table(path: str, table: bytes, positions: NDArray[np.int64]) -> None:
     content = len(positions).to_bytes(8, "little") + positions.astype("<i8").tobytes() + table
     with suppress(OSError, RuntimeError, OutputError):
         file = _file_of(path)
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_cache_folder("tables")
         write_atomic(file, hashlib.sha256(content).digest() + content)
         _forget_old(file.parent)
 
