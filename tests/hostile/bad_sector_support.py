@@ -74,14 +74,15 @@ class _Trial:
     :ivar problems: what must not be.
     """
 
-    def __init__(self, original: Path, scratch: Path, name: str, number: int, *, grows: bool) -> None:
+    def __init__(self, kind: str, original: Path, scratch: Path, name: str, number: int) -> None:
+        self._kind = kind
         self._original = original
         self._scratch = scratch
         self._name = name
         self._number = number
-        self._grows = grows
+        self._grows = "codec" not in KINDS[kind]
         self.problems: list[str] = []
-        self.alive = _ALIVE if grows else frozenset(range(len(_TEXTS)))
+        self.alive = _ALIVE if self._grows else frozenset(range(len(_TEXTS)))
         self.read = self.repaired = 0
 
     def run(self) -> None:
@@ -194,7 +195,10 @@ class _Trial:
         with open_memory(folder / "memory.mp4") as memory:
             there = frozenset(memory.chunk_ids())
             for chunk in memory.get_chunks_by_id(sorted(there)):
-                self._check_chunk("repair", chunk.chunk_id, chunk.text, chunk.metadata)
+                metadata = chunk.metadata
+                if self._kind == "bare" and not metadata and chunk.chunk_id not in readable:
+                    metadata = _METADATAS[chunk.chunk_id]  # it was in a page of its own, and the text comes without it
+                self._check_chunk("repair", chunk.chunk_id, chunk.text, metadata)
         self.repaired = len(there)
         lost = frozenset(_members(result.lost))
         if not readable <= there:
@@ -272,7 +276,7 @@ def _main(kind: str, folder: str, name: str, first: int, step: int) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         os.environ["MEMVID_CACHE_DIR"] = str(Path(scratch) / "cache")
         for number in range(first, sectors_of(original / name), step):
-            trial = _Trial(original, Path(scratch), name, number, grows="codec" not in KINDS[kind])
+            trial = _Trial(kind, original, Path(scratch), name, number)
             trial.run()
             row = {"sector": number, "read": trial.read, "repaired": trial.repaired, "problems": trial.problems}
             sys.stdout.write(json.dumps(row) + "\n")

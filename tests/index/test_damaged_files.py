@@ -20,6 +20,7 @@ from memvid.errors import IndexFileError, IndexFormatError, OutputError
 from memvid.index import IndexManager, digests
 from memvid.index.hnsw_file import HnswFileError, check_header, check_links
 from memvid.index.manifest import read_manifest
+from memvid.index.open_file import OpenFile
 from memvid.index.vectors import VectorReader
 from memvid.storage.disk import cache_folder
 from tests.index.index_support import DIM, VIDEO, build, make_vectors
@@ -190,7 +191,7 @@ def test_a_crafted_graph_is_refused_before_it_is_walked(tmp_path: Path) -> None:
         check_header(memoryview(data), info)
         with sound.open("rb") as file:
             mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        reader = VectorReader(mapping, info)
+            reader = VectorReader(OpenFile(sound, file), mapping, info)
         reader.nearest(make_vectors(1), 5, expansion=500)
         reader.close()
     assert refused > 150
@@ -212,7 +213,8 @@ def test_a_graph_in_parts_hides_nothing(tmp_path: Path) -> None:
     rewrite_manifest(index_file, {})
     queries = make_vectors(3, seed=1)
     with file.open("rb") as opened:
-        reader = VectorReader(mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ), info)
+        mapping = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
+        reader = VectorReader(OpenFile(file, opened), mapping, info)
     rows, scores = reader.nearest(queries, 4, expansion=64)
     assert rows.tolist() == [[entry, -1, -1, -1]] * 3
     assert np.isneginf(scores[:, 1:]).all()

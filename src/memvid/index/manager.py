@@ -37,10 +37,13 @@ __all__ = ["IndexManager"]
 
 
 class IndexManager:
-    """Embeddings, frame numbers, metadata and keywords of a memory: a manifest and side files, mapped, not loaded.
+    """Embeddings, frame numbers, metadata and keywords of a memory: a manifest and side files, not loaded as a whole.
 
     What was appended lies in segments of its own, which are searched together; chunks that were deleted are never
     found.
+
+    Files that others replace while an index is open stay what they were for it; where somebody writes into one, every
+    method raises an :class:`IndexFormatError`.
 
     Safe to share between threads. A context manager; after :meth:`close` every method raises :class:`ClosedError`.
 
@@ -308,8 +311,11 @@ class IndexManager:
         return f"IndexManager({str(self._index_file)!r}, {self.count} chunks, {self.model.name!r})"
 
     def _check_open(self) -> None:
+        """Check before each question that the files are open, and are what they were."""
         if self._closed:
             raise ClosedError("this index is closed: open it again")
+        self._records.check()
+        self._vectors.check()
 
 
 def _check_model(path: Path, built: ModelInfo, given: ModelInfo | None) -> None:

@@ -214,7 +214,8 @@ def read_manifest(index_file: Path) -> Manifest:
             f"there is no index {str(index_file)!r}: name it where it is, copy it along with its video, or {MEND}"
         ) from None
     except OSError as error:
-        raise IndexFormatError(f"index {str(index_file)!r} cannot be read: {error.strerror}") from error
+        remedy = "change who may read it" if isinstance(error, PermissionError) else MEND
+        raise IndexFormatError(f"index {str(index_file)!r} cannot be read ({error.strerror}): {remedy}") from error
     content = _load(data, index_file)
     try:
         return _parse(content)

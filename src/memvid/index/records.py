@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from memvid.checks import ID_LIMIT
-from memvid.errors import ChunkNotFoundError, IndexFormatError
+from memvid.errors import ChunkNotFoundError, ClosedError, IndexFormatError
 from memvid.index import schema
 from memvid.index.arrays import IntArray
 from memvid.index.manifest import MEND
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from memvid.index.open_file import OpenFile
     from memvid.types import JsonObject
 
 __all__ = ["RecordReader"]
@@ -39,11 +40,11 @@ class RecordReader:
     :ivar fields: numbers of the metadata fields that can be filtered by.
     """
 
-    def __init__(self, path: Path, *, count: int, keywords: bool) -> None:
-        self._path = path
+    def __init__(self, file: OpenFile, *, count: int, keywords: bool) -> None:
+        self._file: OpenFile | None = file
+        self._path, self._identity = file.path, file.identity
         self._count = count
         self._keywords = keywords
-        self._identity = _identity(path)
         self._pool: Pool[RestrictedConnection] = Pool(self._connect, sqlite3.Connection.close, limit=_MAX_CONNECTIONS)
         self._frequencies: dict[str, int] = {}
         self._lock = threading.Lock()
@@ -59,9 +60,20 @@ class RecordReader:
         """uint8[rows]: the length of each chunk in words, as :func:`~memvid.index.keywords.length_code` writes it."""
         return self._lengths  # type: ignore[no-any-return]
 
+    def check(self) -> None:
+        """Check that nobody has written into the file.
+
+        :raises IndexFormatError: someone has.
+        """
+        file = self._file
+        if file is None:
+            raise ClosedError("this index is closed: open it again")
+        file.check()
+
     def close(self) -> None:
         """Close the connections; those in use close when they come back."""
         self._pool.close()
+        self._file = None
 
     def frames_of(self, ids: IntArray) -> IntArray:
         """int64 frame index of each chunk.
@@ -153,7 +165,7 @@ class RecordReader:
 
     def _connect(self) -> RestrictedConnection:
         """One more connection to the very file that was opened: it may have been replaced, or removed, since."""
-        if self._identity is not None and _identity(self._path) == self._identity:
+        if _identity(self._path) == self._identity:
             try:
                 connection = schema.open_readonly(self._path, keywords=self._keywords)
             except FileNotFoundError as error:  # removed in this very moment: whoever opens the memory tries again
@@ -161,8 +173,6 @@ class RecordReader:
             if _identity(self._path) == self._identity:
                 return connection
             connection.close()
-        if self._identity is None:
-            raise IndexFormatError(f"{self._path} cannot be read: {MEND}")
         raise ExhaustedError("the file was replaced")
 
     def _known(self, ids: IntArray) -> IntArray:

@@ -111,6 +111,11 @@ class Records:
             rows=self.row_map.rows, lengths=self.length_codes,
         )  # fmt: skip
 
+    def check(self) -> None:
+        """As :meth:`RecordReader.check`, of all segments."""
+        for part in self.parts:
+            part.check()
+
     def close(self) -> None:
         """Close all segments."""
         for part in self.parts:
@@ -200,6 +205,11 @@ class Vectors:
             at = np.flatnonzero((rows >= first) & (rows < first + len(part)))
             found[at] = part.matrix[rows[at] - first]
         return found
+
+    def check(self) -> None:
+        """As :meth:`VectorReader.check`, of all segments."""
+        for part in self.parts:
+            part.check()
 
     def close(self) -> None:
         """Let go of the mappings; searches under way finish on them."""

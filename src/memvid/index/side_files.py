@@ -15,6 +15,7 @@ from memvid.errors import FrameError, IndexFormatError
 from memvid.index import digests
 from memvid.index.hnsw_file import HnswFileError, check_header, check_links
 from memvid.index.manifest import MEND, Manifest, Segment, SideFile
+from memvid.index.open_file import OpenFile
 from memvid.index.records import RecordReader
 from memvid.index.segments import Records, Vectors
 from memvid.index.vectors import VectorReader
@@ -34,6 +35,8 @@ __all__ = [
     "open_vectors",
     "read_deleted",
 ]
+
+_READ_BYTES = 1 << 20  # of vectors, up to which they are read and not mapped: a fraction of a millisecond
 
 
 def check_complete(path: Path, manifest: Manifest) -> None:
@@ -58,8 +61,10 @@ def open_records(path: Path, manifest: Manifest, *, always: bool = False) -> Rec
     try:
         for segment in manifest.segments:
             side_file = segment.files["records"]
-            check_side_file(path, side_file, always=always)
-            part = RecordReader(path.with_name(side_file.name), count=segment.count, keywords=manifest.keywords)
+            with open_side_file(path.with_name(side_file.name)) as file:
+                opened = OpenFile(path.with_name(side_file.name), file)
+                _check_file(file, opened.path, side_file, always=always)
+            part = RecordReader(opened, count=segment.count, keywords=manifest.keywords)
             parts.append(part)
             if len(parts) > 1 and part.row_map.start < parts[-2].row_map.end:
                 raise IndexFormatError(f"{path.with_name(side_file.name)} has chunks of another segment: {MEND}")
@@ -71,7 +76,7 @@ def open_records(path: Path, manifest: Manifest, *, always: bool = False) -> Rec
 
 
 def open_vectors(path: Path, manifest: Manifest, records: Records, *, threads: int | None = None) -> Vectors:
-    """Map the vectors of the manifest at ``path``.
+    """The vectors of the manifest at ``path``: mapped, but for small files, which are loaded.
 
     :raises IndexFormatError: a file is missing, cut off, damaged, or not what the manifest says.
     """
@@ -79,11 +84,20 @@ def open_vectors(path: Path, manifest: Manifest, records: Records, *, threads: i
     for segment, part in zip(manifest.segments, records.parts, strict=True):
         side_file = segment.files["vectors"]
         with open_side_file(path.with_name(side_file.name)) as file:  # what is checked is what is mapped
-            fresh = _check_file(file, path.with_name(side_file.name), side_file, always=False)
-            mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        check_graph(path, manifest, segment, memoryview(mapping), part, links=fresh)
-        parts.append(VectorReader(mapping, replace(manifest.vectors, count=segment.count), threads=threads))
+            opened = OpenFile(path.with_name(side_file.name), file)
+            fresh = _check_file(file, opened.path, side_file, always=False)
+            data = _load(file, side_file.bytes)
+        check_graph(path, manifest, segment, memoryview(data), part, links=fresh)
+        parts.append(VectorReader(opened, data, replace(manifest.vectors, count=segment.count), threads=threads))
     return Vectors(parts)
+
+
+def _load(file: BinaryIO, size: int) -> mmap.mmap | bytes:
+    """The content of a file of vectors. A small one is read, so that no bad sector of it can be a SIGBUS."""
+    if size > _READ_BYTES:
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    file.seek(0)
+    return file.read(size)
 
 
 def read_deleted(path: Path, manifest: Manifest) -> ChunkIds:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from memvid.index.manifest import VectorInfo
+    from memvid.index.open_file import OpenFile
 
 __all__ = ["VectorReader", "VectorWriter", "check_vectors", "quantise"]
 
@@ -118,13 +119,17 @@ def _write_error(path: Path, size: int) -> OSError:
 class VectorReader:
     """Search in a mapped file whose content was checked before. Many threads at a time."""
 
-    def __init__(self, mapping: mmap.mmap, info: VectorInfo, *, threads: int | None = None) -> None:
+    def __init__(
+        self, file: OpenFile, mapping: mmap.mmap | bytes, info: VectorInfo, *, threads: int | None = None
+    ) -> None:
         """Search in ``mapping``, which :func:`~memvid.index.hnsw_file.check_header` found to be what ``info`` says.
 
+        :param file: where it comes from.
         :param threads: for a batch and for a long exact search; ``None`` uses the cores this process may run on.
         """
         self._info = info
-        self._map: mmap.mmap | None = mapping
+        self._file: OpenFile | None = file
+        self._map: mmap.mmap | bytes | None = mapping
         self._graph: _core.HnswGraph | None = _core.HnswGraph(
             mapping, count=info.count, dim=info.dim, dtype=info.dtype, threads=threads or 0
         )
@@ -152,9 +157,19 @@ class VectorReader:
             raise _closed()
         return memoryview(mapping)
 
+    def check(self) -> None:
+        """Check that nobody has written into the file, which may be mapped.
+
+        :raises IndexFormatError: someone has.
+        """
+        file = self._file
+        if file is None:
+            raise _closed()
+        file.check()
+
     def close(self) -> None:
         """Let go of the mapping; searches under way finish on it."""
-        self._graph = self._map = None
+        self._graph = self._map = self._file = None
 
     def nearest(self, queries: FloatArray, k: int, *, expansion: int) -> tuple[IntArray, FloatArray]:
         """Approximate: rows int64[q, m] and scores float32[q, m] with m = min(k, count), for queries float32[q, dim].
