@@ -39,7 +39,7 @@ def main(arguments: list[str]) -> int:
         "data": _remembered(data.work / "calibration.json", lambda: _calibrate(data.work)),
         "engines": {},
     }
-    _prepare(data)
+    prepare(data)
     result["corpus"] = result["data"].pop("corpus")
 
     def save() -> None:
@@ -82,7 +82,7 @@ def _peers(value: str) -> list[str]:
     return names
 
 
-def _prepare(data: Data) -> None:
+def prepare(data: Data) -> None:
     """Vectors, queries and their exact answers."""
     _say(f"vectors, queries and exact answers for {data.chunks} chunks")
     exact = data.folder / "exact.i64"
