@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
 from collections.abc import Callable
@@ -28,17 +29,40 @@ from memvid.errors import (
     QueryError,
     UnsupportedVideoError,
 )
+from memvid.exchange import export
 from memvid.index import manager
 from memvid.index.manifest import read_manifest
-from memvid.maintenance import compact, delete, erase, reindex, verify
+from memvid.maintenance import compact, delete, erase, reindex, repair, verify
 from memvid.maintenance.verify import index_check, video_check
 from memvid.types import JsonObject
 from memvid.video import VideoReader
 from tests.index.index_support import environment
 from tests.memory_support import EMBEDDER, all_files, build, make_texts, make_vectors, open_memory
+from tests.storage.lock_support import failing, holding, kill
 
 SMALL: dict[str, Any] = {"symbol_version": 10}
 BARE: dict[str, Any] = {"symbol_version": 10, "compression": "none", "chunks_per_frame": 1}
+
+WRITER = """
+import fcntl, os, sys
+number = int(sys.argv[2])
+def flock(descriptor, operation):
+    raise OSError(number, os.strerror(number))
+if number:
+    fcntl.flock = flock
+from memvid import MemvidEncoder
+from memvid.errors import OutputError
+from tests.memory_support import EMBEDDER
+for chunk in range(4):
+    with MemvidEncoder.open(sys.argv[1], embedder=EMBEDDER) as memory:
+        memory.add_chunks([f"{chunk} by {number}"])
+        while True:
+            try:
+                memory.append()
+                break
+            except OutputError as error:
+                assert "another process is writing it" in str(error)
+"""
 
 
 def append(video: Path, chunks: list[str], **options: Any) -> Any:
@@ -217,27 +241,65 @@ class TestAppend:
         with pytest.raises(IndexNotFoundError, match="reindex"):
             MemvidEncoder.open(video)
 
-    def test_a_second_writer_is_refused_and_the_memory_is_whole(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("way", ["flock works", "ENOLCK"])
+    def test_a_second_writer_is_refused_and_the_memory_is_whole(self, tmp_path: Path, way: str) -> None:
+        video = build(tmp_path, ["one", "two"], **SMALL)
+        other = build(tmp_path, ["x"], name="other")
+        new = tmp_path / "new.mp4"
+        writers: list[Callable[[], object]] = [
+            lambda: append(video, ["x"]),
+            lambda: compact(video),
+            lambda: delete(video, chunk_ids=[0]),
+            lambda: erase(video, chunk_ids=[0]),
+            lambda: reindex(video, embedder=EMBEDDER),
+            lambda: build(tmp_path, ["x"]),
+        ]
+        locked: dict[Path, list[Callable[[], object]]] = {
+            video: [*writers, lambda: export(other, video)],
+            video.with_name("memory_index.json"): writers,
+            new: [lambda: repair(video, new), lambda: export(video, new), lambda: build(tmp_path, ["x"], name="new")],
+        }
+        before = all_files(tmp_path)
+        for file, verbs in locked.items():
+            with holding(file, way) as holder:
+                for write in verbs:
+                    with pytest.raises(OutputError, match="another process is writing it"):
+                        write()
+                kill(holder)
+        after = all_files(tmp_path)
+        assert {name: after[name] for name in before} == before
+        with failing(way):
+            assert append(video, ["afterwards"]).first_chunk == 2  # the lock ended with its process
+        assert_sound(video)
+
+    def test_an_append_while_a_memory_is_indexed_again_is_refused(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         video = build(tmp_path, ["one"], **SMALL)
-        script = (
-            "import sys; from pathlib import Path; from memvid.storage.commit import Commit\n"
-            "commit = Commit(sys.argv[1] + '_index.json', video_file=sys.argv[1] + '.mp4'); commit.lock()\n"
-            "print('locked', flush=True); sys.stdin.read()"
-        )
-        holder = subprocess.Popen(
-            [sys.executable, "-c", script, str(tmp_path / "memory")],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment(),
-        )  # fmt: skip
-        try:
-            assert holder.stdout is not None
-            assert holder.stdout.readline() == "locked\n"
-            for write in (lambda: append(video, ["x"]), lambda: compact(video), lambda: delete(video, chunk_ids=[0])):
+        opened = 0
+
+        def open_late(*arguments: Any) -> VideoReader:
+            nonlocal opened
+            opened += 1
+            if opened == 2:  # what is read from here on is what the index will be of
                 with pytest.raises(OutputError, match="another process is writing it"):
-                    write()
-        finally:
-            holder.kill()
-            holder.communicate()
-        assert append(video, ["afterwards"]).first_chunk == 1  # the lock ended with its process
+                    append(video, ["two"])
+            return VideoReader(*arguments)
+
+        monkeypatch.setattr(sys.modules["memvid.maintenance.rewrite.reindex"], "VideoReader", open_late)
+        reindex(video, embedder=EMBEDDER)
+        assert opened == 2
+        assert_sound(video)
+
+    def test_appends_of_processes_whose_locks_fail_are_all_there(self, tmp_path: Path) -> None:
+        video = build(tmp_path, ["one"], **SMALL)
+        processes = [
+            subprocess.Popen([sys.executable, "-c", WRITER, str(video), str(number)], env=environment())
+            for number in (errno.ENOLCK, errno.EOPNOTSUPP, 0)
+        ]
+        assert [process.wait() for process in processes] == [0, 0, 0]
+        expected = {"one"} | {f"{n} by {k}" for n in range(4) for k in (errno.ENOLCK, errno.EOPNOTSUPP, 0)}
+        assert {text for text, _ in everything(video).values()} == expected
         assert_sound(video)
 
     def test_two_encoders_in_turn_number_on(self, tmp_path: Path) -> None:

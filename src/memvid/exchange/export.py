@@ -18,6 +18,7 @@ from memvid.page import HeaderInfo
 from memvid.storage.access import access_of_new, read_access, settle
 from memvid.storage.disk import output_errors, staged_name, sync_folder
 from memvid.storage.files import create_private
+from memvid.storage.locks import FileLocks
 from memvid.types import Progress, ProgressCallback, StrPath
 from memvid.video import BARE, PageStore, VideoReader, VideoWriter
 
@@ -79,7 +80,7 @@ def export(
     :raises ConfigError: an option is out of range, or this machine cannot write the codec.
     :raises DependencyError: the codec needs PyAV, which is not installed.
     :raises FrameError: a frame of the old video cannot be read, or of the new one: then nothing was written.
-    :raises OutputError: ``output`` is ``video`` or no video's name, its folder is missing, the disk is full, ...
+    :raises OutputError: ``output`` is ``video`` or no video's name, its folder is missing, someone else writes it, ...
     """
     begin = time.perf_counter()
     final = check_video_output(output, codec=codec, inputs=[video])
@@ -93,25 +94,8 @@ def export(
             fps=possible_fps(source.fps),
             threads=threads,
         )
-        staged = staged_name(final)
-        with output_errors(final):
-            os.close(create_private(staged))
-        try:
-            with output_errors(final):
-                digest = _write(source, staged, config, progress)
-                size = _read_back(source, staged, digest, config, progress)
-                settle(staged, read_access(final) or access_of_new([], made_from=[Path(video)]))
-                staged.replace(final)
-        except BaseException:
-            with suppress(OSError):
-                staged.unlink(missing_ok=True)
-            raise
-        try:
-            sync_folder(final.parent)
-        except OSError as error:
-            raise OutputError(
-                error.errno, f"{error.strerror}; the new video is complete, but a power cut may undo it", str(final)
-            ) from error
+        with output_errors(final), FileLocks([final], building=True):
+            size = _write_whole(source, final, config, progress)
         return ExportResult(
             video_file=final,
             codec=codec,
@@ -123,6 +107,30 @@ def export(
             video_bytes=final.stat().st_size,
             seconds=time.perf_counter() - begin,
         )
+
+
+def _write_whole(
+    source: VideoReader, final: Path, config: EncoderConfig, progress: ProgressCallback | None
+) -> tuple[int, int]:
+    """Write the new video, read it back, and give it its name; returns width and height of its frames."""
+    staged = staged_name(final)
+    os.close(create_private(staged))
+    try:
+        digest = _write(source, staged, config, progress)
+        size = _read_back(source, staged, digest, config, progress)
+        settle(staged, read_access(final) or access_of_new([], made_from=[Path(source.path)]))
+        staged.replace(final)
+    except BaseException:
+        with suppress(OSError):
+            staged.unlink(missing_ok=True)
+        raise
+    try:
+        sync_folder(final.parent)
+    except OSError as error:
+        raise OutputError(
+            error.errno, f"{error.strerror}; the new video is complete, but a power cut may undo it", str(final)
+        ) from error
+    return size
 
 
 @contextmanager

@@ -149,7 +149,11 @@ class Bench:
         files = all_files(folder / "memory")
         _expect(self._run(folder, Action.PASS, 0, 0, log, data=True))
         memory = os.path.realpath(folder / "memory")
-        calls = [call for call in read_log(log) if call.name == memory or call.name.startswith(memory + "/")]
+        calls = [
+            call
+            for call in read_log(log)
+            if any(name == memory or name.startswith(memory + "/") for name in (call.name, call.new_name))
+        ]
         return Disk(memory, files, inodes), calls
 
     def power_cut(self, files: dict[str, bytes], *, finished: bool) -> Outcome:
@@ -162,6 +166,7 @@ class Bench:
         _make_folder(folder)
         for name, content in files.items():
             (folder / "memory" / name).write_bytes(content)
+            os.utime(folder / "memory" / name, (0, 0))  # the power is off for a while
         try:
             state = self.state(folder)
         except AssertionError as error:

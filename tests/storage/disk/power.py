@@ -65,6 +65,9 @@ class Disk:
         :raises AssertionError: the model does not know it.
         """
         name = self._name(call.name)
+        if call.kind is Kind.LINK and call.result >= 0:
+            self._namings.append(_Naming(self._numbers[call.inode], gains=self._name(call.new_name)))
+            return
         if call.result < 0 or call.kind is Kind.OPEN or (name is None and call.name != self._folder):
             return
         if call.kind is Kind.CREATE:

@@ -25,10 +25,11 @@
 
 #define PATH_BYTES 1024
 #define MAX_VECTORS 64
+#define O_NAMELESS 020000000 /* O_TMPFILE: a file without a name */
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 enum action { PASS, KILL, TORN, FAIL, FULL, DEAD, SHORT };
-enum kind { WRITE = 1, TRUNCATE, SYNC, CREATE, RENAME, UNLINK, MKDIR, OPEN, OTHER };
+enum kind { WRITE = 1, TRUNCATE, SYNC, CREATE, RENAME, UNLINK, MKDIR, OPEN, LINK, OTHER };
 
 struct record {
     uint32_t size; /* of all of it */
@@ -125,7 +126,7 @@ static void about_name(struct call* call, enum kind kind, int folder, long path)
 
 static void about_opening(struct call* call, int folder, long path, long flags) {
     about_name(call, OPEN, folder, path);
-    if (flags & 020000000) call->kind = OTHER; /* O_TMPFILE: a file without a name */
+    if (flags & O_NAMELESS) call->kind = OTHER;
 }
 
 /* What the call is about. */
@@ -161,9 +162,15 @@ static void understand(struct call* call) {
             about_name(call, RENAME, (int)a[0], a[1]);
             name_at((int)a[2], (const char*)a[3], call->new_name);
             break;
-        case SYS_link:
         case SYS_symlink: about_name(call, OTHER, AT_FDCWD, a[1]); break;
-        case SYS_linkat: about_name(call, OTHER, (int)a[2], a[3]); break;
+        case SYS_link:
+            about_name(call, LINK, AT_FDCWD, a[0]);
+            name_at(AT_FDCWD, (const char*)a[1], call->new_name);
+            break;
+        case SYS_linkat:
+            about_name(call, LINK, (int)a[0], a[1]);
+            name_at((int)a[2], (const char*)a[3], call->new_name);
+            break;
         case SYS_symlinkat: about_name(call, OTHER, (int)a[1], a[2]); break;
         case SYS_unlink: about_name(call, UNLINK, AT_FDCWD, a[0]); break;
         case SYS_unlinkat: about_name(call, UNLINK, (int)a[0], a[1]); break;
@@ -183,6 +190,8 @@ static void look(struct call* call) {
     long failed;
     if (call->file >= 0)
         failed = fault_syscall(SYS_fstat, (long)call->file, (long)&status, 0L, 0L, 0L, 0L);
+    else if (call->kind == LINK) /* /proc/self/fd/N is a link to the file that gets a name */
+        failed = fault_syscall(SYS_stat, (long)call->name, (long)&status, 0L, 0L, 0L, 0L);
     else
         failed = fault_syscall(SYS_lstat, (long)call->name, (long)&status, 0L, 0L, 0L, 0L);
     call->existed = failed == 0;
@@ -231,17 +240,19 @@ static void log_call(const struct call* call, enum kind kind, long result) {
     }
 }
 
+static int is_opening(long number) { return number == SYS_open || number == SYS_openat; }
+
 static long perform(struct call* call) {
     const long result = run(call);
     enum kind kind = call->kind;
-    if (kind == OPEN && result >= 0) {
+    if (is_opening(call->number) && result >= 0) {
         const long flags = call->args[call->number == SYS_openat ? 2 : 1];
-        if (call->existed) {
-            if (flags & O_TRUNC) kind = TRUNCATE;
-        } else {
+        if (flags & O_NAMELESS || !call->existed) {
             struct stat status;
             kind = CREATE;
             if (fault_syscall(SYS_fstat, result, (long)&status, 0L, 0L, 0L, 0L) == 0) call->inode = status.st_ino;
+        } else if (flags & O_TRUNC) {
+            kind = TRUNCATE;
         }
     }
     log_call(call, kind, result);
@@ -277,7 +288,8 @@ static void die(void) {
 /* Whether a full disk refuses it. */
 static int takes_room(const struct call* call) {
     if (call->kind == OPEN) return !call->existed;
-    return call->kind == WRITE || call->kind == MKDIR || call->kind == OTHER || call->kind == CREATE;
+    return call->kind == WRITE || call->kind == MKDIR || call->kind == OTHER || call->kind == CREATE ||
+           call->kind == LINK;
 }
 
 static long refuse(struct call* call) {
@@ -383,7 +395,7 @@ static int install(void) {
             LOAD(args[1]);
         else
             LOAD(args[2]);
-        UNLESS(BPF_JSET, O_CREAT | O_TRUNC | 020000000, 1);
+        UNLESS(BPF_JSET, O_CREAT | O_TRUNC | O_NAMELESS, 1);
         RETURN(SECCOMP_RET_TRAP);
         RETURN(SECCOMP_RET_ALLOW);
     }

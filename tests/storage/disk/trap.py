@@ -51,7 +51,8 @@ class Kind(IntEnum):
     UNLINK = 6
     MKDIR = 7
     OPEN = 8  # with leave to create a file, which was there already
-    OTHER = 9
+    LINK = 9  # a file gets one more name
+    OTHER = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ class Call:
     :ivar inode: of the file or folder.
     :ivar offset: where a write begins; the new length of a file that is cut.
     :ivar name: the file's path.
-    :ivar new_name: where a rename goes.
+    :ivar new_name: where a rename or a link goes.
     :ivar data: what was written, if that was asked for.
     """
 

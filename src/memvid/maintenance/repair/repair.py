@@ -97,9 +97,7 @@ def repair(
     old = Path(video)
     old_index = default_index_file(old) if index is None else Path(index)
     new, new_index = check_outputs(output, output_index, codec="png")
-    for path in (new, new_index):
-        if os.path.lexists(path):
-            raise OutputError(errno.EEXIST, "is there already: a repair replaces nothing, name another", str(path))
+    _check_absent(new, new_index)
     findings = Findings()
     with VideoBytes(old) as data:
         found = salvage(old, data, progress)
@@ -150,6 +148,12 @@ def _without_metadata(findings: Findings) -> ChunkRanges:
     ).ranges
 
 
+def _check_absent(*paths: Path) -> None:
+    for path in paths:
+        if os.path.lexists(path):
+            raise OutputError(errno.EEXIST, "is there already: a repair replaces nothing, name another", str(path))
+
+
 def _first_reason(findings: Findings) -> str:
     return findings.found[0].message if findings.found else "its pages say that they hold none"
 
@@ -191,6 +195,7 @@ def _write(
     """Write video and index and commit both; how many frames there are, and what was indexed."""
     chosen, kept = _choose_embedder(rewrite, kept, embedder)
     staged = commit.stage(video_file)
+    _check_absent(video_file, index_file)  # others may have written them since
     options = EncoderConfig() if kept is None else kept.manifest.options
     builder = IndexManager.create(index_file, model=model_info(chosen), config=options, commit=commit)
     try:

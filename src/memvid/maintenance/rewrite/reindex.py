@@ -88,6 +88,7 @@ def reindex(
     index_file = check_index_output(default_index_file(video_file) if index is None else index, inputs=[video_file])
     VideoReader(video_file).close()  # before anything is locked and staged: whether there is something to index
     with new_folders(index_file), Commit(index_file, video_file=video_file) as commit:
+        commit.lock()  # before it is read: an append meanwhile would leave an index of what the video was
         if checkpoint is not None:
             commit.claim(Path(checkpoint))
         reader = VideoReader(video_file)
