@@ -34,7 +34,7 @@ LAYERS: tuple[tuple[tuple[str, ...], ...], ...] = (
     (("page",), ("chunking", "sentences")),
     (("storage",), ("network",)),
     (("_core",), ("_onnxruntime",), ("unspaced_scripts",)),
-    (("config",), ("types",), ("dependencies",)),
+    (("config",), ("types",), ("dependencies",), ("pickling",)),
     (("checks",),),
     (("errors",),),
 )

@@ -29,6 +29,7 @@ Each one inherits :class:`MemvidError` and the builtin a caller would expect, so
     ├── ChunkNotFoundError (KeyError)       no chunk has that id
     │   └── ChunkDeletedError               ... any more
     ├── ClosedError (ValueError)            used after close()
+    ├── NotPicklableError (TypeError)       an object that is one process's alone was to be pickled or copied
     ├── DependencyError (ImportError)       a package is missing, or does not load
     ├── OutputError (OSError)               a file cannot be written
     ├── VideoError (OSError)                a video cannot be read
@@ -76,6 +77,7 @@ __all__ = [
     "MemvidError",
     "MetadataError",
     "ModelMismatchError",
+    "NotPicklableError",
     "OutputError",
     "QueryError",
     "QuestionTooLargeError",
@@ -208,6 +210,10 @@ class ChunkDeletedError(ChunkNotFoundError):
 
 class ClosedError(MemvidError, ValueError):
     """The object was used after ``close()``."""
+
+
+class NotPicklableError(MemvidError, TypeError):
+    """An object that holds open files, threads or keys was to be pickled or copied; the message says what to do."""
 
 
 class DependencyError(MemvidError, ImportError):

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from memvid.async_search import AsyncSearches
 from memvid.checks import check_chunk_id, is_whole
 from memvid.config import RetrieverConfig, make_config
-from memvid.embedding import EmbedderLike, encode_queries, model_info, resolve_embedder
+from memvid.embedding import Embedder, EmbedderLike, encode_queries, model_info, resolve_embedder
 from memvid.errors import (
     ChunkDeletedError,
     ClosedError,
@@ -24,6 +24,7 @@ from memvid.errors import (
     VideoNotFoundError,
 )
 from memvid.index import IndexManager
+from memvid.pickling import check_picklable
 from memvid.storage.commit import default_index_file, open_settled, recover
 from memvid.types import Chunk, MemoryInfo, RetrieverStats, SearchResult, StrPath, Where
 from memvid.video import PageStore, VideoReader
@@ -106,6 +107,7 @@ class MemvidRetriever(AsyncSearches):
         index_path = default_index_file(video_path) if index_file is None else Path(index_file)
         if "\0" in f"{video_path}{index_path}":
             raise VideoNotFoundError(f"no file can be named {video_path} or {index_path}: a name holds no NUL")
+        self._places = (video_path.absolute(), index_path.absolute())
         self._embedder = resolve_embedder(embedder)
         self._video, self._index = open_settled(index_path, video_path, lambda: self._open(video_path, index_path))
         self._store = PageStore(self._video, cache_bytes=self.config.page_cache_bytes)
@@ -264,6 +266,25 @@ class MemvidRetriever(AsyncSearches):
     ) -> None:
         self.close()
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Another one that opens the same files, as they are by then, with the same options."""
+        self._check_open()
+        embedder = None if self._embedder is resolve_embedder(None) else self._embedder
+        check_picklable(
+            embedder,
+            f"the retriever of {self._video.path} cannot be pickled, because its embedder cannot: open the memory in "
+            "each process",
+        )
+        return _open_again, (type(self), *self._places, embedder, self.config)
+
+    def __copy__(self) -> MemvidRetriever:
+        """Another one, with the same embedder: those may be shared."""
+        self._check_open()
+        return _open_again(type(self), *self._places, self._embedder, self.config)
+
+    def __deepcopy__(self, _memo: object) -> MemvidRetriever:
+        return self.__copy__()
+
     def __repr__(self) -> str:
         if not hasattr(self, "_closed"):  # a debugger looks at one that could not be made
             return "MemvidRetriever(not open)"
@@ -334,6 +355,12 @@ class MemvidRetriever(AsyncSearches):
     def _chunks(self, chunk_ids: list[int]) -> list[Chunk]:
         stored = self._store.read(chunk_ids)
         return [Chunk(chunk_id, *chunk) for chunk_id, chunk in zip(chunk_ids, stored, strict=True)]
+
+
+def _open_again(
+    kind: type[MemvidRetriever], video_file: Path, index_file: Path, embedder: Embedder | None, config: RetrieverConfig
+) -> MemvidRetriever:
+    return kind(video_file, index_file, embedder=embedder, config=config)
 
 
 def _check_query(query: object) -> None:

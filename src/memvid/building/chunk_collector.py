@@ -26,6 +26,7 @@ from memvid.errors import (
     MetadataError,
 )
 from memvid.page import Record, check_record, encode_metadata, encode_text
+from memvid.pickling import NotPicklable
 from memvid.types import JsonObject, StrPath
 
 __all__ = ["ChunkCollector", "EncoderStats"]
@@ -48,7 +49,7 @@ class EncoderStats:
     embedded: int
 
 
-class ChunkCollector:
+class ChunkCollector(NotPicklable):
     """Takes chunks and keeps them on disk, in the system's temporary folder, so memory does not grow with their number.
 
     A context manager. Not safe to share between threads.
@@ -56,6 +57,8 @@ class ChunkCollector:
     :param config: ``chunk_size`` and ``overlap`` of :meth:`add_text` are taken from it.
     :param embedder: what makes, or has made, the embeddings.
     """
+
+    _elsewhere = "it collects in files of its process; make one there, or send it the texts"
 
     def __init__(self, config: EncoderConfig, embedder: Embedder) -> None:
         self.config = config

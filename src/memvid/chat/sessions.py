@@ -10,17 +10,19 @@ from memvid.chat.records import ChatContext, ChatMessage, ChatUsage
 from memvid.chat.session import Session
 from memvid.errors import ClosedError, ConfigError, QueryError, SessionError
 from memvid.llm import Backend
+from memvid.pickling import NotPicklable
 from memvid.types import StrPath
 
 __all__ = ["Sessions", "check_text"]
 
 
-class Sessions:
+class Sessions(NotPicklable):
     """What a chat remembers. One session is the current one, which is meant where none is named.
 
     :param memory: the memory's name, for exports.
     """
 
+    _elsewhere = "make one there; export_history() and load_history() carry a conversation over"
     _backend: Backend
 
     def __init__(self, memory: str | None) -> None:

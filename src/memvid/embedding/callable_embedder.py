@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, SupportsIndex
 
 from memvid.checks import is_int
 from memvid.embedding.protocol import Vectors, check_texts, check_vectors
 from memvid.errors import ConfigError
+from memvid.pickling import check_picklable
 
 __all__ = ["CallableEmbedder"]
 
@@ -40,6 +41,14 @@ class CallableEmbedder:
         check_texts(texts)
         vectors = self._function(list(texts))
         return check_vectors(vectors, count=len(texts), dim=self.dim, source=f"embedder {self.name!r}")
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
+        check_picklable(
+            self._function,
+            f"embedder {self.name!r} cannot be pickled, because its function cannot: give one that a module defines, "
+            "or make the embedder in each process",
+        )
+        return super().__reduce_ex__(protocol)
 
     def __repr__(self) -> str:
         return f"CallableEmbedder(name={self.name!r}, dim={self.dim})"

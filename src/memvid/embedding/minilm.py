@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
 from memvid.embedding.onnx_embedder import OnnxEmbedder
 from memvid.embedding.providers import CPU
@@ -47,6 +48,10 @@ class MiniLMEmbedder(OnnxEmbedder):
     def digest(self) -> str:
         """SHA-256 of the model's files, written down when they were made: hashing 23 MB would delay every start."""
         return str(self._info["digest"])
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Not by its folder: another process may have memvid elsewhere."""
+        return partial(type(self), threads=self.threads, providers=self._providers), ()
 
     def __repr__(self) -> str:
         return f"MiniLMEmbedder(threads={self.threads})"

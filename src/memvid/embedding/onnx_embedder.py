@@ -8,6 +8,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -129,7 +131,8 @@ class OnnxEmbedder:
         _check_count("batch_size", batch_size)
         if threads is not None:
             _check_count("threads", threads)
-        self._folder = read_model_folder(folder, file_name=file_name)
+        # Absolute, because it is read later, and maybe by another process.
+        self._folder = read_model_folder(Path(folder).absolute(), file_name=file_name)
         self._file_name = file_name
         self._providers = check_providers(providers)
         self._lock = threading.Lock()
@@ -207,6 +210,13 @@ class OnnxEmbedder:
 
         _run_all(work, batches, self.threads if model.provider == CPU else 1)
         return np.stack([parts[i] for i in range(len(texts))])
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All but the loaded model: a copy, or another process, loads its own."""
+        return {**self.__dict__, "_loaded": None, "_lock": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _lock=threading.Lock())
 
     def __repr__(self) -> str:
         path = str(self._folder.path)

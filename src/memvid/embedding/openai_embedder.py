@@ -15,6 +15,7 @@ from memvid.network.failure import Failure, read_failure
 from memvid.network.meter import Meter
 from memvid.network.secret import Secret, mask
 from memvid.network.service import Service
+from memvid.pickling import NotPicklable
 
 __all__ = ["OpenAIEmbedder"]
 
@@ -25,7 +26,7 @@ _NUMBER = 32  # bytes that a number of a vector has at most
 _SPARE = 64 * 1024  # bytes of a reply beside its vectors
 
 
-class OpenAIEmbedder:
+class OpenAIEmbedder(NotPicklable):
     """A remote embedding model behind an OpenAI-compatible endpoint.
 
     Safe to share between threads. Texts leave the machine: to ``base_url`` and nowhere else, with the key that belongs
@@ -44,6 +45,8 @@ class OpenAIEmbedder:
     :param max_retries: how often a request that failed for a passing reason is tried again.
     :raises ConfigError: if there is no key, it may not go there, or an option is out of range.
     """
+
+    _elsewhere = "it holds a key; make one there, and open memories there with it"
 
     def __init__(
         self,

@@ -14,6 +14,7 @@ from memvid.index.record_writer import RecordWriter
 from memvid.index.side_files import open_side_file
 from memvid.index.vectors import VectorWriter, check_vectors
 from memvid.page import ChunkIds, encode_tombstones
+from memvid.pickling import NotPicklable
 from memvid.storage.commit import Commit
 from memvid.storage.disk import output_errors, staged_name
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["IndexBuilder", "stage_deletions"]
 
 
-class IndexBuilder:
+class IndexBuilder(NotPicklable):
     """Takes vectors, texts and pages, and stages the index files into a :class:`~memvid.storage.commit.Commit`.
 
     Made by :meth:`IndexManager.create`. Ids rise; each batch may start anywhere above the last. The vectors on one side
@@ -39,6 +40,8 @@ class IndexBuilder:
     :param kept: segments of the index there is that stay as they are, in front of this one. Files of them that are not
         under the index's own name, because it was copied, are copied to such names.
     """
+
+    _elsewhere = "it writes files that one process stages and commits"
 
     def __init__(
         self,

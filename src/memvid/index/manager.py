@@ -23,6 +23,7 @@ from memvid.index.nearest import NearestChunks
 from memvid.index.renamed import find_side_files
 from memvid.index.side_files import check_complete, check_graph, check_side_file, open_records, open_vectors
 from memvid.index.vectors import check_vectors
+from memvid.pickling import NotPicklable
 from memvid.storage.commit import Commit, recover
 from memvid.types import StrPath, Where
 
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["IndexManager"]
 
 
-class IndexManager:
+class IndexManager(NotPicklable):
     """Embeddings, frame numbers, metadata and keywords of a memory: a manifest and side files, not loaded as a whole.
 
     What was appended lies in segments of its own, which are searched together; chunks that were deleted are never
@@ -50,6 +51,8 @@ class IndexManager:
     >>> with IndexManager.open("memory_index.json") as index:  # doctest: +SKIP
     ...     ids, scores = index.search(vectors, 5)
     """
+
+    _elsewhere = "pass its path on, and open it there with IndexManager.open()"
 
     def __init__(self, index_file: Path, manifest: Manifest, vectors: Vectors, records: Records) -> None:
         """Use :meth:`open` or :meth:`create` instead."""

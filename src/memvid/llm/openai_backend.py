@@ -16,6 +16,7 @@ from memvid.network.failure import read_failure
 from memvid.network.meter import Meter
 from memvid.network.secret import mask
 from memvid.network.service import Service
+from memvid.pickling import NotPicklable
 
 __all__ = ["OpenAIBackend"]
 
@@ -28,7 +29,7 @@ _MOST_TOKENS = 1 << 53
 _REASON = 64  # characters of a word for why an answer ended
 
 
-class OpenAIBackend:
+class OpenAIBackend(NotPicklable):
     """A model behind OpenAI, Anthropic, Gemini, Ollama, vLLM, llama.cpp, LM Studio or any server like them.
 
     The ``openai`` package is imported with the first request. Safe to share between threads. Redirects are not
@@ -44,6 +45,7 @@ class OpenAIBackend:
     """
 
     takes_limits = True
+    _elsewhere = "it holds a key and connections; make one there"
 
     def __init__(
         self,

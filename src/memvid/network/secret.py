@@ -5,9 +5,10 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any, NoReturn
+from typing import Any
 
 from memvid.errors import ConfigError
+from memvid.pickling import NotPicklable
 
 __all__ = ["EchoMask", "Secret", "causes", "mask"]
 
@@ -34,13 +35,14 @@ def causes(error: BaseException) -> Iterator[BaseException]:
         left += (*getattr(one, "exceptions", ()), one.__context__, one.__cause__)
 
 
-class Secret:
+class Secret(NotPicklable):
     """A key. Its repr, its str and the tracebacks that show it have a mask; it cannot be pickled or copied.
 
     :raises ConfigError: it is not a string that can stand in an HTTP header.
     """
 
     __slots__ = ("_parts", "_value")
+    _elsewhere = "a key stays where it is; take it from the environment there"
 
     def __init__(self, value: str, *, name: str) -> None:
         self._value = ""
@@ -111,15 +113,14 @@ class Secret:
     def __repr__(self) -> str:
         return f"Secret({mask(self._value)})"
 
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("a key is not pickled or copied")
 
-
-class EchoMask:
+class EchoMask(NotPicklable):
     """Masks a key in bytes as they arrive, forwards and backwards, with as many asterisks as it has characters.
 
     Lengths stay what they are, so nothing else about the message changes. A short key passes: it may be any word.
     """
+
+    _elsewhere = "it knows a key"
 
     def __init__(self, key: Secret | None) -> None:
         value = key.reveal().encode() if key is not None else b""

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from memvid.dependencies import import_dependency
-from memvid.errors import ConfigError, DependencyError
+from memvid.errors import ConfigError
 from memvid.network.address import origin
 from memvid.network.endpoint import Endpoint
 from memvid.network.meter import Meter
@@ -125,11 +125,10 @@ class Service:
         options.update(proxy_url=proxy.url, proxy_auth=proxy.auth)
         if proxy.url.startswith("https:"):
             options["proxy_ssl_context"] = _certificates(libraries)
-        kind = "SOCKSProxy" if proxy.url.startswith("socks") else "HTTPProxy"
-        try:
-            return getattr(libraries.core, f"{prefix}{kind}")(**options)
-        except (ImportError, RuntimeError) as error:
-            raise DependencyError(f"socksio is needed for the proxy {proxy.url}: pip install socksio") from error
+        if not proxy.url.startswith("socks"):
+            return getattr(libraries.core, f"{prefix}HTTPProxy")(**options)
+        import_dependency("socksio", f"socksio is needed for the proxy {proxy.url}: pip install socksio")
+        return getattr(libraries.core, f"{prefix}SOCKSProxy")(**options)
 
 
 def _certificates(libraries: Libraries) -> Any:

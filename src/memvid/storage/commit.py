@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from memvid.errors import IndexFileError, OutputError, VideoError
+from memvid.pickling import NotPicklable
 from memvid.storage.access import access_of_new, read_access, settle
 from memvid.storage.disk import output_errors, staged_name, sync_folder, write_atomic
 from memvid.storage.files import create_private, drop_leftover
@@ -77,7 +78,7 @@ def refuse_links(*paths: Path) -> None:
             )
 
 
-class Commit:
+class Commit(NotPicklable):
     """A set of files to be replaced together. One build at a time may stage into an index's name.
 
     Used as a context manager it removes what it staged unless :meth:`commit` was reached.
@@ -87,6 +88,8 @@ class Commit:
     :param made_from: files whose texts go into this memory: it is open to nobody who could not read them.
     :raises OutputError: a name is none, or an earlier commit was cut off and cannot be finished.
     """
+
+    _elsewhere = "it holds locks, which belong to one process"
 
     def __init__(
         self, index_file: StrPath, *, video_file: StrPath | None = None, made_from: Iterable[Path] = ()

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from memvid import _core
 from memvid.errors import ClosedError, DependencyError, FrameError, VideoFormatError, VideoNotFoundError
 from memvid.page import PageKind, is_page, page_checksum, read_page
+from memvid.pickling import NotPicklable
 from memvid.types import StrPath, VideoIdentity
 from memvid.video.codecs import Frames, PictureVideo, native_source, open_frames
 from memvid.video.frame_status import REASONS
@@ -24,7 +25,7 @@ __all__ = ["VideoReader"]
 _SCAN_FRAMES = 1024  # frames a batch when the whole video is read: a few MB of payload
 
 
-class VideoReader:
+class VideoReader(NotPicklable):
     """Reads frames of one video. Safe to share between threads.
 
     :param path: the video.
@@ -35,6 +36,8 @@ class VideoReader:
     :raises VideoFormatError: it is empty, cut off, or not a video of memvid.
     :raises UnsupportedVideoError: its codec or format is not one this release reads.
     """
+
+    _elsewhere = "pass its path on, and open it there"
 
     def __init__(self, path: StrPath, *, threads: int | None = None, movie: int | None = None) -> None:
         self._path = os.fspath(path)

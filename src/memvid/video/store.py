@@ -28,6 +28,7 @@ from memvid.page import (
     open_run,
     read_metadata,
 )
+from memvid.pickling import NotPicklable
 from memvid.types import JsonObject
 from memvid.video.reader import VideoReader
 from memvid.video.table import BARE
@@ -73,13 +74,15 @@ class _Attributes(NamedTuple):
     pages: list[RecordPage]
 
 
-class PageStore:
+class PageStore(NotPicklable):
     """Chunks of one video. Safe to share between threads.
 
     :param video: an open video.
     :param cache_bytes: decoded pages to keep, in bytes of memory; 0 keeps none.
     :raises FrameError: the header page cannot be read.
     """
+
+    _elsewhere = "open the video there"
 
     def __init__(self, video: VideoReader, *, cache_bytes: int) -> None:
         self._video = video

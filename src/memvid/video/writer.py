@@ -13,6 +13,7 @@ from memvid.config import EncoderConfig
 from memvid.errors import OutputError
 from memvid.page import is_page, page_checksum, parse_header, seal
 from memvid.page.parity import PARITY_OVERHEAD
+from memvid.pickling import NotPicklable
 from memvid.storage.disk import output_errors
 from memvid.types import StrPath
 from memvid.video.codecs import PictureWriter
@@ -41,11 +42,13 @@ def frame_capacity(config: EncoderConfig, *, bare: bool = False) -> int:
     return min(capacity, _core.symbol_capacity(_symbol_options(config))) - PARITY_OVERHEAD
 
 
-class _TableWriter:
+class _TableWriter(NotPicklable):
     """Keeps the page table of what is written, and makes its parity.
 
     :param parity: parity frames for each frame, 0 for none.
     """
+
+    _elsewhere = "it writes a file of its process"
 
     def __init__(self, path: StrPath, table: PageTableBuilder, *, tag: int, parity: float = 0) -> None:
         self._path = Path(path)
