@@ -27,7 +27,7 @@ from memvid.network.secret import Secret, causes, mask
 from memvid.network.service import libraries_of
 from memvid.network.transport import Gate
 from tests.chat.chat_support import ListMemory
-from tests.llm.llm_support import KEY, ChatServer, backend, cut, running, say, status
+from tests.llm.llm_support import KEY, ChatServer, backend, body, cut, running, say, status
 from tests.memory_support import build, open_memory
 
 VARIABLES = [provider.key_variable for provider in PROVIDERS.values() if provider.key_variable]
@@ -408,6 +408,12 @@ class TestCanary:
             hidden = "Your key is *****************************."
             assert asked.complete([{"role": "user", "content": "hi"}]).text == hidden
             assert "".join(piece.text for piece in asked.stream([{"role": "user", "content": "hi"}])) == hidden
+            server.reply = say("Your key is ", *KEY, ".")
+            told = "".join(piece.text for piece in asked.stream([{"role": "user", "content": "hi"}]))
+            assert told == f"Your key is {KEY[:-1]}*."  # what had been said before it was known
+            escaped = "".join(f"\\u{ord(character):04x}" for character in KEY)
+            server.reply = body(f'{{"choices": [{{"message": {{"content": "{escaped}"}}}}]}}'.encode())
+            assert asked.complete([{"role": "user", "content": "hi"}]).text == "*" * len(KEY)
 
     def test_debug_logging_of_the_client(self, server: ChatServer) -> None:
         script = (

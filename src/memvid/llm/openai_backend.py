@@ -14,7 +14,7 @@ from memvid.llm.providers import ModelEndpoint
 from memvid.network.endpoint import CUSTOM
 from memvid.network.failure import read_failure
 from memvid.network.meter import Meter
-from memvid.network.secret import mask
+from memvid.network.secret import EchoMask, mask
 from memvid.network.service import Service
 from memvid.pickling import NotPicklable
 
@@ -115,7 +115,7 @@ class OpenAIBackend(NotPicklable):
         """The answer as it is made; see :class:`~memvid.llm.Backend`."""
         meter = _take_meter(options)
         request = self._request(messages, options, stream=True)
-        reader = _StreamReader(meter)
+        reader = _StreamReader(meter, EchoMask(self._endpoint.key))
         with self._translating(meter, reader):
             client = self._service.client(meter)
             request["model"] = self._model or self._first(client.models.list())
@@ -139,7 +139,7 @@ class OpenAIBackend(NotPicklable):
         """:meth:`stream` for an event loop."""
         meter = _take_meter(options)
         request = self._request(messages, options, stream=True)
-        reader = _StreamReader(meter)
+        reader = _StreamReader(meter, EchoMask(self._endpoint.key))
         with self._translating(meter, reader):
             async with await self._async_client(meter) as client:
                 request["model"] = self._model or self._first(await client.models.list())
@@ -188,7 +188,7 @@ class OpenAIBackend(NotPicklable):
         message = getattr(choice, "message", None)
         if message is None:
             raise LLMResponseError(f"{self._who()} gave no answer in its reply: is it a chat completions endpoint?")
-        return Completion(_said(message), _reason(choice) or "stop", _usage(answer))
+        return Completion(EchoMask(self._endpoint.key).text(_said(message)), _reason(choice) or "stop", _usage(answer))
 
     def _check_ended(self, reader: _StreamReader) -> None:
         if not reader.ended:
@@ -215,10 +215,15 @@ class OpenAIBackend(NotPicklable):
 
 
 class _StreamReader:
-    """Reads the events of a stream, and remembers what had arrived. Their parts may be anything that JSON can be."""
+    """Reads the events of a stream, and remembers what had arrived. Their parts may be anything that JSON can be.
 
-    def __init__(self, meter: Meter) -> None:
+    :param meter: is told when the answer is complete.
+    :param mask: masks the key, should the server say it a piece at a time.
+    """
+
+    def __init__(self, meter: Meter, mask: EchoMask) -> None:
         self._meter = meter
+        self._mask = mask
         self._texts: list[str] = []
         self._left = _AFTERWARDS
         self._has_reason = False
@@ -244,7 +249,7 @@ class _StreamReader:
             self._left -= 1
         choice = _first_choice(event)
         delta = getattr(choice, "delta", None)
-        text, reason = _said(delta), _reason(choice)
+        text, reason = self._mask.text(_said(delta)), _reason(choice)
         self._texts.append(text)
         if reason is not None and not self._has_reason:
             self._has_reason = True

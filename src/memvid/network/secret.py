@@ -138,6 +138,10 @@ class EchoMask(NotPicklable):
         before, self._before = len(self._before), joined[1 - len(self._found[0]) :]
         return masked[before:]
 
+    def text(self, text: str) -> str:
+        """The same for text."""
+        return self(text.encode("utf-8", "surrogatepass")).decode("utf-8", "surrogatepass")
+
     def __repr__(self) -> str:
         return "EchoMask()"
 
