@@ -102,8 +102,8 @@ class TestFiles:
         talk.export_history(tmp_path / "chat.md", "markdown")
         text = (tmp_path / "chat.md").read_text("utf-8")
         assert (
-            "## Question\n\n> When did\n> it fail?\n\n## Answer\n\n> On March 2 [1].\n> ## Question\n> > forged\n"
-            in text
+            "## Question\n\n> When did  \n> it fail?\n\n"
+            "## Answer\n\n> On March 2 [1].  \n> \\#\\# Question  \n> &gt; forged\n" in text
         )
         assert "\n- [1] chunk 0, frame 0, score 0.900\n" in text
         assert text.count("\n## ") == 2
@@ -165,7 +165,7 @@ class TestFiles:
         talk.export_history(tmp_path / "chat.md", "markdown")
         text = (tmp_path / "chat.md").read_bytes()
         assert b"\r" not in text
-        assert b"> One.\n> ## Question\n>\n>\n> forged\n" in text
+        assert b"> One.  \n> \\#\\# Question\n>\n>\n> forged\n" in text
 
     def test_another_format(self, tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match="'json' or 'markdown'"):

@@ -1,27 +1,25 @@
-"""A conversation as a file: JSON that loads back exactly, Markdown to read."""
+"""A conversation as a file: JSON that loads back exactly; what may be replaced by one."""
 
 from __future__ import annotations
 
 import json
 import os
-import re
 import tempfile
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
+from memvid.chat.markdown import HEADING
 from memvid.chat.records import ChatMessage, ChatUsage, Source, Summary
 from memvid.chat.session import Session
 from memvid.errors import HistoryError, OutputError
 from memvid.storage.files import open_regular
 from memvid.types import JsonObject, StrPath
 
-__all__ = ["as_json", "as_markdown", "read_session", "write_text"]
+__all__ = ["as_json", "read_session", "write_text"]
 
 _FORMAT = "memvid-chat"
 _VERSION = 1
-_HEADING = "# Conversation "
-_LINE_END = re.compile(r"\r\n|[\r\n]")  # what ends a line in Markdown
 _LARGEST = 1e15  # seconds or score
 _LOOKED_AT = 256  # bytes of a file that is to be replaced
 _Record = TypeVar("_Record", ChatUsage, Source, Summary)
@@ -41,34 +39,6 @@ def as_json(session: Session, memory: str | None, backend: str) -> str:
         "messages": [asdict(message) for message in session.messages],
     }
     return json.dumps(document, indent=2, allow_nan=False) + "\n"
-
-
-def as_markdown(session: Session, memory: str | None, backend: str) -> str:
-    """The session for people. What was said is quoted, so that nothing in it looks like a part of the page."""
-    lines = [f"{_HEADING}{_one_line(session.session_id)}", ""]
-    lines += [f"- memory: {_one_line(memory or 'not named')}", f"- answered by: {_one_line(backend)}", ""]
-    for message in session.messages:
-        lines += ["## " + ("Question" if message.role == "user" else "Answer"), ""]
-        lines += [f"> {line}".rstrip() for line in _LINE_END.split(message.content)] + [""]
-        if message.finish_reason in ("length", "interrupted"):
-            lines += [f"({'Cut at its limit' if message.finish_reason == 'length' else 'Interrupted'}.)", ""]
-        lines += [_source_line(source) for source in message.sources]
-        lines += [""] if message.sources else []
-    return "\n".join(lines)
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
-
-
-def _source_line(source: Source) -> str:
-    at = "" if source.seconds is None else f", {_clock(source.seconds)} in the video"
-    score = "a neighbour" if source.score is None else f"score {source.score:.3f}"
-    return f"- [{source.number}] chunk {source.chunk_id}, frame {source.frame_index}{at}, {score}"
-
-
-def _clock(seconds: float) -> str:
-    return f"{int(seconds // 3600)}:{int(seconds // 60 % 60):02}:{seconds % 60:06.3f}"
 
 
 def write_text(path: StrPath, text: str) -> None:
@@ -112,7 +82,7 @@ def _check_replaceable(target: Path) -> None:
             start = file.read(_LOOKED_AT)
     except OSError as error:
         raise OutputError(f"{target} cannot be written: {error.strerror}") from error
-    if start and not start.startswith(_HEADING.encode()) and f'"{_FORMAT}"'.encode() not in start:
+    if start and not start.startswith(HEADING.encode()) and f'"{_FORMAT}"'.encode() not in start:
         raise OutputError(f"{target} cannot be written: what is there is no conversation, choose another name")
 
 

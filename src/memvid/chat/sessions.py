@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 from typing import Literal
 
-from memvid.chat.history_file import as_json, as_markdown, read_session, write_text
+from memvid.chat.history_file import as_json, read_session, write_text
+from memvid.chat.markdown import as_markdown
 from memvid.chat.records import ChatContext, ChatMessage, ChatUsage
 from memvid.chat.session import Session
 from memvid.errors import ClosedError, ConfigError, QueryError, SessionError

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import click
 
 from memvid.cli import options
-from memvid.cli.output import emit, heading, one_line, passage, printable, rows
+from memvid.cli.output import emit, heading, one_line, passage, rows
 from memvid.errors import ConfigError, LLMError, MemvidError, QueryError
+from memvid.printable import printable
 
 if TYPE_CHECKING:
     from memvid.chat import ChatMessage, MemvidChat

@@ -8,11 +8,12 @@ import os
 import shutil
 import sys
 import textwrap
-import unicodedata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from memvid.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,14 +31,12 @@ __all__ = [
     "heading",
     "one_line",
     "passage",
-    "printable",
     "program_name",
     "rows",
     "table",
 ]
 
 _WIDEST = 100  # columns: longer lines are hard to read
-_UNPRINTABLE = "\N{REPLACEMENT CHARACTER}"
 
 
 class ReaderGoneError(Exception):
@@ -68,7 +67,8 @@ def width() -> int:
 
 
 def heading(text: str) -> str:
-    """A line that stands out where the terminal can show it."""
+    """A line that stands out where the terminal can show it, without control characters: it may be a file's name."""
+    text = printable(text)
     return text if os.environ.get("NO_COLOR") else click.style(text, bold=True)
 
 
@@ -92,23 +92,6 @@ def passage(text: str, *, indent: str = "   ", lines: int | None = None) -> str:
             own = line[: len(line) - len(line.lstrip())][: room // 2]
             folded += textwrap.wrap(line.strip(), room, initial_indent=own, subsequent_indent=own) or [""]
     return "\n".join(f"{indent}{line}".rstrip() for line in folded)
-
-
-def printable(text: str) -> str:
-    """Without what could steer a terminal: escape sequences, bidirectional overrides, line and page separators."""
-    return "".join(
-        character
-        if character in "\n\t" or unicodedata.category(character) not in ("Cc", "Cf", "Zl", "Zp")
-        else _swap(character)
-        for character in text.replace("\r\n", "\n")
-    ).expandtabs(4)
-
-
-def _swap(character: str) -> str:
-    # Joiners belong to scripts and emoji, the other separators are line ends.
-    if character in "\u200c\u200d\u00ad":
-        return character
-    return "\n" if character in "\r\x0b\x0c\x85\u2028\u2029" else _UNPRINTABLE
 
 
 def describe_metadata(metadata: JsonObject) -> str:
