@@ -111,6 +111,19 @@ def test_every_layer_is_there() -> None:
         assert path.is_dir() or path.with_suffix(".py").is_file() or path.with_suffix(".pyi").is_file(), name
 
 
+def test_one_room_has_a_way_out() -> None:
+    """What reaches other machines is in ``memvid.network``, which knows what may."""
+    ways = {"openai", "httpx", "httpcore", "requests", "urllib.request", "http.client", "ssl"}
+    for name, path in MODULES.items():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            imported = {alias.name for alias in node.names} if isinstance(node, ast.Import) else set()
+            if isinstance(node, ast.ImportFrom):
+                imported = {str(node.module)}
+            elif isinstance(node, ast.Call) and "import" in ast.unparse(node.func):
+                imported = {str(argument.value) for argument in node.args if isinstance(argument, ast.Constant)}
+            assert not imported & ways or place(name) == "network", f"{path}: {ast.unparse(node)}"
+
+
 def test_a_wrong_import_would_be_seen(tmp_path: Path) -> None:
     file = tmp_path / "x.py"
     file.write_text(

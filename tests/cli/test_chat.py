@@ -20,7 +20,7 @@ from memvid import MemvidChat
 from memvid.cli import main
 from memvid.cli.chat import _Terminal
 from memvid.embedding import HashingEmbedder
-from tests.llm.llm_support import KEY, ChatServer, Handler, cut, event, running, say, status
+from tests.llm.llm_support import KEY, ChatServer, Handler, cut, event, hold, running, say, status
 
 FACTS = ["The login page failed on March 2.", "Backups run at night.", "The login page was fixed on March 3."]
 
@@ -92,6 +92,17 @@ class TestPiped:
         assert server.requests[0].headers["Authorization"] == f"Bearer {KEY}"
         assert server.requests[0].messages[0]["content"].startswith("Be kind.")
         assert "NO_SUCH has no" not in piped("x", options=(*options, "NO_SUCH"), code=1)[1]
+
+    def test_an_answer_is_waited_for_as_long_as_the_user_says(self, piped: Piped, server: ChatServer) -> None:
+        release = threading.Event()
+        server.reply = hold(release, "Well")
+        options = ("--base-url", server.url, "--llm-model", "m", "--answer-seconds", "0.3")
+        try:
+            _, err = piped("login page?", options=options, code=1)
+        finally:
+            release.set()
+        assert "memvid: error:" in err
+        assert "raise" in err
 
     def test_commands(self, piped: Piped, tmp_path: Path, server: ChatServer) -> None:
         saved = tmp_path / "chat.json"

@@ -6,7 +6,7 @@ import os
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -43,6 +43,9 @@ _COMMANDS = (
 )
 @click.option("--system", metavar="TEXT", help="What the model is told about itself.")
 @click.option("--context-window", type=int, metavar="N", help="Tokens of a request and its answer.")
+@click.option(
+    "--answer-seconds", type=float, metavar="N", help="Seconds to wait for an answer, of a slow model.  [default: 600]"
+)
 @click.option("--load", type=options.file_path, help="Go on with a conversation that /save wrote.")
 @options.index_file
 @options.model
@@ -55,6 +58,7 @@ def chat(
     key_variable: str | None,
     system: str | None,
     context_window: int | None,
+    answer_seconds: float | None,
     load: Path | None,
     index_file: Path | None,
     model: str | None,
@@ -72,6 +76,9 @@ def chat(
     """
     from memvid.chat import MemvidChat
 
+    patience: dict[str, Any] = {}
+    if answer_seconds is not None:  # also in silence: many servers say nothing until they have read the question
+        patience = {"answer_seconds": answer_seconds, "timeout": answer_seconds}
     with MemvidChat(
         memory,
         index_file,
@@ -81,6 +88,7 @@ def chat(
         base_url=base_url,
         embedder=options.load_embedder(model),
         context_window=context_window,
+        **patience,
     ) as conversation:
         if load is not None:
             if system is not None:

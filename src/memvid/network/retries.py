@@ -62,4 +62,4 @@ class Retries:
 
 def _is_passing(status: int, headers: Mapping[str, str]) -> bool:
     said = headers.get("x-should-retry")
-    return said == "true" or (said != "false" and (status in _PASSING or status >= 500))
+    return status >= 400 and (said == "true" or (said != "false" and (status in _PASSING or status >= 500)))

@@ -25,7 +25,7 @@ __all__ = ["Service", "libraries_of"]
 _PLACEHOLDER = "memvid"  # what the client has for a key
 _CONNECTING = 10.0  # seconds at most
 _CONNECTIONS = 100
-_IDLE = 30.0  # seconds that a connection is kept for another answer
+_IDLE = 5.0  # seconds that a connection is kept for another answer; some servers keep it no longer
 
 
 class Service:
