@@ -14,13 +14,15 @@ import pytest
 
 from memvid import MemvidEncoder, maintenance
 from memvid.cli import main
-from memvid.errors import ConfigError, MemvidError, OutputError, VideoFormatError
+from memvid.errors import ConfigError, IndexFormatError, MemvidError, OutputError, VideoFormatError
 from memvid.exchange import export
+from memvid.video.codecs import available_codecs
 from tests.memory_support import EMBEDDER, all_files, build, open_memory
 
 NO_VIDEOS = ("w.jsonl", "x.txt", "m.json", "m.pdf", "notes.2026", ".mp4", ".MKV", "m.mkv", "m.webm", "m.avi")
 FOLDERS = ("folder", "folder/", "new/", "folder/.", "..")
-NO_FILES = ("", "a\0.mp4", "pipe", "file/m.mp4", "no/where/m.mp4", "m" * 250 + ".mp4")
+NO_FILES = ("", "a\0.mp4", "\udcff.mp4", "pipe", "file/m.mp4", "no/where/m.mp4", "m" * 250 + ".mp4")
+ODD_NAMES = ("a:b.mp4", "a\\b.mp4", "http:m.mp4", "a\nb\t.mp4", "-o.mp4", "%d 'm'?#.mp4")  # but not on Windows
 
 
 class NeverAsked:
@@ -95,7 +97,7 @@ def test_so_does_the_command_line(
 
 
 @pytest.mark.parametrize(
-    "output", ["m.mp4", "M.MP4", "m.m4v", "m.mov", "memory", "memory.tar.mp4", "ä b.mp4", "new/m.mp4"]
+    "output", ["m.mp4", "M.MP4", "m.m4v", "m.mov", "memory", "memory.tar.mp4", "ä b.mp4", "new/m.mp4", *ODD_NAMES]
 )
 def test_what_is_one_works(output: str, here: Path) -> None:
     with MemvidEncoder(embedder=EMBEDDER) as encoder:
@@ -104,6 +106,31 @@ def test_what_is_one_works(output: str, here: Path) -> None:
     assert result.video_file == Path(output)
     with open_memory(Path(output)) as memory:
         assert memory.search("text", 1) == ["a text"]
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_what_opencv_writes_is_a_file_whatever_it_is_called(name: str, here: Path) -> None:
+    if "ffv1" not in available_codecs():
+        pytest.skip("OpenCV does not write FFV1 here")
+    output = name.replace(".mp4", ".mkv")
+    assert export("old.mp4", output, codec="ffv1").video_file == Path(output)
+    with open_memory(Path(output), Path("old_index.json")) as memory:
+        assert memory.search("chunk", 1) == ["a chunk"]
+
+
+def test_a_path_that_is_too_long_for_sqlite_is_said_to_be(here: Path) -> None:
+    deep = here.joinpath(*["d" * 200] * 3)
+    deep.mkdir(parents=True)
+    with MemvidEncoder(embedder=NeverAsked()) as encoder:
+        encoder.add_chunks(["a"])
+        with pytest.raises(OutputError, match="of which SQLite takes 504"):
+            encoder.build_video(deep / "m.mp4")
+    for file in here.glob("old*"):
+        file.rename(deep / file.name)
+    with pytest.raises(IndexFormatError, match="of which SQLite takes 504"):
+        open_memory(deep / "old.mp4")
+    with pytest.raises(OutputError, match="of which SQLite takes 504"):
+        maintenance.reindex(deep / "old.mp4", embedder=NeverAsked())
 
 
 @pytest.mark.parametrize(

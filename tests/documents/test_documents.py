@@ -3,6 +3,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import os
 import sys
 import zipfile
 from types import SimpleNamespace
@@ -17,7 +18,6 @@ from memvid.documents.html_text import html_to_text
 from memvid.errors import ConfigError, DependencyError, DocumentError, DocumentNotFoundError
 
 if TYPE_CHECKING:
-    import os
     from pathlib import Path
 
 
@@ -43,6 +43,17 @@ class TestFindFiles:
         write(tmp_path / "sub/a.txt", "a")
         monkeypatch.chdir(tmp_path)
         assert [source.name for source in find_files(["."]).sources] == ["sub/a.txt"]
+
+    def test_a_name_that_is_not_utf8_is_spelt(self, tmp_path: Path) -> None:
+        names = [os.fsdecode(name) for name in (b"caf\xe9.txt", b"caf\xc3\xa9.txt")]
+        try:
+            files = [write(tmp_path / "notes" / name, "a text") for name in names]
+        except OSError:
+            pytest.skip("this file system takes UTF-8 only")
+        spelt = ["caf\\xe9.txt", "café.txt"]
+        for plan, folder in ((find_files(files), ""), (find_files([tmp_path / "notes"]), "notes/")):
+            assert {source.name for source in plan.sources} == {folder + name for name in spelt}
+        assert [document.metadata["source"] for document in read(*files)] == spelt
 
     def test_what_is_skipped_is_said(self, tmp_path: Path) -> None:
         hidden = write(tmp_path / ".env", "secret").name

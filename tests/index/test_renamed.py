@@ -65,7 +65,9 @@ VERBS: dict[str, tuple[Callable[[Path], object], int]] = {
 }
 
 
-@pytest.mark.parametrize("name", ["b", "memory.tar", "with a blank", "näme", unicodedata.normalize("NFD", "näme"), "B"])
+@pytest.mark.parametrize(
+    "name", ["b", "memory.tar", "with a blank", "näme", unicodedata.normalize("NFD", "näme"), "B", "12:30", "a\nb"]
+)
 def test_a_memory_of_another_name_opens(tmp_path: Path, name: str) -> None:
     check(rename(make(tmp_path), name))
 

@@ -5,7 +5,7 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 import pytest
@@ -255,11 +255,19 @@ def test_a_staged_file_of_another_size_is_not_taken(tmp_path: Path) -> None:
     assert not index_file.exists()
 
 
-@given(st.text())
+@given(st.text() | st.text("a:.\\/\0\n", max_size=4))
 def test_plain_names_stay_in_their_folder(name: str) -> None:
-    if is_plain_name(name):
-        assert (Path("/folder") / name).parent == Path("/folder")
-        assert "\0" not in name
+    for windows, path in ((False, PurePosixPath), (True, PureWindowsPath)):
+        if is_plain_name(name, windows=windows):
+            assert path("/folder", name).parent == path("/folder")
+            assert path(name).name == name
+            assert "\0" not in name
+
+
+def test_what_parts_a_path_on_windows_is_a_letter_elsewhere() -> None:
+    for name in ("C:x", "a\\b", "a\nb"):
+        assert is_plain_name(name, windows=False)
+        assert not is_plain_name(name, windows=True)
 
 
 def test_write_atomic(tmp_path: Path) -> None:

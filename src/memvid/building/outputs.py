@@ -9,8 +9,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from memvid.errors import OutputError
+from memvid.index.manifest import path_fault
 from memvid.storage.commit import default_index_file
-from memvid.storage.disk import output_errors, sync_folder
+from memvid.storage.disk import check_utf8, output_errors, sync_folder
 from memvid.types import StrPath
 from memvid.video.codecs.profiles import VIDEO_SUFFIXES, check_suffix
 
@@ -48,6 +49,9 @@ def check_index_output(index: StrPath, *, inputs: Iterable[StrPath] = ()) -> Pat
     path = _check_file(index, "memory_index.json", inputs)
     if _suffix(path) not in (".json", ""):
         raise OutputError(f"{path} is no name for an index: give one, like {path.stem}_index.json")
+    fault = path_fault(path.with_name(f"{path.stem}.sqlite.9999.new"))
+    if fault is not None:
+        raise OutputError(errno.ENAMETOOLONG, fault, str(path))
     return path
 
 
@@ -80,6 +84,7 @@ def _check_file(given: StrPath, example: str, inputs: Iterable[StrPath]) -> Path
     name, path = os.fspath(given), Path(given)
     if not name or "\0" in name:
         raise OutputError(f"{name!r} is not a file's name: give one, like {example}")
+    check_utf8(path)
     with output_errors(path):
         if os.path.basename(name) in ("", ".", "..") or path.is_dir():  # noqa: PTH119  # Path forgets a slash at the end
             raise OutputError(f"{name} is a folder: name a file in it, like {path / example}")

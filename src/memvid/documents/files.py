@@ -29,6 +29,7 @@ class Source:
     :ivar path: where it is; ``None`` for standard input.
     :ivar name: what its chunks' metadata calls it: the file's name, or its path from the folder that was given, with
         ``/`` on every system. Never an absolute path, so that the same files make the same memory on every machine.
+        Bytes that are not UTF-8 are written ``\\xff``.
     :ivar size: bytes; 0 for standard input.
     """
 
@@ -108,7 +109,7 @@ def _walk(given: Path) -> Iterator[tuple[Path, Source] | Skipped]:
             if reason:
                 yield Skipped(path, reason)
             else:
-                yield path, Source(path, (base / path.relative_to(given)).as_posix(), path.stat().st_size)
+                yield path, Source(path, _spelt((base / path.relative_to(given)).as_posix()), path.stat().st_size)
 
 
 def _named_file(path: Path) -> tuple[Path, Source] | Skipped:
@@ -120,7 +121,16 @@ def _named_file(path: Path) -> tuple[Path, Source] | Skipped:
     except OSError as error:
         remedy = f"; {STDIN!r} reads standard input" if error.errno == errno.EINVAL else ""
         raise DocumentError(f"{path}: {error.strerror}{remedy}") from error
-    return Skipped(path, "empty") if size == 0 else (path, Source(path, path.name, size))
+    return Skipped(path, "empty") if size == 0 else (path, Source(path, _spelt(path.name), size))
+
+
+def _spelt(name: str) -> str:
+    """A name as text, which that of a file need not be: bytes of it that are not UTF-8 become ``\\xff``."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return os.fsencode(name).decode("utf-8", "backslashreplace")
+    return name
 
 
 def _reason_to_skip(path: Path) -> str | None:

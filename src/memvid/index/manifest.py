@@ -33,6 +33,7 @@ __all__ = [
     "number_of",
     "numbered_files",
     "own_name",
+    "path_fault",
     "read_manifest",
     "side_file_name",
 ]
@@ -42,6 +43,7 @@ VERSION = 2
 
 MEND = "rebuild it from the video with `memvid reindex VIDEO`"
 
+_LONGEST_PATH = 504  # bytes from the root on: of 512, SQLite keeps eight for the name of a journal
 _FORMAT = "memvid index"
 _SIZE_LIMIT = 1 << 20  # a real one has about a kilobyte
 _SUFFIXES = {"vectors": ".usearch", "records": ".sqlite", "deleted": ".deleted"}
@@ -169,6 +171,14 @@ def own_name(index_file: Path, role: str, name: str) -> str:
     return _stem(index_file) + name[match.end("stem") :] if match else name
 
 
+def path_fault(file: Path) -> str | None:
+    """Why SQLite opens no file of this name, wherever it is; ``None`` where the name is no reason."""
+    nbytes = len(os.fsencode(file.absolute()))
+    if os.name == "nt" or nbytes <= _LONGEST_PATH:
+        return None
+    return f"its path has {nbytes} bytes, of which SQLite takes {_LONGEST_PATH}: give it a place with a shorter one"
+
+
 def number_of(role: str, name: str) -> int:
     """The number of the append that wrote a side file, going by its name; 0 for the build."""
     match = _side_file_pattern(role).fullmatch(name)
@@ -176,7 +186,8 @@ def number_of(role: str, name: str) -> int:
 
 
 def _side_file_pattern(role: str) -> re.Pattern[str]:
-    return re.compile(rf"(?P<stem>.+){re.escape(_SUFFIXES[role])}(?:\.(?P<number>[1-9][0-9]{{0,17}}))?")
+    # A name may have a newline in it, which a dot alone does not stand for.
+    return re.compile(rf"(?s:(?P<stem>.+)){re.escape(_SUFFIXES[role])}(?:\.(?P<number>[1-9][0-9]{{0,17}}))?")
 
 
 def numbered_files(index_file: Path) -> dict[str, int]:

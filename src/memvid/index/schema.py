@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from memvid.errors import DependencyError, IndexFormatError, OutputError
-from memvid.index.manifest import MEND
+from memvid.index.manifest import MEND, path_fault
 from memvid.index.restricted_sqlite import RestrictedConnection, connect_readonly
 from memvid.storage.disk import output_errors
 from memvid.storage.files import make_private
@@ -144,7 +144,10 @@ def reading(path: Path) -> Iterator[None]:
     try:
         yield
     except (sqlite3.Error, UnicodeDecodeError) as error:  # what a damaged schema is said to be is not always UTF-8
-        raise IndexFormatError(f"{path} cannot be read ({error}): {MEND}") from error
+        fault = path_fault(path)
+        raise IndexFormatError(
+            f"{path} cannot be read ({error}): {MEND}" if fault is None else f"{path} cannot be opened: {fault}"
+        ) from error
 
 
 @contextmanager
@@ -153,6 +156,9 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.OperationalError as error:
+        fault = path_fault(path)
+        if fault is not None:
+            raise OutputError(errno.ENAMETOOLONG, fault, str(path)) from error
         for words, number in _DISK_ERRORS.items():
             if words in str(error).lower():
                 remedy = "free some space, or choose a folder you may write to"

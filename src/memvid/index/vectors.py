@@ -22,7 +22,7 @@ from memvid.dependencies import import_dependency
 from memvid.errors import ClosedError, DependencyError, EmbeddingError
 from memvid.index.arrays import FloatArray, IntArray
 from memvid.index.hnsw_file import MATRIX_OFFSET, NUMPY_DTYPES
-from memvid.storage.disk import output_errors
+from memvid.storage.disk import check_utf8, output_errors
 from memvid.storage.files import make_private, open_private
 
 if TYPE_CHECKING:
@@ -93,6 +93,7 @@ class VectorWriter:
         :raises OutputError: it could not be written in full.
         """
         size = self._index.serialized_length
+        check_utf8(path)
         with output_errors(path):
             make_private(path)
             try:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "cache_folder",
+    "check_utf8",
     "make_cache_folder",
     "output_errors",
     "staged_name",
@@ -46,6 +47,17 @@ def make_cache_folder(name: str) -> Path:
     for part in (folder.parent, folder):
         part.mkdir(mode=0o700, parents=True, exist_ok=True)
     return folder
+
+
+def check_utf8(path: Path) -> None:
+    """Refuse to write to a name that is not UTF-8: not every library that writes a file takes one.
+
+    :raises OutputError: it is not.
+    """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise OutputError(errno.EILSEQ, "its name is not UTF-8: choose another", str(path)) from None
 
 
 def staged_name(path: Path) -> Path:

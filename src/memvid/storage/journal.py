@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import stat
 from contextlib import suppress
 from pathlib import Path
@@ -32,11 +33,17 @@ class Growth(NamedTuple):
     mark: int
 
 
-def is_plain_name(name: object) -> bool:
-    """Whether ``name`` can only be a file in the folder it is looked up in, on any system."""
+def is_plain_name(name: object, *, windows: bool = os.name == "nt") -> bool:
+    """Whether ``name`` can only be a file in the folder it is looked up in.
+
+    :param windows: whether it is Windows that looks, where a backslash and a colon part a path. Elsewhere they are in
+        names that people give (``meeting 12:30.mp4``), and so are control characters.
+    """
     if not isinstance(name, str) or not 0 < len(name.encode("utf-8", "replace")) <= 255:
         return False
-    return name not in (".", "..") and not any(char in "/\\:\0" or ord(char) < 32 for char in name)
+    if windows and any(char in "\\:" or ord(char) < 32 for char in name):
+        return False
+    return name not in (".", "..") and not any(char in "/\0" for char in name)
 
 
 def journal_file(index_file: Path) -> Path:

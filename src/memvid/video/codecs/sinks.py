@@ -120,7 +120,7 @@ class OpenCvSink:
         with output_errors(path):  # OpenCV would not say why it cannot
             os.close(create_private(self._written))
         fourcc = cv2.VideoWriter.fourcc(*profile.encoder)
-        self._writer = cv2.VideoWriter(os.fspath(self._written), cv2.CAP_FFMPEG, fourcc, fps, (width, height), False)
+        self._writer = cv2.VideoWriter(av_name(self._written), cv2.CAP_FFMPEG, fourcc, fps, (width, height), False)
         if not self._writer.isOpened():
             with output_errors(path):
                 self._written.write_bytes(bytes(4096))  # raises if the disk is the reason
