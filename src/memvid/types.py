@@ -190,6 +190,8 @@ class AppendResult:
     :ivar embeddings_resumed: embeddings that were in the checkpoint of an interrupted append.
     :ivar unusable_metadata: of the chunks that were indexed anew, those whose metadata no filter finds, since it cannot
         be used; it stays in the video as it is.
+    :ivar copied: whether the video had other names (hard links, as ``cp -al`` makes them), so that a copy of it grew,
+        and they keep the memory as it was.
     """
 
     video_file: Path
@@ -206,6 +208,7 @@ class AppendResult:
     embeddings_made: int = 0
     embeddings_resumed: int = 0
     unusable_metadata: ChunkRanges = ()
+    copied: bool = False
 
     def __repr__(self) -> str:
         return (

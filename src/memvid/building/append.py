@@ -165,6 +165,7 @@ class Appender:
             embeddings_made=indexed.made,
             embeddings_resumed=indexed.resumed,
             unusable_metadata=indexed.unusable_metadata,
+            copied=commit.copied,
         )
 
     @contextmanager
@@ -182,30 +183,26 @@ class Appender:
     def _write(self, memory: _Memory, gone: ChunkIds, commit: Commit) -> tuple[PageTable, Manifest, Indexed]:
         """Write everything, read it back, and commit it."""
         config = frame_config(memory.store.header, fps=memory.video.fps, threads=self._threads)
-        video = VideoAppender(self._video_file, config, table=memory.video.table)
+        video = VideoAppender(commit.stage_growth(self._video_file), config, table=memory.video.table)
+        commit.on_abort(video.abandon)
         model = memory.index.manifest.model
-        try:
-            with nullcontext() if self._checkpoint is None else Checkpoint(self._checkpoint, model) as checkpoint:
-                if len(self._spool):
-                    table, manifest, indexed = self._add(memory, gone, _Target(config, video, commit, checkpoint))
-                else:
-                    table, identity = self._write_video(memory, gone, config, video)
-                    number = next_number(self._index_file, memory.index.manifest)
-                    deleted = memory.index.deleted | gone
-                    manifest, _ = stage_deletions(
-                        self._index_file, memory.index.manifest,
-                        video=identity, deleted=deleted, number=number, commit=commit,
-                    )  # fmt: skip
-                    indexed = Indexed()
-                with timed(self._seconds, "commit"):
-                    commit.grow(video.mark)
-                    commit.commit(obsolete=partial(unused_files, self._index_file, manifest))
-                if checkpoint is not None:
-                    checkpoint.remove()
-        except BaseException:
-            if not commit.committed:
-                video.abandon()
-            raise
+        with nullcontext() if self._checkpoint is None else Checkpoint(self._checkpoint, model) as checkpoint:
+            if len(self._spool):
+                table, manifest, indexed = self._add(memory, gone, _Target(config, video, commit, checkpoint))
+            else:
+                table, identity = self._write_video(memory, gone, config, video)
+                number = next_number(self._index_file, memory.index.manifest)
+                deleted = memory.index.deleted | gone
+                manifest, _ = stage_deletions(
+                    self._index_file, memory.index.manifest,
+                    video=identity, deleted=deleted, number=number, commit=commit,
+                )  # fmt: skip
+                indexed = Indexed()
+            with timed(self._seconds, "commit"):
+                commit.grow(video.mark)
+                commit.commit(obsolete=partial(unused_files, self._index_file, manifest))
+            if checkpoint is not None:
+                checkpoint.remove()
         return table, manifest, indexed
 
     def _add(self, memory: _Memory, gone: ChunkIds, target: _Target) -> tuple[PageTable, Manifest, Indexed]:
@@ -259,11 +256,11 @@ class Appender:
         table = video.finish()
         self._seconds["pack and write"] = writer.seconds
         with timed(self._seconds, "verify"):
-            return table, self._read_back(memory, gone, video.movie)
+            return table, self._read_back(memory, gone, video)
 
-    def _read_back(self, memory: _Memory, gone: ChunkIds, movie: int) -> VideoIdentity:
+    def _read_back(self, memory: _Memory, gone: ChunkIds, video: VideoAppender) -> VideoIdentity:
         start = memory.video.frame_count
-        reader = VideoReader(self._video_file, threads=self._threads, movie=movie)
+        reader = VideoReader(video.path, threads=self._threads, movie=video.movie)
         try:
             read_back(reader, self._spool, self._reporter.stage("verify"), start=start)
             if PageStore(reader, cache_bytes=0).deleted_since(start) != gone:

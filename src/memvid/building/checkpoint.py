@@ -36,6 +36,7 @@ from numpy.typing import NDArray
 from memvid.errors import ModelMismatchError, OutputError
 from memvid.storage.disk import output_errors, sync_folder
 from memvid.storage.files import open_private, open_regular
+from memvid.storage.hard_links import unshare
 from memvid.storage.locks import FileLocks
 from memvid.types import ModelInfo
 
@@ -94,7 +95,10 @@ class Checkpoint:
         with output_errors(path):
             self._locks = FileLocks([path], building=True)
             try:
+                unshare(path)
                 self._descriptor = open_private(path)
+                with suppress(OSError):
+                    os.fchmod(self._descriptor, 0o600)  # earlier releases left it to the umask
                 self._begin(model)
             except BaseException:
                 self._close()

@@ -12,7 +12,7 @@ from memvid.cli import options
 from memvid.cli.output import emit, emit_json, format_bytes, format_seconds, heading, rows
 from memvid.cli.progress import ProgressBars
 from memvid.cli.reading import DocumentReader, plan_files, skipped_text
-from memvid.cli.results import unusable_rows
+from memvid.cli.results import copied_rows, unusable_rows
 from memvid.errors import EmptyMemoryError
 
 if TYPE_CHECKING:
@@ -108,6 +108,7 @@ def _report(result: AppendResult, plan: FilePlan, documents: int) -> JsonObject:
         "index_bytes": result.index_bytes,
         "embeddings": {"made": result.embeddings_made, "resumed": result.embeddings_resumed},
         "unusable_metadata": result.unusable_metadata,
+        "copied": result.copied,
         "seconds": dict(result.seconds),
     }
 
@@ -120,6 +121,7 @@ def _print(result: AppendResult, plan: FilePlan, documents: int) -> None:
         ("video", format_bytes(result.video_bytes)),
         ("index", f"{format_bytes(result.index_bytes)}, {result.index_file}"),
         *unusable_rows(result.unusable_metadata),
+        *copied_rows(result),
         ("time", format_seconds(result.seconds["total"])),
     ]
     if plan.skipped:

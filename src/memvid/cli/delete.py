@@ -9,6 +9,7 @@ import click
 
 from memvid.cli import options
 from memvid.cli.output import emit, emit_json, format_bytes, format_seconds, heading, rows
+from memvid.cli.results import copied_rows
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,6 +52,7 @@ def delete(
         ("deleted", f"{result.deleted:,} chunks"),
         ("memory", f"{result.chunks:,} chunks"),
         ("video", format_bytes(result.video_bytes)),
+        *copied_rows(result),
         ("time", format_seconds(result.seconds["total"])),
     ]
     emit(heading(str(result.video_file)))

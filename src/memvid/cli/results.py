@@ -9,9 +9,9 @@ from memvid.cli.output import describe_metadata, format_seconds, heading, one_li
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from memvid.types import ChunkRanges, JsonObject, SearchResult
+    from memvid.types import AppendResult, ChunkRanges, JsonObject, SearchResult
 
-__all__ = ["result_json", "result_text", "stages_text", "unusable_rows"]
+__all__ = ["copied_rows", "result_json", "result_text", "stages_text", "unusable_rows"]
 
 
 def result_text(rank: int, result: SearchResult, *, lines: int | None = None) -> str:
@@ -47,6 +47,13 @@ def unusable_rows(chunks: ChunkRanges) -> list[tuple[str, str]]:
     return [
         ("metadata", f"that of {describe_chunks(chunks)} cannot be used: it stays as it is, and no filter finds it")
     ]
+
+
+def copied_rows(result: AppendResult) -> list[tuple[str, str]]:
+    """A row about a video that was copied before it grew, if it was."""
+    if not result.copied:
+        return []
+    return [("copied", "the video first: its other names (hard links) keep the old one")]
 
 
 def stages_text(seconds: Mapping[str, float]) -> str:

@@ -10,7 +10,8 @@ can read it. Then
 
 A video that is appended to is not renamed: the new frames and a new movie header lie behind the old end, where nobody
 looks, and the journal says that they count. That they do is then written into the file, by its own four letters
-(docs/format.md, "Appending"), before the renames.
+(docs/format.md, "Appending"), before the renames. Where the file has other names, a copy of it grows instead, and is
+renamed like all others.
 
 Killed before 2, the old files are untouched and the staged ones are litter that the next build removes. Killed after
 it, :func:`recover` makes the renames that are missing. Every reader calls :func:`recover` before it opens anything.
@@ -34,6 +35,7 @@ from memvid.pickling import NotPicklable
 from memvid.storage.access import access_of_new, read_access, settle
 from memvid.storage.disk import output_errors, staged_name, sync_folder, write_atomic
 from memvid.storage.files import create_private, drop_leftover
+from memvid.storage.hard_links import copy_file, has_other_names
 from memvid.storage.journal import Growth, finish, folder_label, is_plain_name, journal_file, journal_text, roll_forward
 from memvid.storage.locks import FileLocks, lock_file
 from memvid.types import StrPath
@@ -101,6 +103,9 @@ class Commit(NotPicklable):
         self._finals: list[Path] = []
         self._locks: FileLocks | None = None
         self._mark: int | None = None
+        self._growing: Path | None = None
+        self._undo: Callable[[], object] | None = None
+        self._copied = False
         self._done = False
         for path in self._owned:
             if not path.name or "\0" in str(path):
@@ -116,6 +121,11 @@ class Commit(NotPicklable):
         """Whether the new files are the ones that count."""
         return self._done
 
+    @property
+    def copied(self) -> bool:
+        """Whether the video that grew had other names, so that a copy grew, and they keep what it was."""
+        return self._copied
+
     def stage(self, final: StrPath) -> Path:
         """Add a file to the set and return the path to write it to, where an empty file now is.
 
@@ -130,7 +140,7 @@ class Commit(NotPicklable):
         with output_errors(path):
             if path.exists() and not path.is_file():
                 raise OutputError(errno.EEXIST, "is not a file, so it is not replaced: choose another name", str(path))
-            self.claim(path, staged)
+            self.claim(path)
             self._lock()
             drop_leftover(staged)
             self._finals.append(path)  # first, so that an interruption in this moment leaves nothing
@@ -145,22 +155,48 @@ class Commit(NotPicklable):
         with output_errors(self._index_file):
             self._lock()
 
+    def stage_growth(self, video_file: Path) -> Path:
+        """The file that an append to the commit's video is written to.
+
+        That is the video itself, whose readers do not see what lies behind its old end; or, where it has other names
+        (hard links), a copy that takes this name in the commit.
+
+        :raises OutputError: someone else is building this memory, or the disk has no room for a copy.
+        """
+        self.lock()
+        self._growing = video_file
+        with output_errors(video_file):
+            self._copied = has_other_names(video_file)
+            if self._copied:
+                self._growing = self.stage(video_file)
+                copy_file(video_file, self._growing)
+        return self._growing
+
+    def on_abort(self, undo: Callable[[], object]) -> None:
+        """Have something done when nothing comes of the commit, before others may write to the files."""
+        self._undo = undo
+
     def grow(self, mark: int) -> None:
         """Have the commit make an append to the video count, which is complete and synced.
 
         :param mark: where in the file it begins.
         """
-        self._mark = mark
+        if self._growing == self._video_file:
+            self._mark = mark
+        elif self._growing is not None:
+            from memvid import _core
 
-    def claim(self, *paths: Path) -> None:
-        """Take names that no other file of the set may have.
+            _core.commit_append(self._growing, mark)
+
+    def claim(self, path: Path) -> None:
+        """Take a name, and the one under which it is staged, which no other file of the set may have.
 
         :raises OutputError: one of them is taken.
         """
-        names = {_real(path) for path in paths}
+        names = {_real(path), _real(staged_name(path))}
         if names & self._taken:
             raise OutputError(
-                errno.EEXIST, "two files of one memory would have this name: name all of them apart", str(paths[0])
+                errno.EEXIST, "two files of one memory would have this name: name all of them apart", str(path)
             )
         self._taken |= names
 
@@ -188,7 +224,7 @@ class Commit(NotPicklable):
             raise
         self._done = True
         try:
-            roll_forward(finals, self._index_file, self._video_file, self._growth())
+            self._copied |= roll_forward(finals, self._index_file, self._video_file, self._growth())
             with suppress(OSError):
                 for path in obsolete():
                     path.unlink(missing_ok=True)
@@ -201,6 +237,9 @@ class Commit(NotPicklable):
         """Remove the staged files. After :meth:`commit` this does nothing."""
         if self._done:
             return
+        if self._undo is not None:
+            self._undo()
+            self._undo = None
         for path in self._finals:
             with suppress(OSError):
                 staged_name(path).unlink(missing_ok=True)

@@ -20,6 +20,7 @@ from memvid.errors import IndexFormatError, OutputError
 from memvid.storage.access import narrow
 from memvid.storage.disk import output_errors, staged_name, sync_folder
 from memvid.storage.files import open_regular
+from memvid.storage.hard_links import unshare
 
 __all__ = ["Growth", "finish", "folder_label", "is_plain_name", "journal_file", "journal_text", "roll_forward"]
 
@@ -158,12 +159,17 @@ def _check_video(name: object, video_file: Path | None, journal: Path) -> None:
         )
 
 
-def roll_forward(finals: list[Path], index_file: Path, video_file: Path | None, growth: Growth | None) -> None:
-    """Carry a commit out, as far as that has not been done, and remove its journal."""
+def roll_forward(finals: list[Path], index_file: Path, video_file: Path | None, growth: Growth | None) -> bool:
+    """Carry a commit out, as far as that has not been done, and remove its journal.
+
+    :returns: whether the video was copied, because it had got another name since the append began.
+    """
     journal = journal_file(index_file)
+    copied = False
     if growth is not None:
         from memvid import _core
 
+        copied = unshare(growth.video_file)
         _core.commit_append(growth.video_file, growth.mark)
     memory = [index_file] if video_file is None else [index_file, video_file]
     for path in finals:
@@ -175,3 +181,4 @@ def roll_forward(finals: list[Path], index_file: Path, video_file: Path | None, 
         sync_folder(folder)
     journal.unlink(missing_ok=True)
     sync_folder(journal.parent)
+    return copied

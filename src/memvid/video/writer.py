@@ -175,6 +175,11 @@ class VideoAppender(_TableWriter):
         self._native = self._appending
 
     @property
+    def path(self) -> Path:
+        """The file that is written."""
+        return self._path
+
+    @property
     def mark(self) -> int:
         """The byte of the file at which the append begins."""
         return self._appending.mark

@@ -31,6 +31,7 @@ _VAGUE = (errno.EIO, errno.EACCES)
 """What SQLite and usearch, which do not pass errors on as they are, make of those that do not come again."""
 
 _SIDE = (".new", ".lock", ".commit")  # what a memory at rest has not
+_SNAPSHOT = "snapshot"
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +131,7 @@ class Bench:
         self._scratch = scratch
         self._trap = trap
         self.base = scratch / "base"
+        self.old_files: dict[str, bytes] = {}
         self._make_base()
         self.old_files = all_files(self.base / "memory")
         self.old = self._described(self._fresh())
@@ -167,6 +169,7 @@ class Bench:
         for name, content in files.items():
             (folder / "memory" / name).write_bytes(content)
             os.utime(folder / "memory" / name, (0, 0))  # the power is off for a while
+        self._link(folder)
         try:
             state = self.state(folder)
         except AssertionError as error:
@@ -174,7 +177,8 @@ class Bench:
         problems = list(self._check_files(state, files, all_files(folder / "memory"), tidy=False))
         if finished and state != "new":
             problems.append("it had returned, and the memory is the old one")
-        return Outcome(state, "lost power", (*problems, *self.check_next(folder, state)))
+        problems += self.check_next(folder, state)
+        return Outcome(state, "lost power", (*problems, *self._check_snapshot(folder)))
 
     def trial(self, fault: Fault, at: int) -> Outcome:
         """Have call number ``at`` fail."""
@@ -202,6 +206,7 @@ class Bench:
             problems.append(f"it {_told(ending)} and left {litter or temporary}")
         problems += self._check_files(state, left, all_files(folder / "memory"), tidy=can_tidy and not ending.signal)
         problems += self.check_next(folder, state)
+        problems += self._check_snapshot(folder)
         return Outcome(state, _told(ending), tuple(problems))
 
     def state(self, folder: Path) -> str:
@@ -257,7 +262,22 @@ class Bench:
     def _fresh(self) -> Path:
         folder = self._scratch / "trial"
         shutil.rmtree(folder, ignore_errors=True)
-        return Path(shutil.copytree(self.base, folder))
+        shutil.copytree(self.base, folder)
+        self._link(folder)
+        return folder
+
+    def _link(self, folder: Path) -> None:
+        """Give files that are as they were at the start another name, if the operation is about those that have."""
+        names = [name for name in self.old_files if not name.endswith(".lock")] if self._operation.linked else []
+        for name in names:
+            path = folder / "memory" / name
+            if path.exists() and path.read_bytes() == self.old_files[name]:
+                (folder / _SNAPSHOT / name).hardlink_to(path)
+
+    def _check_snapshot(self, folder: Path) -> Iterator[str]:
+        for name, content in all_files(folder / _SNAPSHOT).items():
+            if content != self.old_files[name]:
+                yield f"{name} of the snapshot has changed"
 
     def _described(self, folder: Path) -> str:
         ending = fork(lambda: _prepared(folder, lambda root: describe(self._operation, root)))
@@ -296,7 +316,7 @@ class Bench:
 
 
 def _make_folder(folder: Path) -> None:
-    for name in ("memory", "tmp", "cache"):
+    for name in ("memory", "tmp", "cache", _SNAPSHOT):
         (folder / name).mkdir(parents=True)
 
 

@@ -1,7 +1,7 @@
 """What is done to a memory while its disk fails: each operation with the memory it starts from.
 
-A trial has a folder of its own with three in it: ``memory``, ``tmp`` (``$TMPDIR``) and ``cache``
-(``$MEMVID_CACHE_DIR``). An operation is a line in :data:`OPERATIONS`.
+A trial has a folder of its own with four in it: ``memory``, ``tmp`` (``$TMPDIR``), ``cache`` (``$MEMVID_CACHE_DIR``)
+and ``snapshot``, whose files are the memory's by other names. An operation is a line in :data:`OPERATIONS`.
 """
 
 from __future__ import annotations
@@ -94,6 +94,7 @@ class Operation:
         last: ``"rename"`` or ``"sync"``, a part of the new name or of the file's, and which of these calls it was.
     :ivar again: what has to succeed afterwards; the same once more if it is ``None``.
     :ivar out: the file that it writes, if that is not the memory; ``index`` is where its index is.
+    :ivar linked: whether every file of what it starts from has another name, in ``snapshot``, as ``cp -al`` makes them.
     :ivar vague: whether it is written by what does not say that a write failed, so that only reading back finds it.
     """
 
@@ -103,6 +104,7 @@ class Operation:
     again: Callable[[Path], object] | None = None
     out: str | None = None
     index: str = "memory_index.json"
+    linked: bool = False
     vague: bool = False
 
 
@@ -113,6 +115,7 @@ OPERATIONS = {
     "append": Operation(_append, _build, again=_append_more),
     "append again": Operation(_append_more, _grown),
     "append behind one cut off": Operation(_append_more, cut=("append", "sync", "memory.mp4", 1), again=_append_more),
+    "append with a snapshot": Operation(_append, _build, again=_append_more, linked=True),
     "delete": Operation(_delete, _build, again=_append_more),
     "compact": Operation(lambda folder: compact(_video(folder)), _grown),
     "erase": Operation(lambda folder: erase(_video(folder), chunk_ids=[20]), _grown),
@@ -124,6 +127,10 @@ OPERATIONS = {
     ),
     "open an append cut off": Operation(
         lambda folder: open_memory(_video(folder)).close(), cut=("append", "rename", ".commit", 0), again=_append_more
+    ),
+    "open an append cut off with a snapshot": Operation(
+        lambda folder: open_memory(_video(folder)).close(), cut=("append", "rename", ".commit", 0), again=_append_more,
+        linked=True,
     ),
     "repair": Operation(
         _repair, _damaged, again=lambda folder: _append_more(folder, name="out.mp4"),
