@@ -215,6 +215,6 @@ class TestCommits:
         """Leave a commit as a process would that was killed at its commit point."""
         commit = self.commit(folder)
         with monkeypatch.context() as patch:
-            patch.setattr("memvid.storage.commit.roll_forward", lambda *_: None)
+            patch.setattr("memvid.storage.commit.roll_forward", lambda *_: False)
             commit.commit()
         assert (folder / "i.json.commit").exists()

@@ -34,13 +34,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memvid.errors import ModelMismatchError, OutputError
-from memvid.storage.disk import output_errors, sync_folder
+from memvid.storage.disk import output_errors, staged_name, sync_folder
 from memvid.storage.files import open_private, open_regular
 from memvid.storage.hard_links import unshare
 from memvid.storage.locks import FileLocks
 from memvid.types import ModelInfo
 
-__all__ = ["Checkpoint", "checkpoint_file", "checkpoint_rows"]
+__all__ = ["Checkpoint", "checkpoint_file", "checkpoint_rows", "remove_checkpoints"]
 
 SYNC_SECONDS = 10.0
 """Embeddings of at most so many seconds, and of one batch, are in a file that was not synced."""
@@ -54,9 +54,11 @@ _LISTED = 512  # rows read at once when all are listed
 _Rows: TypeAlias = "NDArray[np.void]"
 
 
-def checkpoint_file(video_file: Path) -> Path:
-    """Where the command line keeps the checkpoint of a build: ``<video>.checkpoint`` beside it."""
-    return video_file.with_name(video_file.name + ".checkpoint")
+def checkpoint_file(path: Path) -> Path:
+    """Where the command line keeps a checkpoint: of a build or an append ``<video>.checkpoint``, of a reindexing
+    ``<index>.checkpoint``.
+    """
+    return path.with_name(path.name + ".checkpoint")
 
 
 def checkpoint_rows(path: Path) -> int:
@@ -73,6 +75,32 @@ def checkpoint_rows(path: Path) -> int:
             raise
         return 0
     return 0 if model is None else (size - len(_make_header(model))) // _row_type(model.dim).itemsize
+
+
+def remove_checkpoints(video_file: Path, index_file: Path) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
+    """Remove the checkpoints of a memory that the command line left behind: of a build or an append, of a reindexing.
+
+    :returns: those that were removed, and what is still there: no checkpoint, in use, or not to be removed.
+    """
+    removed, left = [], []
+    for path in (checkpoint_file(video_file), checkpoint_file(index_file)):
+        if os.path.lexists(path):
+            try:
+                _remove_checkpoint(path)
+                removed.append(path)
+            except OSError:
+                left.append(path)
+    return tuple(removed), tuple(left)
+
+
+def _remove_checkpoint(path: Path) -> None:
+    with FileLocks([path], building=True):
+        with open_regular(path, follow=False) as file:
+            start = file.read(len(_MAGIC))
+        if start and start != _MAGIC:
+            raise _refusal_of_another(path)
+        for name in (path, staged_name(path)):
+            name.unlink(missing_ok=True)
 
 
 class Checkpoint:
@@ -294,12 +322,16 @@ def _parse_header(data: bytes) -> ModelInfo | None:
 
 def _refusal(path: Path, found: ModelInfo | None, model: ModelInfo) -> Exception:
     if found is None:
-        return OutputError(
-            errno.EEXIST, "is no checkpoint, or one that cannot be used: remove it, or name another", str(path)
-        )
+        return _refusal_of_another(path)
     return ModelMismatchError(
         f"{path} keeps embeddings of {_describe(found)}, this build makes those of {_describe(model)}: go on with the "
         "model it was begun with, or remove the file to begin anew"
+    )
+
+
+def _refusal_of_another(path: Path) -> OutputError:
+    return OutputError(
+        errno.EEXIST, "is no checkpoint, or one that cannot be used: remove it, or name another", str(path)
     )
 
 

@@ -39,7 +39,8 @@ def erase(
     """Take chunks of MEMORY out of its files, and prove that nothing of them is left.
 
     The memory is written anew without them, and without what was deleted before. Then all new files are scanned, as
-    they are and decompressed, for every piece of the removed texts. Copies of the old files are not memvid's to erase.
+    they are and decompressed, for every piece of the removed texts. A checkpoint that an interrupted build has left is
+    removed. Copies of the old files are not memvid's to erase.
 
     \b
     memvid erase memory.mp4 --id 17
@@ -65,6 +66,9 @@ def erase(
             [
                 ("erased", describe_chunks(result.erased)),
                 ("proof", f"none of {result.blocks:,} pieces is in {format_bytes(result.scanned_bytes)} of new files"),
+                *(("checkpoint", f"{path.name} is removed") for path in result.checkpoints_removed),
+                *(("still there", f"{path.name}, which may hold more of them") for path in result.checkpoints_left),
+                *(("still there", f"the old {path.name} by its other names") for path in result.linked_files),
                 *compact_rows(result.compacted),
             ]
         )

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from memvid.building.append import frame_config, next_chunk
 from memvid.building.build import Builder
+from memvid.building.checkpoint import remove_checkpoints
 from memvid.building.spool import Spool
 from memvid.checks import check_chunk_id
 from memvid.config import EncoderConfig
@@ -22,6 +23,7 @@ from memvid.index import IndexManager
 from memvid.maintenance.rewrite.erasure_proof import Erasure
 from memvid.page import ChunkIds, ChunkRanges, Record
 from memvid.storage.commit import Commit, default_index_file, refuse_links
+from memvid.storage.hard_links import has_other_names
 from memvid.types import ProgressCallback, StrPath, Where
 from memvid.video import PageStore, VideoReader
 
@@ -74,12 +76,19 @@ class EraseResult:
     :ivar blocks: pieces of 16 bytes of the removed texts and metadata that were looked for: all of them but those that
         chunks that stay contain as well.
     :ivar scanned_bytes: bytes they were looked for in: all files as they are, and all payloads and pages decompressed.
+    :ivar checkpoints_removed: checkpoints of interrupted builds, with digests and vectors of texts, which went too.
+    :ivar checkpoints_left: files under such a name that could not be removed, or are none: look at them.
+    :ivar linked_files: files of the memory that had other names (hard links, as ``cp -al`` makes them): those names
+        still hold what was erased.
     """
 
     erased: ChunkRanges
     compacted: CompactResult
     blocks: int
     scanned_bytes: int
+    checkpoints_removed: tuple[Path, ...] = ()
+    checkpoints_left: tuple[Path, ...] = ()
+    linked_files: tuple[Path, ...] = ()
 
 
 def compact(
@@ -124,8 +133,11 @@ def erase(
     on, is trained anew. Then all new files are scanned, as they are and decompressed, for every piece of the removed
     texts and metadata that no chunk that stays contains.
 
-    The proof is about the new files. What else has the text is beyond it: copies, backups, readers that are open,
-    blocks of the disk that the old file has left.
+    Checkpoints that interrupted builds have left beside the memory, which hold digests and vectors of texts, are
+    removed.
+
+    The proof is about the new files. It says nothing of copies, backups, other names of the old files (hard links,
+    which the result lists), open readers, and blocks of the disk that the old files have left.
 
     :param chunk_ids: the chunks; deleted ones are fine.
     :param where: all chunks whose metadata has these values, deleted ones not among them.
@@ -145,12 +157,17 @@ def erase(
         compaction.check_ids(given)
         gone = compaction.index.deleted | wanted
         proof = Erasure(compaction.texts(gone, removed=True), compaction.texts(gone, removed=False))
+        linked = compaction.linked_files()
         result = compaction.run(wanted, proof)
+        removed, left = remove_checkpoints(result.video_file, result.index_file)
         return EraseResult(
             erased=compaction.there(wanted).ranges,
             compacted=result,
             blocks=proof.blocks,
             scanned_bytes=proof.scanned,
+            checkpoints_removed=removed,
+            checkpoints_left=left,
+            linked_files=linked,
         )
 
 
@@ -198,6 +215,12 @@ class _Compaction:
 
     def __exit__(self, *exc_info: object) -> None:
         self._stack.close()
+
+    def linked_files(self) -> tuple[Path, ...]:
+        """Files of the memory that have other names."""
+        names = [file.name for _, file in self.index.manifest.side_files()]
+        files = [self._video_file, self._index_file, *map(self._index_file.with_name, names)]
+        return tuple(filter(has_other_names, files))
 
     def there(self, ids: ChunkIds) -> ChunkIds:
         """Those of the ids that the video has."""

@@ -1,0 +1,95 @@
+"""What erasing does about files beside the memory that hold digests, vectors or the text itself."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from memvid.building.checkpoint import Checkpoint, checkpoint_file, remove_checkpoints
+from memvid.cli import main
+from memvid.maintenance import erase
+from memvid.types import ModelInfo
+from tests.memory_support import build
+
+MODEL = ModelInfo("m", 4, None)
+
+
+@pytest.fixture
+def video(tmp_path: Path) -> Path:
+    return build(tmp_path, ["one", "two", "three"])
+
+
+def leave_checkpoint(path: Path) -> None:
+    """What an interrupted build leaves."""
+    with Checkpoint(path, MODEL) as checkpoint:
+        checkpoint.append([b"one"], np.ones((1, 4), np.float32))
+
+
+def test_checkpoints_of_the_memory_are_removed(video: Path) -> None:
+    index = video.with_name("memory_index.json")
+    places = (checkpoint_file(video), checkpoint_file(index))
+    for path in places:
+        leave_checkpoint(path)
+    (video.parent / "memory.mp4.checkpoint.new").write_bytes(places[0].read_bytes())  # a copy that was cut off
+    others = checkpoint_file(video.with_name("other.mp4"))
+    leave_checkpoint(others)
+    result = erase(video, chunk_ids=[0])
+    assert (result.checkpoints_removed, result.checkpoints_left) == (places, ())
+    assert sorted(path.name for path in video.parent.glob("*checkpoint*")) == [others.name]
+    again = erase(video, chunk_ids=[1])
+    assert (again.checkpoints_removed, again.checkpoints_left, again.linked_files) == ((), (), ())
+
+
+@pytest.mark.parametrize("kind", ["another file", "a link", "a pipe", "a folder", "in use"])
+def test_what_is_no_checkpoint_or_in_use_is_said_to_be_there(video: Path, kind: str) -> None:
+    path = checkpoint_file(video)
+    elsewhere = video.parent / "elsewhere"
+    leave_checkpoint(elsewhere)
+    used = None
+    if kind == "another file":
+        path.write_text("somebody's notes")
+    elif kind == "a link":
+        path.symlink_to(elsewhere)
+    elif kind == "a pipe":
+        os.mkfifo(path)
+    elif kind == "a folder":
+        path.mkdir()
+    else:
+        used = Checkpoint(path, MODEL)
+    result = erase(video, chunk_ids=[0])
+    assert (result.checkpoints_removed, result.checkpoints_left) == ((), (path,))
+    assert os.path.lexists(path)
+    assert elsewhere.exists()
+    if used is not None:
+        used.remove()
+
+
+def test_an_erasure_that_fails_keeps_the_checkpoint(video: Path) -> None:
+    leave_checkpoint(checkpoint_file(video))
+    with pytest.raises(ValueError, match="no chunk would be left"):
+        erase(video, chunk_ids=[0, 1, 2])
+    assert checkpoint_file(video).exists()
+    assert remove_checkpoints(video, video)[0] == (checkpoint_file(video),)
+
+
+def test_other_names_of_the_old_files_are_named(video: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    linked = [video, video.with_name("memory_index.json"), video.with_name("memory_index.sqlite")]
+    for path in linked:
+        (video.parent / f"{path.name}.snapshot").hardlink_to(path)
+    leave_checkpoint(checkpoint_file(video))
+    checkpoint_file(video.with_name("memory_index.json")).write_text("x")
+    assert main(["erase", str(video), "--id", "0", "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["linked_files"] == [str(path) for path in linked]
+    for path in linked[:1]:
+        (video.parent / f"{path.name}.again").hardlink_to(path)
+    leave_checkpoint(checkpoint_file(video))
+    assert main(["erase", str(video), "--id", "1"]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "checkpoint memory.mp4.checkpoint is removed" in out
+    assert "memory_index.json.checkpoint, which may hold more of them" in out
+    assert "still there the old memory.mp4 by its other names" in out
