@@ -121,6 +121,23 @@ class TestMeter:
         with pytest.raises(StoppedError, match="headers"):
             meter.received(1, 0)
 
+    def test_a_head_that_drips(self) -> None:
+        meter = Meter(seconds=9, max_bytes=1 << 30)
+        meter.begin()
+        for _ in range(7):  # replies of 100
+            meter.received(25, 1.0)
+        with pytest.raises(StoppedError, match="less than 30 bytes a second"):
+            meter.received(25, 1.0)
+
+    def test_once_all_has_come_nothing_is_waited_for(self, time: FakeTime) -> None:
+        meter = Meter(seconds=600, max_bytes=9)
+        meter.hurry()
+        for _ in range(5):  # however often something comes
+            with meter.clock.waiting():
+                time.now += 1
+        with pytest.raises(StoppedError):
+            meter.clock.check()
+
     def test_a_timeout_knows_its_meter(self) -> None:
         meter = Meter(seconds=9, max_bytes=9)
         timeout = MeteredTimeout.of(meter, 2.5)

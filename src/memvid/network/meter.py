@@ -13,6 +13,7 @@ _HEAD = 256 * 1024  # bytes until a reply's head is complete, replies of 1xx inc
 _PIECE, _LINE = 256, 64  # bytes that a piece counts at least, and a line of a stream more: each costs time to read
 _LEAST_ARRIVING = 30.0  # bytes a second from a server that sends them one by one
 _PATIENCE = 6.0
+_HEAD_PACE = 4  # times as much of a head, which arrives at once where all is well
 _SILENCE = 5.0  # seconds without anything are no longer an arrival that is slow
 _MOMENT = 5.0
 _TICK = 0.01  # seconds that are none: waits end a little early
@@ -99,14 +100,12 @@ class Meter:
     :param seconds: how long it may be waited for.
     :param max_bytes: how much of it there may be.
     :ivar clock: the time.
-    :ivar silence: seconds that nothing may arrive now, if that is less than what was asked for.
     :ivar begun: whether the head of a reply has arrived.
     :ivar ended: whether a stream has said that it is complete.
     """
 
     def __init__(self, *, seconds: float, max_bytes: int) -> None:
         self.clock = Clock(seconds)
-        self.silence = seconds
         self.begun = False
         self.ended = False
         self._most = max_bytes
@@ -115,11 +114,11 @@ class Meter:
 
     def begin(self) -> None:
         """A request begins: what arrives next is a head."""
-        self.begun, self._head, self.silence = False, 0, self.clock.left
+        self.begun, self._head = False, 0
 
     def hurry(self) -> None:
-        """What matters has arrived: wait no longer than a moment for more."""
-        self.silence = min(self.silence, _MOMENT)
+        """What matters has arrived: wait no longer than a moment for all the rest."""
+        self.clock.left = min(self.clock.left, _MOMENT)
 
     def received(self, count: int, seconds: float) -> None:
         """So many bytes have arrived, after so many seconds.
@@ -132,7 +131,7 @@ class Meter:
                 raise StoppedError("head", f"begins with more than {_HEAD:,} bytes of headers")
         self._raw += count
         self._check(self._raw)
-        self._pace.arrived(count, seconds)
+        self._pace.arrived(count if self.begun else count // _HEAD_PACE, seconds)
 
     def unpacked(self, data: bytes, *, lines: bool) -> None:
         """These bytes of the answer are ready.

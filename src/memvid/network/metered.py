@@ -39,7 +39,7 @@ class _Rules:
         meter = timeout.meter
         try:
             with meter.clock.waiting() as left:
-                yield min(timeout, left, meter.silence)
+                yield min(timeout, left)
         except self._timed_out:
             meter.clock.check()
             raise

@@ -75,7 +75,7 @@ class Gate:
             content=request.stream,
             extensions={
                 "timeout": {
-                    name: MeteredTimeout.of(meter, meter.silence if asked.get(name) is None else asked[name])
+                    name: MeteredTimeout.of(meter, meter.clock.left if asked.get(name) is None else asked[name])
                     for name in ("connect", "read", "write", "pool")
                 }
             },
