@@ -54,7 +54,7 @@ class Clock:
 
     def overdue(self) -> StoppedError:
         """What is raised when the time is over."""
-        return StoppedError("time", f"is not complete after {self._seconds:g} seconds")
+        return StoppedError("time", f"is not complete after {round(self._seconds, 1):g} seconds")
 
     @contextmanager
     def waiting(self) -> Iterator[float]:
