@@ -72,6 +72,13 @@ void register_frame_writer(py::module_& module) {
         .def_property_readonly("width", [](const FrameWriter& self) { return self.geometry().width; })
         .def_property_readonly("height", [](const FrameWriter& self) { return self.geometry().height; });
     module.def(
+        "check_append",
+        [](const std::filesystem::path& path, const SymbolOptions& symbol) {
+            const py::gil_scoped_release release;
+            FrameWriter::check_append(path.native(), WriterOptions{symbol, 30, 1});
+        },
+        py::arg("path"), py::arg("symbol"), "Raises what keeps frames from being put behind those of a video.");
+    module.def(
         "commit_append",
         [](const std::filesystem::path& path, std::uint64_t mark) {
             const py::gil_scoped_release release;

@@ -45,7 +45,7 @@ FrameWriter::FrameWriter(const std::string& path, const WriterOptions& options)
       mp4_(file_, geometry_.width, geometry_.height, options.frames_per_second),
       pool_(options.threads == 0 ? available_cores() : options.threads) {}
 
-std::unique_ptr<FrameWriter> FrameWriter::append_to(const std::string& path, const WriterOptions& options) {
+FrameWriter::Place FrameWriter::find_place(const std::string& path, const WriterOptions& options) {
     checked(options);
     const InputFile file(path);
     Place place;
@@ -57,8 +57,14 @@ std::unique_ptr<FrameWriter> FrameWriter::append_to(const std::string& path, con
             throw Error(ErrorCode::format, path +
                                                " cannot be appended to: frames of it lie in what was not committed; " +
                                                "repair it first (memvid repair)");
-    return std::unique_ptr<FrameWriter>(new FrameWriter(path, options, place));
+    return place;
 }
+
+std::unique_ptr<FrameWriter> FrameWriter::append_to(const std::string& path, const WriterOptions& options) {
+    return std::unique_ptr<FrameWriter>(new FrameWriter(path, options, find_place(path, options)));
+}
+
+void FrameWriter::check_append(const std::string& path, const WriterOptions& options) { find_place(path, options); }
 
 FrameWriter::FrameWriter(const std::string& path, const WriterOptions& options, const Place& place)
     : options_(options),

@@ -32,6 +32,8 @@ public:
     // Nothing that counts is changed, and nothing written here counts, until commit_append(mark()). Throws
     // Error(unsupported) or Error(format), before anything is changed, when the video cannot be appended to.
     static std::unique_ptr<FrameWriter> append_to(const std::string& path, const WriterOptions& options);
+    // Throws what append_to() would, and opens nothing to write.
+    static void check_append(const std::string& path, const WriterOptions& options);
     // Cuts an append off that was not finished.
     ~FrameWriter();
     FrameWriter(const FrameWriter&) = delete;
@@ -58,6 +60,7 @@ private:
         Movie movie;
         AppendPoint point;
     };
+    static Place find_place(const std::string& path, const WriterOptions& options);
     FrameWriter(const std::string& path, const WriterOptions& options, const Place& place);
     bool may_cut() const;
     Bytes draw(ByteView payload) const;

@@ -27,16 +27,18 @@ from memvid.page.metadata import (
     metadata_json,
     read_metadata,
 )
-from memvid.page.packing import MAX_CHUNK_BYTES, check_record, pack, pack_attributes, pack_bare, pack_blob
+from memvid.page.packing import MAX_CHUNK_BYTES, MIN_CAPACITY, check_record, pack, pack_attributes, pack_bare, pack_blob
 from memvid.page.parity import ParityHead, parse_parity_head
 from memvid.page.reading import join_run, open_blob, open_body, open_page, open_run
 from memvid.page.records import Record, RecordPage, encode_body, encode_text
-from memvid.page.tombstones import TombstoneReader, decode_tombstones, encode_tombstones
+from memvid.page.tombstones import LONGEST_DELETION, TombstoneReader, decode_tombstones, encode_tombstones
 
 __all__ = [
     "HEADER_BYTES",
+    "LONGEST_DELETION",
     "MAX_BODY_BYTES",
     "MAX_CHUNK_BYTES",
+    "MIN_CAPACITY",
     "ChunkIds",
     "ChunkRanges",
     "HeaderInfo",

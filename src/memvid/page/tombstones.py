@@ -15,7 +15,10 @@ from memvid.page.header import PageKind
 from memvid.page.reading import open_blob
 from memvid.page.records import varint
 
-__all__ = ["TombstoneReader", "decode_tombstones", "encode_tombstones"]
+__all__ = ["LONGEST_DELETION", "TombstoneReader", "decode_tombstones", "encode_tombstones"]
+
+LONGEST_DELETION = (1 << 32) - 1
+"""Most chunks in a row that a list of deletions can name."""
 
 _FREE_BYTES = 4 << 20
 _BLOCK_BYTES = 1 << 20  # decoded at once, in about forty times as much memory
@@ -23,9 +26,14 @@ _MAX_VARINT_BYTES = 5
 
 
 def encode_tombstones(deleted: ChunkIds) -> bytes:
-    """Logical body of a tombstones page."""
+    """Logical body of a tombstones page.
+
+    :raises FrameError: more chunks in a row are deleted than a list can name; no memory has so many.
+    """
     gaps = deleted.starts - np.concatenate([np.zeros(1, np.int64), deleted.ends[:-1]])[: len(deleted.starts)]
     lengths = deleted.ends - deleted.starts
+    if len(lengths) and max(int(lengths.max()), int(gaps.max())) > LONGEST_DELETION:
+        raise _error(f"names more than {LONGEST_DELETION} chunks in a row", -1)
     pairs = zip(gaps.tolist(), lengths.tolist(), strict=True)
     return b"".join(varint(value) for pair in pairs for value in pair)
 

@@ -18,14 +18,16 @@ from numpy.typing import NDArray
 from memvid.errors import ChunkNotFoundError, UnsupportedVideoError, VideoFormatError
 from memvid.page import ChunkIds, PageKind
 
-__all__ = ["BARE", "PageTable", "PageTableBuilder"]
+__all__ = ["BARE", "LARGEST_GAP", "PageTable", "PageTableBuilder"]
 
 BARE = 255
 """The kind of a frame that holds one chunk's bare text and no page."""
 
+LARGEST_GAP = 0xFFFF_FFFF
+"""Most chunk ids in a row that can be left out."""
+
 _MAGIC = b"MVPT"
 _VERSION = 1
-_LARGEST_GAP = 0xFFFF_FFFF
 _GAPS = 1  # flag: a column of gaps between chunk ids follows
 _HEAD = Struct("<4sHHII")
 
@@ -285,10 +287,10 @@ class PageTableBuilder:
                 "came before: frames are out of order"
             )
         gap = first_chunk - self._next_chunk
-        if gap > _LARGEST_GAP:
+        if gap > LARGEST_GAP:
             raise VideoFormatError(
                 f"frame {frame} starts with chunk {first_chunk}, {gap} ids behind the last one; "
-                f"at most {_LARGEST_GAP} can be left out: the video is damaged"
+                f"at most {LARGEST_GAP} can be left out: the video is damaged"
             )
         return gap
 

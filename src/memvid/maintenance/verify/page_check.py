@@ -9,6 +9,8 @@ from memvid.errors import FrameError, VideoError
 from memvid.maintenance.damaged.container import Container
 from memvid.maintenance.verify.chunks_of_frames import ChunksOfFrames
 from memvid.maintenance.verify.findings import Findings, describe_chunks
+from memvid.maintenance.verify.front_check import FrontCheck
+from memvid.maintenance.verify.page_rules import PageRules
 from memvid.page import (
     ChunkIds,
     PageDecompressor,
@@ -18,10 +20,12 @@ from memvid.page import (
     is_page,
     open_blob,
     open_run,
+    page_checksum,
+    parse_header,
     read_metadata,
     read_page,
 )
-from memvid.video import BARE, PageTable
+from memvid.video import BARE, PageTable, PageTableBuilder
 
 __all__ = ["PageCheck", "TakeChunks"]
 
@@ -41,7 +45,7 @@ class PageCheck:
         table: PageTable,
         chunks: ChunksOfFrames,
         tombstones: TombstoneReader,
-        decompressor: PageDecompressor | None,
+        front: FrontCheck,
         findings: Findings,
         container: Container,
         take: TakeChunks | None,
@@ -50,7 +54,9 @@ class PageCheck:
         self._table = table
         self._chunks = chunks
         self._tombstones = tombstones
-        self._decompressor = decompressor
+        self._decompressor = front.decompressor
+        self._rules = PageRules(table, front)
+        self._rows: PageTableBuilder | None = PageTableBuilder()  # what the pages say, as long as all can be read
         self._findings = findings
         self._container = container
         self._take = take
@@ -67,9 +73,7 @@ class PageCheck:
         if self._table.kinds[frame] != PageKind.CONTINUATION:
             self._close_run()
             self._first, self._whole = frame, True
-        if self._table.kinds[frame] == PageKind.PARITY:
-            return  # looked at by itself
-        if payload is None:
+        if not payload and (payload is None or self._table.kinds[frame] == PageKind.PARITY):
             self._whole = False
             self._lose_metadata()
         else:
@@ -78,6 +82,9 @@ class PageCheck:
     def finish(self) -> None:
         """After the last frame."""
         self._close_run()
+        if self._rows is not None and self._rows.build(self._table.tag).to_bytes() != self._table.to_bytes():
+            what = "it is not what the pages say; `memvid repair` makes it anew"
+            self._findings.error("page table", what, self._path)
         if self._take is not None:
             for chunk_id, text in self._texts.items():
                 if chunk_id in self._metadata or not self._metadata_lost:
@@ -85,11 +92,15 @@ class PageCheck:
 
     def _close_run(self) -> None:
         run, self._run = self._run, []
+        if not self._whole:
+            self._rows = None
         if not run or not self._whole:
             return
         try:
             self._open(run)
+            self._add_rows(run)
         except VideoError as error:
+            self._rows = None
             self._lose_metadata()
             frame = error.frame_index if isinstance(error, FrameError) and error.frame_index >= 0 else self._first
             self._findings.error(
@@ -107,6 +118,7 @@ class PageCheck:
 
     def _open(self, run: list[bytes]) -> None:
         frame, kind = self._first, int(self._table.kinds[self._first])
+        self._rules.check_run(kind, run, frame)
         if kind == BARE:
             self._open_bare(run[0])
             return
@@ -117,16 +129,29 @@ class PageCheck:
                 "not what the page table says; `memvid repair` makes the table anew",
                 frame_index=frame,
             )
+        self._rules.check(header, frame)
         if kind in (PageKind.HEADER, PageKind.DICTIONARY):
             open_blob(header.kind, run, first_frame=frame, tag=self._table.tag)
         elif kind == PageKind.TOMBSTONES:
             self._tombstones.add(run, first_frame=frame, tag=self._table.tag)
         elif kind == PageKind.ATTRIBUTES:
             header, page = open_run(run, PageDecompressor(), first_frame=frame, tag=self._table.tag)
+            self._rules.check_attributes(header, page, frame)
             self._metadata.update(enumerate(self._read_metadata(header.first_chunk, page), header.first_chunk))
         elif kind == PageKind.DATA and self._decompressor is not None:
             header, page = open_run(run, self._decompressor, first_frame=frame, tag=self._table.tag)
             self._read_chunks(header.first_chunk, page)
+
+    def _add_rows(self, run: list[bytes]) -> None:
+        """What the page table would say of the frames, were it made of them."""
+        if self._rows is None:
+            return
+        for frame, payload in enumerate(run, self._first):
+            if is_page(payload):
+                header = parse_header(payload, frame_index=frame)
+                self._rows.add(header.kind, header.count, header.first_chunk, header.checksum)
+            else:
+                self._rows.add(BARE, 1, int(self._table.first_chunks[frame]), page_checksum(payload))
 
     def _is_row(self, count: int, first_chunk: int) -> bool:
         table = self._table
@@ -144,6 +169,7 @@ class PageCheck:
         self.chunks += 1
 
     def _read_chunks(self, first_chunk: int, page: RecordPage) -> None:
+        self._rules.check_chunks(page, first_chunk, self._first)
         metadatas = self._read_metadata(first_chunk, page)
         faults = {first_chunk + slot: fault for slot in range(len(page)) if (fault := _text_fault(page, slot))}
         self.chunks += len(page) - len(faults)

@@ -10,29 +10,24 @@ import numpy as np
 from memvid.errors import DependencyError, MemvidError, VideoError
 from memvid.maintenance.damaged.container import Container, read_container
 from memvid.maintenance.verify.chunks_of_frames import ChunksOfFrames
-from memvid.maintenance.verify.findings import Findings, describe_chunks
+from memvid.maintenance.verify.findings import Findings
 from memvid.maintenance.verify.frame_check import FrameCheck
+from memvid.maintenance.verify.front_check import FrontCheck
 from memvid.maintenance.verify.page_check import PageCheck, TakeChunks
 from memvid.page import (
     ChunkIds,
     ChunkRanges,
     HeaderInfo,
-    PageDecompressor,
     PageKind,
     TombstoneReader,
-    decode_header_body,
     is_page,
-    open_blob,
     parse_header,
 )
 from memvid.page import page_checksum as checksum_of
-from memvid.page.header import MAX_COUNT
 from memvid.types import ProgressCallback, VideoIdentity
 from memvid.video import PageTable, PageTableBuilder
 from memvid.video.codecs import Frames, PictureVideo, open_frames
-from memvid.video.frame_status import REASONS
 from memvid.video.lost_table import find_by_parity, least_frames
-from memvid.video.parity_reader import ParityReader
 from memvid.video.video_bytes import VideoBytes
 
 __all__ = ["VideoCheck", "VideoFacts"]
@@ -73,7 +68,6 @@ class VideoCheck:
         self._progress = progress
         self._data = VideoBytes(path)
         self._container = Container()
-        self._decompressor: PageDecompressor | None = None
         self.frames: FrameCheck | None = None
         self.chunks_read = 0
 
@@ -116,20 +110,19 @@ class VideoCheck:
         if table is None:
             return None
         reader.expect(np.ascontiguousarray(table.checksums, np.uint32))
-        header = self._check_front(reader, table)
+        front = FrontCheck(self._path, reader, table, self._findings)
+        front.run()
         if deep:
             chunks = ChunksOfFrames(table)
             tombstones = TombstoneReader(reader.file_size)
-            pages = PageCheck(
-                self._path, table, chunks, tombstones, self._decompressor, self._findings, self._container, take
-            )
+            pages = PageCheck(self._path, table, chunks, tombstones, front, self._findings, self._container, take)
             self.frames = FrameCheck(
-                self._path, reader, table, chunks, header, self._container, self._findings, self._data
+                self._path, reader, table, chunks, front.header, self._container, self._findings, self._data
             )
             self.frames.run(pages, self._progress)
             self.chunks_read = pages.chunks
         identity = VideoIdentity(table.digest, reader.frame_count, reader.file_size) if certain else None
-        return VideoFacts(table, identity, header, self._check_deleted(reader, table))
+        return VideoFacts(table, identity, front.header, front.deleted)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -229,90 +222,3 @@ class VideoCheck:
                 else:
                     builder.add_text(checksum_of(payload))
         return builder.build(tag or 0), certain
-
-    def _check_front(self, reader: Frames, table: PageTable) -> HeaderInfo | None:
-        """Check the header page, and the dictionary that it announces."""
-        header: HeaderInfo | None = None
-        try:
-            header = decode_header_body(self._read_blob(reader, table, PageKind.HEADER, 0))
-            if header.tag != table.tag:
-                self._findings.error(
-                    "header", f"it is that of memory {header.tag:08x}, the frames are of {table.tag:08x}", self._path
-                )
-        except VideoError as error:
-            self._findings.error("header", f"the header page cannot be read: {error}", self._path, frame=0)
-        frames = table.frames_of_kind(PageKind.DICTIONARY)
-        dictionary: bytes | None = None
-        try:
-            if len(frames):
-                dictionary = self._read_blob(reader, table, PageKind.DICTIONARY, int(frames[0]))
-            self._decompressor = PageDecompressor(dictionary)
-        except VideoError as error:
-            self._lost_dictionary(str(error), table, int(frames[0]))
-            return header
-        pages = len(table.run_of(int(frames[0]))) if len(frames) else 0
-        if header is not None and pages != header.dictionary_pages:
-            what = f"it has {pages} pages, the header page says {header.dictionary_pages}"
-            self._lost_dictionary(what, table, None)
-        built = 0 if header is None else header.chunks
-        if built > MAX_COUNT * len(table):
-            self._findings.error(
-                "header", f"it says {built} chunks, more than {len(table)} frames can hold", self._path
-            )
-        elif table.chunk_count < built:
-            gone = ChunkIds.of(range(built)) - table.chunk_ids()
-            self._findings.warn(
-                "chunks",
-                f"of the chunks it was built with it has not {describe_chunks(gone.ranges)}: they were lost before "
-                "a repair",
-                self._path,
-            )
-        return header
-
-    def _check_deleted(self, reader: Frames, table: PageTable) -> ChunkIds | None:
-        """What all lists of deleted chunks say together."""
-        tombstones = TombstoneReader(reader.file_size)
-        frame = 0
-        try:
-            for frame in table.frames_of_kind(PageKind.TOMBSTONES).tolist():
-                tombstones.add(self._read_run(reader, table, frame), first_frame=frame, tag=table.tag)
-        except VideoError as error:
-            self._findings.error(
-                "tombstones",
-                f"which chunks were deleted cannot be read: {error}; a new index would have them again",
-                self._path,
-                frame=frame,
-            )
-            return None
-        return tombstones.deleted
-
-    def _lost_dictionary(self, what: str, table: PageTable, frame: int | None) -> None:
-        self._decompressor = None
-        self._findings.error(
-            "dictionary",
-            f"the dictionary, which compressed pages need, cannot be read: {what}",
-            self._path,
-            frame=frame,
-            chunks=table.chunk_ids().ranges,
-        )
-
-    def _read_blob(self, reader: Frames, table: PageTable, kind: PageKind, frame: int) -> bytes:
-        return open_blob(kind, self._read_run(reader, table, frame), first_frame=frame, tag=table.tag)
-
-    def _read_run(self, reader: Frames, table: PageTable, frame: int) -> list[bytes]:
-        run = table.run_of(frame)
-        payloads, statuses = reader.read(np.arange(run.start, run.stop))
-        for number, (at, status) in enumerate(zip(run, statuses.tolist(), strict=True)):
-            if status:
-                payloads[number] = self._rebuild(reader, table, at)
-                if payloads[number] is None:
-                    raise VideoError(f"frame {at}: {REASONS[status]}")
-        return [payload or b"" for payload in payloads]
-
-    @staticmethod
-    def _rebuild(reader: Frames, table: PageTable, frame: int) -> bytes | None:
-        """A frame that cannot be read, if parity brings it back."""
-        try:
-            return ParityReader(table, reader.read).rebuild(frame)
-        except (VideoError, DependencyError):
-            return None

@@ -1,0 +1,191 @@
+"""What a video says of itself as a whole: its header page, its dictionary, which chunks were deleted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from memvid import _core
+from memvid.building.append import frame_config, next_chunk
+from memvid.config import EncoderConfig
+from memvid.errors import ConfigError, DependencyError, MemvidError, VideoError
+from memvid.maintenance.verify.findings import Findings, describe_chunks
+from memvid.page import (
+    LONGEST_DELETION,
+    MIN_CAPACITY,
+    ChunkIds,
+    HeaderInfo,
+    PageDecompressor,
+    PageKind,
+    TombstoneReader,
+    decode_header_body,
+    open_blob,
+)
+from memvid.page.header import MAX_COUNT
+from memvid.video import LARGEST_GAP, PageTable, frame_capacity
+from memvid.video.codecs import Frames, PictureVideo
+from memvid.video.frame_status import REASONS
+from memvid.video.parity_reader import ParityReader
+
+__all__ = ["FrontCheck"]
+
+
+class FrontCheck:
+    """Checks what all else in a video is read with; what is wrong goes to ``findings``.
+
+    :ivar header: the header page, if it can be read.
+    :ivar config: how pages and frames of the memory are made; ``None`` if nothing can be made as its header page says.
+    :ivar decompressor: opens its pages; ``None`` if the dictionary cannot be read.
+    :ivar deleted: the chunks that were deleted; ``None`` if that cannot be read.
+    :ivar next_chunk: id of the chunk that is added next, as far as all that says.
+    """
+
+    def __init__(self, path: Path, reader: Frames, table: PageTable, findings: Findings) -> None:
+        self._path = path
+        self._reader = reader
+        self._table = table
+        self._findings = findings
+        self.header: HeaderInfo | None = None
+        self.config: EncoderConfig | None = None
+        self.decompressor: PageDecompressor | None = None
+        self.deleted: ChunkIds | None = None
+        self.next_chunk = table.next_chunk
+
+    def run(self) -> None:
+        """Check header page, dictionary and deletions, in this order."""
+        self._check_header()
+        self._check_dictionary()
+        self._check_deleted()
+
+    def _check_header(self) -> None:
+        try:
+            self.header = header = decode_header_body(self._read_blob(PageKind.HEADER, 0))
+        except VideoError as error:
+            self._error("header", f"the header page cannot be read: {error}", frame=0)
+            return
+        if header.tag != self._table.tag:
+            self._error("header", f"it is that of memory {header.tag:08x}, the frames are of {self._table.tag:08x}")
+        self._check_options(header)
+        built, frames = header.chunks, len(self._table)
+        if built > MAX_COUNT * frames:
+            self._error("header", f"it says {built} chunks, more than {frames} frames can hold")
+        elif self._table.chunk_count < built:
+            gone = ChunkIds.of(range(built)) - self._table.chunk_ids()
+            self._findings.warn(
+                "chunks",
+                f"of the chunks it was built with it has not {describe_chunks(gone.ranges)}: they were lost before "
+                "a repair",
+                self._path,
+            )
+
+    def _check_options(self, header: HeaderInfo) -> None:
+        """Whether more pages can be made as the header page says, and put behind those there are."""
+        try:
+            config = frame_config(header, fps=self._reader.fps)
+            capacity = frame_capacity(config)
+        except ConfigError as error:
+            self._error("header", f"nothing can be written as it says: {error}")
+            return
+        if capacity < MIN_CAPACITY or config.bare != header.bare:
+            what = (
+                f"a code of {capacity} bytes is too small for pages"
+                if capacity < MIN_CAPACITY
+                else f"bare={header.bare} with compression={header.compression!r} and "
+                f"chunks_per_frame={header.chunks_per_frame}"
+            )
+            self._error("header", f"nothing can be written as it says: {what}")
+            return
+        self.config = config
+        if isinstance(self._reader, PictureVideo):
+            return  # of another codec: nothing is ever put behind it
+        try:
+            symbol = _core.SymbolOptions(version=header.symbol_version, level=header.error_correction)
+            _core.check_append(str(self._path), symbol)
+        except MemvidError as error:
+            what = f"all of it can be read, but nothing be added or deleted: {error}"
+            self._findings.warn("container", what, self._path)
+
+    def _check_dictionary(self) -> None:
+        frames = self._table.frames_of_kind(PageKind.DICTIONARY).tolist()
+        dictionary: bytes | None = None
+        try:
+            if frames:
+                dictionary = self._read_blob(PageKind.DICTIONARY, frames[0])
+            self.decompressor = PageDecompressor(dictionary)
+        except VideoError as error:
+            self._lose_dictionary(str(error), frames[0])
+            return
+        pages = len(self._table.run_of(frames[0])) if frames else 0
+        header = self.header
+        if header is not None and pages != header.dictionary_pages:
+            self._lose_dictionary(f"it has {pages} pages, the header page says {header.dictionary_pages}", None)
+        elif header is not None and len(dictionary or b"") != header.dictionary_bytes:
+            self._findings.warn(
+                "header",
+                f"it says that the dictionary has {header.dictionary_bytes} bytes, and it has {len(dictionary or b'')}",
+                self._path,
+            )
+
+    def _lose_dictionary(self, what: str, frame: int | None) -> None:
+        self.decompressor = None
+        self._findings.error(
+            "dictionary",
+            f"the dictionary, which compressed pages need, cannot be read: {what}",
+            self._path,
+            frame=frame,
+            chunks=self._table.chunk_ids().ranges,
+        )
+
+    def _check_deleted(self) -> None:
+        """What all lists of deleted chunks say together, and what that leaves."""
+        table = self._table
+        tombstones = TombstoneReader(self._reader.file_size)
+        frame = 0
+        try:
+            for frame in table.frames_of_kind(PageKind.TOMBSTONES).tolist():
+                tombstones.add(self._read_run(frame), first_frame=frame, tag=table.tag)
+        except VideoError as error:
+            self._error(
+                "tombstones",
+                f"which chunks were deleted cannot be read: {error}; a new index would have them again",
+                frame=frame,
+            )
+            return
+        self.deleted = deleted = tombstones.deleted
+        if not table.chunk_ids() - deleted:
+            self._error("chunks", "there is none that was not deleted, and a memory has at least one")
+        if deleted and int((deleted.ends - deleted.starts).max()) > LONGEST_DELETION:
+            self._error("tombstones", f"more than {LONGEST_DELETION} chunks in a row are deleted: no index can say so")
+        if self.header is not None:
+            self.next_chunk = next_chunk(table, self.header, deleted)
+            behind = self.next_chunk - table.next_chunk
+            if behind > LARGEST_GAP:
+                self._error(
+                    "chunks",
+                    f"by header page and deletions the next one would be {behind} ids behind the last one, and at most "
+                    f"{LARGEST_GAP} can be left out: nothing can be added",
+                )
+
+    def _read_blob(self, kind: PageKind, frame: int) -> bytes:
+        return open_blob(kind, self._read_run(frame), first_frame=frame, tag=self._table.tag)
+
+    def _read_run(self, frame: int) -> list[bytes]:
+        run = self._table.run_of(frame)
+        payloads, statuses = self._reader.read(np.arange(run.start, run.stop))
+        for number, (at, status) in enumerate(zip(run, statuses.tolist(), strict=True)):
+            if status:
+                payloads[number] = self._rebuild(at)
+                if payloads[number] is None:
+                    raise VideoError(f"frame {at}: {REASONS[status]}")
+        return [payload or b"" for payload in payloads]
+
+    def _rebuild(self, frame: int) -> bytes | None:
+        """A frame that cannot be read, if parity brings it back."""
+        try:
+            return ParityReader(self._table, self._reader.read).rebuild(frame)
+        except (VideoError, DependencyError):
+            return None
+
+    def _error(self, code: str, message: str, *, frame: int | None = None) -> None:
+        self._findings.error(code, message, self._path, frame=frame)
