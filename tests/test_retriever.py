@@ -20,9 +20,11 @@ from memvid.errors import (
     IndexNotFoundError,
     MemvidError,
     QueryError,
+    ResourceLimitError,
     VideoNotFoundError,
 )
 from memvid.retriever import RetrieverStats
+from memvid.types import Chunk
 from tests.memory_support import EMBEDDER, WORDS, build, make_texts, make_vectors, open_memory
 
 TEXTS = make_texts(600)
@@ -227,6 +229,46 @@ class TestCounters:
                 assert memory.get_chunk_by_id(chunk_id) == TEXTS[chunk_id]
                 assert memory.stats.page_cache_bytes <= limit
 
+    def test_an_answer_is_bounded(self, video: Path) -> None:
+        with open_memory(video, question_bytes=100 * 256) as memory:
+            assert [chunk.text for chunk in memory.get_chunks_by_id(range(30))] == TEXTS[:30]
+            with pytest.raises(ResourceLimitError, match="take more than 25600 bytes: ask for fewer"):
+                memory.get_chunks_by_id(range(101))  # objects alone, before anything is read
+            with pytest.raises(ResourceLimitError, match="raise question_bytes=25600"):
+                memory.neighbours(300, 1 << 40, 1 << 40)
+            read = memory.stats.frames_read
+            with pytest.raises(ResourceLimitError):
+                memory.search("violin", 600)
+            assert memory.stats.frames_read == read
+
+    def test_texts_are_counted_before_they_are_made(self, tmp_path: Path) -> None:
+        texts = ["a" * 100_000, "b" * 100_000, "\N{SPOUTING WHALE}" + "c" * 40_000]
+        video = build(tmp_path, texts)
+        with open_memory(video, question_bytes=200_000) as memory:
+            assert [chunk.text for chunk in memory.get_chunks_by_id([1, 0, 1, 0])] == [texts[1], texts[0]] * 2
+            assert memory.get_chunk_by_id(2) == texts[2]  # which Python keeps in four bytes a character
+            for wanted in ([0, 2], [0, 1, 2]):
+                with pytest.raises(ResourceLimitError, match="were asked for take more than 200000 bytes"):
+                    memory.get_chunks_by_id(wanted)
+            assert memory.get_chunk_by_id(0) == texts[0]
+
+    def test_pages_are_counted_before_they_are_unpacked(self, tmp_path: Path) -> None:
+        """Of a page of a quarter of a megabyte one word is wanted, of many such pages many words."""
+        video = build(tmp_path, [f"{'x' * 4000} {number}" for number in range(640)])
+        with open_memory(video, question_bytes=128_000, page_cache_bytes=0) as memory:
+            pages = sorted({chunk.frame_index: chunk.chunk_id for chunk in _in_parts(memory, 640)}.values())
+            assert len(pages) > 8
+            with pytest.raises(ResourceLimitError, match="unpack to more than 1024000 bytes"):
+                memory.get_chunks_by_id(pages)
+            assert len(memory.get_chunks_by_id(pages[:2])) == 2
+
+    def test_metadata_is_counted_before_it_is_read(self, tmp_path: Path) -> None:
+        video = build(tmp_path, ["one", "two"], metadatas=[{"a": [[]] * 1000}, {"a": 1}])
+        with open_memory(video, question_bytes=100_000) as memory:
+            assert memory.get_chunks_by_id([1])[0].metadata == {"a": 1}
+            with pytest.raises(ResourceLimitError, match="the metadata of the chunks that were asked for takes more"):
+                memory.get_chunk_by_id(0)
+
     def test_warm_reads_ahead(self, memory: MemvidRetriever) -> None:
         memory.warm()
         assert memory.stats.queries == 0
@@ -381,3 +423,7 @@ class TestOpening:
     def test_results_are_short_to_print(self, memory: MemvidRetriever) -> None:
         assert len(repr(memory.search_results("violin", 1)[0])) < 120
         assert isinstance(memory.stats, RetrieverStats)
+
+
+def _in_parts(memory: MemvidRetriever, count: int) -> list[Chunk]:
+    return [chunk for start in range(0, count, 8) for chunk in memory.get_chunks_by_id(range(start, start + 8))]

@@ -18,23 +18,29 @@ py::object to_text(ByteView bytes) {
     return py::none();
 }
 
-// Texts, metadata and frames in the caller's order. The text is None where the page cannot be read and verified; then,
-// and where there is no such chunk (frame -1), so is the metadata.
-py::tuple read(const ChunkReader& reader, const IndexArray& ids) {
+// Texts, metadata and frames in the caller's order; of a chunk that is there twice, the same objects. The text is None
+// where the page cannot be read and verified; then, and where there is no such chunk (frame -1), so is the metadata.
+py::tuple read(const ChunkReader& reader, const IndexArray& ids, std::size_t unpacked, std::size_t answer) {
     const auto wanted = copy_of(ids);
-    std::vector<FoundChunk> found;
+    ChunkBatch batch;
     {
         const py::gil_scoped_release release;
-        found = reader.read(wanted, check_signals);
+        batch = reader.read(wanted, ReadLimits{unpacked, answer}, check_signals);
     }
-    py::list texts(found.size()), metadatas(found.size()), frames(found.size());
-    for (std::size_t i = 0; i < found.size(); ++i) {
-        const auto& chunk = found[i];
-        py::object text = chunk.page ? to_text(chunk.page->text(chunk.slot)) : py::none();
-        metadatas[i] =
-            text.is_none() ? py::object(py::none()) : py::object(to_python(chunk.page->metadata(chunk.slot)));
-        texts[i] = std::move(text);
-        frames[i] = chunk.frame;
+    std::vector<std::pair<py::object, py::object>> made;
+    made.reserve(batch.chunks.size());
+    for (auto& chunk : batch.chunks) {
+        py::object text = chunk.whole ? to_text(chunk.text) : py::none();
+        py::object metadata = text.is_none() ? py::object(py::none()) : py::object(to_python(chunk.metadata));
+        made.emplace_back(std::move(text), std::move(metadata));
+        chunk.text = Bytes();  // so that the answer is not in memory twice
+        chunk.metadata = Bytes();
+    }
+    py::list texts(wanted.size()), metadatas(wanted.size()), frames(wanted.size());
+    for (std::size_t i = 0; i < wanted.size(); ++i) {
+        texts[i] = made[batch.slots[i]].first;
+        metadatas[i] = made[batch.slots[i]].second;
+        frames[i] = batch.chunks[batch.slots[i]].frame;
     }
     return py::make_tuple(std::move(texts), std::move(metadatas), std::move(frames));
 }
@@ -69,8 +75,11 @@ void register_chunk_reader(py::module_& module) {
             py::arg("counts").noconvert(), py::arg("runs").noconvert(), py::arg("bare").noconvert(), py::arg("tag"),
             py::arg("dictionary"), py::arg("cache_bytes"), py::keep_alive<1, 2>(),
             "Columns of the page table, a row for each page with chunks: int64, int64, uint16, int64, uint8.")
-        .def("read", &read, py::arg("ids").noconvert(),
-             "Texts (None where the page is bad), metadata (bytes) and frames (-1: no such chunk) of int64 chunk ids.")
+        .def("read", &read, py::arg("ids").noconvert(), py::kw_only(),
+             py::arg("unpacked") = std::numeric_limits<std::size_t>::max(),
+             py::arg("answer") = std::numeric_limits<std::size_t>::max(),
+             "Texts (None where the page is bad), metadata (bytes) and frames (-1: no such chunk) of int64 chunk ids. "
+             "ResourceLimitError before pages unpack to more than so many bytes, or the answer takes more.")
         .def("cache_stats", &cache_stats, "What the page cache did and holds.")
         .def("clear_cache", &ChunkReader::clear_cache, "Forget all decoded pages.");
 }

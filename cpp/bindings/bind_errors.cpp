@@ -15,6 +15,7 @@ const char* class_name(ErrorCode code) {
         case ErrorCode::output: return "OutputError";
         case ErrorCode::too_large: return "ChunkTooLargeError";
         case ErrorCode::closed: return "ClosedError";
+        case ErrorCode::limit: return "ResourceLimitError";
     }
     return "MemvidError";
 }

@@ -45,9 +45,13 @@ void read_chunks(const FrameReader& reader, const PageTable& table) {
     for (std::size_t i = 0; i < std::min(rows.frames.size(), most_frames); ++i)
         ids.insert(ids.end(), {rows.first_chunks[i], rows.first_chunks[i] + rows.counts[i] - 1});
     std::size_t total = 0;
-    for (const auto& found : chunks.read(ids, {}))
-        if (found.page) total += found.page->text(found.slot).size() + found.page->metadata(found.slot).size();
-    require(total < std::size_t{1} << 32, "texts are no larger than pages");
+    constexpr ReadLimits limits{std::size_t{256} << 20, std::size_t{64} << 20};
+    try {
+        for (const auto& found : chunks.read(ids, limits, {}).chunks) total += found.text.size() + found.metadata.size();
+    } catch (const Error& error) {
+        require(error.code() == ErrorCode::limit, "chunks are read, or are too much");
+    }
+    require(total <= limits.answer, "texts are no larger than the caller allows");
 }
 
 void read_video(const std::string& path, bool again) {

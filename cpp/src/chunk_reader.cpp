@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <deque>
 #include <limits>
+#include <mutex>
+#include <string>
 
 #include "memvid/error.hpp"
 
@@ -19,14 +21,75 @@ struct ChunkReader::ProcessCache {
     PageCache pages;
 };
 
-// A page that is read: the `at`-th of those wanted. Its frames are `count` of the batch's, from `first` on.
+// A page that is read. Its frames are `count` of the batch's, from `first` on; its chunks are those of the wanted ones
+// from `begin` to `end`.
 struct ChunkReader::PageRead {
-    PageRead(std::size_t at, std::size_t first, std::size_t count)
-        : at(at), first(first), count(count), missing(count) {}
+    PageRead(std::size_t row, std::size_t begin, std::size_t end) : row(row), begin(begin), end(end) {}
 
-    const std::size_t at, first, count;
-    std::atomic<std::size_t> missing;
-    std::shared_ptr<const RecordPage> page;
+    const std::size_t row, begin, end;
+    std::size_t first = 0, count = 0;
+    std::atomic<std::size_t> missing{0};
+};
+
+// The joined stored bodies of a page's frames, and what they are when they are opened.
+struct ChunkReader::Stored {
+    Bytes bytes;
+    std::size_t unpacked = 0;
+    bool bare = false, zstd = false, dictionary = false;
+};
+
+namespace {
+
+// A page that unpacks to more is opened by itself: what is in memory does not grow with the number of threads.
+constexpr std::size_t large_page_bytes = 1 << 20;
+
+// Bytes that Python keeps a text in: one, two or four a character, as the widest one needs.
+std::size_t python_bytes(ByteView text) {
+    std::size_t characters = 0;
+    std::uint8_t widest = 0;
+    for (const std::uint8_t byte : text) {
+        characters += (byte & 0xc0) != 0x80;
+        widest = std::max(widest, byte);
+    }
+    return characters * (widest >= 0xf0 ? 4 : widest >= 0xc4 ? 2 : 1);
+}
+
+void spend(std::atomic<std::size_t>& spent, std::size_t bytes, std::size_t limit, const char* what) {
+    const std::size_t before = spent.fetch_add(bytes, std::memory_order_relaxed);
+    if (before > limit || bytes > limit - before)
+        throw Error(ErrorCode::limit, std::string("the chunks that were asked for ") + what + " more than " +
+                                          std::to_string(limit) + " bytes");
+}
+
+}  // namespace
+
+// One call: what was asked for, and what it has taken so far.
+class ChunkReader::Reading {
+public:
+    Reading(std::vector<std::int64_t> ids, const ReadLimits& limits)
+        : ids(std::move(ids)), chunks(this->ids.size()), limits_(limits) {}
+
+    void unpack(std::size_t bytes) { spend(unpacked_, bytes, limits_.unpacked, "unpack to"); }
+
+    // Copies the wanted chunks out of their page, which need not stay in memory.
+    void take(const PageRead& read, std::int64_t first_chunk, const RecordPage& page) {
+        for (std::size_t i = read.begin; i < read.end; ++i) {
+            const auto slot = static_cast<std::size_t>(ids[i] - first_chunk);
+            const ByteView text = page.text(slot), metadata = page.metadata(slot);
+            spend(answer_, std::max(text.size(), python_bytes(text)) + metadata.size(), limits_.answer, "take");
+            chunks[i].text.assign(text.begin(), text.end());
+            chunks[i].metadata.assign(metadata.begin(), metadata.end());
+            chunks[i].whole = true;
+        }
+    }
+
+    const std::vector<std::int64_t> ids;  // ascending, each once
+    std::vector<FoundChunk> chunks;
+    std::mutex large_page;  // of this call alone: none that a fork could leave locked
+
+private:
+    const ReadLimits limits_;
+    std::atomic<std::size_t> unpacked_{0}, answer_{0};
 };
 
 ChunkReader::ChunkReader(const FrameSource& video, DataFrames table, std::uint32_t tag,
@@ -82,10 +145,19 @@ bool ChunkReader::belongs(const PageHeader& header, std::size_t frame) const {
     return header.tag == tag_ && header.page_number == frame;
 }
 
-// The stored bodies of a page's frames, joined; nothing where they do not fit together.
-std::optional<Bytes> ChunkReader::join(std::size_t row, std::span<FrameResult> frames) const {
+// The stored bodies of a page's frames, joined; nothing where they do not fit together. The frames are let go.
+std::optional<ChunkReader::Stored> ChunkReader::join(std::size_t row, std::span<FrameResult> frames) const {
+    for (const auto& frame : frames)
+        if (frame.status != FrameStatus::ok) return std::nullopt;
+    Stored stored;
+    if (table_.bare[row] != 0) {
+        if (frames.size() != 1 || is_page(frames[0].payload)) return std::nullopt;
+        stored.bytes = std::move(frames[0].payload);
+        stored.bare = true;
+        stored.unpacked = stored.bytes.size();
+        return stored;
+    }
     const auto first_frame = static_cast<std::size_t>(table_.frames[row]);
-    Bytes stored;
     std::uint8_t flags = 0;
     for (std::size_t i = 0; i < frames.size(); ++i) {
         const ByteView payload = frames[i].payload;
@@ -104,57 +176,54 @@ std::optional<Bytes> ChunkReader::join(std::size_t row, std::span<FrameResult> f
             if (!part || part->part != i || part->parts != frames.size()) return std::nullopt;
         }
         const ByteView body = payload.subspan(page_header_bytes + (run ? run_head_bytes : 0));
-        stored.insert(stored.end(), body.begin(), body.end());
+        stored.bytes.insert(stored.bytes.end(), body.begin(), body.end());
+        frames[i].payload = Bytes();
     }
-    if ((flags & page_flag::zstd) != 0) return decompressor_.decompress(stored, (flags & page_flag::dictionary) != 0);
-    if ((flags & page_flag::dictionary) != 0) return std::nullopt;
+    stored.zstd = (flags & page_flag::zstd) != 0;
+    stored.dictionary = (flags & page_flag::dictionary) != 0;
+    if (stored.dictionary && !stored.zstd) return std::nullopt;
+    const auto size = stored.zstd ? Decompressor::stated_size(stored.bytes) : std::optional(stored.bytes.size());
+    if (!size) return std::nullopt;
+    stored.unpacked = *size;
     return stored;
 }
 
-std::shared_ptr<const RecordPage> ChunkReader::open_page(std::size_t row, std::span<FrameResult> frames) const {
-    for (const auto& frame : frames)
-        if (frame.status != FrameStatus::ok) return nullptr;
-    if (table_.bare[row] != 0) {
-        if (frames.size() != 1 || is_page(frames[0].payload)) return nullptr;
-        return std::make_shared<const RecordPage>(RecordPage::bare(std::move(frames[0].payload)));
-    }
-    auto body = join(row, frames);
-    if (!body) return nullptr;
-    auto page = RecordPage::open(std::move(*body), table_.counts[row]);
+std::shared_ptr<const RecordPage> ChunkReader::open_page(std::size_t row, Stored stored) const {
+    if (stored.bare) return std::make_shared<const RecordPage>(RecordPage::bare(std::move(stored.bytes)));
+    auto body = stored.zstd ? decompressor_.decompress(stored.bytes, stored.dictionary) : std::move(stored.bytes);
+    auto page = body ? RecordPage::open(std::move(*body), table_.counts[row]) : std::nullopt;
     return page ? std::make_shared<const RecordPage>(std::move(*page)) : nullptr;
 }
 
-std::vector<FoundChunk> ChunkReader::read(std::span<const std::int64_t> ids, const Poll& poll) const {
-    std::vector<FoundChunk> found(ids.size());
-    std::vector<std::size_t> rows(ids.size());
-    std::vector<std::size_t> wanted;
-    wanted.reserve(ids.size());
-    for (std::size_t i = 0; i < ids.size(); ++i) {
-        const auto row = row_of(ids[i]);
-        if (!row) continue;
-        rows[i] = *row;
-        found[i].slot = static_cast<std::size_t>(ids[i] - table_.first_chunks[*row]);
-        found[i].frame = table_.frames[*row];
-        wanted.push_back(*row);
-    }
-    std::sort(wanted.begin(), wanted.end());  // in the order they lie in the file
-    wanted.erase(std::unique(wanted.begin(), wanted.end()), wanted.end());
+ChunkBatch ChunkReader::read(std::span<const std::int64_t> ids, const ReadLimits& limits, const Poll& poll) const {
+    std::vector<std::int64_t> distinct(ids.begin(), ids.end());
+    std::sort(distinct.begin(), distinct.end());  // in the order they lie in the file
+    distinct.erase(std::unique(distinct.begin(), distinct.end()), distinct.end());
+    Reading reading(std::move(distinct), limits);
 
     PageCache& pages = cache();
-    std::vector<std::shared_ptr<const RecordPage>> opened(wanted.size());
     std::vector<std::size_t> frames;
     std::vector<std::size_t> read_of_frame;
     std::deque<PageRead> reads;
-    for (std::size_t i = 0; i < wanted.size(); ++i) {
-        const std::size_t row = wanted[i];
-        opened[i] = pages.get(row);
-        if (opened[i]) continue;
-        const auto count = static_cast<std::size_t>(table_.runs[row]);
-        for (std::size_t k = 0; k < count; ++k) {
-            frames.push_back(static_cast<std::size_t>(table_.frames[row]) + k);
-            read_of_frame.push_back(reads.size());
+    for (std::size_t begin = 0, end; begin < reading.ids.size(); begin = end) {
+        end = begin + 1;
+        const auto row = row_of(reading.ids[begin]);
+        if (!row) continue;
+        while (end < reading.ids.size() && row_of(reading.ids[end]) == row) ++end;
+        for (std::size_t i = begin; i < end; ++i) reading.chunks[i].frame = table_.frames[*row];
+        PageRead& read = reads.emplace_back(*row, begin, end);
+        if (const auto known = pages.get(*row)) {
+            reading.take(read, table_.first_chunks[*row], *known);
+            reads.pop_back();
+            continue;
         }
-        reads.emplace_back(i, frames.size() - count, count);
+        read.first = frames.size();
+        read.count = static_cast<std::size_t>(table_.runs[*row]);
+        read.missing = read.count;
+        for (std::size_t k = 0; k < read.count; ++k) {
+            frames.push_back(static_cast<std::size_t>(table_.frames[*row]) + k);
+            read_of_frame.push_back(reads.size() - 1);
+        }
     }
     std::vector<FrameResult> results(frames.size());
     video_.read_each(
@@ -164,19 +233,23 @@ std::vector<FoundChunk> ChunkReader::read(std::span<const std::int64_t> ids, con
             PageRead& read = reads[read_of_frame[i]];
             if (read.missing.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
             // The thread that brought the last of its frames opens the page.
-            read.page = open_page(wanted[read.at], std::span(results).subspan(read.first, read.count));
+            auto stored = join(read.row, std::span(results).subspan(read.first, read.count));
+            if (!stored) return;
+            reading.unpack(stored->unpacked);
+            std::unique_lock lock(reading.large_page, std::defer_lock);
+            if (stored->unpacked > large_page_bytes) lock.lock();
+            const auto page = open_page(read.row, std::move(*stored));
+            if (!page) return;
+            reading.take(read, table_.first_chunks[read.row], *page);
+            pages.put(read.row, page);
         },
         poll);
-    for (const auto& read : reads) {
-        opened[read.at] = read.page;
-        if (read.page) pages.put(wanted[read.at], read.page);
-    }
-    for (std::size_t i = 0; i < ids.size(); ++i) {
-        if (found[i].frame < 0) continue;
-        const auto at = std::lower_bound(wanted.begin(), wanted.end(), rows[i]);
-        found[i].page = opened[static_cast<std::size_t>(at - wanted.begin())];
-    }
-    return found;
+    ChunkBatch batch{{}, std::vector<std::size_t>(ids.size())};
+    for (std::size_t i = 0; i < ids.size(); ++i)
+        batch.slots[i] = static_cast<std::size_t>(
+            std::lower_bound(reading.ids.begin(), reading.ids.end(), ids[i]) - reading.ids.begin());
+    batch.chunks = std::move(reading.chunks);
+    return batch;
 }
 
 }  // namespace memvid

@@ -37,13 +37,18 @@ Decompressor::Decompressor(std::optional<ByteView> dictionary) : dictionary_(nul
 
 Decompressor::~Decompressor() = default;
 
-std::optional<Bytes> Decompressor::decompress(ByteView stored, bool use_dictionary) const {
-    if (use_dictionary && !dictionary_) return std::nullopt;
+std::optional<std::size_t> Decompressor::stated_size(ByteView stored) {
     const auto size = ZSTD_getFrameContentSize(stored.data(), stored.size());
     if (size == ZSTD_CONTENTSIZE_UNKNOWN || size == ZSTD_CONTENTSIZE_ERROR || size > max_body_bytes)
         return std::nullopt;
+    return static_cast<std::size_t>(size);
+}
+
+std::optional<Bytes> Decompressor::decompress(ByteView stored, bool use_dictionary) const {
+    const auto size = stated_size(stored);
+    if (!size || (use_dictionary && !dictionary_)) return std::nullopt;
     if (ZSTD_findFrameCompressedSize(stored.data(), stored.size()) != stored.size()) return std::nullopt;
-    Bytes body(size);
+    Bytes body(*size);
     // Makes zstd forget that this context has met the dictionary, and so fetch the matches in it ahead of time: between
     // two pages a search has driven a megabyte of dictionary out of the processor's cache.
     ZSTD_decompressBegin(context());
@@ -51,7 +56,7 @@ std::optional<Bytes> Decompressor::decompress(ByteView stored, bool use_dictiona
         use_dictionary ? ZSTD_decompress_usingDDict(context(), body.data(), body.size(), stored.data(), stored.size(),
                                                     dictionary_.get())
                        : ZSTD_decompressDCtx(context(), body.data(), body.size(), stored.data(), stored.size());
-    if (ZSTD_isError(written) || written != size) return std::nullopt;
+    if (ZSTD_isError(written) || written != *size) return std::nullopt;
     return body;
 }
 

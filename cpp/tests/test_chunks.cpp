@@ -24,7 +24,7 @@ void store_le(Bytes& out, std::uint64_t value, int bytes) {
 
 // A sealed data page without compression; lengths under 128.
 Bytes data_page(std::uint32_t number, std::uint64_t first_chunk, const std::vector<std::string>& texts) {
-    Bytes page = {page_magic[0], page_magic[1], page_magic[2], page_format_version};
+    Bytes page = {page_magic[0], page_magic[1], page_magic[2], page_format_versions.back()};
     store_le(page, static_cast<std::uint64_t>(PageKind::data), 1);
     store_le(page, 0, 1);  // flags
     store_le(page, texts.size(), 2);
@@ -60,9 +60,15 @@ DataFrames write_chunks(const std::string& path, std::size_t pages) {
 }
 
 bool right(const FoundChunk& chunk, std::int64_t id) {
-    if (!chunk.page) return false;
-    const ByteView text = chunk.page->text(chunk.slot);
-    return std::string(text.begin(), text.end()) == text_of(id) && chunk.page->metadata(chunk.slot).empty();
+    return chunk.whole && std::string(chunk.text.begin(), chunk.text.end()) == text_of(id) && chunk.metadata.empty();
+}
+
+// The chunks in the order of `ids`.
+std::vector<FoundChunk> read(const ChunkReader& reader, const std::vector<std::int64_t>& ids) {
+    const auto batch = reader.read(ids, {}, {});
+    std::vector<FoundChunk> found;
+    for (const auto slot : batch.slots) found.push_back(batch.chunks[slot]);
+    return found;
 }
 
 Bytes body_of(std::initializer_list<int> bytes) {
@@ -168,13 +174,13 @@ TEST(chunks_come_in_the_order_asked_for) {
     const FrameReader video(path, 2);
     const ChunkReader reader(video, table, tag, std::nullopt, 0);
     const std::vector<std::int64_t> ids = {26, 0, 13, 27, 0, 12, -1};
-    const auto found = reader.read(ids, {});
+    const auto found = read(reader, ids);
     for (const std::size_t i : {0, 1, 2, 4, 5}) CHECK(right(found[i], ids[i]));
-    for (const std::size_t i : {3, 6}) CHECK(!found[i].page && found[i].frame == -1);
+    for (const std::size_t i : {3, 6}) CHECK(!found[i].whole && found[i].frame == -1);
     CHECK_EQUAL(video.counters().frames, 3U);
 
     const ChunkReader of_another_memory(video, table, tag + 1, std::nullopt, 0);
-    CHECK(!of_another_memory.read(ids, {})[0].page);
+    CHECK(!read(of_another_memory, ids)[0].whole);
     auto short_table = table;
     short_table.runs.pop_back();
     CHECK_ERROR(config, ChunkReader(video, short_table, tag, std::nullopt, 0));
@@ -189,7 +195,43 @@ TEST(chunks_come_in_the_order_asked_for) {
     auto last_table = table;
     last_table.first_chunks.back() = std::numeric_limits<std::int64_t>::max() - 3;
     const std::vector<std::int64_t> last_id = {std::numeric_limits<std::int64_t>::max()};
-    CHECK_EQUAL(ChunkReader(video, last_table, tag, std::nullopt, 0).read(last_id, {})[0].frame, -1);
+    CHECK_EQUAL(read(ChunkReader(video, last_table, tag, std::nullopt, 0), last_id)[0].frame, -1);
+}
+
+TEST(a_call_takes_no_more_than_it_may) {
+    const TemporaryFolder folder;
+    const auto path = folder.file("chunks.mp4");
+    const auto table = write_chunks(path, 9);
+    const FrameReader video(path, 2);
+    const ChunkReader reader(video, table, tag, std::nullopt, 1 << 20);
+    const std::vector<std::int64_t> ids = {26, 0, 26, 1};
+    const std::size_t answer = text_of(26).size() + text_of(0).size() + text_of(1).size();  // each of them once
+    std::size_t unpacked = 0;
+    for (const std::int64_t id : {0, 1, 2, 24, 25, 26}) unpacked += 2 + text_of(id).size();
+    CHECK_ERROR(limit, reader.read(ids, {unpacked - 1, answer}, {}));
+    reader.clear_cache();
+    CHECK_ERROR(limit, reader.read(ids, {unpacked, answer - 1}, {}));
+    reader.clear_cache();
+    const auto batch = reader.read(ids, {unpacked, answer}, {});
+    CHECK_EQUAL(batch.chunks.size(), 3U);
+    CHECK((batch.slots == std::vector<std::size_t>{2, 0, 2, 1}));
+    CHECK(right(batch.chunks[2], 26));
+    reader.read(ids, {0, answer}, {});  // pages of the cache are unpacked already
+}
+
+TEST(texts_are_counted_as_python_keeps_them) {
+    const TemporaryFolder folder;
+    const auto path = folder.file("chunks.mp4");
+    const std::vector<std::pair<std::string, std::size_t>> texts = {
+        {"abcd", 4}, {"\xc3\xa9t\xc3\xa9", 5}, {"\xe2\x82\xac 1", 6}, {"\xf0\x9f\x90\x8b and", 20}};
+    for (const auto& [text, bytes] : texts) {
+        write_video(path, {data_page(0, 0, {text})}, options(12), {});
+        const FrameReader video(path, 1);
+        const ChunkReader reader(video, DataFrames{{0}, {0}, {1}, {1}, {0}}, tag, std::nullopt, 0);
+        const std::vector<std::int64_t> ids = {0};
+        CHECK(reader.read(ids, {100, bytes}, {}).chunks[0].whole);
+        CHECK_ERROR(limit, reader.read(ids, {100, bytes - 1}, {}));
+    }
 }
 
 TEST(a_bare_text_that_says_it_is_many_chunks_is_refused) {
@@ -239,7 +281,7 @@ TEST(a_chunk_reader_is_shared_between_threads) {
             for (int round = 0; round < 300; ++round) {
                 std::vector<std::int64_t> ids(5);
                 for (auto& id : ids) id = static_cast<std::int64_t>(random.below(120));
-                const auto found = reader.read(ids, {});
+                const auto found = read(reader, ids);
                 for (std::size_t i = 0; i < ids.size(); ++i) wrong += !right(found[i], ids[i]);
                 if (round % 100 == 0) reader.clear_cache();
             }
@@ -256,11 +298,11 @@ TEST(a_forked_process_has_a_cache_of_its_own) {
     const FrameReader video(path, 2);
     const ChunkReader reader(video, table, tag, std::nullopt, 1 << 20);
     const std::vector<std::int64_t> ids = {1, 10};
-    reader.read(ids, {});
+    read(reader, ids);
     const pid_t child = ::fork();
     if (child == 0) {
         const bool fresh = reader.cache_stats().pages == 0;
-        const auto found = reader.read(ids, {});
+        const auto found = read(reader, ids);
         ::_exit(fresh && right(found[0], 1) && right(found[1], 10) && reader.cache_stats().pages == 2 ? 0 : 1);
     }
     int status = 0;

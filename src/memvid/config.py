@@ -21,6 +21,7 @@ FollowUp = Literal["auto", "model", "terms", "none"]
 _Config = TypeVar("_Config", "ChatConfig", "EncoderConfig", "RetrieverConfig")
 
 MIB = 1 << 20
+QUESTION_BYTES = 128 * MIB
 MAX_DICTIONARY_BYTES = 16 * MIB
 _CRF = {"h264": 51, "vp9": 63, "av1": 63}  # the worst there is
 _MAX_FPS = 240
@@ -141,20 +142,25 @@ class EncoderConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetrieverConfig:
-    """How a memory is read; nothing here changes what is found, only what it costs.
+    """How a memory is read; nothing here changes what is found, only what it costs and may cost.
 
+    :ivar question_bytes: memory that the answer to one call takes at most, its texts and its metadata each; the pages
+        that have to be unpacked for it may take eight times as much, a few at a time. Few kilobytes of a file can hold
+        gigabytes of text.
     :ivar page_cache_bytes: decoded pages kept in memory, least recently used dropped first; 0 keeps none.
     :ivar query_cache_size: query embeddings kept; 0 keeps none.
     :ivar expansion_search: HNSW candidates (ef); ``None`` takes the index's own.
     :ivar threads: worker threads for a batch of frames or of queries; ``None`` uses the cores this process may run on.
     """
 
+    question_bytes: int = QUESTION_BYTES
     page_cache_bytes: int = 64 * MIB
     query_cache_size: int = 1024
     expansion_search: int | None = None
     threads: int | None = None
 
     def __post_init__(self) -> None:
+        _check_int("question_bytes", self.question_bytes, 1, 1 << 50)
         _check_int("page_cache_bytes", self.page_cache_bytes, 0, 1 << 50)
         _check_int("query_cache_size", self.query_cache_size, 0, 1 << 30)
         if self.expansion_search is not None:
@@ -179,6 +185,8 @@ class ChatConfig:
     :ivar follow_up: how a later question is made self-contained for the search: ``"model"`` asks the model, ``"terms"``
         adds words of the question before, ``"none"`` leaves it; ``"auto"`` is the model, terms where there is none.
     :ivar summarise: old turns that no longer fit are summarised by the model; else they are left out.
+    :ivar turn_bytes: memory that what is found for one question takes at most, and what lies beside that: the
+        ``question_bytes`` of a retriever that the chat opens itself.
     :ivar answer_seconds: how long the model is waited for, from a question to the end of its answer: all requests that
         the question needs, and all tries.
     :ivar answer_bytes: bytes of the largest reply that is taken from a server, unpacked.
@@ -196,6 +204,7 @@ class ChatConfig:
     neighbours: int = 3
     follow_up: FollowUp = "auto"
     summarise: bool = True
+    turn_bytes: int = QUESTION_BYTES
     answer_seconds: float = 600
     answer_bytes: int = 16 * MIB
     answer_pace: float = 3
@@ -220,6 +229,7 @@ class ChatConfig:
         _check_int("neighbours", self.neighbours, 0, 1000)
         _check_choice("follow_up", self.follow_up, get_args(FollowUp))
         _require(isinstance(self.summarise, bool), "summarise", self.summarise, "True or False")
+        _check_int("turn_bytes", self.turn_bytes, 1, 1 << 50)
         _check_number("answer_seconds", self.answer_seconds, 0.1, 1e6)
         _check_int("answer_bytes", self.answer_bytes, 64 * 1024, 1 << 40)
         _check_number("answer_pace", self.answer_pace, 0, 1e6)

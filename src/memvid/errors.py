@@ -30,6 +30,7 @@ Each one inherits :class:`MemvidError` and the builtin a caller would expect, so
     │   └── ChunkDeletedError               ... any more
     ├── ClosedError (ValueError)            used after close()
     ├── NotPicklableError (TypeError)       an object that is one process's alone was to be pickled or copied
+    ├── ResourceLimitError (RuntimeError)   more memory or work than an option allows
     ├── DependencyError (ImportError)       a package is missing, or does not load
     ├── OutputError (OSError)               a file cannot be written
     ├── VideoError (OSError)                a video cannot be read
@@ -81,6 +82,7 @@ __all__ = [
     "OutputError",
     "QueryError",
     "QuestionTooLargeError",
+    "ResourceLimitError",
     "SessionError",
     "UnsupportedVideoError",
     "VideoError",
@@ -214,6 +216,10 @@ class ClosedError(MemvidError, ValueError):
 
 class NotPicklableError(MemvidError, TypeError):
     """An object that holds open files, threads or keys was to be pickled or copied; the message says what to do."""
+
+
+class ResourceLimitError(MemvidError, RuntimeError):
+    """An answer or a file would take more memory or work than an option allows; the message names the option."""
 
 
 class DependencyError(MemvidError, ImportError):

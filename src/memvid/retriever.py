@@ -110,7 +110,9 @@ class MemvidRetriever(AsyncSearches):
         self._places = (video_path.absolute(), index_path.absolute())
         self._embedder = resolve_embedder(embedder)
         self._video, self._index = open_settled(index_path, video_path, lambda: self._open(video_path, index_path))
-        self._store = PageStore(self._video, cache_bytes=self.config.page_cache_bytes)
+        self._store = PageStore(
+            self._video, cache_bytes=self.config.page_cache_bytes, question_bytes=self.config.question_bytes
+        )
         self._queries = _QueryCache(self.config.query_cache_size)
         self._tally = _Tally()
         self._closed = False
@@ -124,6 +126,7 @@ class MemvidRetriever(AsyncSearches):
 
         :raises QueryError: the query is blank or not a string, or ``top_k`` is below 1.
         :raises FrameError: a frame that holds an answer cannot be read and verified.
+        :raises ResourceLimitError: the texts, or what they have to be unpacked from, exceed ``question_bytes``.
         """
         return [result.text for result in self.search_results(query, top_k)]
 
@@ -140,6 +143,7 @@ class MemvidRetriever(AsyncSearches):
         """Answers to several queries at once; each distinct frame is read once.
 
         :raises QueryError: a query is blank or not a string, or ``top_k`` is below 1.
+        :raises ResourceLimitError: all answers together exceed ``question_bytes``.
         """
         queries = self._checked(queries, top_k)
         if not queries:
@@ -167,6 +171,7 @@ class MemvidRetriever(AsyncSearches):
 
         :raises ChunkNotFoundError: there is no chunk of that id; it is a :class:`ChunkDeletedError` if the
             memory still lists it as deleted.
+        :raises ResourceLimitError: they exceed ``question_bytes``: ask for some at a time.
         """
         self._check_open()
         ids = [check_chunk_id(chunk_id) for chunk_id in chunk_ids]
@@ -183,13 +188,15 @@ class MemvidRetriever(AsyncSearches):
 
         :raises ChunkNotFoundError: there is no chunk of that id.
         :raises QueryError: ``before`` or ``after`` is not a whole number of at least 0.
+        :raises ResourceLimitError: they exceed ``question_bytes``: ask for fewer.
         """
         self._check_open()
         _check_int("before", before, 0)
         _check_int("after", after, 0)
         self._check_alive([check_chunk_id(chunk_id)])
         ids = self._video.table.ids_around(int(chunk_id), before, after, without=self._index.deleted)
-        return self._chunks(ids.tolist())
+        self._store.check_count(len(ids))
+        return self._chunks(ids.numbers().tolist())
 
     def warm(self) -> None:
         """Load what the first query would load: the model, the index, the dictionary."""

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import nullcontext
 from itertools import repeat
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from memvid import MemvidChat
-from memvid.errors import ConfigError, LLMError, LLMResponseError, LLMTimeoutError
+from memvid.errors import ConfigError, LLMError, LLMResponseError, LLMTimeoutError, ResourceLimitError
 from memvid.llm import Completion, Message, Piece, gauge
 from memvid.network import meter
 from tests.chat.chat_support import ListMemory, RecordingBackend
 from tests.llm.llm_support import ChatServer, Handler, event, running, say
+from tests.memory_support import EMBEDDER, build
 
 WAYS = ("chat", "stream", "achat", "astream")
 ANSWER = 64  # tokens, which are a kilobyte at most
@@ -53,6 +56,39 @@ class EndlessAsync(RecordingBackend):
             yield self.piece
         yield Piece("Well")
         await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_is_found_has_a_limit(way: str) -> None:
+    with pytest.raises(ResourceLimitError, match="takes more than 20 bytes: lower top_k, or raise turn_bytes=20"):
+        ask(talk(RecordingBackend(), turn_bytes=20), way)
+    assert ask(talk(RecordingBackend(), turn_bytes=27), way) == "Yes [1]."
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_memory_that_a_chat_opens_has_the_same_limit(tmp_path: Path, way: str) -> None:
+    video = build(tmp_path, ["login " * 100, "backup " * 100])
+    for turn_bytes, fails in ((1000, True), (2000, False)):
+        chat = MemvidChat(video, embedder=EMBEDDER, backend=RecordingBackend(), turn_bytes=turn_bytes)
+        with chat, pytest.raises(ResourceLimitError, match="question_bytes=1000") if fails else nullcontext():
+            assert ask(chat, way) == "Yes [1]."
+
+
+def test_a_passage_of_megabytes_is_neither_sent_nor_counted() -> None:
+    counted: list[int] = []
+
+    def count(text: str) -> int:
+        counted.append(len(text))
+        return len(text)
+
+    huge = "login " * 1_000_000
+    memory = ListMemory(["Before it.", huge, "The login failed.", huge])
+    chat = MemvidChat(retriever=memory, backend=RecordingBackend(), token_counter=count)
+    assert chat.chat("login?") == "Yes [1]."
+    context = chat.last_context
+    assert context is not None
+    assert [entry.reason for entry in context.left_out] == ["budget", "budget"]
+    assert max(counted) < 10_000
 
 
 @pytest.fixture

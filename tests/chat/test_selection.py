@@ -37,7 +37,9 @@ def reasons(choice: Any) -> dict[int, str]:
 
 class TestChoose:
     def test_the_best_is_first_and_the_far_ones_are_out(self) -> None:
-        choice = choose(found("a b", "c d", "e f", scores=[0.2, 0.8, 0.05]), min_score=0.1, diversity=0.3, limit=9)
+        choice = choose(
+            found("a b", "c d", "e f", scores=[0.2, 0.8, 0.05]), min_score=0.1, diversity=0.3, limit=9, longest=999
+        )
         assert [candidate.chunk_id for candidate in choice.ranked] == [1, 0]
         assert reasons(choice) == {2: "score"}
 
@@ -47,11 +49,18 @@ class TestChoose:
             SearchResult(number, score, text, {}, 0)
             for number, (score, text) in enumerate([(0.9, near), (0.89, near + "了"), (0.7, "备份在夜里三点运行")])
         ]
-        ranked = choose(found, min_score=0.1, diversity=0.5, limit=2).ranked
+        ranked = choose(found, min_score=0.1, diversity=0.5, limit=2, longest=999).ranked
         assert [candidate.chunk_id for candidate in ranked] == [0, 2]
 
+    def test_what_is_too_long_for_any_request_is_not_looked_at(self) -> None:
+        choice = choose(found("a" * 10, "b" * 11, "c"), min_score=0, diversity=0, limit=9, longest=10)
+        assert [candidate.chunk_id for candidate in choice.ranked] == [0, 2]
+        assert reasons(choice) == {1: "budget"}
+
     def test_the_same_text_again_is_out(self) -> None:
-        choice = choose(found("Login failed!", "login  FAILED", "backup"), min_score=0, diversity=0, limit=9)
+        choice = choose(
+            found("Login failed!", "login  FAILED", "backup"), min_score=0, diversity=0, limit=9, longest=999
+        )
         assert [candidate.chunk_id for candidate in choice.ranked] == [0, 2]
         assert reasons(choice) == {1: "repeats"}
 
@@ -62,16 +71,16 @@ class TestChoose:
             "backups of billing run at night",
         ]
         near = found(*texts, scores=[0.9, 0.89, 0.7])
-        assert [c.chunk_id for c in choose(near, min_score=0, diversity=0, limit=9).ranked] == [0, 1, 2]
-        assert [c.chunk_id for c in choose(near, min_score=0, diversity=0.6, limit=9).ranked] == [0, 2, 1]
-        limited = choose(near, min_score=0, diversity=0.6, limit=2)
+        assert [c.chunk_id for c in choose(near, min_score=0, diversity=0, limit=9, longest=999).ranked] == [0, 1, 2]
+        assert [c.chunk_id for c in choose(near, min_score=0, diversity=0.6, limit=9, longest=999).ranked] == [0, 2, 1]
+        limited = choose(near, min_score=0, diversity=0.6, limit=2, longest=999)
         assert [c.chunk_id for c in limited.ranked] == [0, 2]
         assert reasons(limited) == {1: "limit"}
 
     @given(st.lists(st.tuples(st.text(max_size=20), st.floats(-1, 1)), max_size=20), st.integers(1, 10))
     def test_every_candidate_is_ranked_or_has_a_reason(self, entries: list[tuple[str, float]], limit: int) -> None:
         results = [SearchResult(i, score, text, {}, i) for i, (text, score) in enumerate(entries)]
-        choice = choose(results, min_score=0.1, diversity=0.3, limit=limit)
+        choice = choose(results, min_score=0.1, diversity=0.3, limit=limit, longest=999)
         assert len(choice.ranked) <= limit
         ids = [c.chunk_id for c in choice.ranked] + [entry.chunk_id for entry in choice.left_out]
         assert sorted(ids) == list(range(len(entries)))
@@ -102,6 +111,12 @@ class TestJoin:
         overlap = "This sentence stands in both of them."
         (passage,) = join([chunk(1, f"Start. {overlap}"), chunk(2, f"{overlap} End.")])
         assert passage.text == f"Start. {overlap} End."
+
+    def test_an_overlap_is_looked_for_where_it_can_begin(self) -> None:
+        """Not at every character: of two texts of a million letters each, that would be a million comparisons."""
+        long = "x" * 1_000_000
+        assert not continues(chunk(1, f"{long}y."), chunk(2, f"{long}Z"))
+        assert continues(chunk(1, f"A. {long}"), chunk(2, f"{long} B."))
 
     @given(st.lists(st.text(st.characters(codec="utf-8"), min_size=1), min_size=1, max_size=8))
     def test_nothing_is_cut(self, texts: list[str]) -> None:

@@ -13,7 +13,11 @@ from tests.hostile.bombs import KINDS, MOST_BYTES
 from tests.hostile.bounded import measure
 
 HURT = {
-    "table_counts": ["verify", "verify deep", "reindex", "repair", "append"],
+    "table_counts": ["verify", "verify deep", "reindex", "repair", "append", "neighbours"],
+    "large_chunks": ["search", "search_many", "get_chunk_by_id", "neighbours", "chat"],
+    "wide_chunks": ["search"],
+    "metadata": ["search", "get_chunk_by_id"],
+    "deep_metadata": ["search_many", "chat"],
     "tombstones": ["verify", "verify deep", "reindex", "repair", "compact"],
 }
 

@@ -34,6 +34,14 @@ def test_its_ranges(ids: set[int]) -> None:
     assert ChunkIds.of_ranges(ranges) == ChunkIds.of(ids)
 
 
+@given(IDS, st.integers(0, 70))
+def test_its_lowest_and_highest(ids: set[int], count: int) -> None:
+    every = sorted(ids)
+    assert ChunkIds.of(ids).numbers().tolist() == every
+    assert ChunkIds.of(ids).first(count).numbers().tolist() == every[:count]
+    assert ChunkIds.of(ids).last(count).numbers().tolist() == every[max(len(every) - count, 0) :]
+
+
 def test_billions_are_two_runs_and_nothing_is_written_out() -> None:
     """An array of these would take exabytes."""
     every = ChunkIds.of(range(1 << 60))
@@ -41,6 +49,7 @@ def test_billions_are_two_runs_and_nothing_is_written_out() -> None:
     left = every - hole
     assert left.ranges == ((0, (1 << 20) - 1), (1 << 50, (1 << 60) - 1))
     assert len(left) == (1 << 60) - (1 << 50) + (1 << 20)
+    assert left.first(1 << 40).last(2).numbers().tolist() == [(1 << 50) + (1 << 40) - (1 << 20) - 2 + i for i in (0, 1)]
     assert left & ChunkIds.of([5, 1 << 30, 1 << 55]) == ChunkIds.of([5, 1 << 55])
     assert left | hole == every
     assert not every - every

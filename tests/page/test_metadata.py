@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -11,7 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memvid.errors import FrameError, MetadataError
-from memvid.page.metadata import decode_metadata, encode_metadata, is_json_of, metadata_json, read_metadata
+from memvid.page.metadata import (
+    decode_metadata,
+    decoded_bytes,
+    encode_metadata,
+    is_json_of,
+    metadata_json,
+    read_metadata,
+)
 from tests.page.test_records import json_objects
 
 _T = TypeVar("_T")
@@ -168,6 +176,33 @@ def test_the_answer_does_not_depend_on_the_callers_stack() -> None:
             assert deeper(300, lambda value=shallow.value: metadata_json(value)).encode() == data  # type: ignore[misc]
         verdicts.add(shallow.fault)
     assert verdicts == {None, "it is nested too deeply"}
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"source": "a.txt", "page": 3},
+        {str(number): number for number in range(3000)},
+        {"a": [[]] * 20_000},
+        {"a": [{}] * 20_000},
+        {"a": [{"b": {}} for _ in range(5000)]},
+        {"a": [1.5 * number for number in range(20_000)]},
+        {"a": [str(number) for number in range(20_000)]},
+        {"a": [""] * 20_000},
+        {"a": "x" * 100_000 + "\N{SPOUTING WHALE}"},
+        {"a": ["\u00e9" * 50 for _ in range(2000)]},
+    ],
+)
+def test_what_an_object_takes_is_known_before_it_is_read(metadata: dict[str, Any]) -> None:
+    for data in (json.dumps(metadata).encode(), encode_metadata(metadata)):
+        tracemalloc.start()
+        try:
+            value = json.loads(data)
+            taken, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert value == metadata
+        assert taken - 1000 <= decoded_bytes(data) <= 130 * len(data)
 
 
 def test_what_cannot_be_used_is_not_stored() -> None:

@@ -26,7 +26,7 @@ from memvid.errors import (
     VideoFormatError,
     VideoNotFoundError,
 )
-from memvid.page import PageBody, PageKind, page_checksum, seal
+from memvid.page import ChunkIds, PageBody, PageKind, page_checksum, seal
 from memvid.video import BARE, PageTable, PageTableBuilder, VideoReader, VideoWriter, frame_capacity
 from tests.video.video_support import (
     TAG,
@@ -435,8 +435,9 @@ def test_any_table_survives_its_bytes(tag: int, columns: list[list[int]], gaps: 
     data=st.lists(st.tuples(st.integers(0, 4), st.integers(0, 5)), min_size=1, max_size=20),
     before=st.integers(0, 8),
     after=st.integers(0, 8),
+    gone=st.sets(st.integers(0, 60), max_size=20),
 )
-def test_chunks_are_found_as_a_list_would(data: list[tuple[int, int]], before: int, after: int) -> None:
+def test_chunks_are_found_as_a_list_would(data: list[tuple[int, int]], before: int, after: int, gone: set[int]) -> None:
     """The builder's rows, with gaps, against a plain list of ids and frames."""
     builder = PageTableBuilder()
     builder.add(PageKind.HEADER, 0, 0, 1)
@@ -453,14 +454,16 @@ def test_chunks_are_found_as_a_list_would(data: list[tuple[int, int]], before: i
     table = PageTable.from_bytes(table.to_bytes())
     assert table.chunk_count == len(ids)
     assert table.frames_of(np.array(ids, np.int64)).tolist() == frames
-    for position, chunk_id in enumerate(ids):
-        around = table.ids_around(chunk_id, before, after).tolist()
-        assert around == ids[max(position - before, 0) : position + after + 1]
+    for chunk_id in ids:
+        around = table.ids_around(chunk_id, before, after, without=ChunkIds.of(gone))
+        kept = [known for known in ids if known not in gone or known == chunk_id]
+        position = kept.index(chunk_id)
+        assert around.numbers().tolist() == kept[max(position - before, 0) : position + after + 1]
     for missing in {-1, next_id, 2**40, *range(next_id)} - set(ids):
         with pytest.raises(ChunkNotFoundError, match=str(missing)):
             table.frames_of(np.array([missing], np.int64))
         with pytest.raises(ChunkNotFoundError):
-            table.ids_around(missing, 1, 1)
+            table.ids_around(missing, 1, 1, without=ChunkIds.of([]))
 
 
 def test_frames_out_of_order_are_no_table() -> None:

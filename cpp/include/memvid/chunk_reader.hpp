@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <span>
@@ -24,11 +25,24 @@ struct DataFrames {
     std::vector<std::uint8_t> bare;  // 1 where the frame holds one bare text and no page
 };
 
-// Where a chunk is. No page: it cannot be read and verified. Frame -1: there is no such chunk.
+// One chunk. Not whole: it cannot be read and verified. Frame -1: there is no such chunk.
 struct FoundChunk {
-    std::shared_ptr<const RecordPage> page;
-    std::size_t slot = 0;
     std::int64_t frame = -1;
+    bool whole = false;
+    Bytes text;
+    Bytes metadata;
+};
+
+// The chunks that were asked for, each once, in the order of their ids; `slots[i]` is where the i-th of the caller's is.
+struct ChunkBatch {
+    std::vector<FoundChunk> chunks;
+    std::vector<std::size_t> slots;
+};
+
+// What one call may take, in bytes, whatever the video says.
+struct ReadLimits {
+    std::size_t unpacked = std::numeric_limits<std::size_t>::max();  // by all pages that have to be decompressed
+    std::size_t answer = std::numeric_limits<std::size_t>::max();    // by metadata, and by texts as Python keeps them
 };
 
 // Safe to share between threads. It says that a page is bad, not what is wrong with it: the caller, who has words for
@@ -43,8 +57,9 @@ public:
     ChunkReader(const ChunkReader&) = delete;
     ChunkReader& operator=(const ChunkReader&) = delete;
 
-    // The chunks, in the order of their ids; each distinct page comes from the cache or is read once, in parallel.
-    std::vector<FoundChunk> read(std::span<const std::int64_t> ids, const Poll& poll) const;
+    // Each distinct page comes from the cache or is read once, in parallel; large ones are decompressed one by one.
+    // Throws Error(limit) before it takes more than `limits`.
+    ChunkBatch read(std::span<const std::int64_t> ids, const ReadLimits& limits, const Poll& poll) const;
 
     PageCacheStats cache_stats() const { return cache().stats(); }
     void clear_cache() const { cache().clear(); }
@@ -52,10 +67,12 @@ public:
 private:
     struct PageRead;
     struct ProcessCache;
+    struct Stored;
+    class Reading;
 
     std::optional<std::size_t> row_of(std::int64_t id) const;
-    std::shared_ptr<const RecordPage> open_page(std::size_t row, std::span<FrameResult> frames) const;
-    std::optional<Bytes> join(std::size_t row, std::span<FrameResult> frames) const;
+    std::optional<Stored> join(std::size_t row, std::span<FrameResult> frames) const;
+    std::shared_ptr<const RecordPage> open_page(std::size_t row, Stored stored) const;
     bool belongs(const PageHeader& header, std::size_t frame) const;
     PageCache& cache() const;
 

@@ -20,6 +20,9 @@ public:
     explicit Decompressor(std::optional<ByteView> dictionary);
     ~Decompressor();
 
+    // The size that the zstd frame in `stored` states; nothing when it states none, or one above max_body_bytes.
+    static std::optional<std::size_t> stated_size(ByteView stored);
+
     // The body in `stored`, which must be exactly one zstd frame that states its size; nothing when it is not, when it
     // is larger than max_body_bytes, or when it needs a dictionary that the memory does not have.
     std::optional<Bytes> decompress(ByteView stored, bool use_dictionary) const;

@@ -16,6 +16,7 @@ enum class ErrorCode {
     output,       // the operating system refused to write
     too_large,    // a payload does not fit into one symbol
     closed,       // used after close
+    limit,        // it would take more than the caller allows
 };
 
 class Error : public std::runtime_error {

@@ -99,10 +99,12 @@ class MemvidChat(Sessions):
         if retriever is None:
             if video_file is None:
                 raise ConfigError("there is no memory to talk about: give video_file, or retriever=")
-            retriever = self._opened = MemvidRetriever(video_file, index_file, embedder=embedder)
+            retriever = self._opened = MemvidRetriever(
+                video_file, index_file, embedder=embedder, question_bytes=self.config.turn_bytes
+            )
         elif video_file is not None or index_file is not None or embedder is not None:
             raise ConfigError("retriever= is open already: leave video_file, index_file and embedder out")
-        self._memory = Memory(retriever)
+        self._memory = Memory(retriever, turn_bytes=self.config.turn_bytes)
         self._runner = Runner(self._memory, self._backend, counter, self.config, key)
         super().__init__(Path(video_file).name if video_file is not None else None)
 
@@ -125,6 +127,7 @@ class MemvidChat(Sessions):
         :raises SessionError: the session is unknown, or still answering.
         :raises LLMError: the model gives no answer; the conversation is as it was before.
         :raises FrameError: a frame that holds a passage cannot be read and verified.
+        :raises ResourceLimitError: what is found for it takes more than ``turn_bytes``.
         """
         found = self._begin(message, session)
         with found.answering():

@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from memvid.allowance import Allowance
+from memvid.config import QUESTION_BYTES
 from memvid.errors import ConfigError
 from memvid.types import Chunk, SearchResult
 
@@ -18,41 +20,58 @@ class Memory:
     ``search_results``, ``asearch_results``, ``neighbours`` and ``info`` are used where they exist. Without
     ``search_results``, results have no ids and fall in score from 1 by their rank.
 
+    :param turn_bytes: characters of text that one search may bring.
     :raises ConfigError: it has no ``search``, or later, that gives something else.
     """
 
-    def __init__(self, retriever: Any) -> None:
+    def __init__(self, retriever: Any, *, turn_bytes: int = QUESTION_BYTES) -> None:
         if isinstance(retriever, type) or not callable(getattr(retriever, "search", None)):
             kind = retriever.__name__ if isinstance(retriever, type) else type(retriever).__name__
             raise ConfigError(f"retriever is a {kind}: expected something with search(query, top_k)")
         self.retriever = retriever
+        self._turn_bytes = turn_bytes
         self._fps: float | None = None
         self._asked_fps = False
 
     def search(self, query: str, top_k: int) -> list[SearchResult]:
         """The chunks nearest to ``query``, best first."""
         if callable(getattr(self.retriever, "search_results", None)):
-            return _checked(self.retriever.search_results(query, top_k))
-        return _ranked(self.retriever.search(query, top_k))
+            return self._bounded(_checked(self.retriever.search_results(query, top_k)))
+        return self._bounded(_ranked(self.retriever.search(query, top_k)))
 
     async def asearch(self, query: str, top_k: int) -> list[SearchResult]:
         """:meth:`search` for an event loop."""
         import asyncio
 
         if callable(getattr(self.retriever, "asearch_results", None)):
-            return _checked(await self.retriever.asearch_results(query, top_k))
+            return self._bounded(_checked(await self.retriever.asearch_results(query, top_k)))
         return await asyncio.to_thread(self.search, query, top_k)
 
-    def around(self, chunk_ids: Sequence[int]) -> dict[int, list[Chunk]]:
-        """By chunk id, the chunk before it and the one after it; nothing where the memory cannot say."""
+    def around(self, chunk_ids: Sequence[int], *, longest: int) -> dict[int, list[Chunk]]:
+        """By chunk id, the chunk before it and the one after it; nothing where the memory cannot say.
+
+        :param longest: characters of a chunk that is of any use.
+        """
         neighbours = getattr(self.retriever, "neighbours", None)
         if not callable(neighbours):
             return {}
         return {
-            chunk_id: [chunk for chunk in neighbours(chunk_id, 1, 1) if chunk.chunk_id != chunk_id]
+            chunk_id: [
+                chunk
+                for chunk in neighbours(chunk_id, 1, 1)
+                if chunk.chunk_id != chunk_id and len(chunk.text) <= longest
+            ]
             for chunk_id in chunk_ids
             if chunk_id >= 0
         }
+
+    def _bounded(self, results: list[SearchResult]) -> list[SearchResult]:
+        """The results, if they are not too much; a retriever of memvid's own does not read more in the first place."""
+        remedy = f"lower top_k, or raise turn_bytes={self._turn_bytes}"
+        allowance = Allowance(self._turn_bytes, "what was found takes", remedy)
+        for result in results:
+            allowance.spend(len(result.text))
+        return results
 
     def seconds(self, frame_index: int) -> float | None:
         """When a frame is shown in the video, in seconds from its start; ``None`` where the memory does not say."""

@@ -56,7 +56,7 @@ class Runner:
                 if isinstance(step, Search):
                     answer: Any = self.memory.search(step.query, step.top_k)
                 elif isinstance(step, Around):
-                    answer = self.memory.around(step.chunk_ids)
+                    answer = self.memory.around(step.chunk_ids, longest=step.longest)
                 else:
                     reply = self.complete(step.messages, session, clock, max_tokens=step.max_tokens)
                     answer = encodable(reply.text)
@@ -74,7 +74,7 @@ class Runner:
             if isinstance(step, Search):
                 answer: Any = await self.memory.asearch(step.query, step.top_k)
             elif isinstance(step, Around):
-                answer = await asyncio.to_thread(self.memory.around, step.chunk_ids)
+                answer = await asyncio.to_thread(self.memory.around, step.chunk_ids, longest=step.longest)
             else:
                 reply = await self.acomplete(step.messages, session, clock, max_tokens=step.max_tokens)
                 answer = encodable(reply.text)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import TypeAlias
 
 from memvid.chat.records import ContextPassage, LeftOut, Reason
@@ -18,6 +19,9 @@ __all__ = ["Candidate", "Choice", "best_first_and_last", "choose", "continues", 
 
 _WORD = re.compile(r"\w+")
 _LEAST_REPEAT = 16  # characters: a shorter repeat at a seam may be chance
+_MOST_TRIES = 1000  # places where the repeat may begin: in a text there are few
+_COMPARED = 200_000  # words of all candidates together that likeness goes by
+_LEAST_COMPARED = 200  # of each
 _ENDS = tuple(".!?\u2026\"'\u201d\u2019)]:;|\u3002\uff01\uff1f")
 
 
@@ -49,21 +53,24 @@ class Choice:
 _Vector: TypeAlias = Mapping[str, float]
 
 
-def choose(found: Iterable[SearchResult], *, min_score: float, diversity: float, limit: int) -> Choice:
+def choose(found: Iterable[SearchResult], *, min_score: float, diversity: float, limit: int, longest: int) -> Choice:
     """Rank what was found by maximal marginal relevance (Carbonell and Goldstein 1998), at most ``limit`` of it.
 
     Relevance is the score, stretched so that the best candidate has 1 and ``min_score`` 0; likeness of two texts is
     the cosine of their words, each weighted by how rare it is among the candidates. A text that is the same as a better
     one but for case, blanks and punctuation is left out. Costs O(limit * candidates) comparisons.
+
+    :param longest: characters; a longer text has no room anywhere and is left out as it is.
     """
     out: list[LeftOut] = []
     pool: list[Candidate] = []
-    seen: set[tuple[str, ...]] = set()
+    seen: set[bytes] = set()
     for candidate in sorted(map(Candidate.of, found), key=lambda c: -_score(c)):
-        words = tuple(_words(candidate.text)) or (candidate.text,)
         if _score(candidate) < min_score:
             out.append(leave_out(candidate, "score"))
-        elif words in seen:
+        elif len(candidate.text) > longest:
+            out.append(leave_out(candidate, "budget"))
+        elif (words := _digest(candidate.text)) in seen:
             out.append(leave_out(candidate, "repeats"))
         else:
             seen.add(words)
@@ -80,7 +87,8 @@ def leave_out(candidate: Candidate, reason: Reason) -> LeftOut:
 
 
 def _mmr(pool: Sequence[Candidate], min_score: float, diversity: float, limit: int) -> list[int]:
-    vectors = _weigh([_words(candidate.text) for candidate in pool])
+    most = max(_LEAST_COMPARED, _COMPARED // max(len(pool), 1))
+    vectors = _weigh([list(islice(_words(candidate.text), most)) for candidate in pool])
     top = max((_score(candidate) for candidate in pool), default=1.0)
     span = max(top - min_score, 1e-9)
     worth = [(_score(candidate) - min_score) / span for candidate in pool]
@@ -100,8 +108,18 @@ def _score(candidate: Candidate) -> float:
     return candidate.score if candidate.score is not None else 0.0
 
 
-def _words(text: str) -> list[str]:
-    return list(with_pairs(_WORD.findall(text.lower())))
+def _words(text: str) -> Iterator[str]:
+    return with_pairs(match[0] for match in _WORD.finditer(text.lower()))
+
+
+def _digest(text: str) -> bytes:
+    """Equal for texts of the same words, and for no others; of what has no words, for the same text."""
+    words = hashlib.sha256()
+    for word in _words(text):
+        words.update(word.encode("utf-8", "surrogatepass") + b" ")
+    if words.digest() == hashlib.sha256().digest():
+        words.update(b" " + text.encode("utf-8", "surrogatepass"))
+    return words.digest()
 
 
 def _weigh(texts: Sequence[Sequence[str]]) -> list[_Vector]:
@@ -138,9 +156,14 @@ def continues(first: Candidate, second: Candidate) -> bool:
 def _repeated(first: str, second: str) -> int:
     """Characters at the end of ``first`` that ``second`` begins with: the overlap of chunks, whole."""
     seam = first[-len(second) :] if second else ""
-    for start in range(len(seam) - _LEAST_REPEAT + 1):
+    beginning = second[:_LEAST_REPEAT]
+    start = seam.find(beginning) if len(beginning) == _LEAST_REPEAT else -1
+    for _ in range(_MOST_TRIES):
+        if start < 0:
+            break
         if second.startswith(seam[start:]):
             return len(seam) - start
+        start = seam.find(beginning, start + 1)
     return 0
 
 

@@ -23,6 +23,7 @@ from memvid.types import Chunk, SearchResult
 
 __all__ = ["Around", "Ask", "Prepared", "Search", "Step", "prepare"]
 
+_LONGEST_TOKEN = 16  # characters: a text that has more for each token it may take does not fit, and is not looked at
 _REWRITE_TOKENS = 512  # for one line, and for models that think before they write it
 _SUMMARY_TOKENS = 1024
 _SUMMARY_WORDS = 150
@@ -38,9 +39,10 @@ class Search:
 
 @dataclass(frozen=True, slots=True)
 class Around:
-    """Wanted: by chunk id, the chunks beside it."""
+    """Wanted: by chunk id, the chunks beside it, but for those of more characters than ``longest``."""
 
     chunk_ids: tuple[int, ...]
+    longest: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +83,18 @@ def prepare(
         system_prompt=session.system_prompt,
         turns=(),
         summary=Summary(),
-        choice=choose((), min_score=0, diversity=0, limit=1),
+        choice=choose((), min_score=0, diversity=0, limit=1, longest=0),
         beside={},
     )
     fit(empty, budget, context_tokens=0)
     query, query_by = yield from _query(question, session, config, budget, has_model=has_model)
     found: list[SearchResult] = yield Search(query, config.top_k)
-    choice = choose(found, min_score=config.min_score, diversity=config.diversity, limit=config.max_passages)
-    beside = yield from _beside(choice.ranked[: config.neighbours])
+    longest = _LONGEST_TOKEN * min(config.context_tokens, budget.limit)
+    choice = choose(
+        found, min_score=config.min_score, diversity=config.diversity, limit=config.max_passages, longest=longest
+    )
+    del found  # some of it may be large
+    beside = yield from _beside(choice.ranked[: config.neighbours], longest)
 
     def fitted() -> Fitted:
         material = Material(
@@ -150,11 +156,11 @@ def _rewrite_request(question: str, turns: list[Turn], budget: Budget) -> Ask | 
     return None
 
 
-def _beside(best: tuple[Candidate, ...]) -> Generator[Step, Any, dict[int, tuple[Candidate, ...]]]:
+def _beside(best: tuple[Candidate, ...], longest: int) -> Generator[Step, Any, dict[int, tuple[Candidate, ...]]]:
     ids = tuple(candidate.chunk_id for candidate in best if candidate.chunk_id >= 0)
     if not ids:
         return {}
-    around: dict[int, list[Chunk]] = yield Around(ids)
+    around: dict[int, list[Chunk]] = yield Around(ids, longest)
     return {
         candidate.chunk_id: neighbours_that_continue(candidate, around.get(candidate.chunk_id, ()))
         for candidate in best

@@ -22,6 +22,7 @@ from memvid.page.identity import HeaderInfo, decode_header_body, encode_header_b
 from memvid.page.metadata import (
     ReadMetadata,
     decode_metadata,
+    decoded_bytes,
     encode_metadata,
     is_json_of,
     metadata_json,
@@ -57,6 +58,7 @@ __all__ = [
     "decode_header_body",
     "decode_metadata",
     "decode_tombstones",
+    "decoded_bytes",
     "encode_body",
     "encode_header_body",
     "encode_metadata",

@@ -84,6 +84,25 @@ class ChunkIds:
     def __hash__(self) -> int:
         return hash((self.starts.tobytes(), self.ends.tobytes()))
 
+    def first(self, count: int) -> ChunkIds:
+        """The lowest ids, up to so many of them."""
+        behind = np.cumsum(self.ends - self.starts)
+        runs = int(np.searchsorted(behind, count)) + 1
+        ends = self.ends[:runs].copy()
+        if runs <= len(self.ends):
+            ends[-1] -= int(behind[runs - 1]) - count
+        return self.of_runs(self.starts[:runs], ends)
+
+    def last(self, count: int) -> ChunkIds:
+        """The highest ids, up to so many of them."""
+        return self - self.first(max(len(self) - count, 0))
+
+    def numbers(self) -> NDArray[np.int64]:
+        """``int64[n]``: all ids, written out: for as many as are to be read."""
+        sizes = self.ends - self.starts
+        before = np.cumsum(sizes) - sizes
+        return np.asarray(np.repeat(self.starts - before, sizes) + np.arange(len(self)), np.int64)
+
     def contains(self, ids: NDArray[np.int64]) -> _Mask:
         """``bool[n]``: which of the ids are in the set. A binary search each."""
         if not len(self.starts):

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import threading
+from typing import TYPE_CHECKING
 
 import zstandard
 
 from memvid.errors import FrameError, VideoFormatError
+
+if TYPE_CHECKING:
+    from memvid.allowance import Allowance
 
 __all__ = ["MAX_BODY_BYTES", "PageCompressor", "PageDecompressor"]
 
@@ -106,12 +110,20 @@ class PageDecompressor:
                 ) from error
 
     def decompress(
-        self, stored: bytes, *, use_dictionary: bool, frame_index: int = -1, limit: int = MAX_BODY_BYTES
+        self,
+        stored: bytes,
+        *,
+        use_dictionary: bool,
+        frame_index: int = -1,
+        limit: int = MAX_BODY_BYTES,
+        allowance: Allowance | None = None,
     ) -> bytes:
         """The body in ``stored``, which must be exactly one zstd frame that states its size.
 
         :param limit: bytes it may have.
+        :param allowance: bytes that it and others may have together.
         :raises FrameError: it has more, it is no such frame, or it needs a dictionary the memory does not have.
+        :raises ResourceLimitError: the allowance is spent.
         """
         if use_dictionary and not self.has_dictionary:
             raise self._error("its zstd dictionary is missing from the video", frame_index)
@@ -121,6 +133,8 @@ class PageDecompressor:
                 raise self._error("its zstd frame does not state its size", frame_index)
             if size > limit:
                 raise self._error(f"its zstd frame claims {size} bytes, the limit is {limit}", frame_index)
+            if allowance is not None:
+                allowance.spend(size)
             body: bytes = self._get(use_dictionary).decompress(stored, allow_extra_data=False)
         except zstandard.ZstdError as error:
             raise self._error(f"its zstd frame cannot be read: {error}", frame_index) from error

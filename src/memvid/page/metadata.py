@@ -15,7 +15,15 @@ if TYPE_CHECKING:
 
     from memvid.types import JsonObject
 
-__all__ = ["ReadMetadata", "decode_metadata", "encode_metadata", "is_json_of", "metadata_json", "read_metadata"]
+__all__ = [
+    "ReadMetadata",
+    "decode_metadata",
+    "decoded_bytes",
+    "encode_metadata",
+    "is_json_of",
+    "metadata_json",
+    "read_metadata",
+]
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -88,6 +96,13 @@ def decode_metadata(data: bytes, *, frame_index: int = -1) -> JsonObject:
     if fault is not None:
         raise FrameError(f"frame {frame_index}: metadata cannot be used: {fault}", frame_index=frame_index)
     return value
+
+
+def decoded_bytes(data: bytes) -> int:
+    """Memory that the object takes which stored metadata is read into, at most, without reading it."""
+    wide = b"\\u" in data or not data.isascii()  # one wide character makes all of its string wide
+    objects = 240 * data.count(b"{") + 120 * (data.count(b"[") + data.count(b","))
+    return len(data) * (4 if wide else 1) + objects
 
 
 def metadata_json(metadata: JsonObject) -> str:

@@ -14,6 +14,8 @@ from memvid.page.records import RecordPage
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from memvid.allowance import Allowance
+
 __all__ = ["join_run", "open_blob", "open_body", "open_page", "open_run", "run_parts"]
 
 _ZSTD = int(PageFlag.ZSTD)
@@ -52,15 +54,24 @@ def open_page(header: PageHeader, payload: bytes, decompressor: PageDecompressor
 
 
 def open_run(
-    payloads: Sequence[bytes], decompressor: PageDecompressor, *, first_frame: int, tag: int | None = None
+    payloads: Sequence[bytes],
+    decompressor: PageDecompressor,
+    *,
+    first_frame: int,
+    tag: int | None = None,
+    allowance: Allowance | None = None,
 ) -> tuple[PageHeader, RecordPage]:
     """Header and chunks of a DATA or ATTRIBUTES run (or of a single page), verified part by part.
 
+    :param allowance: what it may unpack to, together with other pages, before which it is not unpacked.
     :raises FrameError: see :func:`join_run`; or the body is not what the header says.
+    :raises ResourceLimitError: the allowance is spent.
     """
     header, stored = join_run(payloads, first_frame=first_frame, tag=tag)
     _expect_records(header, first_frame)
-    body = open_body(stored, header.flags, decompressor, frame_index=first_frame)
+    if header.kind == PageKind.ATTRIBUTES and header.flags & _ZSTD:  # so there is no more metadata than bytes of frames
+        raise _error("has metadata of bare texts and is compressed, which no writer does", first_frame)
+    body = open_body(stored, header.flags, decompressor, frame_index=first_frame, allowance=allowance)
     return header, RecordPage(body, header.count, frame_index=first_frame)
 
 
@@ -109,20 +120,32 @@ def join_run(payloads: Sequence[bytes], *, first_frame: int, tag: int | None = N
 
 
 def open_body(
-    stored: bytes, flags: int, decompressor: PageDecompressor, *, frame_index: int, limit: int = MAX_BODY_BYTES
+    stored: bytes,
+    flags: int,
+    decompressor: PageDecompressor,
+    *,
+    frame_index: int,
+    limit: int = MAX_BODY_BYTES,
+    allowance: Allowance | None = None,
 ) -> bytes:
     """A logical body from its stored form.
 
     :param limit: bytes it may have.
+    :param allowance: bytes that it and others may have together.
     :raises FrameError: it has more, flags that contradict each other, or a zstd frame that cannot be read.
+    :raises ResourceLimitError: the allowance is spent.
     """
     if flags & _ZSTD:
         keyed = bool(flags & _DICTIONARY)
-        return decompressor.decompress(stored, use_dictionary=keyed, frame_index=frame_index, limit=limit)
+        return decompressor.decompress(
+            stored, use_dictionary=keyed, frame_index=frame_index, limit=limit, allowance=allowance
+        )
     if flags & _DICTIONARY:
         raise _error("uses a dictionary without being compressed", frame_index)
     if len(stored) > limit:
         raise _error(f"has a body of {len(stored)} bytes, the limit is {limit}", frame_index)
+    if allowance is not None:
+        allowance.spend(len(stored))
     return stored
 
 

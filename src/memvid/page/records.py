@@ -6,6 +6,7 @@ together because that is what compresses best, and lengths come first so that on
 
 from __future__ import annotations
 
+from array import array
 from itertools import accumulate, chain
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -81,10 +82,10 @@ class RecordPage:
         self._body = body
         self._frame_index = frame_index
         lengths, start = self._read_lengths(2 * count)
-        starts = list(accumulate(chain(lengths[0::2], lengths[1::2]), initial=start))
-        if starts[-1] != len(body):
-            raise self._error(f"{count} chunks end at byte {starts[-1]}, the body at {len(body)}")
-        self._starts = starts
+        end = start + sum(lengths)
+        if end != len(body):
+            raise self._error(f"{count} chunks end at byte {end}, the body at {len(body)}")
+        self._starts = array("Q", accumulate(chain(lengths[0::2], lengths[1::2]), initial=start))
 
     def __len__(self) -> int:
         return len(self._starts) // 2

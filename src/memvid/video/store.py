@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
@@ -13,16 +14,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memvid import _core
-from memvid.errors import ClosedError, FrameError
+from memvid.allowance import Allowance
+from memvid.config import QUESTION_BYTES
+from memvid.errors import ClosedError, FrameError, ResourceLimitError
 from memvid.page import (
     ChunkIds,
     HeaderInfo,
     PageDecompressor,
     PageKind,
+    ReadMetadata,
     Record,
     RecordPage,
     TombstoneReader,
     decode_header_body,
+    decoded_bytes,
     encode_body,
     open_blob,
     open_run,
@@ -34,6 +39,9 @@ from memvid.video.reader import VideoReader
 from memvid.video.table import BARE
 
 __all__ = ["PageCacheStats", "PageStore", "StoredChunk"]
+
+_UNPACKED = 8  # times ``question_bytes`` that pages may be unpacked to for one answer: most of a page is other chunks
+_CHUNK_BYTES = 256  # what the objects of a chunk take beside its text
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,20 +82,45 @@ class _Attributes(NamedTuple):
     pages: list[RecordPage]
 
 
+class _Question:
+    """What one :meth:`PageStore.read` may still take; bytes.
+
+    :ivar unpacked: by pages that have to be unpacked, here, not in the native reader.
+    :ivar answer: by the chunks, but for their metadata.
+    :ivar metadata: by that.
+    :ivar page: the one that was opened last, and its frame.
+    """
+
+    def __init__(self, limit: int, remedy: str) -> None:
+        asked = "the chunks that were asked for"
+        self.unpacked = Allowance(_UNPACKED * limit, f"{asked} unpack to", remedy)
+        self.answer = Allowance(limit, f"{asked} take", remedy)
+        self.metadata = Allowance(limit, f"the metadata of {asked} takes", remedy)
+        self.page: tuple[int, RecordPage] | None = None
+
+    def read(self, metadata: bytes) -> ReadMetadata:
+        """What can be used of stored metadata."""
+        if metadata:
+            self.metadata.spend(decoded_bytes(metadata))
+        return read_metadata(metadata)
+
+
 class PageStore(NotPicklable):
     """Chunks of one video. Safe to share between threads.
 
     :param video: an open video.
     :param cache_bytes: decoded pages to keep, in bytes of memory; 0 keeps none.
+    :param question_bytes: what one :meth:`read` may take, see :class:`~memvid.config.RetrieverConfig`.
     :raises FrameError: the header page cannot be read.
     """
 
     _elsewhere = "open the video there"
 
-    def __init__(self, video: VideoReader, *, cache_bytes: int) -> None:
+    def __init__(self, video: VideoReader, *, cache_bytes: int, question_bytes: int = QUESTION_BYTES) -> None:
         self._video = video
         self._table = video.table
         self._cache_bytes = cache_bytes
+        self._question_bytes = question_bytes
         self._native: _core.ChunkReader | None = None
         self._closed = False
         self._lazy_lock = threading.Lock()
@@ -156,20 +189,36 @@ class PageStore(NotPicklable):
 
         :raises ChunkNotFoundError: there is no chunk of that id.
         :raises FrameError: a frame cannot be read and verified.
+        :raises ResourceLimitError: they take more than ``question_bytes``.
         """
         ids = np.ascontiguousarray(chunk_ids, np.int64)
-        texts, metadatas, frames = self._reader().read(ids)
+        self.check_count(len(ids))
+        limit = self._question_bytes
+        try:
+            texts, metadatas, frames = self._reader().read(ids, unpacked=_UNPACKED * limit, answer=limit)
+        except ResourceLimitError as error:
+            raise ResourceLimitError(f"{error}: {self._remedy}") from error
+        question = _Question(limit, self._remedy)
         found = []
         for i, text in enumerate(texts):
             if text is None:
-                found.append(self._read_again(int(ids[i])))
+                found.append(self._read_again(int(ids[i]), question))
                 continue
-            metadata = metadatas[i]
-            if self._has_attributes:
-                metadata = self._attributes_of(int(ids[i]))
-            value, fault = read_metadata(metadata or b"")
+            metadata = self._attributes_of(int(ids[i])) if self._has_attributes else metadatas[i]
+            value, fault = question.read(metadata or b"")
             found.append(StoredChunk(text, value, frames[i], fault))
         return found
+
+    def check_count(self, count: int) -> None:
+        """Whether so many chunks can be read at once at all.
+
+        :raises ResourceLimitError: they cannot, however short they are.
+        """
+        _Question(self._question_bytes, self._remedy).answer.spend(count * _CHUNK_BYTES)
+
+    @property
+    def _remedy(self) -> str:
+        return f"ask for fewer at a time, or raise question_bytes={self._question_bytes}"
 
     def scan(self, *, corrected: bool = False, start: int = 0) -> Iterator[tuple[int, RecordPage]]:
         """All pages that hold chunks, in order, with their frames; past the cache, some pages in memory at a time.
@@ -229,14 +278,20 @@ class PageStore(NotPicklable):
                 self._native = self._video.chunk_reader(self.dictionary, cache_bytes=self._cache_bytes)
             return self._native
 
-    def _read_again(self, chunk_id: int) -> StoredChunk:
+    def _read_again(self, chunk_id: int, question: _Question | None = None) -> StoredChunk:
         """A chunk that the native reader did not deliver, step by step: to name what is wrong, where it still is."""
+        question = question or _Question(self._question_bytes, self._remedy)
         ids = np.array([chunk_id], np.int64)
         frame = int(self._table.frames_of(ids)[0])
-        page = self._open(frame, self._video.read(list(self._table.run_of(frame))))
+        if question.page is None or question.page[0] != frame:
+            payloads = self._video.read(list(self._table.run_of(frame)))
+            question.page = frame, self._open(frame, payloads, question.unpacked)
+        page = question.page[1]
         slot = chunk_id - int(self._table.first_chunks[frame])
-        value, fault = read_metadata(self.metadata_bytes(page, frame, slot))
-        return StoredChunk(page.text(slot), value, frame, fault)
+        text = page.text(slot)
+        question.answer.spend(sys.getsizeof(text))
+        value, fault = question.read(self.metadata_bytes(page, frame, slot))
+        return StoredChunk(text, value, frame, fault)
 
     @cached_property
     def _has_attributes(self) -> bool:
@@ -249,10 +304,12 @@ class PageStore(NotPicklable):
         attributes, offset = self._attributes.pages[at], chunk_id - self._attributes.firsts[at]
         return attributes.metadata_bytes(offset) if offset < len(attributes) else b""
 
-    def _open(self, frame: int, payloads: list[bytes]) -> RecordPage:
+    def _open(self, frame: int, payloads: list[bytes], allowance: Allowance | None = None) -> RecordPage:
         if self._table.kinds[frame] == BARE:
             return RecordPage(encode_body([Record(payloads[0])]), 1, frame_index=frame)
-        header, page = open_run(payloads, self._decompressor, first_frame=frame, tag=self._table.tag)
+        header, page = open_run(
+            payloads, self._decompressor, first_frame=frame, tag=self._table.tag, allowance=allowance
+        )
         expected = (PageKind.DATA, self._table.first_chunks[frame], self._table.counts[frame])
         if (header.kind, header.first_chunk, header.count) != expected:
             raise FrameError(

@@ -167,32 +167,22 @@ class PageTable:
             return " any more: it was lost, or it was deleted and a compaction has taken it out"
         return f": this memory's ids go from {int(self._starts[0])} to {int(self._ends[-1]) - 1}"
 
-    def ids_around(
-        self, chunk_id: int, before: int, after: int, *, without: ChunkIds | None = None
-    ) -> NDArray[np.int64]:
-        """The id, up to ``before`` ids below it and up to ``after`` above it that exist, ascending.
+    def ids_around(self, chunk_id: int, before: int, after: int, *, without: ChunkIds) -> ChunkIds:
+        """The id, up to ``before`` ids below it and up to ``after`` above it that exist.
 
         :param without: ids that do not count.
         :raises ChunkNotFoundError: there is no such chunk.
         """
         frame = int(self.frames_of(np.array([chunk_id], np.int64))[0])
         at = int(np.searchsorted(self._data_frames, frame))
-        first = last = at
-        own = self._ids_in(at, without)
-        below, above = [own[own < chunk_id]], [own[own > chunk_id]]
-        while first > 0 and sum(map(len, below)) < before:
-            first -= 1
-            below.insert(0, self._ids_in(first, without))
-        while last + 1 < len(self._starts) and sum(map(len, above)) < after:
-            last += 1
-            above.append(self._ids_in(last, without))
-        lower, upper = np.concatenate(below), np.concatenate(above)
-        return np.concatenate([lower[max(len(lower) - before, 0) :], [chunk_id], upper[:after]])
-
-    def _ids_in(self, data_frame: int, without: ChunkIds | None) -> NDArray[np.int64]:
-        """Ids of the chunks that start in one of the frames with chunks."""
-        ids = np.arange(self._starts[data_frame], self._ends[data_frame])
-        return ids[~without.contains(ids)] if without else ids
+        reach, frames = 1, len(self._starts)
+        while True:
+            part = slice(max(at - reach, 0), at + reach + 1)
+            ids = ChunkIds.of_runs(self._starts[part], self._ends[part]) - without
+            below, above = ids & ChunkIds.of(range(chunk_id)), ids - ChunkIds.of(range(chunk_id + 1))
+            if (len(below) >= before or at <= reach) and (len(above) >= after or at + reach >= frames):
+                return ChunkIds.union([below.last(before), ChunkIds.of([chunk_id]), above.first(after)])
+            reach *= 4
 
     def run_of(self, frame_index: int) -> range:
         """The frames of the run that starts at ``frame_index``: itself and the continuations behind it."""
