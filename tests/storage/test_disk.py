@@ -110,6 +110,7 @@ def test_no_call_escapes(program: Callable[[str], str], tmp_path: Path) -> None:
     changes = "write,pwrite64,writev,pwritev,pwritev2,fsync,fdatasync,sync_file_range,rename,renameat,renameat2,unlink"
     changes += ",unlinkat,rmdir,ftruncate,truncate,openat,open,creat,openat2,fallocate,copy_file_range,sendfile,splice"
     changes += ",mkdir,mkdirat,link,linkat,symlink,symlinkat,mknod,mknodat,mmap,io_uring_setup,seccomp,clone,clone3"
+    changes += ",chmod,fchmod,fchmodat"
     command = [
         program("strace"),
         "-f",

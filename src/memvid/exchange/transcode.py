@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -11,7 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from memvid.video.codecs.containers import open_container
+from memvid.storage.disk import output_errors
+from memvid.storage.files import make_private
+from memvid.video.codecs.containers import av_name, open_container
 from memvid.video.codecs.profiles import PROFILES, CodecProfile, container_format, load_pyav
 from memvid.video.codecs.sinks import AvSink
 
@@ -54,8 +55,10 @@ def transcode(source: Path, target: Path, step: Step, *, side: int) -> None:
 
 
 def _copy(source: Path, target: Path, container: str) -> None:
+    with output_errors(target):
+        make_private(target)
     av = load_pyav("copying videos")
-    with open_container(source) as read, av.open(os.fspath(target), "w", format=container) as written:
+    with open_container(source) as read, av.open(av_name(target), "w", format=container) as written:
         video = read.streams.video[0]
         stream = written.add_stream_from_template(video)
         for packet in _with_decoding_times(packet for packet in read.demux(video) if packet.size):

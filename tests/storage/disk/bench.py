@@ -124,9 +124,11 @@ class Bench:
     """An operation, the files it starts from, and what it makes of them when nothing fails.
 
     :param scratch: an empty folder, best one in memory.
+    :param mode: of the files it starts from, if it is not to be the usual one.
     """
 
-    def __init__(self, operation: Operation, scratch: Path, trap: ctypes.CDLL) -> None:
+    def __init__(self, operation: Operation, scratch: Path, trap: ctypes.CDLL, *, mode: int | None = None) -> None:
+        self._mode = mode
         self._operation = operation
         self._scratch = scratch
         self._trap = trap
@@ -134,19 +136,26 @@ class Bench:
         self.old_files: dict[str, bytes] = {}
         self._make_base()
         self.old_files = all_files(self.base / "memory")
-        self.old = self._described(self._fresh())
-        self.calls = self.record(scratch / "calls.log")
-        self.new_files = all_files(scratch / "trial" / "memory")
-        self.new = self._described(scratch / "trial")
 
-    def record(self, log: Path) -> list[Call]:
-        """Run the operation on a copy of the base without a fault; its calls."""
-        _expect(self._run(self._fresh(), Action.PASS, 0, 0, log))
+    def rehearse(self) -> Bench:
+        """Run the operation as it goes when nothing fails, which trials are compared with."""
+        self.old = self._described(self.fresh())
+        self.calls = self.record(self._scratch / "calls.log")
+        self.new_files = all_files(self._scratch / "trial" / "memory")
+        self.new = self._described(self._scratch / "trial")
+        return self
+
+    def record(self, log: Path, folder: Path | None = None) -> list[Call]:
+        """Run the operation without a fault; its calls.
+
+        :param folder: ``None`` takes a fresh copy of the base.
+        """
+        _expect(self._run(folder or self.fresh(), Action.PASS, 0, 0, log))
         return list(read_log(log))
 
     def recorded(self) -> tuple[Disk, list[Call]]:
         """The disk before the operation, and the calls of it, with all that they write, in the memory's folder."""
-        folder, log = self._fresh(), self._scratch / "data.log"
+        folder, log = self.fresh(), self._scratch / "data.log"
         inodes = {path.name: path.stat().st_ino for path in (folder / "memory").iterdir()}
         files = all_files(folder / "memory")
         _expect(self._run(folder, Action.PASS, 0, 0, log, data=True))
@@ -182,7 +191,7 @@ class Bench:
 
     def trial(self, fault: Fault, at: int) -> Outcome:
         """Have call number ``at`` fail."""
-        folder = self._fresh()
+        folder = self.fresh()
         log = self._scratch / "trial.log"
         ending = self._run(folder, fault.action, at, fault.error, log)
         calls = list(read_log(log))
@@ -246,20 +255,24 @@ class Bench:
             _make_folder(self.base)
             if start is not None:
                 _expect(fork(lambda: _prepared(self.base, start)))
+            for path in (self.base / "memory").iterdir():
+                if self._mode is not None:
+                    path.chmod(self._mode)
             return
         name, kind, part, which = operation.cut
-        inner = Bench(OPERATIONS[name], _subfolder(self._scratch, "inner"), self._trap)
+        inner = Bench(OPERATIONS[name], _subfolder(self._scratch, "inner"), self._trap, mode=self._mode).rehearse()
         wanted = [
             call.number
             for call in inner.calls
             if call.kind is Kind[kind.upper()] and part in (call.new_name or call.name)
         ]
-        folder = inner._fresh()
+        folder = inner.fresh()
         ending = inner._run(folder, Action.TORN, wanted[which], 0, self._scratch / "inner.log")
         assert ending.signal == signal.SIGKILL, ending
         folder.rename(self.base)
 
-    def _fresh(self) -> Path:
+    def fresh(self) -> Path:
+        """A copy of the base."""
         folder = self._scratch / "trial"
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(self.base, folder)

@@ -68,7 +68,7 @@ class Disk:
         if call.kind is Kind.LINK and call.result >= 0:
             self._namings.append(_Naming(self._numbers[call.inode], gains=self._name(call.new_name)))
             return
-        if call.result < 0 or call.kind is Kind.OPEN or (name is None and call.name != self._folder):
+        if call.result < 0 or call.kind in (Kind.OPEN, Kind.MODE) or (name is None and call.name != self._folder):
             return
         if call.kind is Kind.CREATE:
             self._namings.append(_Naming(self._begin(call.inode, b""), gains=name))

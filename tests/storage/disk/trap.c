@@ -26,10 +26,14 @@
 #define PATH_BYTES 1024
 #define MAX_VECTORS 64
 #define O_NAMELESS 020000000 /* O_TMPFILE: a file without a name */
+#define PERMISSIONS 07777
+#ifndef SYS_fchmodat2
+#define SYS_fchmodat2 452
+#endif
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 enum action { PASS, KILL, TORN, FAIL, FULL, DEAD, SHORT };
-enum kind { WRITE = 1, TRUNCATE, SYNC, CREATE, RENAME, UNLINK, MKDIR, OPEN, LINK, OTHER };
+enum kind { WRITE = 1, TRUNCATE, SYNC, CREATE, RENAME, UNLINK, MKDIR, OPEN, LINK, OTHER, MODE };
 
 struct record {
     uint32_t size; /* of all of it */
@@ -38,7 +42,7 @@ struct record {
     uint32_t call;
     int64_t result;
     uint64_t inode;
-    uint64_t offset; /* of a write; length after a truncation */
+    uint64_t offset; /* of a write; length after a truncation; mode of what is created, or gets another */
     uint32_t data;   /* bytes behind the names */
     uint16_t name, new_name;
 };
@@ -177,6 +181,10 @@ static void understand(struct call* call) {
         case SYS_rmdir: about_name(call, UNLINK, AT_FDCWD, a[0]); break;
         case SYS_mknod: about_name(call, OTHER, AT_FDCWD, a[0]); break;
         case SYS_mknodat: about_name(call, OTHER, (int)a[0], a[1]); break;
+        case SYS_chmod: about_name(call, MODE, AT_FDCWD, a[0]); break;
+        case SYS_fchmod: about_file(call, MODE, (int)a[0]); break;
+        case SYS_fchmodat:
+        case SYS_fchmodat2: about_name(call, MODE, (int)a[0], a[1]); break;
         case SYS_mkdir: about_name(call, MKDIR, AT_FDCWD, a[0]); break;
         case SYS_mkdirat: about_name(call, MKDIR, (int)a[0], a[1]); break;
         default: call->kind = OTHER;
@@ -197,6 +205,8 @@ static void look(struct call* call) {
     call->existed = failed == 0;
     call->inode = failed ? 0 : status.st_ino;
     if (call->kind == TRUNCATE) call->offset = (uint64_t)a[1];
+    if (call->kind == MODE)
+        call->offset = (uint64_t)a[call->number == SYS_chmod || call->number == SYS_fchmod ? 1 : 2] & PERMISSIONS;
     if (call->kind != WRITE) return;
     if (call->number == SYS_pwrite64 || call->number == SYS_pwritev)
         call->offset = (uint64_t)a[3];
@@ -250,7 +260,10 @@ static long perform(struct call* call) {
         if (flags & O_NAMELESS || !call->existed) {
             struct stat status;
             kind = CREATE;
-            if (fault_syscall(SYS_fstat, result, (long)&status, 0L, 0L, 0L, 0L) == 0) call->inode = status.st_ino;
+            if (fault_syscall(SYS_fstat, result, (long)&status, 0L, 0L, 0L, 0L) == 0) {
+                call->inode = status.st_ino;
+                call->offset = status.st_mode & PERMISSIONS;
+            }
         } else if (flags & O_TRUNC) {
             kind = TRUNCATE;
         }
@@ -359,6 +372,7 @@ static const int trapped[] = {
     SYS_copy_file_range, SYS_splice,    SYS_creat,  SYS_openat2,   SYS_rename,          SYS_renameat,
     SYS_renameat2,       SYS_link,      SYS_linkat, SYS_symlink,   SYS_symlinkat,       SYS_unlink,
     SYS_unlinkat,        SYS_rmdir,     SYS_mkdir,  SYS_mkdirat,   SYS_mknod,           SYS_mknodat,
+    SYS_chmod,           SYS_fchmod,    SYS_fchmodat, SYS_fchmodat2,
 };
 
 #define LOAD(field) \

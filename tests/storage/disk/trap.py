@@ -53,6 +53,7 @@ class Kind(IntEnum):
     OPEN = 8  # with leave to create a file, which was there already
     LINK = 9  # a file gets one more name
     OTHER = 10
+    MODE = 11
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,8 @@ class Call:
     :ivar system_call: its number.
     :ivar result: of the system call; below 0 an error.
     :ivar inode: of the file or folder.
-    :ivar offset: where a write begins; the new length of a file that is cut.
+    :ivar offset: where a write begins; the new length of a file that is cut; the mode of one that is created, or that
+        gets another.
     :ivar name: the file's path.
     :ivar new_name: where a rename or a link goes.
     :ivar data: what was written, if that was asked for.

@@ -20,7 +20,7 @@ from tests.storage.disk.power import crash_states
 from tests.storage.disk.trap import Kind, compile_trap
 
 # Once, and not by each fork.
-_IMPORTED = ("av", "cv2", "usearch.index", "memvid.appender", "memvid.encoder", "memvid.retriever")
+IMPORTED = ("av", "cv2", "usearch.index", "memvid.appender", "memvid.encoder", "memvid.retriever")
 _TRIES = 6  # states drawn by lot after each call
 _MEMORY = Path("/dev/shm")  # no test needs the disk itself, and syncing one takes most of the time
 
@@ -33,11 +33,11 @@ def scratch_folder() -> tempfile.TemporaryDirectory[str]:
 
 def main(name: str, faults: str, first: int, step: int) -> None:
     """Make the trials."""
-    for module in _IMPORTED:
+    for module in IMPORTED:
         import_module(module)
     with scratch_folder() as scratch:
         folder = Path(scratch)
-        bench = Bench({**OPERATIONS, **NEGLIGENT}[name], folder, compile_trap(folder))
+        bench = Bench({**OPERATIONS, **NEGLIGENT}[name], folder, compile_trap(folder)).rehearse()
         if faults == "power":
             cut_power(bench, first, step)
         elif faults == "record":  # what test_no_call_escapes watches

@@ -14,6 +14,7 @@ from typing import Any
 from memvid.dependencies import import_dependency
 from memvid.errors import ConfigError, DependencyError, OutputError
 from memvid.storage.disk import output_errors
+from memvid.storage.files import make_private
 
 __all__ = [
     "INSTALL",
@@ -164,6 +165,7 @@ def _opencv_writes(fourcc: str) -> bool:
         return False
     with output_errors(tempfile.gettempdir()), tempfile.TemporaryDirectory(prefix="memvid-") as folder:
         path = Path(folder) / "probe.mp4"
+        make_private(path)
         for _ in range(2):
             code = cv2.VideoWriter.fourcc(*fourcc)
             writer = cv2.VideoWriter(os.fspath(path), cv2.CAP_FFMPEG, code, 30, (64, 64), False)
