@@ -18,7 +18,7 @@ from memvid.cli import main
 from memvid.dependencies import import_dependency
 from memvid.embedding import HashingEmbedder
 from memvid.errors import DependencyError
-from tests.memory_support import EMBEDDER, all_files, build, open_memory
+from tests.memory_support import EMBEDDER, all_files, build, make_texts, make_vectors, open_memory
 
 HINT = "this needs it: pip install it"
 
@@ -164,9 +164,32 @@ def test_an_index_that_cannot_be_mapped_is_not_damaged(tmp_path: Path, monkeypat
         raise OSError(12, "Cannot allocate memory")
 
     video = build(tmp_path, ["a text"])
+    monkeypatch.setattr("memvid.index.side_files._READ_BYTES", 0)  # larger ones are mapped
     monkeypatch.setattr("memvid.index.side_files.mmap.mmap", fail)
     with pytest.raises(MemoryError, match=r"memory_index\.usearch"):
         open_memory(video)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of the address space differ")
+def test_the_native_core_runs_out_of_memory_as_python_does(tmp_path: Path) -> None:
+    texts = make_texts(1_000, words=300)
+    video = build(tmp_path, texts, embeddings=make_vectors(1_000), compression="none", keywords=False)
+    script = f"""
+import resource
+from memvid.video import VideoReader
+reader = VideoReader({str(video)!r})
+start = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+found = set()
+for more in range(0, 6 << 20, 256 << 10):
+    resource.setrlimit(resource.RLIMIT_AS, (start + more, resource.RLIM_INFINITY))
+    try:
+        found.add(len(reader.read(range(reader.frame_count))) == reader.frame_count)
+    except Exception as error:
+        found.add(type(error).__name__)
+print(sorted(map(str, found)))
+"""
+    done = run_python("-c", script)
+    assert done.stdout == "['MemoryError', 'True']\n", done.stderr
 
 
 def run_python(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -38,6 +38,9 @@ void register_errors(py::module_&) {
             if (pointer) std::rethrow_exception(pointer);
         } catch (const Error& error) {
             raise(error);
+        } catch (const std::runtime_error&) {
+            // pybind11 has one for each object that Python has no memory for, and Python its own error already.
+            if (PyErr_Occurred() == nullptr || PyErr_ExceptionMatches(PyExc_MemoryError) == 0) throw;
         }
     });
 }

@@ -84,8 +84,13 @@ class VectorWriter:
         """Add rows under the ids ``first_id``, ``first_id + 1``, ...; 0.1-0.4 ms each, the GIL is released."""
         keys = np.arange(first_id, first_id + len(vectors), dtype=np.uint64)
         if len(keys):
-            # threads=1: with more, the order of insertion and so the graph would depend on timing.
-            self._index.add(keys, quantise(vectors, self._dtype), threads=1)
+            try:
+                # threads=1: with more, the order of insertion and so the graph would depend on timing.
+                self._index.add(keys, quantise(vectors, self._dtype), threads=1)
+            except RuntimeError as error:
+                if "out of memory" not in str(error).lower():
+                    raise
+                raise MemoryError(f"no more than {len(self):,} vectors fit") from error
 
     def save(self, path: Path) -> None:
         """Write the file.

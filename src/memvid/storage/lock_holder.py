@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 try:
     import fcntl
-except ImportError:  # Windows
+except ModuleNotFoundError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 __all__ = ["Holder", "HolderState", "lock_open_file", "probe_open_file"]
