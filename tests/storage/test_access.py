@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import struct
@@ -102,6 +103,27 @@ class TestNewFiles:
         one, other = make(tmp_path / "one", 0o640), make(tmp_path / "other", 0o640)
         os.chown(other, 0, 4321)
         assert access_of_new([one, other]).mode == 0o600
+
+
+class TestFileSystemsWithoutModes:
+    def test_files_stay_as_they_are(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def refuse(*_: object) -> None:
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+        for name in ("fchmod", "fchown"):
+            monkeypatch.setattr(os, name, refuse)
+        new = make(tmp_path / "new", 0o600)
+        for given in (access.Access(0o644), access.Access(0o644, 1, 1)):
+            settle(new, given)
+            assert mode_of(new) == 0o600
+
+    def test_a_disk_that_fails_is_an_error(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def fail(*_: object) -> None:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+        monkeypatch.setattr(os, "fchmod", fail)
+        with pytest.raises(OSError, match="Input/output"):
+            settle(make(tmp_path / "new", 0o600), access.Access(0o644))
 
 
 class TestReplacements:

@@ -19,7 +19,7 @@ from memvid.storage.files import opened
 __all__ = ["Access", "access_of_new", "narrow", "read_access", "settle"]
 
 _ACL = "system.posix_acl_access"  # what Linux keeps a POSIX access list under
-_NO_LISTS = (errno.EOPNOTSUPP, errno.ENOSYS)
+_UNKNOWN = (errno.EOPNOTSUPP, errno.ENOSYS)  # what file systems say that keep no modes, or no lists
 _KEEP = -1  # the owner or group that the file has
 
 
@@ -113,9 +113,18 @@ def _give(descriptor: int, access: Access) -> None:
                 break
         if os.fstat(descriptor).st_gid != access.group or not _write_acl(descriptor, access.acl):
             access = access.without_group()
-            os.fchmod(descriptor, access.mode)  # bounds what an access list that cannot be removed allows
+            _change_mode(descriptor, access.mode)  # bounds what an access list that cannot be removed allows
             _write_acl(descriptor, None)
-    os.fchmod(descriptor, access.mode)
+    _change_mode(descriptor, access.mode)
+
+
+def _change_mode(descriptor: int, mode: int) -> None:
+    """Give a file that was made private its mode, unless the file system keeps none, as FAT does."""
+    try:
+        os.fchmod(descriptor, mode)
+    except OSError as error:
+        if error.errno not in (errno.EPERM, *_UNKNOWN):
+            raise
 
 
 def _read_acl(path: Path) -> bytes | None:
@@ -135,7 +144,7 @@ def _write_acl(descriptor: int, acl: bytes | None) -> bool:
         elif _ACL in os.listxattr(descriptor):  # from the folder's default
             os.removexattr(descriptor, _ACL)
     except OSError as error:
-        return acl is None and error.errno in _NO_LISTS
+        return acl is None and error.errno in _UNKNOWN
     return True
 
 
