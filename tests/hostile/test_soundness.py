@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from memvid import MemvidEncoder
-from memvid.errors import MemvidError
+from memvid.errors import MemvidError, ModelMismatchError
 from memvid.exchange import export
 from memvid.maintenance import compact, delete, erase, reindex, repair, verify
 from memvid.page import read_metadata
@@ -95,6 +95,7 @@ def keep_word(draw: Draw, video: Path) -> None:
     except MemvidError:
         codes = {finding.code for finding in verify(video, deep=True).findings}
         assert codes - INDEX_CODES, "verify finds nothing in pages of which no index can be made"
+        try_verb(draw, video, _repair)
         return
     report = verify(video, deep=True)
     if {finding.code for finding in report.findings} - {"metadata"}:
@@ -155,6 +156,12 @@ def _repair_alone(draw: Draw, video: Path, chunks: Chunks) -> Path:
     return _repair(draw, video, chunks)
 
 
+def _reindex(_: Draw, video: Path, __: Chunks) -> Path:
+    with suppress(ModelMismatchError):  # the header page may name any model
+        reindex(video)
+    return video
+
+
 def _compact(_: Draw, video: Path, __: Chunks) -> Path:
     compact(video, embedder=EMBEDDER)
     return video
@@ -191,6 +198,7 @@ def _export(_: Draw, video: Path, __: Chunks) -> Path:
 VERBS: dict[str, Callable[[Draw, Path, Chunks], Path]] = {
     "repair": _repair,
     "repair without an index": _repair_alone,
+    "reindex": _reindex,
     "compact": _compact,
     "erase": _erase,
     "delete": _delete,

@@ -197,6 +197,21 @@ def test_a_crafted_graph_is_refused_before_it_is_walked(tmp_path: Path) -> None:
     assert refused > 150
 
 
+@pytest.mark.parametrize("dtype", ["f16", "f32"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("row", [0, 119])
+def test_a_vector_that_is_no_numbers_is_refused(tmp_path: Path, dtype: str, value: float, row: int) -> None:
+    index_file = build(tmp_path, 120, vector_dtype=dtype)
+    file = index_file.with_name("memory_index.usearch")
+    data, size = bytearray(file.read_bytes()), np.dtype({"f16": "<f2", "f32": "<f4"}[dtype]).itemsize
+    at = 8 + (row * DIM + 5) * size
+    data[at : at + size] = np.array(value, f"<f{size}").tobytes()
+    file.write_bytes(data)
+    rewrite_manifest(index_file, {})
+    with pytest.raises(IndexFormatError, match=f"the vector in row {row} has a NaN or an infinity.*memvid reindex"):
+        IndexManager.open(index_file)
+
+
 def test_a_graph_in_parts_hides_nothing(tmp_path: Path) -> None:
     """A walk that cannot reach enough says -1; the search then compares with all."""
     index_file = build(tmp_path, 2500, keywords=False)

@@ -24,7 +24,7 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     from memvid.index.manifest import VectorInfo
 
-__all__ = ["MATRIX_OFFSET", "NUMPY_DTYPES", "HnswFileError", "check_header", "check_links"]
+__all__ = ["MATRIX_OFFSET", "NUMPY_DTYPES", "HnswFileError", "check_header", "check_links", "check_numbers"]
 
 MATRIX_OFFSET = 8
 NUMPY_DTYPES: dict[str, npt.DTypeLike] = {"i8": np.int8, "f16": np.dtype("<f2"), "f32": np.dtype("<f4")}
@@ -52,6 +52,20 @@ class _Graph:
 def check_header(data: memoryview, info: VectorInfo) -> None:
     """Check that the headers and the size of a file are what ``info`` says. Reads 2 bytes a vector."""
     _read_graph(data, info)
+
+
+def check_numbers(data: memoryview, info: VectorInfo) -> None:
+    """Check that no vector has a NaN or an infinity, of which nothing can be said and no new index be made."""
+    dtype = np.dtype(NUMPY_DTYPES[info.dtype])
+    if dtype.kind != "f":
+        return
+    for first in range(0, info.count, _BLOCK):
+        rows = min(_BLOCK, info.count - first)
+        offset = MATRIX_OFFSET + first * info.dim * dtype.itemsize
+        block = np.frombuffer(data, dtype, rows * info.dim, offset)
+        if not np.isfinite(block).all():
+            row = first + int(np.flatnonzero(~np.isfinite(block))[0]) // info.dim
+            raise HnswFileError(f"the vector in row {row} has a NaN or an infinity")
 
 
 def check_links(data: memoryview, info: VectorInfo, ids: npt.NDArray[np.int64]) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from memvid.errors import FrameError, IndexFormatError
 from memvid.index import digests
-from memvid.index.hnsw_file import HnswFileError, check_header, check_links
+from memvid.index.hnsw_file import HnswFileError, check_header, check_links, check_numbers
 from memvid.index.manifest import MEND, Manifest, Segment, SideFile
 from memvid.index.open_file import OpenFile
 from memvid.index.records import RecordReader
@@ -121,15 +121,16 @@ def read_deleted(path: Path, manifest: Manifest) -> ChunkIds:
 def check_graph(
     path: Path, manifest: Manifest, segment: Segment, data: memoryview, records: RecordReader, *, links: bool
 ) -> None:
-    """Check the headers of a segment's mapped vectors, and with ``links`` every node of the graph.
+    """Check the headers of a segment's mapped vectors, and with ``links`` every node of the graph and every vector.
 
-    :raises IndexFormatError: following it could lead out of the file.
+    :raises IndexFormatError: following it could lead out of the file, or a vector is none.
     """
     side_file = path.with_name(segment.files["vectors"].name)
     info = replace(manifest.vectors, count=segment.count)
     try:
         check_header(data, info)
         if links:
+            check_numbers(data, info)
             check_links(data, info, records.row_map.ids(np.arange(segment.count)))
     except HnswFileError as error:
         raise IndexFormatError(f"{side_file} is damaged: {error}: {MEND}") from error
