@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import io
 import json
@@ -17,8 +18,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memvid import MemvidEncoder
-from memvid.errors import ChunkError, ConfigError, DocumentError, DocumentNotFoundError, MemvidError, MetadataError
-from tests.memory_support import EMBEDDER, open_memory
+from memvid.errors import (
+    ChunkError,
+    ConfigError,
+    DocumentError,
+    DocumentNotFoundError,
+    MemvidError,
+    MetadataError,
+    OutputError,
+)
+from tests.memory_support import EMBEDDER, make_texts, open_memory
 
 LINES = (
     '{"text": "First.", "year": 1999, "metadata": {"tag": "a"}}\n'
@@ -37,6 +46,22 @@ CHUNKS = [
 def encoder() -> Iterator[MemvidEncoder]:
     with MemvidEncoder(embedder=EMBEDDER) as made:
         yield made
+
+
+def test_chunks_that_the_temporary_disk_does_not_give_back_end_the_build(
+    encoder: MemvidEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder.add_chunks(make_texts(50))
+
+    def bad_sector(*_: object) -> bytes:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "pread", bad_sector)
+    with pytest.raises(OutputError, match="TMPDIR") as caught:
+        encoder.build_video(tmp_path / "memory.mp4")
+    assert caught.value.errno == errno.EIO
+    monkeypatch.undo()
+    assert list(tmp_path.iterdir()) == []
 
 
 def stored(encoder: MemvidEncoder, folder: Path) -> list[tuple[str, Any]]:

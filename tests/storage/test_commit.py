@@ -13,9 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memvid.errors import IndexFormatError, OutputError
+from memvid.maintenance import repair, verify
 from memvid.storage.commit import Commit, is_plain_name, recover
 from memvid.storage.disk import output_errors, write_atomic
-from memvid.storage.files import create_private
+from memvid.storage.files import create_private, open_regular
+from tests.memory_support import EMBEDDER, build, make_texts, open_memory
 
 NAMES = ("memory.mp4", "memory_index.usearch", "memory_index.sqlite", "memory_index.json")
 DISK_EVENTS = ("open", "os.rename", "os.remove", "fsync")
@@ -253,6 +255,28 @@ def test_a_staged_file_of_another_size_is_not_taken(tmp_path: Path) -> None:
     with pytest.raises(IndexFormatError, match="4 bytes"):
         recover(index_file)
     assert not index_file.exists()
+
+
+def test_a_journal_on_a_bad_sector_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    video = build(tmp_path, make_texts(9))
+    journal = tmp_path / "memory_index.json.commit"
+    journal.write_text(json.dumps({"version": 1, "renames": []}))
+
+    real = open_regular
+
+    def bad_sector(path: Path, *, follow: bool) -> Any:
+        if path == journal:
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+        return real(path, follow=follow)
+
+    monkeypatch.setattr("memvid.storage.journal.open_regular", bad_sector)
+    with pytest.raises(OutputError, match=r"the journal of a commit .* `memvid repair`.*json\.commit") as caught:
+        open_memory(video)
+    assert caught.value.errno == errno.EIO
+    report = verify(video, deep=True)
+    assert [(finding.code, finding.chunks) for finding in report.findings] == [("commit", ())]
+    (tmp_path / "new").mkdir()
+    assert repair(video, tmp_path / "new" / "memory.mp4", embedder=EMBEDDER).chunks == 9
 
 
 @given(st.text() | st.text("a:.\\/\0\n", max_size=4))

@@ -130,7 +130,14 @@ class _Cursor(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         if self._file is None:
             return 0
-        data = os.pread(self._file.fileno(), len(buffer), self._position)  # moves no position that others share
+        try:
+            data = os.pread(self._file.fileno(), len(buffer), self._position)  # moves no position that others share
+        except OSError as error:
+            raise OutputError(
+                error.errno,
+                f"the chunks that are kept in {tempfile.gettempdir()} cannot be read back: {error.strerror}; set "
+                "TMPDIR to a folder on another disk",
+            ) from error
         buffer[: len(data)] = data
         self._position += len(data)
         return len(data)

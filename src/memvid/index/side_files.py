@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
-from memvid.errors import FrameError, IndexFormatError
+from memvid.errors import FrameError, IndexFormatError, MemvidError
 from memvid.index import digests
 from memvid.index.hnsw_file import HnswFileError, check_header, check_links, check_numbers
 from memvid.index.manifest import MEND, Manifest, Segment, SideFile
@@ -152,11 +152,11 @@ def open_side_file(path: Path) -> Iterator[BinaryIO]:
     try:
         with open_regular(path) as file:
             yield file
+    except MemvidError:
+        raise
     except FileNotFoundError as error:
         raise IndexFormatError(_missing([str(path)])) from error
     except OSError as error:
-        if isinstance(error, IndexFormatError):
-            raise
         if error.errno == errno.ENOMEM:  # of the mapping: the file has no fault
             raise MemoryError(f"{path} cannot be mapped") from error
         raise IndexFormatError(f"{path} cannot be read ({error.strerror}): {MEND}") from error

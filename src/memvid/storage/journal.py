@@ -92,7 +92,12 @@ def finish(index_file: Path, video_file: Path | None) -> None:
     except (FileNotFoundError, NotADirectoryError):
         return
     except OSError as error:
-        raise OutputError(error.errno, f"the journal cannot be read: {error.strerror}", str(journal)) from error
+        raise OutputError(
+            error.errno,
+            f"the journal of a commit that was cut off cannot be read: {error.strerror}; `memvid repair` brings back "
+            "what the video holds, or remove the journal to give that commit up",
+            str(journal),
+        ) from error
     content = _parse_journal(data, journal)
     finals = [_resolve(entry, index_file, video_file, journal) for entry in content["renames"]]
     growth = _resolve_growth(content.get("append"), video_file, journal)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sqlite3
+import sys
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memvid.errors import ChunkNotFoundError, ConfigError, EmptyMemoryError, FrameError, QueryError
+from memvid.errors import ChunkNotFoundError, ConfigError, EmptyMemoryError, FrameError, OutputError, QueryError
 from memvid.index.schema import OWN_WORDS
 from memvid.maintenance import delete, erase, verify
 from memvid.maintenance.rewrite.compact import _Compaction
@@ -94,6 +98,25 @@ def test_a_proof_that_fails_changes_nothing(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(_Compaction, "_fill", lambda self, spool, gone: keep(self, spool, self.index.deleted))
     with pytest.raises(FrameError, match="would still hold"):
         erase(video, chunk_ids=[0])
+    assert all_files(tmp_path) == before
+
+
+@pytest.mark.parametrize("name", ["memory.mp4.new", "memory_index.sqlite.new", "memory_index.json.new"])
+def test_what_cannot_be_read_back_proves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    video = build(tmp_path, [SECRET, *make_texts(9)])
+    before = all_files(tmp_path)
+    real = Path.open
+
+    def bad_sector(path: Path, mode: str = "r", *args: Any, **options: Any) -> Any:
+        if path.name == name and mode == "rb" and sys._getframe(1).f_code.co_name in ("prove", "read_bytes"):
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+        return real(path, mode, *args, **options)
+
+    monkeypatch.setattr(Path, "open", bad_sector)
+    with pytest.raises(OutputError, match=r"nothing was changed") as caught:
+        erase(video, chunk_ids=[0])
+    assert caught.value.errno == errno.EIO
+    monkeypatch.undo()
     assert all_files(tmp_path) == before
 
 

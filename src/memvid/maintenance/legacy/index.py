@@ -69,7 +69,9 @@ def _load(path: Path) -> object:
     except IndexFormatError:
         raise
     except OSError as error:
-        raise IndexFileError(f"index {str(path)!r} cannot be read: {error.strerror}") from error
+        raise IndexFileError(
+            f"index {str(path)!r} cannot be read: {error.strerror}; a video alone can be imported, too"
+        ) from error
     except (ValueError, RecursionError) as error:
         raise IndexFormatError(f"{path} is not JSON: {error}; a video alone can be imported, too") from error
 

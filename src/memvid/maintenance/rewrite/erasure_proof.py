@@ -9,6 +9,7 @@ from memvid.errors import FrameError
 from memvid.index.schema import OWN_WORDS
 from memvid.maintenance.rewrite.text_traces import BLOCK, Fragments
 from memvid.page import PageDecompressor, PageKind, encode_header_body, join_run, open_body
+from memvid.storage.disk import output_errors
 from memvid.video import BARE, PageStore, VideoReader
 
 __all__ = ["Erasure"]
@@ -40,19 +41,22 @@ class Erasure:
 
         :param index_files: the manifest last.
         :raises FrameError: something of the removed texts is there.
+        :raises OutputError: a file cannot be read back.
         """
         video = VideoReader(video_file)
         try:
             # What memvid itself writes into every memory: should a removed text quote it, it is no trace of that text.
             store = PageStore(video, cache_bytes=0)
-            for own in (encode_header_body(store.header), index_files[-1].read_bytes(), *map(str.encode, OWN_WORDS)):
+            with output_errors(index_files[-1]):
+                manifest = index_files[-1].read_bytes()
+            for own in (encode_header_body(store.header), manifest, *map(str.encode, OWN_WORDS)):
                 self._fragments.allow(own)
             for data in _joined(_contents(video, store)):
                 self._look(data, video_file)
         finally:
             video.close()
         for path in (video_file, *index_files):
-            with path.open("rb") as file:
+            with output_errors(path), path.open("rb") as file:  # what cannot be read back proves nothing
                 tail = b""
                 while data := file.read(_STRETCH):
                     self._look(tail + data, path)
