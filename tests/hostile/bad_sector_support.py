@@ -23,7 +23,9 @@ from memvid.errors import MemvidError
 from memvid.exchange import export
 from memvid.maintenance import compact, delete, erase, import_memory, reindex, repair, verify
 from memvid.page import ChunkRanges
+from memvid.types import Chunk, SearchResult
 from memvid.video import PageStore, VideoReader
+from memvid.video.store import StoredChunk
 from tests.memory_support import EMBEDDER, build, make_texts, open_memory
 from tests.storage.disk.bad_sector import SECTOR, bad_sector
 
@@ -132,15 +134,19 @@ class _Trial:
                     try:
                         (stored,) = store.read([chunk])
                         found.add(chunk)
-                        self._check_chunk("read", chunk, stored.text, stored.metadata)
+                        self._check_chunk("read", chunk, stored)
                     except Exception as error:  # noqa: PERF203
                         self._typed("read", error)
         except Exception as error:
             self._typed("open video", error)
         return frozenset(found) & self.alive
 
-    def _check_chunk(self, verb: str, chunk: int, text: str, metadata: object) -> None:
-        if (text, metadata) != (_TEXTS[chunk], _METADATAS[chunk]):
+    def _check_chunk(
+        self, verb: str, chunk: int, found: Chunk | SearchResult | StoredChunk, *, bare: bool = False
+    ) -> None:
+        """Compare a chunk. A bare text may come without metadata, which is in pages of its own, if that is said."""
+        bare = bare or (self._kind == "bare" and found.metadata_fault is not None)
+        if (found.text, found.metadata) != (_TEXTS[chunk], {} if bare else _METADATAS[chunk]):
             self._complain(f"{verb}: chunk {chunk} is wrong")
 
     def _check_reader(self, video: Path, readable: frozenset[int]) -> None:
@@ -149,7 +155,7 @@ class _Trial:
                 for chunk in sorted(self.alive):
                     try:
                         (found,) = memory.get_chunks_by_id([chunk])
-                        self._check_chunk("get_chunks_by_id", chunk, found.text, found.metadata)
+                        self._check_chunk("get_chunks_by_id", chunk, found)
                         if chunk not in readable:
                             self._complain(f"get_chunks_by_id: chunk {chunk} is there now")
                     except Exception as error:  # noqa: PERF203
@@ -159,7 +165,7 @@ class _Trial:
                 for where in (None, {"n": [3, 50]}):
                     try:
                         for result in memory.search_results(_TEXTS[50], 3, where=where):
-                            self._check_chunk("search", result.chunk_id, result.text, result.metadata)
+                            self._check_chunk("search", result.chunk_id, result)
                     except Exception as error:  # noqa: PERF203
                         self._typed("search", error)
         except Exception as error:
@@ -195,10 +201,8 @@ class _Trial:
         with open_memory(folder / "memory.mp4") as memory:
             there = frozenset(memory.chunk_ids())
             for chunk in memory.get_chunks_by_id(sorted(there)):
-                metadata = chunk.metadata
-                if self._kind == "bare" and not metadata and chunk.chunk_id not in readable:
-                    metadata = _METADATAS[chunk.chunk_id]  # it was in a page of its own, and the text comes without it
-                self._check_chunk("repair", chunk.chunk_id, chunk.text, metadata)
+                bare = chunk.chunk_id in _members(result.unusable_metadata)
+                self._check_chunk("repair", chunk.chunk_id, chunk, bare=bare)
         self.repaired = len(there)
         lost = frozenset(_members(result.lost))
         if not readable <= there:
@@ -223,7 +227,7 @@ class _Trial:
                 ids = _members(reader.table.chunk_ids().ranges)
                 store = PageStore(reader, cache_bytes=0)
                 for chunk, stored in zip(ids, store.read(ids), strict=True):
-                    self._check_chunk("export", chunk, stored.text, stored.metadata)
+                    self._check_chunk("export", chunk, stored)
             if readable != self.alive:
                 self._complain("export: has what cannot be read")
 
@@ -257,7 +261,7 @@ class _Trial:
                 with open_memory(video) as memory:
                     there = frozenset(memory.chunk_ids())
                     for chunk in memory.get_chunks_by_id(sorted(there - {len(_TEXTS)})):
-                        self._check_chunk(verb, chunk.chunk_id, chunk.text, chunk.metadata)
+                        self._check_chunk(verb, chunk.chunk_id, chunk)
                 if there != (after if done else self.alive):
                     self._complain(f"{verb}: the memory has {len(there)} chunks")
                 errors = verify(video, deep=True).errors

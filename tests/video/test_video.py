@@ -473,6 +473,18 @@ def test_frames_out_of_order_are_no_table() -> None:
         builder.add(PageKind.DATA, 1, 7, 1)
 
 
+def test_the_texts_that_a_page_of_metadata_is_about_lie_before_it() -> None:
+    text, page, more = BARE, PageKind.ATTRIBUTES, PageKind.CONTINUATION
+    kinds = np.array([0, text, text, page, more, page, text, PageKind.TOMBSTONES, text, text, page, 0], np.uint8)
+    counts = (kinds == text).astype(np.uint16)
+    table = PageTable.from_columns(TAG, kinds, counts, np.zeros(12, np.uint32), np.eye(12, dtype=np.uint32)[8] * 10)
+    assert [edges.tolist() for edges in table.text_stretches()] == [[1, 6, 8], [3, 7, 10]]
+    for frames, ranges in (([3], ((0, 1),)), ([5], ((0, 1),)), ([10], ((13, 14),)), ([3, 10], ((0, 1), (13, 14)))):
+        assert table.texts_before(np.array(frames, np.int64)).ranges == ranges
+    for frames in ([], [0]):
+        assert not table.texts_before(np.array(frames, np.int64))
+
+
 def test_runs_and_kinds_are_found(tmp_path: Path) -> None:
     table = write_video(tmp_path / "a.mp4", mixed_payloads())
     assert table.run_of(0) == range(1)

@@ -76,10 +76,17 @@ class StoredChunk(NamedTuple):
 
 
 class _Attributes(NamedTuple):
-    """Pages of metadata and the ids of their first chunks, ascending."""
+    """Pages of metadata.
+
+    :ivar firsts: the ids of their first chunks, ascending.
+    :ivar stretches: first frame of each stretch of texts.
+    :ivar lost: frames of the pages behind a stretch that could not be read, by its number.
+    """
 
     firsts: list[int]
     pages: list[RecordPage]
+    stretches: NDArray[np.int64]
+    lost: dict[int, list[int]]
 
 
 class _Question:
@@ -149,13 +156,23 @@ class PageStore(NotPicklable):
     @cached_property
     def _attributes(self) -> _Attributes:
         """Metadata pages of a bare memory."""
-        found = _Attributes([], [])
-        for frame in self._table.frames_of_kind(PageKind.ATTRIBUTES).tolist():
-            payloads = self._video.read(list(self._table.run_of(frame)))
-            header, page = open_run(payloads, PageDecompressor(), first_frame=frame, tag=self._table.tag)
-            found.firsts.append(header.first_chunk)
+        starts, ends = self._table.text_stretches()
+        found = _Attributes([], [], starts, {})
+        frames = self._table.frames_of_kind(PageKind.ATTRIBUTES)
+        for frame, behind in zip(frames.tolist(), np.searchsorted(ends, frames, side="right").tolist(), strict=True):
+            try:
+                first, page = self._open_attributes(frame)
+            except FrameError:  # it costs nobody but its own texts, and is read again when one of them is asked for
+                found.lost.setdefault(behind - 1, []).append(frame)
+                continue
+            found.firsts.append(first)
             found.pages.append(page)
         return found
+
+    def _open_attributes(self, frame: int) -> tuple[int, RecordPage]:
+        payloads = self._video.read(list(self._table.run_of(frame)))
+        header, page = open_run(payloads, PageDecompressor(), first_frame=frame, tag=self._table.tag)
+        return header.first_chunk, page
 
     @cached_property
     def deleted(self) -> ChunkIds:
@@ -204,8 +221,11 @@ class PageStore(NotPicklable):
             if text is None:
                 found.append(self._read_again(int(ids[i]), question))
                 continue
-            metadata = self._attributes_of(int(ids[i])) if self._has_attributes else metadatas[i]
-            value, fault = question.read(metadata or b"")
+            value, fault = (
+                self._read_attributes(int(ids[i]), question)
+                if self._has_attributes
+                else question.read(metadatas[i] or b"")
+            )
             found.append(StoredChunk(text, value, frames[i], fault))
         return found
 
@@ -245,7 +265,10 @@ class PageStore(NotPicklable):
             yield frame, self._open(frame, payloads)
 
     def metadata_bytes(self, page: RecordPage, frame: int, slot: int) -> bytes:
-        """Stored JSON of one chunk's metadata, empty if it has none."""
+        """Stored JSON of one chunk's metadata, empty if it has none.
+
+        :raises FrameError: the page that may have it cannot be read.
+        """
         if self._table.kinds[frame] != BARE:
             return page.metadata_bytes(slot)
         return self._attributes_of(int(self._table.first_chunks[frame]) + slot)
@@ -290,19 +313,39 @@ class PageStore(NotPicklable):
         slot = chunk_id - int(self._table.first_chunks[frame])
         text = page.text(slot)
         question.answer.spend(sys.getsizeof(text))
-        value, fault = question.read(self.metadata_bytes(page, frame, slot))
+        bare = self._table.kinds[frame] == BARE
+        value, fault = self._read_attributes(chunk_id, question) if bare else question.read(page.metadata_bytes(slot))
         return StoredChunk(text, value, frame, fault)
 
     @cached_property
     def _has_attributes(self) -> bool:
         return bool((self._table.kinds == BARE).any())
 
+    def _read_attributes(self, chunk_id: int, question: _Question) -> ReadMetadata:
+        """A bare text's metadata, or why it cannot be had: the text is sound all the same."""
+        try:
+            data = self._attributes_of(chunk_id)
+        except FrameError as error:
+            return ReadMetadata({}, f"the page that may have it cannot be read: {error}")
+        return question.read(data)
+
     def _attributes_of(self, chunk_id: int) -> bytes:
-        at = bisect_right(self._attributes.firsts, chunk_id) - 1
-        if at < 0:
-            return b""
-        attributes, offset = self._attributes.pages[at], chunk_id - self._attributes.firsts[at]
-        return attributes.metadata_bytes(offset) if offset < len(attributes) else b""
+        """Stored JSON of a bare text's metadata, empty if it has none.
+
+        :raises FrameError: the page that may have it cannot be read.
+        """
+        known = self._attributes
+        at = bisect_right(known.firsts, chunk_id) - 1
+        if at >= 0 and chunk_id < known.firsts[at] + len(known.pages[at]):
+            return known.pages[at].metadata_bytes(chunk_id - known.firsts[at])
+        if known.lost:
+            text = self._table.frames_of(np.array([chunk_id], np.int64))
+            stretch = int(np.searchsorted(known.stretches, text, side="right")[0]) - 1
+            for frame in known.lost.get(stretch, ()):
+                first, page = self._open_attributes(frame)
+                if first <= chunk_id < first + len(page):
+                    return page.metadata_bytes(chunk_id - first)
+        return b""
 
     def _open(self, frame: int, payloads: list[bytes], allowance: Allowance | None = None) -> RecordPage:
         if self._table.kinds[frame] == BARE:

@@ -196,6 +196,18 @@ class PageTable:
         starts = np.append(np.flatnonzero(self.kinds != PageKind.CONTINUATION), len(self.kinds))
         return np.asarray(starts[np.searchsorted(starts, frames, side="right")] - frames, np.int64)
 
+    def text_stretches(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """``int64[m]`` each: the first frame of each stretch of bare texts, and the frame behind its last one."""
+        edges = np.diff((self.kinds == BARE).astype(np.int8), prepend=0, append=0)
+        return np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
+
+    def texts_before(self, frames: NDArray[np.int64]) -> ChunkIds:
+        """The chunks that pages of metadata in these frames can be about: the stretch of bare texts before each."""
+        starts, ends = self.text_stretches()
+        which = np.unique(np.searchsorted(ends, frames, side="right") - 1)
+        texts = [self.first_chunks[starts[at] : ends[at]] for at in which.tolist() if at >= 0]
+        return ChunkIds.union(ChunkIds.of_runs(first, first + 1) for first in texts)
+
     def frames_of_kind(self, kind: int) -> NDArray[np.int64]:
         """Frames of one kind, ascending."""
         return np.flatnonzero(self.kinds == kind)

@@ -7,10 +7,12 @@ import hashlib
 import json
 import os
 import random
+import re
 import shutil
 import sqlite3
 import struct
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from memvid.cli import main
-from memvid.errors import FrameError, IndexFormatError, VideoError, VideoNotFoundError
+from memvid.errors import IndexFormatError, VideoError, VideoNotFoundError
 from memvid.index.manifest import Segment, SideFile, read_manifest
 from memvid.index.schema import writing
 from memvid.maintenance import VerifyReport, delete, repair, verify
@@ -30,7 +32,7 @@ from memvid.page import PageKind
 from memvid.types import Progress
 from memvid.video import PageTable, VideoReader
 from memvid.video.video_bytes import VideoBytes
-from tests.memory_support import all_files, build, make_texts, open_memory
+from tests.memory_support import EMBEDDER, all_files, build, make_texts, open_memory
 from tests.video.video_support import find, png, samples, without_page_table
 
 TEXTS = make_texts(80)
@@ -157,12 +159,39 @@ def test_metadata_of_bare_texts(tmp_path: Path) -> None:
     video = build(tmp_path, TEXTS[:10], metadatas=METADATAS[:10], **BARE)
     spoil_frame(video, int(VideoReader(video).table.frames_of_kind(PageKind.ATTRIBUTES)[0]))
     with open_memory(video) as memory:
-        for chunk in range(10):
-            with pytest.raises(FrameError):
-                memory.get_chunk_by_id(chunk)
+        for chunk in memory.get_chunks_by_id(range(10)):
+            assert (chunk.text, chunk.metadata) == (TEXTS[chunk.chunk_id], {})
+            assert re.search(r"frame \d+ .* cannot be read", chunk.metadata_fault or "")
     report = verify(video, deep=True)
-    assert codes(report) == [("error", "frame")]  # and no word of the index, which is right
-    assert report.lost_chunks == ((0, 9),)
+    assert codes(report) == [("error", "frame"), ("error", "metadata")]  # and no word of the index, which is right
+    assert report.findings[1].chunks == ((0, 9),)
+    assert report.lost_chunks == ()
+
+
+def test_a_lost_page_of_metadata_costs_the_metadata_in_it(tmp_path: Path) -> None:
+    video = build(tmp_path, TEXTS[:40], metadatas=METADATAS[:40], **BARE)
+    with closing(VideoReader(video)) as reader:
+        pages = reader.table.frames_of_kind(PageKind.ATTRIBUTES).tolist()
+    assert len(pages) > 2
+    spoil_frame(video, pages[1])
+    with open_memory(video) as memory:
+        chunks = memory.get_chunks_by_id(range(40))
+        results = memory.search_results(TEXTS[5], 40)
+    assert [chunk.text for chunk in chunks] == TEXTS[:40]
+    lost = [chunk.chunk_id for chunk in chunks if chunk.metadata_fault]
+    assert 0 < len(lost) < 30
+    for chunk in chunks:
+        assert chunk.metadata == ({} if chunk.chunk_id in lost else METADATAS[chunk.chunk_id])
+    assert sorted(result.chunk_id for result in results if result.metadata_fault) == lost
+    report = verify(video, deep=True)
+    assert codes(report) == [("error", "frame"), ("error", "metadata")]
+    assert report.findings[1].chunks == ((lost[0], lost[-1]),)
+    mended = repair(video, tmp_path / "mended.mp4", embedder=EMBEDDER)
+    assert (mended.chunks, mended.lost, mended.unusable_metadata) == (40, (), ((lost[0], lost[-1]),))
+    with open_memory(tmp_path / "mended.mp4") as memory:
+        for chunk in memory.get_chunks_by_id(range(40)):
+            assert chunk.metadata_fault is None
+            assert chunk.metadata == ({} if chunk.chunk_id in lost else METADATAS[chunk.chunk_id])
 
 
 def test_swapped_and_repeated_frames_are_named(video: Path) -> None:

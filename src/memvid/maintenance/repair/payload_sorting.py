@@ -14,7 +14,7 @@ from memvid.maintenance.repair.page_runs import Group, Sorted
 from memvid.maintenance.repair.parity_recovery import restore_pages
 from memvid.maintenance.repair.salvage import Salvage, Slot
 from memvid.maintenance.repair.usable_chunks import usable_chunks
-from memvid.maintenance.verify.findings import Findings
+from memvid.maintenance.verify.findings import Findings, describe_chunks
 from memvid.page import (
     ChunkIds,
     PageDecompressor,
@@ -75,6 +75,8 @@ def sort_pages(found: Salvage, path: object, findings: Findings, *, digest: str 
     if texts and (result.header is None or result.header.bare):
         add_texts(texts, by_number, table, result, path, findings)
     result.groups.sort(key=lambda group: group.frame)
+    if table is not None:
+        _note_lost_metadata(table, result, path, findings)
     _expect(table, result, len(found.slots))
     return result
 
@@ -83,12 +85,29 @@ def _note_unreadable(slot: Slot, table: PageTable | None, path: object, findings
     """Name a frame that nothing can be read from; which chunks that costs is known when all others are in order."""
     name = "a frame" if slot.frame is None else f"frame {slot.frame}"
     what = f"{name} cannot be read: it is left out"
-    if table is not None and slot.frame is not None and slot.frame < len(table):
-        if table.kinds[slot.frame] == PageKind.ATTRIBUTES:
-            what += ", and with it metadata of bare texts"
-        elif table.kinds[slot.frame] == PageKind.TOMBSTONES:
-            what += ", and with it the deletion of chunks, which are there again"
+    kind = None if table is None or slot.frame not in range(len(table)) else table.kinds[slot.frame]
+    if kind == PageKind.TOMBSTONES:
+        what += ", and with it the deletion of chunks, which are there again"
     findings.error("frame", what, path, frame=slot.frame, offset=slot.offset if slot.offset >= 0 else None)
+
+
+def _note_lost_metadata(table: PageTable, result: Sorted, path: object, findings: Findings) -> None:
+    """Name the bare texts that come without their metadata, as the page that may have it is lost."""
+    there = {group.frame: group for group in result.groups if group.kind == PageKind.ATTRIBUTES}
+    lost = [frame for frame in table.frames_of_kind(PageKind.ATTRIBUTES).tolist() if frame not in there]
+    if not lost:
+        return
+    heads = [parse_header(group.payloads[0], frame_index=frame) for frame, group in there.items()]
+    described = ChunkIds.of_ranges((head.first_chunk, head.first_chunk + head.count - 1) for head in heads)
+    chunks = (table.texts_before(np.array(lost, np.int64)) & result.chunks) - described
+    if chunks:
+        findings.error(
+            "metadata",
+            f"the metadata of {describe_chunks(chunks.ranges)} cannot be read: they come without it",
+            path,
+            frame=lost[0],
+            chunks=chunks.ranges,
+        )
 
 
 def _is_plausible(table: PageTable, result: Sorted, *, bare: bool) -> bool:

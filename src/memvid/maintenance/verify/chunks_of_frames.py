@@ -27,13 +27,12 @@ class ChunksOfFrames:
     def of(self, frame: int) -> ChunkRanges:
         """Those that start in the frame, or in the run that it continues.
 
-        All of them, if it is what all are read with: the dictionary, or metadata of bare texts, since only the page
-        itself says which texts it has the metadata of.
+        All of them, if it is what all are read with, the dictionary; none, if it is metadata of bare texts.
         """
         table = self._table
         before = int(np.searchsorted(self._pages, frame, side="right")) - 1
         frame = int(self._pages[before]) if before >= 0 else 0
-        if table.kinds[frame] in (PageKind.DICTIONARY, PageKind.ATTRIBUTES):
+        if table.kinds[frame] == PageKind.DICTIONARY:
             return self.every
         count, first = int(table.counts[frame]), int(table.first_chunks[frame])
         return ((first, first + count - 1),) if count else ()

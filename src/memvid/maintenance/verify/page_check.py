@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import numpy as np
+
 from memvid.errors import FrameError, VideoError
 from memvid.maintenance.damaged.container import Container
 from memvid.maintenance.verify.chunks_of_frames import ChunksOfFrames
@@ -65,7 +67,7 @@ class PageCheck:
         self._whole = True
         self._texts: dict[int, bytes] = {}  # of a bare memory, whose metadata come last
         self._metadata: dict[int, bytes] = {}
-        self._metadata_lost = False
+        self._metadata_lost: list[int] = []  # frames in which its pages begin
         self.chunks = 0
 
     def add(self, frame: int, payload: bytes | None) -> None:
@@ -85,10 +87,11 @@ class PageCheck:
         if self._rows is not None and self._rows.build(self._table.tag).to_bytes() != self._table.to_bytes():
             what = "it is not what the pages say; `memvid repair` makes it anew"
             self._findings.error("page table", what, self._path)
+        uncertain = self._note_lost_metadata()
         if self._take is not None:
-            for chunk_id, text in self._texts.items():
-                if chunk_id in self._metadata or not self._metadata_lost:
-                    self._take(chunk_id, [text], [self._metadata.get(chunk_id, b"")])
+            ids = np.fromiter(self._texts, np.int64)
+            for chunk_id in ids[~uncertain.contains(ids)].tolist():
+                self._take(chunk_id, [self._texts[chunk_id]], [self._metadata.get(chunk_id, b"")])
 
     def _close_run(self) -> None:
         run, self._run = self._run, []
@@ -113,8 +116,24 @@ class PageCheck:
             )
 
     def _lose_metadata(self) -> None:
-        """Where a page of metadata is lost, nothing can be said of texts whose metadata no other page has."""
-        self._metadata_lost = self._metadata_lost or self._table.kinds[self._first] == PageKind.ATTRIBUTES
+        if self._table.kinds[self._first] == PageKind.ATTRIBUTES and self._first not in self._metadata_lost[-1:]:
+            self._metadata_lost.append(self._first)
+
+    def _note_lost_metadata(self) -> ChunkIds:
+        """The texts whose metadata may have been in pages that are lost: those before one, and in no other."""
+        lost = np.array(self._metadata_lost, np.int64)
+        uncertain = self._table.texts_before(lost) & (ChunkIds.of(self._texts) - ChunkIds.of(self._metadata))
+        if uncertain:
+            self._findings.error(
+                "metadata",
+                f"the metadata of {describe_chunks(uncertain.ranges)} cannot be read; the texts can, and `memvid "
+                "repair` writes a memory of them without it",
+                self._path,
+                frame=int(lost[0]),
+                offset=self._container.offset_of(int(lost[0])),
+                chunks=uncertain.ranges,
+            )
+        return uncertain
 
     def _open(self, run: list[bytes]) -> None:
         frame, kind = self._first, int(self._table.kinds[self._first])
