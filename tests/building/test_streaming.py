@@ -160,7 +160,7 @@ class TestJsonLines:
     def test_files_that_cannot_be_read(self, encoder: MemvidEncoder, tmp_path: Path) -> None:
         with pytest.raises(DocumentNotFoundError, match="there is no file"):
             encoder.add_jsonl(tmp_path / "gone.jsonl")
-        with pytest.raises(DocumentError, match="directory"):
+        with pytest.raises(DocumentError, match="folder"):
             encoder.add_jsonl(tmp_path)
         whole = gzip.compress(b'"a"\n' * 5000, mtime=0)
         for damaged in (whole[:-20], b"no zip", whole[:10] + b"\xff" * 20 + whole[30:]):
