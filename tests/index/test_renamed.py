@@ -120,6 +120,16 @@ def test_a_copy_without_side_files_reads_those_of_its_original_and_gets_its_own(
     assert set(all_files(tmp_path)) == {"b.mp4", "b_index.json", *names_of(copy)}
 
 
+def test_an_erasure_names_the_files_that_it_may_not_touch(tmp_path: Path) -> None:
+    video = make(tmp_path)
+    copy = tmp_path / "b.mp4"
+    shutil.copy(video, copy)
+    shutil.copy(tmp_path / "a_index.json", tmp_path / "b_index.json")
+    foreign = {tmp_path / name for name in all_files(tmp_path) if name.startswith("a_index.") and ".json" not in name}
+    assert set(maintenance.erase(copy, chunk_ids=[5]).foreign_files) == foreign
+    assert maintenance.erase(copy, chunk_ids=[6]).foreign_files == ()
+
+
 def test_of_two_files_the_one_with_the_digest_counts(tmp_path: Path) -> None:
     copy = rename(make(tmp_path), "b", do=shutil.copy)
     own, named = tmp_path / "b_index.usearch", tmp_path / "a_index.usearch"

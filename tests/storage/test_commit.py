@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -300,3 +301,51 @@ def test_write_atomic(tmp_path: Path) -> None:
         write_atomic(file, data)
         assert file.read_bytes() == data
     assert [p.name for p in tmp_path.iterdir()] == ["x"]
+
+
+class TestRenamedFilesOfACommitThatWasCutOff:
+    @pytest.fixture(params=["beside", "elsewhere"])
+    def files(self, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+        """Of a memory, staged and in the journal, of which nothing was renamed."""
+        video = tmp_path / ("a.mp4" if request.param == "beside" else "videos/a.mp4")
+        video.parent.mkdir(exist_ok=True)
+        files = [video, tmp_path / "a_index.usearch", tmp_path / "a_index.json"]
+        write_all(files, b"old")
+
+        def cut_off(*_: object) -> None:
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr("memvid.storage.commit.roll_forward", cut_off)
+            with pytest.raises(KeyboardInterrupt):
+                write_all(files, b"later")
+        return files
+
+    @staticmethod
+    def rename(files: list[Path], do: Any) -> list[Path]:
+        for folder in {file.parent for file in files}:
+            for file in [file for file in folder.iterdir() if file.name.startswith("a") and file.is_file()]:
+                do(file, file.with_name("b" + file.name[1:]))
+        return [file.with_name("b" + file.name[1:]) for file in files]
+
+    @pytest.mark.parametrize("do", [os.rename, shutil.copy])
+    def test_it_is_finished_under_the_new_names(self, files: list[Path], do: Any) -> None:
+        moved = self.rename(files, do)
+        assert recover(moved[-1], video_file=moved[0])
+        assert state(moved) == {b"later"}
+        if do is shutil.copy:
+            assert state(files) == {b"old"}
+            assert recover(files[-1], video_file=files[0])
+            assert state(files) == {b"later"}
+        assert not litter([*files, *moved]) or files[0].parent != files[-1].parent
+
+    def test_not_with_another_video(self, files: list[Path]) -> None:
+        moved = self.rename(files, os.rename)
+        other = moved[0].with_name("other.mp4")
+        other.write_bytes(b"something else")
+        for video in (other, other.with_name("none.mp4"), None):
+            with pytest.raises(IndexFormatError, match=r"'a\.mp4'"):
+                recover(moved[-1], video_file=video)
+            assert state(moved) == {b"old"}
+        assert other.read_bytes() == b"something else"
+        assert recover(moved[-1], video_file=moved[0])

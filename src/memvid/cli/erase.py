@@ -69,6 +69,10 @@ def erase(
                 *(("checkpoint", f"{path.name} is removed") for path in result.checkpoints_removed),
                 *(("still there", f"{path.name}, which may hold more of them") for path in result.checkpoints_left),
                 *(("still there", f"the old {path.name} by its other names") for path in result.linked_files),
+                *(
+                    ("still there", f"{path.name}, another memory's, which has words of it")
+                    for path in result.foreign_files
+                ),
                 *compact_rows(result.compacted),
             ]
         )

@@ -2,7 +2,7 @@
 
 A journal comes with the files and may be hostile, so it holds names, never paths: it can only say that ``NAME.new``
 becomes ``NAME`` in the folder of the index, if ``NAME`` begins like the index's own, or that the video the caller asked
-for is to be replaced or has grown.
+for is to be replaced or has grown. Where all files of the memory were renamed since, it stands for those they have now.
 """
 
 from __future__ import annotations
@@ -99,6 +99,8 @@ def finish(index_file: Path, video_file: Path | None) -> None:
             str(journal),
         ) from error
     content = _parse_journal(data, journal)
+    if _was_renamed(content, index_file):
+        content = _with_new_names(content, index_file, video_file, journal)
     finals = [_resolve(entry, index_file, video_file, journal) for entry in content["renames"]]
     growth = _resolve_growth(content.get("append"), video_file, journal)
     with output_errors(index_file):
@@ -117,6 +119,53 @@ def _parse_journal(data: bytes, journal: Path) -> dict[str, Any]:
     raise IndexFormatError(f"{journal} is not the journal of a commit: remove it and build the memory again")
 
 
+def _was_renamed(content: dict[str, Any], index_file: Path) -> bool:
+    """Whether a journal was written for a memory of another name: its last rename is that of the manifest."""
+    last = content["renames"][-1] if content["renames"] else {}
+    return is_plain_name(last.get("name")) and not _is_own(index_file.with_name(last["name"]), index_file)
+
+
+def _with_new_names(
+    content: dict[str, Any], index_file: Path, video_file: Path | None, journal: Path
+) -> dict[str, Any]:
+    """What a journal says, of files that were all renamed since it was written (``mv a* b*``).
+
+    :raises IndexFormatError: they were not: one is missing, or another.
+    """
+    manifest = content["renames"][-1]["name"]
+    old, new = _stem(manifest), _stem(index_file.name)
+
+    def renamed(entry: dict[str, Any]) -> dict[str, Any]:
+        name: Any = entry.get("name")
+        if not is_plain_name(name):
+            return entry
+        if name == manifest:
+            final = index_file
+        elif name.startswith(old + "."):
+            final = index_file.with_name(new + name[len(old) :])
+        elif video_file is not None:
+            final = video_file
+        else:
+            return entry
+        if "bytes" in entry and not _is_there(final, entry["bytes"]):
+            raise IndexFormatError(
+                f"{journal} is of a commit of {manifest!r} that was cut off; {final.name!r} is not what was {name!r}: "
+                "give the files their old names and open the memory once, or remove the journal to give that build up"
+            )
+        return {**entry, "name": final.name}
+
+    content = {**content, "renames": [renamed(entry) for entry in content["renames"]]}
+    growth = content.get("append")
+    return {**content, "append": renamed(growth)} if isinstance(growth, dict) else content
+
+
+def _is_there(path: Path, size: object) -> bool:
+    """Whether a file of that size is staged, or has taken its place."""
+    staged = staged_name(path)
+    file = staged if staged.exists() else path
+    return file.exists() and file.stat().st_size == size
+
+
 def _resolve(entry: dict[str, Any], index_file: Path, video_file: Path | None, journal: Path) -> Path:
     name, folder = entry.get("name"), entry.get("folder")
     if not is_plain_name(name) or folder not in ("index", "video"):
@@ -125,6 +174,8 @@ def _resolve(entry: dict[str, Any], index_file: Path, video_file: Path | None, j
         _check_video(name, video_file, journal)
     final = video_file if folder == "video" and video_file is not None else index_file.with_name(str(name))
     if final != video_file and not _is_own(final, index_file):
+        if video_file is None:
+            _check_video(name, None, journal)
         raise IndexFormatError(f"{journal} names a file of something else ({name!r}): do not trust this memory")
     with suppress(FileNotFoundError):  # renamed already
         status = staged_name(final).lstat()
@@ -140,9 +191,12 @@ def _resolve(entry: dict[str, Any], index_file: Path, video_file: Path | None, j
 
 def _is_own(path: Path, index_file: Path) -> bool:
     """Whether a file beside an index can be one of it, going by its name: others there are not its to replace."""
-    name = index_file.name
-    stem = name[:-5] if name.lower().endswith(".json") and len(name) > 5 else name
-    return path == index_file or path.name.startswith(stem + ".")
+    return path == index_file or path.name.startswith(_stem(index_file.name) + ".")
+
+
+def _stem(name: str) -> str:
+    """What the names of an index's files begin with."""
+    return name[:-5] if name.lower().endswith(".json") and len(name) > 5 else name
 
 
 def _resolve_growth(entry: object, video_file: Path | None, journal: Path) -> Growth | None:

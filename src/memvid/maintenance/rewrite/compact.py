@@ -20,6 +20,7 @@ from memvid.config import EncoderConfig
 from memvid.embedding import AbsentEmbedder, Embedder, EmbedderLike, model_info, resolve_embedder
 from memvid.errors import ConfigError, EmptyMemoryError, UnsupportedVideoError
 from memvid.index import IndexManager
+from memvid.index.manifest import own_name
 from memvid.maintenance.rewrite.erasure_proof import Erasure
 from memvid.page import ChunkIds, ChunkRanges, Record
 from memvid.storage.commit import Commit, default_index_file, refuse_links
@@ -80,6 +81,8 @@ class EraseResult:
     :ivar checkpoints_left: files under such a name that could not be removed, or are none: look at them.
     :ivar linked_files: files of the memory that had other names (hard links, as ``cp -al`` makes them): those names
         still hold what was erased.
+    :ivar foreign_files: side files under another memory's name, which the index was read from because its own were
+        missing: they still hold words of what was erased. See docs/index.md, "Renaming, moving, copying".
     """
 
     erased: ChunkRanges
@@ -89,6 +92,7 @@ class EraseResult:
     checkpoints_removed: tuple[Path, ...] = ()
     checkpoints_left: tuple[Path, ...] = ()
     linked_files: tuple[Path, ...] = ()
+    foreign_files: tuple[Path, ...] = ()
 
 
 def compact(
@@ -157,7 +161,7 @@ def erase(
         compaction.check_ids(given)
         gone = compaction.index.deleted | wanted
         proof = Erasure(compaction.texts(gone, removed=True), compaction.texts(gone, removed=False))
-        linked = compaction.linked_files()
+        linked, foreign = compaction.linked_files(), compaction.foreign_files()
         result = compaction.run(wanted, proof)
         removed, left = remove_checkpoints(result.video_file, result.index_file)
         return EraseResult(
@@ -168,6 +172,7 @@ def erase(
             checkpoints_removed=removed,
             checkpoints_left=left,
             linked_files=linked,
+            foreign_files=foreign,
         )
 
 
@@ -221,6 +226,15 @@ class _Compaction:
         names = [file.name for _, file in self.index.manifest.side_files()]
         files = [self._video_file, self._index_file, *map(self._index_file.with_name, names)]
         return tuple(filter(has_other_names, files))
+
+    def foreign_files(self) -> tuple[Path, ...]:
+        """Side files that have not the index's own name."""
+        files = self.index.manifest.side_files()
+        return tuple(
+            self._index_file.with_name(file.name)
+            for role, file in files
+            if own_name(self._index_file, role, file.name) != file.name
+        )
 
     def there(self, ids: ChunkIds) -> ChunkIds:
         """Those of the ids that the video has."""
