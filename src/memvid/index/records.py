@@ -32,6 +32,7 @@ __all__ = ["RecordReader"]
 
 _MAX_CONNECTIONS = 8
 _BATCH = 500  # bound parameters a statement
+_FIELD_BYTES = 8  # in the file, at least, for each field that can be filtered by: it is in a table and in an index
 
 
 class RecordReader:
@@ -50,7 +51,9 @@ class RecordReader:
         self._lock = threading.Lock()
         with self._lend() as connection:
             arrays = dict(connection.execute("SELECT name, data FROM arrays LIMIT ?", (len(schema.ARRAYS),)).fetchall())
-            self.fields = {str(name): i for i, name in connection.execute("SELECT field, name FROM fields")}
+            most = connection.nbytes // _FIELD_BYTES
+            rows = connection.execute("SELECT field, name FROM fields LIMIT ?", (most,))
+            self.fields = {str(name): number for number, name in rows}
         self._page_frames, self._page_firsts, starts, lengths, self._lengths = self._read_arrays(arrays)
         self._check_arrays(starts, lengths, count)
         self.row_map = RowMap(starts, lengths)

@@ -41,12 +41,16 @@ class RestrictedConnection(sqlite3.Connection):
     """Ends a question that takes more work than a file of its size can be worth.
 
     Pages of a b-tree may be shared between branches, so that twenty pages hold more rows than anyone could read.
+
+    :ivar nbytes: size of the file.
     """
 
+    nbytes = 0
     _allowed = _left = 0
 
     def restrict(self, nbytes: int) -> None:
         """Bound work, values and statements for a file of ``nbytes``."""
+        self.nbytes = nbytes
         self._allowed = self._left = _FREE_CALLS + nbytes * _STEPS_A_BYTE // _STEPS_A_CALL
         self.set_progress_handler(self._spend, _STEPS_A_CALL)
         self._set_limits(nbytes)
