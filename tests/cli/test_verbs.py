@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -25,6 +26,7 @@ from memvid.cli.output import (
     passage,
     rows,
 )
+from memvid.printable import printable
 from tests.repository import ROOT
 
 MODEL = ("--model", "hashing")
@@ -125,6 +127,26 @@ class TestDocs:
         assert documented == sorted(
             flag for p in app.commands[verb].params if isinstance(p, click.Option) for flag in p.opts
         )
+
+
+@pytest.mark.parametrize("name", ["two words", "it's", "$(touch x)", "a\x1b]0;b\x07\u202ec\r"])
+def test_commands_can_be_copied_and_steer_no_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    note, video, other = (tmp_path / f"{name}{end}" for end in (".txt", ".mp4", " other.mp4"))
+    note.write_text("A river.")
+    assert run("build", note, "-o", video, *MODEL) == 0
+    assert run("export", video, "-o", other, "--codec", "png") == 0
+    out = capsys.readouterr().out
+    assert out == printable(out)
+    if name.isprintable():
+        commands = [shlex.split(line.removeprefix("Ask it:")) for line in out.splitlines() if "Ask it" in line]
+        index = str(video.with_name(f"{name}_index.json"))
+        assert commands == [
+            ["memvid", "search", str(video), "your question"],
+            ["memvid", "search", str(other), "your question", "--index", index],
+        ]
 
 
 class TestBuild:

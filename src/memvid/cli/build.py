@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import shlex
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -12,11 +11,13 @@ import click
 
 from memvid.cli import options
 from memvid.cli.output import (
+    command_line,
     emit,
     emit_json,
     format_bytes,
     format_seconds,
     heading,
+    one_line,
     program_name,
     rows,
 )
@@ -177,10 +178,9 @@ def _telling_what_is_kept(checkpoint: Path | None, arguments: tuple[str, ...]) -
         kept = checkpoint_rows(checkpoint)
         if kept > before or (kept and isinstance(error, KeyboardInterrupt)):
             again = [argument for argument in arguments if argument != "--resume"]
-            command = shlex.join([*again[:1], "--resume", *again[1:]])
+            place, command = one_line(str(checkpoint)), command_line(*again[:1], "--resume", *again[1:])
             click.echo(
-                f"memvid: {kept:,} embeddings are kept in {checkpoint}; to go on:\n  {program_name()} {command}",
-                err=True,
+                f"memvid: {kept:,} embeddings are kept in {place}; to go on:\n  {program_name()} {command}", err=True
             )
         raise
 
@@ -222,7 +222,7 @@ def _print(result: BuildResult, plan: FilePlan, documents: int, model: str) -> N
         listed.append(("skipped", f"{len(plan.skipped):,} files: {skipped_text(plan)} (--json lists them)"))
     emit(heading(str(result.video_file)))
     emit(rows(listed))
-    emit(f'\nAsk it:  memvid search {result.video_file} "your question"')
+    emit(f'\nAsk it:  {command_line("memvid", "search", result.video_file)} "your question"')
 
 
 def _embeddings(result: BuildResult, model: str) -> str:

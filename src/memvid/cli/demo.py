@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING
 import click
 
 from memvid.cli import options
-from memvid.cli.output import emit, emit_json, format_bytes, format_seconds, heading, program_name, rows, table
+from memvid.cli.output import (
+    command_line,
+    emit,
+    emit_json,
+    format_bytes,
+    format_seconds,
+    heading,
+    one_line,
+    program_name,
+    rows,
+    table,
+)
 from memvid.cli.progress import ProgressBars
 from memvid.cli.results import result_json, result_text, stages_text
 
@@ -44,7 +55,7 @@ def demo(*, folder: Path, model: str | None, as_json: bool) -> None:
     from memvid.demo import run_demo
 
     if not as_json:
-        emit(f"Building a memory of the Python language reference in {folder}{_slash(folder)} ...\n")
+        emit(f"Building a memory of the Python language reference in {one_line(str(folder))}{_slash(folder)} ...\n")
     with ProgressBars() as bars:
         report = run_demo(folder, embedder=options.load_embedder(model), progress=bars)
     if as_json:
@@ -92,7 +103,7 @@ def _answer(number: int, answer: DemoAnswer) -> str:
 
 
 def _next_steps(report: DemoReport) -> str:
-    video = report.build.video_file
+    video = command_line(report.build.video_file)
     memvid = program_name()
     return "\n".join(
         [

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, get_args
 import click
 
 from memvid.cli import options
-from memvid.cli.output import emit, emit_json, format_bytes, format_seconds, heading, rows
+from memvid.cli.output import command_line, emit, emit_json, format_bytes, format_seconds, heading, rows
 from memvid.cli.progress import ProgressBars
 from memvid.config import Codec
 from memvid.errors import OutputError
@@ -93,4 +93,5 @@ def _print(result: ExportResult, video: Path) -> None:
             ]
         )
     )
-    emit(f'\nAsk it:  memvid search {result.video_file} "your question" --index {default_index_file(video)}')
+    search, index = command_line("memvid", "search", result.video_file), command_line(default_index_file(video))
+    emit(f'\nAsk it:  {search} "your question" --index {index}')

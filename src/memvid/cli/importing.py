@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from memvid.cli import options
-from memvid.cli.output import emit, emit_json, format_bytes, format_seconds, heading, one_line, rows
+from memvid.cli.output import command_line, emit, emit_json, format_bytes, format_seconds, heading, one_line, rows
 from memvid.cli.progress import ProgressBars
 from memvid.errors import OutputError
 
@@ -107,7 +107,7 @@ def _print(result: ImportResult, video: Path | None, index: Path | None) -> None
     ]
     emit(heading(str(result.video_file)))
     emit(rows((name, one_line(text)) for name, text in listed))
-    emit(f'\nAsk it:  memvid search {result.video_file} "your question"')
+    emit(f'\nAsk it:  {command_line("memvid", "search", result.video_file)} "your question"')
 
 
 def _sources(result: ImportResult, video: Path | None, index: Path | None) -> Iterator[tuple[str, str]]:

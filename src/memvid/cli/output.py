@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shlex
 import shutil
 import sys
 import textwrap
@@ -18,10 +19,11 @@ from memvid.printable import printable
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from memvid.types import JsonObject
+    from memvid.types import JsonObject, StrPath
 
 __all__ = [
     "ReaderGoneError",
+    "command_line",
     "describe_metadata",
     "emit",
     "emit_json",
@@ -75,6 +77,11 @@ def heading(text: str) -> str:
 def one_line(text: str) -> str:
     """``text`` on one line, without control characters."""
     return " ".join(printable(text).split())
+
+
+def command_line(*words: StrPath) -> str:
+    """A command to copy into a shell, whatever its files are called; without what could steer the terminal."""
+    return printable(shlex.join(os.fspath(word) for word in words))
 
 
 def passage(text: str, *, indent: str = "   ", lines: int | None = None) -> str:
