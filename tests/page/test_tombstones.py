@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from memvid.errors import FrameError
 from memvid.page import (
+    LONGEST_DELETION,
     ChunkIds,
     PageCompressor,
     PageKind,
@@ -111,3 +112,12 @@ def test_a_list_is_not_larger_than_its_video_can_need() -> None:
         reader.add(_pages(body[:2]), first_frame=0)
     with pytest.raises(FrameError, match=f"claims {most + 2} bytes, the limit is {most}"):
         TombstoneReader(1000).add(_pages(body + body + body[:2]), first_frame=0)
+
+
+def test_more_chunks_in_a_row_than_a_list_can_name() -> None:
+    """Two lists that are right may say so together; what nobody could read is not written."""
+    longest = ChunkIds.of_ranges([(1, LONGEST_DELETION)])
+    assert decode_tombstones(encode_tombstones(longest)) == longest
+    for ranges in ([(0, LONGEST_DELETION)], [(5, 5), (LONGEST_DELETION + 7, LONGEST_DELETION + 7)]):
+        with pytest.raises(FrameError, match="names more than 4294967295 chunks in a row"):
+            encode_tombstones(ChunkIds.of_ranges(ranges))

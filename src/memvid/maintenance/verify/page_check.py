@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import ParamSpec
 
 import numpy as np
 
@@ -31,6 +32,7 @@ from memvid.video import BARE, PageTable, PageTableBuilder
 
 __all__ = ["PageCheck", "TakeChunks"]
 
+_Args = ParamSpec("_Args")
 TakeChunks = Callable[[int, list[bytes], list[bytes]], None]
 """Gets the first id, the texts and the metadata of the chunks of a page that was read; none that cannot be used."""
 
@@ -137,7 +139,7 @@ class PageCheck:
 
     def _open(self, run: list[bytes]) -> None:
         frame, kind = self._first, int(self._table.kinds[self._first])
-        self._rules.check_run(kind, run, frame)
+        self._obey(self._rules.check_run, kind, run, frame)
         if kind == BARE:
             self._open_bare(run[0])
             return
@@ -148,18 +150,26 @@ class PageCheck:
                 "not what the page table says; `memvid repair` makes the table anew",
                 frame_index=frame,
             )
-        self._rules.check(header, frame)
+        self._obey(self._rules.check, header, frame)
         if kind in (PageKind.HEADER, PageKind.DICTIONARY):
             open_blob(header.kind, run, first_frame=frame, tag=self._table.tag)
         elif kind == PageKind.TOMBSTONES:
             self._tombstones.add(run, first_frame=frame, tag=self._table.tag)
         elif kind == PageKind.ATTRIBUTES:
             header, page = open_run(run, PageDecompressor(), first_frame=frame, tag=self._table.tag)
-            self._rules.check_attributes(header, page, frame)
+            self._obey(self._rules.check_attributes, header, page, frame)
             self._metadata.update(enumerate(self._read_metadata(header.first_chunk, page), header.first_chunk))
         elif kind == PageKind.DATA and self._decompressor is not None:
             header, page = open_run(run, self._decompressor, first_frame=frame, tag=self._table.tag)
             self._read_chunks(header.first_chunk, page)
+
+    def _obey(self, rule: Callable[_Args, None], *args: _Args.args, **kwargs: _Args.kwargs) -> None:
+        """Note a rule that is broken: what breaks it can be read all the same, if nothing else is wrong."""
+        try:
+            rule(*args, **kwargs)
+        except FrameError as error:
+            offset = self._container.offset_of(error.frame_index)
+            self._findings.error("page", error, self._path, frame=error.frame_index, offset=offset)
 
     def _add_rows(self, run: list[bytes]) -> None:
         """What the page table would say of the frames, were it made of them."""
@@ -188,7 +198,7 @@ class PageCheck:
         self.chunks += 1
 
     def _read_chunks(self, first_chunk: int, page: RecordPage) -> None:
-        self._rules.check_chunks(page, first_chunk, self._first)
+        self._obey(self._rules.check_chunks, page, first_chunk, self._first)
         metadatas = self._read_metadata(first_chunk, page)
         faults = {first_chunk + slot: fault for slot in range(len(page)) if (fault := _text_fault(page, slot))}
         self.chunks += len(page) - len(faults)
