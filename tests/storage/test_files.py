@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import stat
 from collections.abc import Callable
@@ -10,11 +11,21 @@ from typing import Any
 
 import pytest
 
+import memvid
 from memvid.errors import OutputError
 from memvid.storage.disk import make_cache_folder, write_atomic
-from memvid.storage.files import check_regular, create_private, drop_leftover, make_private, open_private, open_regular
+from memvid.storage.files import (
+    check_regular,
+    create_private,
+    drop_leftover,
+    make_private,
+    open_private,
+    open_regular,
+    write_private,
+)
 from tests.special_files import SPECIAL
 
+PACKAGE = Path(memvid.__file__).parent
 OPENERS: dict[str, Callable[[Path], Any]] = {
     "check": check_regular,
     "read": open_regular,
@@ -96,6 +107,46 @@ def test_what_is_changed_in_place_keeps_its_mode_and_what_is_new_is_private(tmp_
     assert [mode_of(tmp_path / name) for name in ("old", "new")] == [0o640, 0o600]
     with pytest.raises(FileNotFoundError):
         open_private(tmp_path / "none", create=False)
+
+
+def test_what_is_written_whole_is_private_and_not_longer_than_that(tmp_path: Path) -> None:
+    for data in (b"a long one", b"short"):
+        write_private(tmp_path / "x", data)
+        assert (tmp_path / "x").read_bytes() == data
+    assert mode_of(tmp_path / "x") == 0o600
+    (tmp_path / "link").symlink_to(tmp_path / "x")
+    with pytest.raises(OSError, match="symbolic link"):
+        write_private(tmp_path / "link", b"")
+
+
+OTHER_WAYS = ("open", "read_bytes", "read_text", "write_bytes", "write_text", "touch", "mkstemp", "mkfifo")
+EXCEPTIONS = {
+    "embedding/minilm.py": {"read_text"},  # of the package's own
+    "cli/app.py": {"open"},  # os.devnull
+    "chat/history_file.py": {"mkstemp"},  # 0600, and no name that anybody knows
+}
+
+
+def test_files_are_opened_and_made_here_alone() -> None:
+    """All others would wait for pipes, follow links, or make files that others can read."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        name = path.relative_to(PACKAGE).as_posix()
+        calls = [node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Call)]
+        found = {called for call in calls if (called := _opens(call)) is not None}
+        assert name.startswith("storage/") or found == EXCEPTIONS.get(name, set()), f"{name}: use memvid.storage.files"
+
+
+def _opens(call: ast.Call) -> str | None:
+    """The name of a function that opens or makes a file: of ``open``, the builtin, that of ``os``, that of paths."""
+    if isinstance(call.func, ast.Name):
+        return "open" if call.func.id == "open" else None
+    if not isinstance(call.func, ast.Attribute) or call.func.attr not in OTHER_WAYS:
+        return None
+    if call.func.attr != "open":
+        return call.func.attr
+    modes = [argument.value for argument in call.args[:1] if isinstance(argument, ast.Constant)]
+    module = call.func.value.id if isinstance(call.func.value, ast.Name) else ""
+    return "open" if module == "os" or modes else None
 
 
 def test_an_atomic_write_is_private_and_refuses_what_it_would_wait_for(tmp_path: Path) -> None:

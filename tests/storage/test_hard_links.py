@@ -17,6 +17,7 @@ from memvid.building.checkpoint import Checkpoint
 from memvid.cli import main
 from memvid.errors import OutputError
 from memvid.maintenance import compact, delete, erase, reindex, verify
+from memvid.storage.files import open_regular
 from memvid.storage.hard_links import copy_file, has_other_names, unshare
 from memvid.types import AppendResult, ModelInfo
 from tests.memory_support import EMBEDDER, all_files, build, open_memory
@@ -72,7 +73,8 @@ class TestFiles:
         monkeypatch.setattr("fcntl.ioctl", clone)
         (tmp_path / "x").write_bytes(b"blocks")
         (tmp_path / "y").touch()
-        copy_file(tmp_path / "x", tmp_path / "y")
+        with open_regular(tmp_path / "x") as source:
+            copy_file(source, tmp_path / "y")
         assert (tmp_path / "y").read_bytes() == b"shared blocks"
 
     def test_a_copy_that_fails_leaves_nothing(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,8 @@ from memvid.page import ChunkIds, encode_tombstones
 from memvid.pickling import NotPicklable
 from memvid.storage.commit import Commit
 from memvid.storage.disk import output_errors, staged_name
+from memvid.storage.files import open_regular, write_private
+from memvid.storage.hard_links import copy_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -183,12 +184,8 @@ def _own_segments(index_file: Path, segments: Sequence[Segment], commit: Commit)
             return file
         final = index_file.with_name(name)
         staged = commit.stage(final)
-        with (
-            open_side_file(index_file.with_name(file.name)) as source,
-            output_errors(final),
-            staged.open("wb") as target,
-        ):
-            shutil.copyfileobj(source, target)
+        with open_side_file(index_file.with_name(file.name)) as source, output_errors(final):
+            copy_file(source, staged)
         copy = _describe(staged, name)
         if copy != replace(file, name=name):
             raise IndexFormatError(f"{index_file.with_name(file.name)} is being changed by another process: try again")
@@ -208,18 +205,18 @@ def _stage_manifest(
         final = index_file.with_name(side_file_name(index_file, "deleted", number))
         staged = commit.stage(final)
         with output_errors(final):
-            staged.write_bytes(encode_tombstones(deleted))
+            write_private(staged, encode_tombstones(deleted))
         manifest = replace(manifest, deleted=_describe(staged, final.name))
         paths.append(staged)
     staged = staged_name(index_file)
     with output_errors(index_file):
-        staged.write_bytes(manifest.to_bytes())
+        write_private(staged, manifest.to_bytes())
     return manifest, [*paths, staged]
 
 
 def _describe(staged: Path, name: str) -> SideFile:
     """Size and digest of a file that is complete, which are remembered as checked."""
-    with output_errors(staged), staged.open("rb") as file:
+    with output_errors(staged), open_regular(staged) as file:
         os.fsync(file.fileno())  # before mtime is read: some file systems settle it when data reaches the disk
         digest = file_digest(file)
         status = os.fstat(file.fileno())

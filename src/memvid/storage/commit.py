@@ -34,7 +34,7 @@ from memvid.errors import IndexFileError, OutputError, VideoError
 from memvid.pickling import NotPicklable
 from memvid.storage.access import access_of_new, read_access, settle
 from memvid.storage.disk import output_errors, staged_name, sync_folder, write_atomic
-from memvid.storage.files import create_private, drop_leftover
+from memvid.storage.files import create_private, drop_leftover, open_regular
 from memvid.storage.hard_links import copy_file, has_other_names
 from memvid.storage.journal import Growth, finish, folder_label, is_plain_name, journal_file, journal_text, roll_forward
 from memvid.storage.locks import FileLocks, lock_file
@@ -169,7 +169,8 @@ class Commit(NotPicklable):
             self._copied = has_other_names(video_file)
             if self._copied:
                 self._growing = self.stage(video_file)
-                copy_file(video_file, self._growing)
+                with open_regular(video_file) as source:
+                    copy_file(source, self._growing)
         return self._growing
 
     def on_abort(self, undo: Callable[[], object]) -> None:

@@ -19,7 +19,16 @@ from memvid.types import StrPath
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["check_regular", "create_private", "drop_leftover", "make_private", "open_private", "open_regular", "opened"]
+__all__ = [
+    "check_regular",
+    "create_private",
+    "drop_leftover",
+    "make_private",
+    "open_private",
+    "open_regular",
+    "opened",
+    "write_private",
+]
 
 _PRIVATE = 0o600
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0)
@@ -113,6 +122,16 @@ def make_private(path: Path) -> None:
     :raises OSError: as :func:`open_private`.
     """
     os.close(open_private(path))
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """Write a file whole, in place; one that is not there is made so that nobody else can open it.
+
+    :raises OSError: as :func:`open_private`; or the disk is full.
+    """
+    with os.fdopen(open_private(path), "r+b") as file:
+        file.truncate()
+        file.write(data)
 
 
 def drop_leftover(path: Path) -> None:

@@ -11,6 +11,7 @@ import os
 import stat
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from memvid.storage.access import read_access, settle
 from memvid.storage.disk import staged_name, sync_folder
@@ -36,17 +37,18 @@ def has_other_names(path: Path) -> bool:
     return stat.S_ISREG(status.st_mode) and status.st_nlink > 1
 
 
-def copy_file(source: Path, target: Path) -> None:
-    """Copy a file into one that is there and empty.
+def copy_file(source: BinaryIO, target: Path) -> None:
+    """Copy a file, from its start, into one that is there and empty.
 
     :raises OSError: one of them cannot be read or written.
     """
-    with open_regular(source) as file, opened(target) as descriptor:
+    with opened(target) as descriptor:
         if fcntl is not None:
             with suppress(OSError):
-                fcntl.ioctl(descriptor, _SHARE_BLOCKS, file.fileno())
+                fcntl.ioctl(descriptor, _SHARE_BLOCKS, source.fileno())
                 return
-        while data := file.read(_STRETCH):
+        source.seek(0)
+        while data := source.read(_STRETCH):
             left = memoryview(data)
             while left:
                 left = left[os.write(descriptor, left) :]
@@ -65,7 +67,8 @@ def unshare(path: Path) -> bool:
     staged = staged_name(path)
     os.close(create_private(staged))
     try:
-        copy_file(path, staged)
+        with open_regular(path) as source:
+            copy_file(source, staged)
         settle(staged, access)
         staged.replace(path)
     except BaseException:

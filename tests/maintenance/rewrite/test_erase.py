@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import sqlite3
-import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from memvid.maintenance import delete, erase, verify
 from memvid.maintenance.rewrite.compact import _Compaction
 from memvid.maintenance.rewrite.text_traces import BLOCK, SHORTEST, Fragments
 from memvid.page import HEADER_BYTES, PageKind
+from memvid.storage.files import open_regular
 from memvid.video import PageStore, VideoReader
 from tests.memory_support import all_files, build, make_texts, open_memory
 
@@ -105,14 +105,13 @@ def test_a_proof_that_fails_changes_nothing(tmp_path: Path, monkeypatch: pytest.
 def test_what_cannot_be_read_back_proves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     video = build(tmp_path, [SECRET, *make_texts(9)])
     before = all_files(tmp_path)
-    real = Path.open
 
-    def bad_sector(path: Path, mode: str = "r", *args: Any, **options: Any) -> Any:
-        if path.name == name and mode == "rb" and sys._getframe(1).f_code.co_name in ("prove", "read_bytes"):
+    def bad_sector(path: Path) -> Any:
+        if path.name == name:
             raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
-        return real(path, mode, *args, **options)
+        return open_regular(path)
 
-    monkeypatch.setattr(Path, "open", bad_sector)
+    monkeypatch.setattr("memvid.maintenance.rewrite.erasure_proof.open_regular", bad_sector)
     with pytest.raises(OutputError, match=r"nothing was changed") as caught:
         erase(video, chunk_ids=[0])
     assert caught.value.errno == errno.EIO

@@ -10,6 +10,7 @@ from memvid.index.schema import OWN_WORDS
 from memvid.maintenance.rewrite.text_traces import BLOCK, Fragments
 from memvid.page import PageDecompressor, PageKind, encode_header_body, join_run, open_body
 from memvid.storage.disk import output_errors
+from memvid.storage.files import open_regular
 from memvid.video import BARE, PageStore, VideoReader
 
 __all__ = ["Erasure"]
@@ -47,8 +48,8 @@ class Erasure:
         try:
             # What memvid itself writes into every memory: should a removed text quote it, it is no trace of that text.
             store = PageStore(video, cache_bytes=0)
-            with output_errors(index_files[-1]):
-                manifest = index_files[-1].read_bytes()
+            with output_errors(index_files[-1]), open_regular(index_files[-1]) as file:
+                manifest = file.read()
             for own in (encode_header_body(store.header), manifest, *map(str.encode, OWN_WORDS)):
                 self._fragments.allow(own)
             for data in _joined(_contents(video, store)):
@@ -56,7 +57,7 @@ class Erasure:
         finally:
             video.close()
         for path in (video_file, *index_files):
-            with output_errors(path), path.open("rb") as file:  # what cannot be read back proves nothing
+            with output_errors(path), open_regular(path) as file:  # what cannot be read back proves nothing
                 tail = b""
                 while data := file.read(_STRETCH):
                     self._look(tail + data, path)

@@ -14,7 +14,7 @@ from typing import Any
 from memvid.dependencies import import_dependency
 from memvid.errors import ConfigError, DependencyError, OutputError
 from memvid.storage.disk import output_errors
-from memvid.storage.files import make_private
+from memvid.storage.files import make_private, write_private
 
 __all__ = [
     "INSTALL",
@@ -173,5 +173,5 @@ def _opencv_writes(fourcc: str) -> bool:
             writer.release()
             if opened:
                 return True
-            path.write_bytes(bytes(4096))  # OpenCV does not say why it cannot: this raises if the disk is the reason
+            write_private(path, bytes(4096))  # OpenCV does not say why it cannot: this raises if the disk is the reason
         return False

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from memvid.errors import OutputError
 from memvid.storage.disk import output_errors
-from memvid.storage.files import create_private, make_private
+from memvid.storage.files import create_private, make_private, write_private
 from memvid.video.codecs.containers import av_name
 from memvid.video.codecs.priority import same_priority
 from memvid.video.codecs.profiles import CodecProfile, load_pyav
@@ -123,7 +123,7 @@ class OpenCvSink:
         self._writer = cv2.VideoWriter(av_name(self._written), cv2.CAP_FFMPEG, fourcc, fps, (width, height), False)
         if not self._writer.isOpened():
             with output_errors(path):
-                self._written.write_bytes(bytes(4096))  # raises if the disk is the reason
+                write_private(self._written, bytes(4096))  # raises if the disk is the reason
             raise OutputError(
                 errno.EINVAL,
                 f"OpenCV cannot write {profile.encoder} into a {suffix} file: choose .mp4 or .mkv",
