@@ -28,7 +28,7 @@ LAYERS: tuple[tuple[tuple[str, ...], ...], ...] = (
     (("maintenance.rewrite",), ("maintenance.legacy",)),
     (("maintenance.verify",),),
     (("maintenance.damaged",),),
-    (("encoder", "appender"), ("retriever", "async_search")),
+    (("encoder", "appender"), ("retriever", "async_search", "query_cache")),
     (("building",),),
     (("llm",), ("index",), ("video",), ("embedding",), ("documents",)),
     (("page",), ("chunking", "sentences")),

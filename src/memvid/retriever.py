@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -25,50 +23,12 @@ from memvid.errors import (
 )
 from memvid.index import IndexManager
 from memvid.pickling import check_picklable
+from memvid.query_cache import QueryCache, Tally
 from memvid.storage.commit import default_index_file, open_settled, recover
 from memvid.types import Chunk, MemoryInfo, RetrieverStats, SearchResult, StrPath, Where
 from memvid.video import PageStore, VideoReader
 
 __all__ = ["MemoryInfo", "MemvidRetriever", "RetrieverStats"]
-
-
-class _QueryCache:
-    """Embeddings of recent queries, least recently used dropped first. Safe to share between threads."""
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._lock = threading.Lock()
-        self._vectors: OrderedDict[str, NDArray[np.float32]] = OrderedDict()
-
-    def get(self, query: str) -> NDArray[np.float32] | None:
-        with self._lock:
-            vector = self._vectors.get(query)
-            if vector is not None:
-                self._vectors.move_to_end(query)
-            return vector
-
-    def put(self, query: str, vector: NDArray[np.float32]) -> None:
-        with self._lock:
-            self._vectors[query] = vector
-            while len(self._vectors) > self._size:
-                self._vectors.popitem(last=False)
-
-
-class _Tally:
-    """Counters and clocks of a retriever. Safe to share between threads."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self.queries = 0
-        self.cached = 0
-        self.seconds = [0.0, 0.0, 0.0]
-
-    def add(self, queries: int, cached: int, embed: float, search: float, read: float) -> None:
-        with self._lock:
-            self.queries += queries
-            self.cached += cached
-            for stage, seconds in enumerate((embed, search, read)):
-                self.seconds[stage] += seconds
 
 
 class MemvidRetriever(AsyncSearches):
@@ -113,8 +73,8 @@ class MemvidRetriever(AsyncSearches):
         self._store = PageStore(
             self._video, cache_bytes=self.config.page_cache_bytes, question_bytes=self.config.question_bytes
         )
-        self._queries = _QueryCache(self.config.query_cache_size)
-        self._tally = _Tally()
+        self._queries = QueryCache(self.config.query_cache_size)
+        self._tally = Tally()
         self._closed = False
 
     def __len__(self) -> int:

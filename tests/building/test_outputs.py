@@ -164,6 +164,8 @@ def test_swapped_arguments_are_said_to_be(here: Path) -> None:
     for arguments in (("old_index.json", "old.mp4"), ("old_index.json",)):
         with pytest.raises(VideoFormatError, match=r"old_index\.json is an index, .*the video first, then its index"):
             open_memory(*map(Path, arguments))
+    with pytest.raises(VideoFormatError, match=r"old_index\.json is an index"):
+        maintenance.repair("old_index.json", "new.mp4")
     with pytest.raises(MemvidError, match=r"old\.mp4' is a video: name the video first"):
         open_memory(Path("old.mp4"), Path("old.mp4"))
 

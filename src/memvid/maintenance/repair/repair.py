@@ -27,6 +27,7 @@ from memvid.page import ChunkIds, ChunkRanges
 from memvid.storage.commit import Commit, default_index_file
 from memvid.types import ProgressCallback, StrPath
 from memvid.video import PageStore, VideoReader
+from memvid.video.codecs import refuse_index
 from memvid.video.video_bytes import VideoBytes
 
 __all__ = ["RepairResult", "repair"]
@@ -100,6 +101,7 @@ def repair(
     _check_absent(new, new_index)
     findings = Findings()
     with VideoBytes(old) as data:
+        refuse_index(data, old)
         found = salvage(old, data, progress)
     for problem in found.problems:
         findings.error("container", problem.message, old, offset=problem.offset)

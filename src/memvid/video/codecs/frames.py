@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from memvid import _core
 from memvid.errors import DependencyError, VideoFormatError
 from memvid.page import page_checksum
+from memvid.types import StrPath
 from memvid.video.codecs.decoding import decode_pictures, find_pages, read_payloads
 from memvid.video.codecs.page_table_box import find_page_table
 from memvid.video.codecs.sources import Picture, PictureSource, open_pictures
@@ -19,13 +20,24 @@ from memvid.video.codecs.table_cache import load_table, store_table
 from memvid.video.table import PageTable
 from memvid.video.video_bytes import VideoBytes
 
-__all__ = ["Frames", "PictureVideo", "native_source", "open_frames"]
+__all__ = ["Frames", "PictureVideo", "native_source", "open_frames", "refuse_index"]
 
 Frames: TypeAlias = "_core.FrameReader | PictureVideo"
 """What :class:`VideoReader` reads frames from; both have the same methods."""
 
 _OTHER_CONTAINERS = (b"\x1aE\xdf\xa3", b"RIFF")  # Matroska and WebM, AVI
 _LOOKED_AT = 4096  # bytes of what is no MP4
+
+
+def refuse_index(file: VideoBytes, path: StrPath) -> bytes:
+    """The first bytes of a file that is to be a video.
+
+    :raises VideoFormatError: it is an index.
+    """
+    start = file.read(0, _LOOKED_AT)
+    if start.startswith(b"{") and b'"sha256"' in start:
+        raise VideoFormatError(f"{path} is an index, not a video: name the video first, then its index")
+    return start
 
 
 def open_frames(path: str, *, threads: int) -> Frames:
@@ -39,9 +51,7 @@ def open_frames(path: str, *, threads: int) -> Frames:
         native = _core.FrameReader(path, threads=threads)
     except VideoFormatError:
         with VideoBytes(Path(path)) as file:
-            start = file.read(0, _LOOKED_AT)
-        if start.startswith(b"{") and b'"sha256"' in start:
-            raise VideoFormatError(f"{path} is an index, not a video: name the video first, then its index") from None
+            start = refuse_index(file, path)
         if not start.startswith(_OTHER_CONTAINERS):
             raise
     else:
