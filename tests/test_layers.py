@@ -34,8 +34,8 @@ LAYERS: tuple[tuple[tuple[str, ...], ...], ...] = (
     (("page",), ("chunking", "sentences")),
     (("storage",), ("network",)),
     (("_core",), ("_onnxruntime",), ("unspaced_scripts",), ("printable",)),
-    (("config",), ("types",), ("dependencies",), ("pickling",)),
-    (("checks",), ("allowance",)),
+    (("config",), ("types",), ("dependencies",), ("pickling",), ("workers",)),
+    (("checks",), ("allowance",), ("interrupts",)),
     (("errors",),),
 )
 PLACES = {name: (row, unit) for row, units in enumerate(LAYERS) for unit in units for name in unit}

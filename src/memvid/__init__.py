@@ -12,10 +12,10 @@ Names are imported when they are first used, so ``import memvid`` costs next to 
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # as type checkers know it: the module it comes from takes most of the time of this one
 if TYPE_CHECKING:
+    from typing import Any
+
     from memvid.appender import MemvidAppender
     from memvid.chat import (
         ChatContext,
@@ -161,6 +161,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module 'memvid' has no attribute {name!r}")

@@ -25,6 +25,7 @@ from memvid.errors import (
 )
 from memvid.index import IndexManager
 from memvid.index.filters import value_token
+from memvid.interrupts import interruptible
 from memvid.page import ChunkIds
 from memvid.storage.commit import default_index_file, open_settled, recover, refuse_links
 from memvid.types import AppendResult, JsonObject, ModelInfo, ProgressCallback, StrPath, Where
@@ -152,6 +153,7 @@ class MemvidAppender(ChunkCollector):
             self._deletions.ids = before
             raise
 
+    @interruptible
     def append(self, *, progress: ProgressCallback | None = None, checkpoint: StrPath | None = None) -> AppendResult:
         """Make all additions and deletions at once: on return they are on the disk; when it raises, none was made.
 

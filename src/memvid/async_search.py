@@ -13,6 +13,7 @@ from itertools import islice
 from typing import TypeAlias
 
 from memvid.errors import ClosedError
+from memvid.interrupts import uninterrupted
 from memvid.types import SearchResult, Where
 
 __all__ = ["AsyncSearches", "SearchPool"]
@@ -68,6 +69,7 @@ class SearchPool:
             raise  # no thread could be started, or the interpreter is shutting down
         return request.future
 
+    @uninterrupted
     def close(self) -> None:
         """Fail what waits with :class:`ClosedError` and end the threads; one that searches ends when it has answered.
 

@@ -12,6 +12,7 @@ from memvid.building.outputs import check_outputs, new_folders
 from memvid.config import EncoderConfig, make_config
 from memvid.embedding import EmbedderLike, resolve_embedder
 from memvid.errors import EmptyMemoryError
+from memvid.interrupts import interruptible
 from memvid.types import BuildResult, ProgressCallback, StrPath
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ class MemvidEncoder(ChunkCollector):
 
         return MemvidAppender(video_file, index_file, embedder=embedder, config=config, **options)
 
+    @interruptible
     def build_video(
         self,
         output_file: StrPath,

@@ -228,6 +228,7 @@ class Appender:
                 start = merged.start
             source = _InTurn(sources)
             with IndexFeed(source, index, self._embedder, target.checkpoint, skip=gone) as feed:
+                feed.start()
                 self._reporter.feed = feed
                 table, identity = self._write_video(memory, gone, target.config, target.video)
                 self._reporter.wait_for_index()

@@ -164,6 +164,7 @@ class Builder:
     ) -> tuple[PageTable, VideoIdentity, Indexed]:
         """Write the video, read it back, and wait for the index to have all chunks."""
         with IndexFeed(self._spool, index, self._embedder, checkpoint, skip=self._deleted) as feed:
+            feed.start()
             self._reporter.feed = feed
             table = self._write(staged_video)
             with timed(self._seconds, "verify"):

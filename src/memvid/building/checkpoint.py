@@ -34,6 +34,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memvid.errors import ModelMismatchError, OutputError
+from memvid.interrupts import uninterrupted
 from memvid.storage.disk import output_errors, staged_name, sync_folder
 from memvid.storage.files import open_private, open_regular
 from memvid.storage.hard_links import unshare
@@ -165,6 +166,7 @@ class Checkpoint:
             if time.monotonic() - self._synced >= SYNC_SECONDS:
                 self._sync()
 
+    @uninterrupted
     def remove(self) -> None:
         """Remove the file: the build has succeeded.
 
@@ -181,6 +183,7 @@ class Checkpoint:
     def __enter__(self) -> Checkpoint:
         return self
 
+    @uninterrupted
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:

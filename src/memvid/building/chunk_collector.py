@@ -25,6 +25,7 @@ from memvid.errors import (
     EmbeddingError,
     MetadataError,
 )
+from memvid.interrupts import uninterrupted
 from memvid.page import Record, check_record, encode_metadata, encode_text
 from memvid.pickling import NotPicklable
 from memvid.types import JsonObject, StrPath
@@ -182,6 +183,7 @@ class ChunkCollector(NotPicklable):
     ) -> None:
         self.close()
 
+    @uninterrupted
     def __del__(self) -> None:
         with suppress(AttributeError):  # __init__ did not get as far as the spool
             self.close()

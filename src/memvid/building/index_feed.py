@@ -16,8 +16,10 @@ from memvid.building.spool import SpoolSegment
 from memvid.embedding import Embedder, encode_checked
 from memvid.errors import EmbeddingError
 from memvid.index import IndexBuilder
+from memvid.interrupts import uninterrupted
 from memvid.page import ChunkIds, read_metadata
 from memvid.types import ChunkRanges, JsonObject
+from memvid.workers import Worker
 
 __all__ = ["IndexFeed", "Indexed", "SegmentSource"]
 
@@ -55,7 +57,7 @@ class IndexFeed:
     """Goes through the chunks, makes the embeddings that are missing, and adds everything to the index.
 
     One thread does it, in order: the graph of an HNSW index depends on the order of insertion, and the same chunks are
-    to give the same bytes. Usable as a context manager; leaving it stops the thread.
+    to give the same bytes. A context manager: leaving it ends the thread, whatever interrupts.
 
     :param checkpoint: gives embeddings that were made before, and keeps those made now.
     :param skip: chunks of the source that are not for the index.
@@ -80,33 +82,30 @@ class IndexFeed:
         self._unusable: list[ChunkIds] = []
         self._stop = threading.Event()
         self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, name="memvid-index", daemon=True)
+        self._worker = Worker(self._run, name="memvid-index")
         self.indexed = Indexed()
         self.seconds = {"embed": 0.0, "index": 0.0}
 
     def __enter__(self) -> IndexFeed:
-        self._thread.start()
         return self
 
+    @uninterrupted
     def __exit__(self, *exc_info: object) -> None:
         self._stop.set()
-        interruption: BaseException | None = None
-        while self._thread.is_alive():  # an interruption does not leave the thread behind with what is about to close
-            try:
-                self._thread.join()
-            except BaseException as error:  # noqa: PERF203  # raised again below
-                interruption = error
-        if interruption is not None:
-            raise interruption
+        self._worker.finish()
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._worker.start()
 
     def finished(self) -> bool:
         """Wait a moment for the thread; whether it is through with everything.
 
         :raises: whatever ended the thread.
         """
-        self._thread.join(_POLL_SECONDS)
+        ended = self._worker.wait(_POLL_SECONDS)
         self.check()
-        return not self._thread.is_alive()
+        return ended
 
     def check(self) -> None:
         """Raise what ended the thread, if anything did."""

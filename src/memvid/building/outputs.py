@@ -10,6 +10,7 @@ from pathlib import Path
 
 from memvid.errors import OutputError
 from memvid.index.manifest import path_fault
+from memvid.interrupts import uninterrupted
 from memvid.storage.commit import default_index_file
 from memvid.storage.disk import check_utf8, output_errors, sync_folder
 from memvid.types import StrPath
@@ -70,10 +71,15 @@ def new_folders(*files: Path) -> Iterator[None]:
                 sync_folder(folder.parent)
         yield
     except BaseException:
-        for folder in made:
-            with suppress(OSError):  # somebody else put something into it, or a checkpoint is left
-                folder.rmdir()
+        _remove_empty(made)
         raise
+
+
+@uninterrupted
+def _remove_empty(folders: list[Path]) -> None:
+    for folder in folders:
+        with suppress(OSError):  # somebody else put something into it, or a checkpoint is left
+            folder.rmdir()
 
 
 def _suffix(path: StrPath) -> str:

@@ -6,7 +6,8 @@ import hashlib
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
+from functools import partial
 from typing import TYPE_CHECKING
 
 from memvid import _core
@@ -28,6 +29,7 @@ from memvid.page import (
 )
 from memvid.page.dictionary import DICTIONARY_LEVEL
 from memvid.video import PageStore, VideoReader, frame_capacity
+from memvid.workers import WorkerPool
 
 if TYPE_CHECKING:
     from memvid.video import VideoAppender, VideoWriter
@@ -97,16 +99,13 @@ class PageWriter:
     def _write_packed(self, spool: Spool) -> None:
         threads = self._config.threads or _core.available_cores()
         waiting: deque[Future[list[PageBody]]] = deque()
-        with ThreadPoolExecutor(threads, thread_name_prefix="memvid-pack") as pool:
-            try:
-                for segment in self._segments(spool):
-                    waiting.append(pool.submit(self._pack, segment))
-                    while len(waiting) > threads:
-                        self.write_pages(waiting.popleft().result())
-                while waiting:
+        with WorkerPool(threads, name="memvid-pack") as pool:
+            for segment in self._segments(spool):
+                waiting.append(pool.submit(partial(self._pack, segment)))
+                while len(waiting) > threads:
                     self.write_pages(waiting.popleft().result())
-            finally:
-                pool.shutdown(cancel_futures=True)
+            while waiting:
+                self.write_pages(waiting.popleft().result())
 
     def _pack(self, segment: SpoolSegment) -> list[PageBody]:
         return pack(

@@ -110,6 +110,7 @@ def fill_index(
     :raises EmbeddingError: the embedder failed.
     """
     with IndexFeed(source, index, embedder, checkpoint) as feed:
+        feed.start()
         finished = False
         while not finished:
             finished = feed.finished()

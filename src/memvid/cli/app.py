@@ -20,6 +20,7 @@ from memvid.cli.export import export
 from memvid.cli.importing import import_old
 from memvid.cli.info import info
 from memvid.cli.output import ReaderGoneError, one_line
+from memvid.cli.process import INTERRUPTED
 from memvid.cli.reindex import reindex
 from memvid.cli.repair import repair
 from memvid.cli.search import search
@@ -31,9 +32,9 @@ from memvid.errors import MemvidError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["app", "main"]
+__all__ = ["app", "run_verb"]
 
-OK, FAILURE, USAGE, INTERRUPTED, PIPE_CLOSED = 0, 1, 2, 130, 141
+OK, FAILURE, USAGE, PIPE_CLOSED = 0, 1, 2, 141
 _DEBUG = "MEMVID_DEBUG"
 _MORE_MEMORY = "close other programs, or raise the limit of this one (ulimit -v, a container's)"
 
@@ -65,13 +66,8 @@ for _verb in (
     app.add_command(_verb)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line.
-
-    :param argv: arguments without the program's name; ``None`` takes the process's own.
-    :returns: the exit code: 0 done, 1 failed (one line on stderr says why), 2 wrong usage, 130 interrupted by Ctrl-C,
-        141 the reader of standard output went away.
-    """
+def run_verb(argv: Sequence[str] | None) -> int:
+    """Run a command; returns its exit code."""
     # No verb uses BLAS. OpenBLAS starts a thread for each core all the same, and where memory is too short for that it
     # interrupts the process as Ctrl-C does.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -88,11 +84,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Nobody reads any more: keep the interpreter from complaining when it flushes on exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return PIPE_CLOSED
-    except (MemvidError, OSError, click.ClickException) as error:
-        return _fail(error, error.format_message() if isinstance(error, click.ClickException) else str(error))
     except Exception as error:
-        return _fail(error, _describe(error))
+        if isinstance(first_cause(error), KeyboardInterrupt):  # on its way through what was being loaded
+            return INTERRUPTED
+        return _fail_by(error)
     return code if isinstance(code, int) else OK
+
+
+def _fail_by(error: Exception) -> int:
+    if isinstance(error, (MemvidError, OSError, click.ClickException)):
+        return _fail(error, error.format_message() if isinstance(error, click.ClickException) else str(error))
+    return _fail(error, _describe(error))
 
 
 def _describe(error: Exception) -> str:

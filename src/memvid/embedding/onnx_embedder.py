@@ -6,7 +6,6 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from memvid.embedding.protocol import Vectors, check_texts
 from memvid.embedding.providers import CPU, check_providers
 from memvid.errors import ConfigError
 from memvid.types import StrPath
+from memvid.workers import WorkerPool
 
 __all__ = ["OnnxEmbedder", "plan_batches"]
 
@@ -80,9 +80,10 @@ def _run_all(work: Callable[[list[int]], None], batches: list[list[int]], thread
                 return
             work(batch)
 
-    with ThreadPoolExecutor(threads, thread_name_prefix="memvid-embed") as pool:
+    with WorkerPool(threads, name="memvid-embed") as pool:
+        futures = [pool.submit(drain) for _ in range(threads)]
         try:
-            for future in [pool.submit(drain) for _ in range(threads)]:
+            for future in futures:
                 future.result()
         finally:
             left.clear()  # after a failure or Ctrl-C the threads stop at their next batch

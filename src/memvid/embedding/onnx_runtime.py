@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from memvid.embedding.pooling import normalize_rows, pool
 from memvid.embedding.protocol import Vectors
 from memvid.embedding.providers import open_session
 from memvid.errors import ConfigError, EmbeddingError
+from memvid.workers import Worker
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -80,12 +80,12 @@ class LoadedModel:
             except BaseException as error:  # handed to the thread that waits
                 failures.append(error)
 
-        worker = threading.Thread(target=load, name="memvid-load-model")
-        worker.start()
+        worker = Worker(load, name="memvid-load-model")
         try:
+            worker.start()
             self._tokenizer = _load_tokenizer(folder)
         finally:
-            worker.join()
+            worker.finish()
         if failures:
             raise failures[0]
         self.provider: str = self._session.get_providers()[0]

@@ -6,7 +6,7 @@ import hashlib
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -14,9 +14,10 @@ from pathlib import Path
 from memvid.building.outputs import check_video_output, new_folders
 from memvid.config import Codec, EncoderConfig, possible_fps
 from memvid.errors import FrameError, OutputError
+from memvid.interrupts import interruptible
 from memvid.page import HeaderInfo
 from memvid.storage.access import access_of_new, read_access, settle
-from memvid.storage.disk import output_errors, staged_name, sync_folder
+from memvid.storage.disk import discard, output_errors, staged_name, sync_folder
 from memvid.storage.files import create_private
 from memvid.storage.locks import FileLocks
 from memvid.types import Progress, ProgressCallback, StrPath
@@ -54,6 +55,7 @@ class ExportResult:
     seconds: float
 
 
+@interruptible
 def export(
     video: StrPath,
     output: StrPath,
@@ -121,8 +123,7 @@ def _write_whole(
         settle(staged, read_access(final) or access_of_new([], made_from=[Path(source.path)]))
         staged.replace(final)
     except BaseException:
-        with suppress(OSError):
-            staged.unlink(missing_ok=True)
+        discard(staged)
         raise
     try:
         sync_folder(final.parent)

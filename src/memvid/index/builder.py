@@ -12,6 +12,7 @@ from memvid.index.manifest import Manifest, Segment, SideFile, VectorInfo, own_n
 from memvid.index.record_writer import RecordWriter
 from memvid.index.side_files import open_side_file
 from memvid.index.vectors import VectorWriter, check_vectors
+from memvid.interrupts import uninterrupted
 from memvid.page import ChunkIds, encode_tombstones
 from memvid.pickling import NotPicklable
 from memvid.storage.commit import Commit
@@ -150,6 +151,7 @@ class IndexBuilder(NotPicklable):
             raise EmptyMemoryError("this index has not been staged yet")
         return self._manifest
 
+    @uninterrupted
     def abort(self) -> None:
         """Give up: close and remove the staged files. After the commit it does nothing."""
         self._records.close()

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import math
 import re
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from memvid.errors import FrameError, MetadataError
+from memvid.workers import WorkerPool
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -173,5 +174,5 @@ def _on_any_stack(function: Callable[[_T], _R], argument: _T) -> _R:
 
 
 def _on_own_stack(function: Callable[[_T], _R], argument: _T) -> _R:
-    with ThreadPoolExecutor(1, thread_name_prefix="memvid-metadata") as pool:
-        return pool.submit(function, argument).result()
+    with WorkerPool(1, name="memvid-metadata") as pool:
+        return pool.submit(partial(function, argument)).result()

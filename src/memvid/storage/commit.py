@@ -31,8 +31,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from memvid.errors import IndexFileError, OutputError, VideoError
+from memvid.interrupts import uninterrupted
 from memvid.pickling import NotPicklable
-from memvid.storage.access import access_of_new, read_access, settle
+from memvid.storage.access import Access, access_of_new, read_access, settle
 from memvid.storage.disk import output_errors, staged_name, sync_folder, write_atomic
 from memvid.storage.files import create_private, drop_leftover, open_regular
 from memvid.storage.hard_links import copy_file, has_other_names
@@ -209,7 +210,6 @@ class Commit(NotPicklable):
             new files count and :func:`recover` makes the missing renames; otherwise nothing has changed.
         """
         finals = sorted(self._finals, key=lambda path: path == self._index_file)  # stable: the manifest goes last
-        journal = journal_file(self._index_file)
         try:
             with output_errors(self._index_file):
                 access = access_of_new([*self._owned, *finals], self._made_from)
@@ -218,7 +218,17 @@ class Commit(NotPicklable):
                 for folder in sorted({path.parent for path in finals} | {self._index_file.parent}):
                     sync_folder(folder)
                 text = journal_text(finals, self._index_file, self._video_file, self._growth())
-                write_atomic(journal, text.encode(), access)
+        except BaseException:
+            self.abort()
+            raise
+        self._carry_out(finals, text, access, obsolete)
+
+    @uninterrupted
+    def _carry_out(self, finals: list[Path], text: str, access: Access, obsolete: Callable[[], Iterable[Path]]) -> None:
+        """Write the journal, and do what it says."""
+        journal = journal_file(self._index_file)
+        try:
+            write_atomic(journal, text.encode(), access)
         except BaseException as error:
             if not self._retract(journal) and isinstance(error, OSError):
                 raise self._unfinished(error) from error
@@ -234,6 +244,7 @@ class Commit(NotPicklable):
         finally:
             self._unlock()
 
+    @uninterrupted
     def abort(self) -> None:
         """Remove the staged files. After :meth:`commit` this does nothing."""
         if self._done:
@@ -250,6 +261,7 @@ class Commit(NotPicklable):
     def __enter__(self) -> Commit:
         return self
 
+    @uninterrupted
     def __exit__(self, *exc_info: object) -> None:
         self.abort()
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from memvid.errors import MemvidError, OutputError
+from memvid.interrupts import uninterrupted
 from memvid.storage.access import Access, settle
 from memvid.storage.files import create_private, opened
 from memvid.types import StrPath
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "cache_folder",
     "check_utf8",
+    "discard",
     "make_cache_folder",
     "output_errors",
     "staged_name",
@@ -84,10 +86,16 @@ def write_atomic(path: StrPath, data: bytes, access: Access | None = None) -> No
                 settle(staged, access)
             staged.replace(final)
         except BaseException:
-            with suppress(OSError):
-                staged.unlink(missing_ok=True)
+            discard(staged)
             raise
         sync_folder(final.parent)
+
+
+@uninterrupted
+def discard(staged: Path) -> None:
+    """Remove a file that has come to nothing; where that fails, too, it stays."""
+    with suppress(OSError):
+        staged.unlink(missing_ok=True)
 
 
 @contextmanager

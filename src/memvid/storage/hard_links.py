@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from memvid.storage.access import read_access, settle
-from memvid.storage.disk import staged_name, sync_folder
+from memvid.storage.disk import discard, staged_name, sync_folder
 from memvid.storage.files import create_private, open_regular, opened
 
 try:
@@ -72,8 +72,7 @@ def unshare(path: Path) -> bool:
         settle(staged, access)
         staged.replace(path)
     except BaseException:
-        with suppress(OSError):
-            staged.unlink(missing_ok=True)
+        discard(staged)
         raise
     sync_folder(path.parent)
     return True

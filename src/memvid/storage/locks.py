@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from memvid.errors import OutputError
+from memvid.interrupts import uninterrupted
 from memvid.storage.files import open_regular
 from memvid.storage.lock_holder import Holder, HolderState, lock_open_file, probe_open_file
 
@@ -78,6 +79,7 @@ class FileLocks:
             self.release()
             raise
 
+    @uninterrupted
     def release(self) -> None:
         """Let go of everything, the last one first. Calling it twice is fine."""
         while self._held:
@@ -87,11 +89,13 @@ class FileLocks:
     def __enter__(self) -> FileLocks:
         return self
 
+    @uninterrupted
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.release()
 
+    @uninterrupted
     def __del__(self) -> None:
         with suppress(AttributeError):  # __init__ did not get as far as that
             self.release()
@@ -141,6 +145,7 @@ class _FileLock:
             time.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
 
+    @uninterrupted
     def release(self) -> None:
         """Let go; a process that was forked meanwhile only forgets it. Calling it twice is fine."""
         if self._process == os.getpid():

@@ -11,6 +11,7 @@ from pathlib import Path
 from memvid import _core
 from memvid.config import EncoderConfig
 from memvid.errors import OutputError
+from memvid.interrupts import uninterrupted
 from memvid.page import is_page, page_checksum, parse_header, seal
 from memvid.page.parity import PARITY_OVERHEAD
 from memvid.pickling import NotPicklable
@@ -189,6 +190,7 @@ class VideoAppender(_TableWriter):
         """The byte of the movie header that :meth:`finish` wrote."""
         return self._appending.movie
 
+    @uninterrupted
     def abandon(self) -> None:
         """Cut the file off where the append began, unless that fails: then the next append does it."""
         with suppress(OutputError):

@@ -15,6 +15,7 @@ from memvid.building.spool import Spool
 from memvid.config import EncoderConfig, make_config
 from memvid.embedding import EmbedderLike, model_info, resolve_embedder
 from memvid.errors import ConfigError, EmptyMemoryError
+from memvid.interrupts import interruptible
 from memvid.maintenance.legacy.frames import OldFrames, read_frames
 from memvid.maintenance.legacy.index import OldEntry, read_index
 from memvid.maintenance.legacy.merging import Tally, merge
@@ -81,6 +82,7 @@ class ImportResult:
         )
 
 
+@interruptible
 def import_memory(
     video: StrPath | None,
     index: StrPath | None,

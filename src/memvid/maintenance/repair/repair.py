@@ -16,6 +16,7 @@ from memvid.embedding import AbsentEmbedder, Embedder, EmbedderLike, embedder_of
 from memvid.errors import EmptyMemoryError, IndexFileError, OutputError
 from memvid.index import IndexManager
 from memvid.index.manifest import read_manifest
+from memvid.interrupts import interruptible
 from memvid.maintenance.repair.page_runs import Sorted
 from memvid.maintenance.repair.payload_sorting import sort_pages
 from memvid.maintenance.repair.salvage import Salvage, salvage
@@ -64,6 +65,7 @@ class RepairResult:
     seconds: float
 
 
+@interruptible
 def repair(
     video: StrPath,
     output: StrPath,

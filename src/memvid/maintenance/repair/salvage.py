@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -38,6 +37,7 @@ from memvid.video import PageTable
 from memvid.video.codecs import Frames, open_frames, open_pictures
 from memvid.video.codecs.decoding import read_payloads as read_pictures
 from memvid.video.video_bytes import VideoBytes
+from memvid.workers import WorkerPool
 
 __all__ = ["Salvage", "Slot", "salvage"]
 
@@ -180,7 +180,7 @@ def _search(data: VideoBytes, slots: list[Slot], found: Salvage, progress: Progr
         return _read_slot(data.read(at, behind - at), at, None if old is None else old.frame, size)
 
     result: list[Slot] = []
-    with ThreadPoolExecutor(_core.available_cores(), thread_name_prefix="memvid-salvage") as pool:
+    with WorkerPool(_core.available_cores(), name="memvid-salvage") as pool:
         for start in range(0, len(spans), _BATCH):
             result += pool.map(read, spans[start : start + _BATCH])
             if progress is not None:

@@ -21,6 +21,7 @@ from memvid.embedding import AbsentEmbedder, Embedder, EmbedderLike, model_info,
 from memvid.errors import ConfigError, EmptyMemoryError, UnsupportedVideoError
 from memvid.index import IndexManager
 from memvid.index.manifest import own_name
+from memvid.interrupts import interruptible, uninterrupted
 from memvid.maintenance.rewrite.erasure_proof import Erasure
 from memvid.page import ChunkIds, ChunkRanges, Record
 from memvid.storage.commit import Commit, default_index_file, refuse_links
@@ -95,6 +96,7 @@ class EraseResult:
     foreign_files: tuple[Path, ...] = ()
 
 
+@interruptible
 def compact(
     video: StrPath,
     index: StrPath | None = None,
@@ -121,6 +123,7 @@ def compact(
         return compaction.run(ChunkIds.of([]))
 
 
+@interruptible
 def erase(
     video: StrPath,
     index: StrPath | None = None,
@@ -218,6 +221,7 @@ class _Compaction:
             self._stack = stack.pop_all()
         return self
 
+    @uninterrupted
     def __exit__(self, *exc_info: object) -> None:
         self._stack.close()
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from memvid.appender import MemvidAppender
+from memvid.interrupts import interruptible
 from memvid.types import AppendResult, ProgressCallback, StrPath, Where
 
 __all__ = ["delete"]
 
 
+@interruptible
 def delete(
     video: StrPath,
     index: StrPath | None = None,

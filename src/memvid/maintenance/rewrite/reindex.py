@@ -19,6 +19,7 @@ from memvid.errors import IndexFileError, VideoFormatError
 from memvid.index import IndexBuilder, IndexManager
 from memvid.index.manifest import read_manifest
 from memvid.index.updating import unused_files
+from memvid.interrupts import interruptible
 from memvid.page import HeaderInfo
 from memvid.storage.commit import Commit, default_index_file
 from memvid.types import ChunkRanges, ModelInfo, ProgressCallback, StrPath
@@ -54,6 +55,7 @@ class ReindexResult:
     seconds: float
 
 
+@interruptible
 def reindex(
     video: StrPath,
     index: StrPath | None = None,

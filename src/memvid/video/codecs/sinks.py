@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memvid.errors import OutputError
+from memvid.interrupts import uninterrupted
 from memvid.storage.disk import output_errors
 from memvid.storage.files import create_private, make_private, write_private
 from memvid.video.codecs.containers import av_name
@@ -139,6 +140,7 @@ class OpenCvSink:
             self._written.replace(self._path)
         self._finished = True
 
+    @uninterrupted
     def __del__(self) -> None:
         if not self._finished:
             with suppress(OSError):
