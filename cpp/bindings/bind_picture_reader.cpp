@@ -35,11 +35,12 @@ PictureReader::Fetch make_fetch(py::function fetch) {
 void register_picture_reader(py::module_& module) {
     py::class_<PictureReader, FrameSource>(module, "PictureReader", py::is_final(),
                                            "Frames whose pictures Python decodes. Safe to share if `fetch` is.")
-        .def(py::init([](py::function fetch, std::size_t frames, std::size_t threads) {
-                 return std::make_unique<PictureReader>(make_fetch(std::move(fetch)), frames, threads);
+        .def(py::init([](py::function fetch, std::size_t frames, std::size_t threads, std::size_t batch) {
+                 return std::make_unique<PictureReader>(make_fetch(std::move(fetch)), frames, threads, batch);
              }),
              py::arg("fetch"), py::arg("frames"), py::kw_only(), py::arg("threads") = 0,
-             "`fetch` gets a list of frames and returns uint8[height, width], or None, for each.");
+             py::arg("batch") = 32,
+             "`fetch` gets a list of `batch` frames at most and returns uint8[height, width], or None, for each.");
 }
 
 }  // namespace memvid::bindings

@@ -9,8 +9,6 @@ namespace memvid {
 
 namespace {
 
-// Pictures in memory at a time: half a megabyte each at the largest symbol.
-constexpr std::size_t batch_frames = 32;
 constexpr Sampling samplings[] = {Sampling::centre, Sampling::area, Sampling::sharpened};
 
 std::optional<Bytes> read_corrected(const SampledSymbol& symbol) {
@@ -21,8 +19,11 @@ std::optional<Bytes> read_corrected(const SampledSymbol& symbol) {
 
 }  // namespace
 
-PictureReader::PictureReader(Fetch fetch, std::size_t frames, std::size_t threads)
-    : fetch_(std::move(fetch)), frames_(frames), pool_(threads == 0 ? available_cores() : threads) {}
+PictureReader::PictureReader(Fetch fetch, std::size_t frames, std::size_t threads, std::size_t batch)
+    : fetch_(std::move(fetch)),
+      frames_(frames),
+      batch_(std::max<std::size_t>(batch, 1)),
+      pool_(threads == 0 ? available_cores() : threads) {}
 
 PictureReader::~PictureReader() { delete place_.load(); }
 
@@ -80,8 +81,8 @@ FrameResult PictureReader::decode(const GreyPicture& picture, std::optional<std:
 
 void PictureReader::read_each(std::span<const std::size_t> frames, Decoder decoder, const Take& take,
                               const Poll& poll) const {
-    for (std::size_t start = 0; start < frames.size(); start += batch_frames) {
-        const auto wanted = frames.subspan(start, std::min(batch_frames, frames.size() - start));
+    for (std::size_t start = 0; start < frames.size(); start += batch_) {
+        const auto wanted = frames.subspan(start, std::min(batch_, frames.size() - start));
         const auto pictures = fetch_(wanted);
         if (pictures.size() != wanted.size())
             throw Error(ErrorCode::config, std::to_string(pictures.size()) + " pictures came for " +

@@ -51,7 +51,12 @@ class FrameReader(FrameSource):
 @final
 class PictureReader(FrameSource):
     def __init__(
-        self, fetch: Callable[[list[int]], Sequence[NDArray[np.uint8] | None]], frames: int, *, threads: int = ...
+        self,
+        fetch: Callable[[list[int]], Sequence[NDArray[np.uint8] | None]],
+        frames: int,
+        *,
+        threads: int = ...,
+        batch: int = ...,
     ) -> None: ...
 
 @final

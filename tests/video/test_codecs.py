@@ -22,6 +22,7 @@ from memvid.errors import ClosedError, ConfigError, DependencyError, FrameError,
 from memvid.maintenance import verify
 from memvid.video import VideoReader, VideoWriter
 from memvid.video.codecs import PROFILES, available_codecs, check_codec, decode_pictures, profiles, sources
+from memvid.video.codecs.decoding import batches
 from memvid.video.codecs.page_table_box import append_page_table, find_page_table
 from memvid.video.codecs.sources import AvSource, OpenCvSource
 from memvid.video.codecs.writing import PictureWriter, draw_symbol, picture_side
@@ -377,6 +378,32 @@ class TestDecoding:
             reader.read(np.array([2]))
         payloads, statuses = _core.PictureReader(lambda wanted: [None for _ in wanted], 3).read(np.array([2, 2, 1]))
         assert (payloads, statuses.tolist()) == ([None] * 3, [5] * 3)
+
+
+class TestLargePictures:
+    """A few kB of a codec are a hundred MB of white pictures."""
+
+    @pytest.mark.parametrize("size", [(4098, 16), (3200, 3200)])
+    def test_they_are_refused_before_any_is_decoded(self, opener: Any, tmp_path: Path, size: tuple[int, int]) -> None:
+        path = tmp_path / "large.avi"
+        writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"FFV1"), 30, size)
+        writer.write(np.full((size[1], size[0], 3), 255, np.uint8))
+        writer.release()
+        with pytest.raises(VideoFormatError, match=f"pictures of {size[0]} x {size[1]} pixels, the limit is"):
+            opener(str(path))
+
+    def test_few_of_them_are_in_memory_at_a_time(self) -> None:
+        large, small = np.zeros((2048, 4096), np.uint8), np.zeros((64, 64), np.uint8)
+        assert [len(batch) for batch in batches([large] * 9)] == [4, 4, 1]
+        assert [len(batch) for batch in batches([small, None] * 40)] == [64, 16]
+        asked: list[int] = []
+
+        def fetch(wanted: list[int]) -> list[None]:
+            asked.append(len(wanted))
+            return [None] * len(wanted)
+
+        _core.PictureReader(fetch, 9, batch=4).read(np.arange(9))
+        assert asked == [4, 4, 1]
 
 
 class TestRefusals:

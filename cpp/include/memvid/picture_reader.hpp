@@ -24,10 +24,10 @@ struct GreyPicture {
 // Safe to share between threads if what fetches the pictures is.
 class PictureReader : public FrameSource {
 public:
-    // The pictures of these frames, in their order; called by the thread that reads, a few dozen at a time.
+    // The pictures of these frames, in their order; called by the thread that reads, `batch` at a time.
     using Fetch = std::function<std::vector<GreyPicture>(std::span<const std::size_t>)>;
 
-    PictureReader(Fetch fetch, std::size_t frames, std::size_t threads);
+    PictureReader(Fetch fetch, std::size_t frames, std::size_t threads, std::size_t batch = 32);
     ~PictureReader() override;
 
     std::size_t frame_count() const override { return frames_; }
@@ -48,6 +48,7 @@ private:
 
     const Fetch fetch_;
     const std::size_t frames_;
+    const std::size_t batch_;
     mutable ThreadPool pool_;
     // Owned; set once, by the first picture that it read right. Without a lock, which a fork could leave locked.
     mutable std::atomic<const Place*> place_{nullptr};

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,17 +12,15 @@ from memvid.errors import VideoError, VideoFormatError
 from memvid.maintenance.legacy.codes import OldCode, parse_code
 from memvid.page import is_page
 from memvid.types import Progress, ProgressCallback, StrPath
-from memvid.video.codecs import PictureSource, decode_pictures, open_pictures
+from memvid.video.codecs import decode_pictures, open_pictures
+from memvid.video.codecs.decoding import batches
 from memvid.video.codecs.profiles import load_opencv
 from memvid.video.codecs.sources import AvSource, Picture
 from memvid.video.video_bytes import VideoBytes
 
 __all__ = ["OldFrames", "read_frames"]
 
-_MAX_SIDE = 4096  # pixels; the largest the old writer makes are 915
-_BATCH_FRAMES = 64
-_BATCH_PIXELS = 32 << 20  # in memory at a time
-_NO_PICTURE = np.zeros((1, 1), np.uint8)
+_MAX_SIDE = 4096  # pixels of what is enlarged
 _ENLARGED = 2  # times: what is tried with pictures that give nothing as they are
 _NAMES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide")  # of the first box of an MP4
 
@@ -79,14 +76,9 @@ def read_frames(path: StrPath, *, threads: int, progress: ProgressCallback | Non
     _check_container(Path(path))
     source = open_pictures(os.fspath(path))
     try:
-        if max(source.width, source.height) > _MAX_SIDE:
-            raise VideoFormatError(
-                f"{path} has pictures of {source.width} x {source.height} pixels, the limit is {_MAX_SIDE} a side: "
-                "it is not a memory of memvid 0.1.3"
-            )
         # OpenCV takes the number from the duration.
         found = OldFrames(listed=source.frame_count if isinstance(source, AvSource) else 0)
-        for batch in _batches(source):
+        for batch in batches(source.pictures()):
             for payload in _decode(batch, threads):
                 if payload is not None and is_page(payload):
                     raise VideoFormatError(f"{path} is a memory of memvid's own already: open it as it is")
@@ -110,22 +102,7 @@ def _check_container(path: Path) -> None:
         )
 
 
-def _batches(source: PictureSource) -> Iterator[list[Picture]]:
-    """The pictures, some in memory at a time, a black pixel for each that cannot be."""
-    batch: list[Picture] = []
-    pixels = 0
-    for decoded in source.pictures():
-        picture = _NO_PICTURE if decoded is None or max(decoded.shape) > _MAX_SIDE else decoded
-        batch.append(picture)
-        pixels += picture.size
-        if len(batch) == _BATCH_FRAMES or pixels >= _BATCH_PIXELS:
-            yield batch
-            batch, pixels = [], 0
-    if batch:
-        yield batch
-
-
-def _decode(pictures: list[Picture], threads: int) -> list[bytes | None]:
+def _decode(pictures: list[Picture | None], threads: int) -> list[bytes | None]:
     """The payload of each picture; of what gives none, that of the enlarged picture."""
     payloads, _ = decode_pictures(pictures, threads=threads)
     failed = [at for at, payload in enumerate(payloads) if payload is None]
@@ -136,8 +113,8 @@ def _decode(pictures: list[Picture], threads: int) -> list[bytes | None]:
     return payloads
 
 
-def _enlarge(picture: Picture) -> Picture:
+def _enlarge(picture: Picture | None) -> Picture | None:
     cv2 = load_opencv()
-    if max(picture.shape) * _ENLARGED > _MAX_SIDE:
+    if picture is None or max(picture.shape) * _ENLARGED > _MAX_SIDE:
         return picture
     return np.asarray(cv2.resize(picture, None, fx=_ENLARGED, fy=_ENLARGED, interpolation=cv2.INTER_LINEAR), np.uint8)

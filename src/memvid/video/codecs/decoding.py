@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,11 +21,11 @@ from memvid.page import (
     read_page,
     seal,
 )
-from memvid.video.codecs.sources import Picture
+from memvid.video.codecs.sources import BATCH_PIXELS, Picture
 from memvid.video.parity import ParityBlock, ParityGroup, parity_pages
 from memvid.video.table import BARE, PageTable, PageTableBuilder
 
-__all__ = ["FoundPages", "decode_pictures", "find_pages", "read_payloads"]
+__all__ = ["FoundPages", "batches", "decode_pictures", "find_pages", "read_payloads"]
 
 ReadPages = Callable[[NDArray[np.int64]], "list[bytes | None]"]
 
@@ -46,10 +45,23 @@ def decode_pictures(
     return reader.read(np.arange(len(pictures), dtype=np.int64))
 
 
+def batches(pictures: Iterable[Picture | None]) -> Iterator[list[Picture | None]]:
+    """The pictures, in lists of as many as may be in memory at a time."""
+    batch: list[Picture | None] = []
+    pixels = 0
+    for picture in pictures:
+        batch.append(picture)
+        pixels += 0 if picture is None else picture.size
+        if len(batch) == _BATCH or pixels >= BATCH_PIXELS:
+            yield batch
+            batch, pixels = [], 0
+    if batch:
+        yield batch
+
+
 def read_payloads(pictures: Iterable[Picture | None], *, threads: int = 0) -> Iterator[bytes | None]:
     """The payload of each picture in turn, ``None`` where none can be read; some pictures in memory at a time."""
-    source = iter(pictures)
-    while batch := list(islice(source, _BATCH)):
+    for batch in batches(pictures):
         yield from decode_pictures(batch, threads=threads)[0]
 
 

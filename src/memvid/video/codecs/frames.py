@@ -15,7 +15,7 @@ from memvid.page import page_checksum
 from memvid.types import StrPath
 from memvid.video.codecs.decoding import decode_pictures, find_pages, read_payloads
 from memvid.video.codecs.page_table_box import find_page_table
-from memvid.video.codecs.sources import Picture, PictureSource, open_pictures
+from memvid.video.codecs.sources import BATCH_PIXELS, Picture, PictureSource, open_pictures
 from memvid.video.codecs.table_cache import load_table, store_table
 from memvid.video.table import PageTable
 from memvid.video.video_bytes import VideoBytes
@@ -26,6 +26,7 @@ Frames: TypeAlias = "_core.FrameReader | PictureVideo"
 """What :class:`VideoReader` reads frames from; both have the same methods."""
 
 _OTHER_CONTAINERS = (b"\x1aE\xdf\xa3", b"RIFF")  # Matroska and WebM, AVI
+_BATCH = 32  # pictures fetched at once, where they are not large
 _LOOKED_AT = 4096  # bytes of what is no MP4
 
 
@@ -109,6 +110,7 @@ class PictureVideo:
 
     def __init__(self, path: str, *, threads: int = 0) -> None:
         self._source = open_pictures(path)
+        self._room = max(1, BATCH_PIXELS // max(1, self._source.width * self._source.height))
         try:
             table, positions = self._find_table(path, threads)
         except BaseException:
@@ -122,8 +124,9 @@ class PictureVideo:
         self.frame_count = len(positions)
         # Two readers, neither of which the fetcher knows: a cycle through native objects would never be collected.
         self._fetcher = _Fetcher(self._source, positions)
-        self.native = _core.PictureReader(self._fetcher.seek, self.frame_count, threads=threads)
-        self._exact = _core.PictureReader(self._fetcher.count, self.frame_count, threads=threads)
+        batch = min(_BATCH, self._room)
+        self.native = _core.PictureReader(self._fetcher.seek, self.frame_count, threads=threads, batch=batch)
+        self._exact = _core.PictureReader(self._fetcher.count, self.frame_count, threads=threads, batch=batch)
 
     def expect(self, checksums: NDArray[np.uint32]) -> None:
         """From now on frame ``i`` must have ``checksums[i]``."""
@@ -181,9 +184,11 @@ class PictureVideo:
             payloads: dict[int, bytes] = {}
             for counted in (False, True):  # where seeking did not find the right page, by counting from the start
                 left = [page for page in pages.tolist() if page not in payloads]
-                pictures = self._source.fetch([found.positions[page] for page in left], counted=counted)
-                read = zip(left, decode_pictures(pictures, threads=threads)[0], strict=True)
-                payloads |= {page: payload for page, payload in read if payload is not None and is_sound(page, payload)}
+                for at in range(0, len(left), self._room):
+                    some = left[at : at + self._room]
+                    pictures = self._source.fetch([found.positions[page] for page in some], counted=counted)
+                    read = zip(some, decode_pictures(pictures, threads=threads)[0], strict=True)
+                    payloads |= {page: data for page, data in read if data is not None and is_sound(page, data)}
                 if len(payloads) == len(pages):
                     break
             return [payloads.get(page) for page in pages.tolist()]

@@ -23,10 +23,15 @@ from memvid.storage.files import check_regular
 from memvid.video.codecs.containers import av_name, open_container
 from memvid.video.codecs.profiles import INSTALL, load_opencv, load_pyav
 
-__all__ = ["AvSource", "OpenCvSource", "Picture", "PictureSource", "open_pictures"]
+__all__ = ["BATCH_PIXELS", "AvSource", "OpenCvSource", "Picture", "PictureSource", "open_pictures"]
 
 Picture: TypeAlias = "NDArray[np.uint8]"
 
+BATCH_PIXELS = 32 << 20
+"""Of the pictures that are in memory at a time."""
+
+_MOST_PIXELS = 4096 * 2304  # the largest symbol at 16 pixels a module, and 4K; of H.264, a decoder keeps 16 pictures
+_LONGEST = 4096  # pixels a side
 _NEAR = 8  # frames: decoding so many and dropping them costs less than a seek
 _PLANAR = ("yuv", "gray", "nv12", "nv21")  # pixel formats whose first plane is the brightness
 
@@ -91,6 +96,7 @@ class AvSource:
             self.codec: str = stream.codec.canonical_name
             self.width: int = stream.codec_context.width
             self.height: int = stream.codec_context.height
+            _check_size(path, self.width, self.height)
             rate = stream.average_rate or stream.guessed_rate
             self.fps: float = float(rate) if rate else 0.0
             self._keys: list[int] = []
@@ -143,7 +149,9 @@ class AvSource:
             raise VideoFormatError(f"{self._path} cannot be decoded: PyAV does not know its codec, or it is damaged")
         # Threads over frames would decode further ones before they give out the first, and a forked child, in which
         # there are none, would wait for any for ever.
-        container.streams.video[0].codec_context.thread_count = 1
+        context = container.streams.video[0].codec_context
+        context.thread_count = 1
+        context.options = {"max_pixels": str(_MOST_PIXELS)}  # of pictures further on, which may be larger
         return container
 
     def _at(self, position: int) -> Picture | None:
@@ -207,6 +215,7 @@ class OpenCvSource:
         self._next = 0
         self.width = int(self._capture.get(cv2.CAP_PROP_FRAME_WIDTH))
         self.height = int(self._capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
+        _check_size(path, self.width, self.height)
         self.fps = float(self._capture.get(cv2.CAP_PROP_FPS))
         self.frame_count = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
         letters = int(self._capture.get(cv2.CAP_PROP_FOURCC)).to_bytes(4, "little", signed=False)
@@ -267,6 +276,18 @@ class OpenCvSource:
         return _grey(self._capture)
 
 
+def _check_size(path: str, width: int, height: int) -> None:
+    if not _fits(width, height):
+        raise VideoFormatError(
+            f"{path} has pictures of {width} x {height} pixels, the limit is {_MOST_PIXELS:,}, {_LONGEST} a side: "
+            "scale them down"
+        )
+
+
+def _fits(width: int, height: int) -> bool:
+    return max(width, height) <= _LONGEST and width * height <= _MOST_PIXELS
+
+
 def _undamaged(container: Any, stream: Any) -> Iterator[Any]:
     """The frames that are decoded from here on, and ``None`` for each packet that cannot be."""
     import av
@@ -295,8 +316,10 @@ def _counted(pictures: Iterator[Picture | None], positions: Sequence[int]) -> li
     return [found.get(position) for position in positions]
 
 
-def _brightness(frame: Any) -> Picture:
-    """The luma of a decoded frame."""
+def _brightness(frame: Any) -> Picture | None:
+    """The luma of a decoded frame; nothing if it is larger than it may be."""
+    if not _fits(frame.width, frame.height):
+        return None
     name: str = frame.format.name
     if name.startswith(_PLANAR) and frame.format.components[0].bits == 8 and not name.startswith("yuyv"):
         plane = frame.planes[0]
