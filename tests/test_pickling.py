@@ -298,7 +298,7 @@ class TestResults:
             *read_documents(plan.sources),
             Progress("write", 1, 2),
             ImportResult(
-                video, video, 1, 1, (), ((0, 1),), (), (), (), (), 1, 0, 3, 4, 5, 6, 7, memvid.ModelInfo("m", 8), 0.5
+                video, video, 1, 1, (), ((0, 1),), (), (), (), (), 1, 0, 2, 3, 4, 5, 6, 7, memvid.ModelInfo("m", 8), 0.5
             ),
             SurviveReport(video, "h264", 1, 2, 3, 4, (RungResult("a", True, 1, 0, 0, 2, 0.5),)),
             DemoReport(1, 0, found[1], 9, {"a": 1}, 0.1, 0.2, (DemoAnswer("q", (), {"total": 1.0}),)),

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import random
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,8 +13,9 @@ import pytest
 from memvid.errors import VideoError, VideoNotFoundError
 from memvid.video import video_bytes
 from memvid.video.video_bytes import VideoBytes
+from tests.video.video_support import SECTOR, refuse_sectors
 
-SECTOR = 4096
+Fail = Callable[..., list[tuple[int, int]]]
 
 
 @pytest.fixture
@@ -24,26 +25,9 @@ def path(tmp_path: Path) -> Path:
     return path
 
 
-Fail = Callable[..., list[tuple[int, int]]]
-
-
 @pytest.fixture
-def fail(monkeypatch: pytest.MonkeyPatch) -> Fail:
-    """Has reads of some sectors fail; gives the list of all reads that failed."""
-
-    def start(*sectors: int) -> list[tuple[int, int]]:
-        real, failed = os.pread, list[tuple[int, int]]()
-
-        def pread(descriptor: int, size: int, offset: int) -> bytes:
-            if any(offset < (sector + 1) * SECTOR and offset + size > sector * SECTOR for sector in sectors):
-                failed.append((offset, size))
-                raise OSError(errno.EIO, os.strerror(errno.EIO))
-            return real(descriptor, size, offset)
-
-        monkeypatch.setattr(os, "pread", pread)
-        return failed
-
-    return start
+def fail(path: Path, monkeypatch: pytest.MonkeyPatch) -> Fail:
+    return partial(refuse_sectors, monkeypatch, path)
 
 
 def test_a_sound_file_is_read_as_it_is(path: Path) -> None:

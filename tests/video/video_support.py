@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import struct
 import zlib
 from typing import TYPE_CHECKING, BinaryIO
@@ -164,3 +166,22 @@ def overwrite_packets(path: Path, frames: Sequence[int]) -> None:
             at, size = packets[frame]
             file.seek(at + 16)  # behind what Matroska has in front of it
             file.write(b"\xff" * (size - 32))
+
+
+SECTOR = 4096
+"""Bytes that a disk gives or refuses together."""
+
+
+def refuse_sectors(patch: pytest.MonkeyPatch, path: Path, *sectors: int) -> list[tuple[int, int]]:
+    """Have Python's reads of some sectors of a file fail; gives place and size of all reads that fail."""
+    real, failed, bad = os.pread, list[tuple[int, int]](), path.stat()
+
+    def pread(descriptor: int, size: int, offset: int) -> bytes:
+        touched = range(offset // SECTOR, -(-(offset + size) // SECTOR))
+        if os.path.samestat(os.fstat(descriptor), bad) and any(sector in touched for sector in sectors):
+            failed.append((offset, size))
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return real(descriptor, size, offset)
+
+    patch.setattr(os, "pread", pread)
+    return failed

@@ -127,6 +127,11 @@ def _sources(result: ImportResult, video: Path | None, index: Path | None) -> It
         yield "left out", f"{_old_frames(result.left_out)}: the text is blank, or not valid Unicode"
     hint = "; give the old index, too: it may have a copy" if index is None and result.lost else ""
     yield "lost", f"{describe_chunks(result.lost)}{hint}"
+    if result.missing_bytes:
+        yield (
+            "missing",
+            f"{result.missing_bytes:,} bytes of the video, which the disk does not give: so may be frames",
+        )
     if result.lost_frames:
         yield "", f"{_old_frames(result.lost_frames)}: not readable, and the index knows nothing of it"
 

@@ -38,6 +38,7 @@ from memvid.maintenance.legacy.merging import Tally, merge
 from memvid.video.codecs import open_pictures, sources
 from memvid.video.codecs.sources import OpenCvSource
 from tests.memory_support import EMBEDDER, all_files, build, open_memory
+from tests.video.video_support import SECTOR, refuse_sectors
 
 LEGACY = Path(__file__).parent / "memories"
 TEXTS: dict[str, list[str]] = json.loads((LEGACY / "texts.json").read_text("utf-8"))
@@ -111,6 +112,18 @@ class TestRealMemories:
         found = texts_of(result)
         assert {number: found[number] for number in indexed(codec)} == indexed(codec)
         assert verify(result.video_file, deep=True).ok
+
+    def test_what_lies_on_a_bad_sector_comes_out_of_the_index(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        pytest.importorskip("av")
+        refuse_sectors(monkeypatch, VIDEOS["h264"], 14)
+        result = imported(tmp_path, VIDEOS["h264"], index_of("h264"))
+        monkeypatch.undo()
+        assert result.missing_bytes == SECTOR
+        assert result.from_index
+        assert 0 < result.from_frames < result.chunks
+        assert {number: texts_of(result)[number] for number in indexed("h264")} == indexed("h264")
 
     def test_chunks_that_the_old_index_skipped_are_brought_over_too(self, tmp_path: Path) -> None:
         result = imported(tmp_path, VIDEOS["h264"], index_of("h264"))

@@ -407,6 +407,25 @@ def test_command(originals: dict[str, Path], tmp_path: Path, capsys: pytest.Capt
     assert main(["verify", str(tmp_path / "new.mp4"), "--deep"]) == 0
 
 
+def test_an_append_whose_commit_was_cut_off_counts_as_at_each_opening(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "copy").mkdir()
+    video = build(tmp_path / "copy", TEXTS[:70], metadatas=METADATAS[:70])
+
+    def cut_off(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, MemvidEncoder.open(video, embedder=EMBEDDER) as encoder:
+        patch.setattr("memvid.storage.commit.roll_forward", cut_off)
+        encoder.add_chunks(TEXTS[70:], metadatas=METADATAS[70:])
+        with pytest.raises(KeyboardInterrupt):
+            encoder.append()
+    result = repair(video, tmp_path / "mended.mp4", embedder=EMBEDDER)
+    check(result)
+    assert result.embeddings_made == 0
+
+
 class TestOtherCodecs:
     """Without a page table and with frames lost they cannot be opened; each page that is left says which it is."""
 

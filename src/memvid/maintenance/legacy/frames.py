@@ -34,6 +34,7 @@ class OldFrames:
     :ivar unreadable: how many of them gave no chunk.
     :ivar repeated: how many gave one that an earlier picture had given.
     :ivar listed: frames that the container lists, 0 where that is an estimate.
+    :ivar missing_bytes: bytes of the file that the disk does not give.
     """
 
     payloads: dict[int, bytes] = field(default_factory=dict)
@@ -41,6 +42,7 @@ class OldFrames:
     unreadable: int = 0
     repeated: int = 0
     listed: int = 0
+    missing_bytes: int = 0
 
     @property
     def expected(self) -> int:
@@ -85,6 +87,9 @@ def read_frames(path: StrPath, *, threads: int, progress: ProgressCallback | Non
                 found.add(payload)
             if progress is not None:
                 progress(Progress("frames", found.pictures, max(source.frame_count, found.pictures)))
+        with VideoBytes(Path(path)) as file:
+            file.read_through()
+            found.missing_bytes = sum(map(len, file.unreadable()))
         return found
     finally:
         source.close()

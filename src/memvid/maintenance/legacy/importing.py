@@ -46,6 +46,7 @@ class ImportResult:
     :ivar left_out: numbers of old frames whose text is blank or not valid Unicode, which no memory holds.
     :ivar old_frames: pictures in the old video.
     :ivar unreadable: how many of them gave no chunk.
+    :ivar missing_bytes: bytes of the old video that the disk does not give; frames on them may be lost without a trace.
     :ivar text_bytes: UTF-8 bytes of all chunks.
     :ivar old_bytes: size of the old video and index.
     :ivar video_bytes: size of the new video.
@@ -67,6 +68,7 @@ class ImportResult:
     left_out: ChunkRanges
     old_frames: int
     unreadable: int
+    missing_bytes: int
     text_bytes: int
     old_bytes: int
     video_bytes: int
@@ -201,6 +203,7 @@ def _result(
         left_out=ChunkIds.of(tally.left_out).ranges,
         old_frames=frames.pictures,
         unreadable=frames.unreadable,
+        missing_bytes=frames.missing_bytes,
         text_bytes=built.text_bytes,
         old_bytes=old_bytes,
         video_bytes=built.video_bytes,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from memvid.building.outputs import check_outputs, new_folders
 from memvid.building.video_chunks import VideoChunks, fill_index
 from memvid.config import EncoderConfig
 from memvid.embedding import AbsentEmbedder, Embedder, EmbedderLike, embedder_of, model_info, resolve_embedder
-from memvid.errors import EmptyMemoryError, IndexFileError, OutputError
+from memvid.errors import EmptyMemoryError, IndexFileError, MemvidError, OutputError
 from memvid.index import IndexManager
 from memvid.index.manifest import read_manifest
 from memvid.interrupts import interruptible
@@ -25,7 +26,7 @@ from memvid.maintenance.rewrite.kept_vectors import IndexVectors, open_vectors
 from memvid.maintenance.rewrite.reindex import add_frames
 from memvid.maintenance.verify.findings import Finding, Findings, describe_chunks
 from memvid.page import ChunkIds, ChunkRanges
-from memvid.storage.commit import Commit, default_index_file
+from memvid.storage.commit import Commit, default_index_file, recover
 from memvid.types import ProgressCallback, StrPath
 from memvid.video import PageStore, VideoReader
 from memvid.video.codecs import refuse_index
@@ -77,10 +78,11 @@ def repair(
 ) -> RepairResult:
     """Write a new, sound memory with every chunk of a damaged one that can still be read and verified.
 
-    The old files are not touched. Chunks keep their ids; those that are lost leave gaps. Frames are found by the sample
-    table and, where that does not lead to all of them, by searching the file for pictures; they are put in order by
-    their page numbers, and only what its checksum proves is taken. Where nothing was lost, the new video has the bytes
-    that the build wrote. The payloads of all frames are in memory.
+    The old files are not touched, except that a commit that was cut off is finished first, as at each opening. Chunks
+    keep their ids; those that are lost leave gaps. Frames are found by the sample table and, where that does not lead
+    to all of them, by searching the file for pictures; they are put in order by their page numbers, and only what its
+    checksum proves is taken. Where nothing was lost, the new video has the bytes that the build wrote. The payloads of
+    all frames are in memory.
 
     :param video: the damaged video.
     :param output: the new video; must not exist. Its folder is made where only the last one of the path is missing.
@@ -102,6 +104,8 @@ def repair(
     new, new_index = check_outputs(output, output_index, codec="png")
     _check_absent(new, new_index)
     findings = Findings()
+    with suppress(MemvidError):  # else it stays cut off, and is not searched for
+        recover(old_index, video_file=old)
     with VideoBytes(old) as data:
         refuse_index(data, old)
         found = salvage(old, data, progress)

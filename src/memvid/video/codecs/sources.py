@@ -249,7 +249,10 @@ class OpenCvSource:
         alone = [cv2.CAP_PROP_N_THREADS, 1]
         capture = cv2.VideoCapture(av_name(self._path), cv2.CAP_FFMPEG, alone)
         if not capture.isOpened():
-            raise VideoFormatError(f"{self._path} cannot be decoded: it is not a video, or of a codec OpenCV lacks")
+            raise VideoFormatError(
+                f"{self._path} cannot be decoded: it is not a video, or of a codec OpenCV lacks, or damaged, for which "
+                f"PyAV is better: {INSTALL}, or restore it from a copy"
+            )
         return capture
 
     def _decode(self) -> Iterator[Picture]:
