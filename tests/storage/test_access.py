@@ -173,6 +173,16 @@ class TestReplacements:
         assert mode_of(new) == 0o640
         assert _ACL not in os.listxattr(new)
 
+    def test_a_list_that_cannot_be_read_is_not_taken_for_none(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fail(*_: object) -> bytes:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+        monkeypatch.setattr(os, "getxattr", fail)
+        with pytest.raises(OSError, match="Input/output"):
+            read_access(make(tmp_path / "old", 0o640))
+
     def test_links_in_a_circle_are_nothing(self, tmp_path: Path) -> None:
         (tmp_path / "a").symlink_to("b")
         (tmp_path / "b").symlink_to("a")

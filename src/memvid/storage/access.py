@@ -128,10 +128,14 @@ def _change_mode(descriptor: int, mode: int) -> None:
 
 
 def _read_acl(path: Path) -> bytes | None:
-    if hasattr(os, "getxattr"):
-        with suppress(OSError):  # there is none, or the file system knows none
-            return os.getxattr(path, _ACL)
-    return None
+    if not hasattr(os, "getxattr"):
+        return None
+    try:
+        return os.getxattr(path, _ACL)
+    except OSError as error:
+        if error.errno not in (errno.ENODATA, *_UNKNOWN):  # otherwise there may be one, which bounds the mode's group
+            raise
+        return None
 
 
 def _write_acl(descriptor: int, acl: bytes | None) -> bool:
