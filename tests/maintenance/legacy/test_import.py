@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from memvid import MemvidEncoder
+from memvid import MemvidEncoder, _core
 from memvid.cli import main
 from memvid.errors import (
     ConfigError,
@@ -27,6 +27,7 @@ from memvid.errors import (
     IndexFormatError,
     IndexNotFoundError,
     OutputError,
+    ResourceLimitError,
     VideoFormatError,
     VideoNotFoundError,
 )
@@ -323,6 +324,17 @@ class TestRefusals:
             with pytest.raises(OutputError, match="to be read: name another"):
                 import_memory(video, index, output, embedder=EMBEDDER)
         assert all_files(tmp_path) == before
+
+
+def test_codes_that_unpack_to_far_more_than_a_video_has(tmp_path: Path) -> None:
+    codes = [packed(b'{"text": "' + b"a" * (1 << 20) + b'", "frame": %d}' % number) for number in range(9)]
+    video = tmp_path / "old.mp4"
+    writer = _core.FrameWriter(video, _core.SymbolOptions(version=40, level="L"))
+    writer.write(codes)
+    writer.finish(b"no page table")
+    with pytest.raises(ResourceLimitError, match=r"old\.mp4 unpack to more than \d+ bytes: no memory of memvid 0.1.3"):
+        imported(tmp_path, video, None)
+    assert list(tmp_path.iterdir()) == [video]
 
 
 def packed(data: bytes) -> bytes:

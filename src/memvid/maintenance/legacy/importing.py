@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from memvid.allowance import Allowance
 from memvid.building.build import Builder
 from memvid.building.outputs import check_outputs, new_folders
 from memvid.building.spool import Spool
@@ -28,6 +29,9 @@ __all__ = ["ImportResult", "import_memory"]
 
 
 _SPOOL_CHUNKS = 1024  # added at once
+# Bytes of texts. An old video has at least as many bytes as its texts; a packed code of 3 kB may claim megabytes.
+_EXPANSION = 8
+_SMALL = 8 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +119,7 @@ def import_memory(
     :raises IndexFileError: there is no such index, or it is none of memvid 0.1.3, or damaged.
     :raises EmptyMemoryError: no text is left in either.
     :raises MetadataError: an old object has more than a text, and it cannot be stored.
+    :raises ResourceLimitError: the texts are far larger than the old files could be.
     :raises DependencyError: OpenCV cannot decode the video, and PyAV is not installed.
     :raises OutputError: an output is one of the old files, the disk is full, ...
     """
@@ -129,7 +134,7 @@ def import_memory(
     frames = OldFrames() if video is None else read_frames(video, threads=options.threads or 0, progress=progress)
     kept = None if checkpoint is None else Path(checkpoint)
     with closing(Spool()) as spool:
-        tally = _fill(spool, entries, frames)
+        tally = _fill(spool, entries, frames, _allowance(old))
         if not len(spool):
             raise EmptyMemoryError(_nothing(old, frames))
         with (
@@ -157,7 +162,13 @@ def import_memory(
     )
 
 
-def _fill(spool: Spool, entries: list[OldEntry] | None, frames: OldFrames) -> Tally:
+def _allowance(old: list[Path]) -> Allowance:
+    limit = _SMALL + _EXPANSION * sum(path.stat().st_size for path in old)
+    names = " and ".join(map(str, old))
+    return Allowance(limit, f"the texts of {names} unpack to", "no memory of memvid 0.1.3 does, do not trust it")
+
+
+def _fill(spool: Spool, entries: list[OldEntry] | None, frames: OldFrames, allowance: Allowance) -> Tally:
     tally = Tally()
     run: list[Record] = []
 
@@ -171,6 +182,7 @@ def _fill(spool: Spool, entries: list[OldEntry] | None, frames: OldFrames) -> Ta
     first = 0
     for chunk_id, record in merge(entries, frames, tally):
         check_record(record, chunk_id)
+        allowance.spend(len(record.text) + len(record.metadata))
         if run and (chunk_id != first + len(run) or len(run) == _SPOOL_CHUNKS):
             flush(first)
         if not run:
