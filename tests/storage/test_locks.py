@@ -238,7 +238,12 @@ class TestUnseen:
     @pytest.mark.parametrize("building", [True, False])
     @pytest.mark.parametrize(
         "changes",
-        [{"host": "elsewhere"}, {"boot": "another", "machine": "another"}, {"boot": "another", "machine": None}],
+        [
+            {"host": "elsewhere"},
+            {"host": "elsewhere", "what a later release says": 1},
+            {"boot": "another", "machine": "another"},
+            {"boot": "another", "machine": None},
+        ],
     )
     @pytest.mark.parametrize("way", ["flock works", "ENOLCK"])
     def test_of_another_host_is_never_taken(self, path: Path, way: str, changes: Any, building: bool) -> None:

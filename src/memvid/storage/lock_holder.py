@@ -95,9 +95,9 @@ class Holder:
             content = json.loads(data)
         except (ValueError, RecursionError):
             return None
-        if not isinstance(content, dict) or set(content) != set(cls.__slots__):
+        if not isinstance(content, dict) or not set(content) >= set(cls.__slots__):
             return None
-        holder = cls(**content)
+        holder = cls(**{name: content[name] for name in cls.__slots__})  # a later release may say more
         return holder if holder._is_valid() else None
 
     def to_bytes(self) -> bytes:
