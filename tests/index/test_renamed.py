@@ -84,6 +84,17 @@ def test_a_renamed_memory_changes_as_one_that_always_had_its_name(tmp_path: Path
 
 
 @pytest.mark.parametrize("verb", VERBS)
+def test_a_memory_whose_folder_is_a_link_changes(tmp_path: Path, verb: str) -> None:
+    change, chunks = VERBS[verb]
+    video = make(tmp_path / "folder")
+    (tmp_path / "link").symlink_to("folder", target_is_directory=True)
+    change(tmp_path / "link" / video.name)
+    check(video, chunks)
+    check(tmp_path / "link" / video.name, chunks)
+    assert (tmp_path / "link").is_symlink()
+
+
+@pytest.mark.parametrize("verb", VERBS)
 def test_a_copy_and_its_original_are_two_memories(tmp_path: Path, verb: str) -> None:
     change, chunks = VERBS[verb]
     video = make(tmp_path)

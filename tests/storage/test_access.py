@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from memvid.errors import OutputError
 from memvid.storage import access
 from memvid.storage.access import access_of_new, narrow, read_access, settle
 from memvid.storage.commit import Commit, recover
@@ -182,6 +183,18 @@ class TestReplacements:
         monkeypatch.setattr(os, "getxattr", fail)
         with pytest.raises(OSError, match="Input/output"):
             read_access(make(tmp_path / "old", 0o640))
+
+    def test_a_file_of_another_is_not_replaced_where_only_owners_may(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        make(tmp_path / "memory_index.json", 0o666)
+        tmp_path.chmod(0o1777)
+        with Commit(tmp_path / "memory_index.json") as commit:
+            monkeypatch.setattr(os, "geteuid", lambda: 12345)
+            commit.stage(tmp_path / "memory_index.sqlite")
+            with pytest.raises(OutputError, match="belongs to another user"):
+                commit.stage(tmp_path / "memory_index.json")
+        assert [file.name for file in tmp_path.iterdir()] == ["memory_index.json"]
 
     def test_links_in_a_circle_are_nothing(self, tmp_path: Path) -> None:
         (tmp_path / "a").symlink_to("b")

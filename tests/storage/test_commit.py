@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 
 from memvid.errors import IndexFormatError, OutputError
 from memvid.maintenance import repair, verify
-from memvid.storage.commit import Commit, is_plain_name, recover
+from memvid.storage.commit import Commit, recover
 from memvid.storage.disk import output_errors, write_atomic
 from memvid.storage.files import create_private, open_regular
+from memvid.storage.journal import is_plain_name
 from tests.memory_support import EMBEDDER, build, make_texts, open_memory
 
 NAMES = ("memory.mp4", "memory_index.usearch", "memory_index.sqlite", "memory_index.json")
@@ -202,6 +203,16 @@ def test_a_read_only_folder_is_refused(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     with pytest.raises(OutputError, match="may write to"):
         Commit(tmp_path / "memory_index.json").stage(tmp_path / "memory_index.json")
+
+
+def test_a_commit_that_cannot_be_finished_is_said_to_be_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(tmp_path))
+
+    (tmp_path / "memory_index.json.commit").write_text("{}")
+    monkeypatch.setattr("memvid.storage.commit.finish", refuse)
+    with pytest.raises(OutputError, match="was cut off, and whoever opens it next finishes it"):
+        recover(tmp_path / "memory_index.json")
 
 
 def test_a_file_elsewhere_is_refused(tmp_path: Path) -> None:

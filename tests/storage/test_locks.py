@@ -360,6 +360,14 @@ class TestFiles:
             take(path)
         assert names(path) == []
 
+    @pytest.mark.usefixtures("place")
+    def test_a_folder_may_be_reached_by_a_link(self, path: Path, tmp_path: Path) -> None:
+        (tmp_path / "link").symlink_to(path.parent, target_is_directory=True)
+        with take(tmp_path / "link" / path.name):
+            assert not is_free(path)
+        assert is_free(path)
+        assert names(path) == ["link"]
+
     def test_a_missing_folder_is_said_to_be_missing(self, tmp_path: Path) -> None:
         with pytest.raises(FileNotFoundError):
             take(tmp_path / "nowhere" / "memory.mp4")

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from memvid.checks import ID_LIMIT, is_int
 from memvid.config import EncoderConfig
 from memvid.errors import IndexFormatError, IndexNotFoundError
-from memvid.storage.commit import is_plain_name
 from memvid.storage.files import open_regular
+from memvid.storage.journal import is_plain_name
 from memvid.types import ModelInfo, VideoIdentity
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -16,7 +17,7 @@ from pathlib import Path
 
 from memvid.storage.files import opened
 
-__all__ = ["Access", "access_of_new", "narrow", "read_access", "settle"]
+__all__ = ["Access", "access_of_new", "check_replaceable", "narrow", "read_access", "settle"]
 
 _ACL = "system.posix_acl_access"  # what Linux keeps a POSIX access list under
 _UNKNOWN = (errno.EOPNOTSUPP, errno.ENOSYS)  # what file systems say that keep no modes, or no lists
@@ -42,6 +43,19 @@ class Access:
         """The same for a file whose group is another one: nobody may do more by being in it, or not being in it."""
         anyone = self.mode & self.mode >> 3 & 0o7
         return Access(self.mode & 0o700 | anyone << 3 | anyone, self.owner)
+
+
+def check_replaceable(path: Path) -> None:
+    """Refuse to replace a file that another owns in a folder where only owners may, as in ``/tmp``.
+
+    The system would refuse it in the middle of the commit, which then only they could finish.
+
+    :raises PermissionError: it is such a file.
+    """
+    with suppress(FileNotFoundError):
+        folder, owner = path.parent.stat(), path.lstat().st_uid
+        if folder.st_mode & stat.S_ISVTX and os.geteuid() not in (0, owner, folder.st_uid):
+            raise PermissionError(errno.EPERM, "belongs to another user, and only they replace it there", str(path))
 
 
 def read_access(path: Path) -> Access | None:

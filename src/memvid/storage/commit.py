@@ -33,11 +33,11 @@ from typing import TypeVar
 from memvid.errors import IndexFileError, OutputError, VideoError
 from memvid.interrupts import uninterrupted
 from memvid.pickling import NotPicklable
-from memvid.storage.access import Access, access_of_new, read_access, settle
+from memvid.storage.access import Access, access_of_new, check_replaceable, read_access, settle
 from memvid.storage.disk import output_errors, staged_name, sync_folder, write_atomic
 from memvid.storage.files import create_private, drop_leftover, open_regular
 from memvid.storage.hard_links import copy_file, has_other_names
-from memvid.storage.journal import Growth, finish, folder_label, is_plain_name, journal_file, journal_text, roll_forward
+from memvid.storage.journal import Growth, finish, finishing, folder_label, journal_file, journal_text, roll_forward
 from memvid.storage.locks import FileLocks, lock_file
 from memvid.types import StrPath
 
@@ -45,7 +45,6 @@ __all__ = [
     "OPEN_TRIES",
     "Commit",
     "default_index_file",
-    "is_plain_name",
     "open_settled",
     "recover",
     "refuse_links",
@@ -141,6 +140,7 @@ class Commit(NotPicklable):
         with output_errors(path):
             if path.exists() and not path.is_file():
                 raise OutputError(errno.EEXIST, "is not a file, so it is not replaced: choose another name", str(path))
+            check_replaceable(path)
             self.claim(path)
             self._lock()
             drop_leftover(staged)
@@ -318,7 +318,7 @@ def recover(index_file: StrPath, *, video_file: StrPath | None = None) -> bool:
     video_path = None if video_file is None else Path(video_file)
     if not os.path.lexists(journal_file(index_path)):
         return False
-    with output_errors(index_path), FileLocks(_present(index_path, video_path), building=False):
+    with finishing(index_path), FileLocks(_present(index_path, video_path), building=False):
         finish(index_path, video_path)
     return True
 

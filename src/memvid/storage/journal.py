@@ -11,9 +11,9 @@ import errno
 import json
 import os
 import stat
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from memvid.checks import ID_LIMIT, is_int
 from memvid.errors import IndexFormatError, OutputError
@@ -22,7 +22,19 @@ from memvid.storage.disk import output_errors, staged_name, sync_folder
 from memvid.storage.files import open_regular
 from memvid.storage.hard_links import unshare
 
-__all__ = ["Growth", "finish", "folder_label", "is_plain_name", "journal_file", "journal_text", "roll_forward"]
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = [
+    "Growth",
+    "finish",
+    "finishing",
+    "folder_label",
+    "is_plain_name",
+    "journal_file",
+    "journal_text",
+    "roll_forward",
+]
 
 _JOURNAL_LIMIT = 65536  # bytes; a real one has a few hundred
 
@@ -81,6 +93,26 @@ def journal_text(finals: list[Path], index_file: Path, video_file: Path | None, 
     if growth is not None:
         content |= {"append": {"mark": growth.mark, "name": growth.video_file.name}, "version": 2}
     return json.dumps(content, indent=2, sort_keys=True) + "\n"
+
+
+@contextmanager
+def finishing(index_file: Path) -> Iterator[None]:
+    """Say of an error that it keeps a commit from being finished, which was cut off.
+
+    :raises OutputError: of an ``OSError``.
+    """
+    try:
+        with output_errors(index_file):
+            yield
+    except OutputError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
+        raise OutputError(
+            error.errno,
+            f"{os.strerror(error.errno)}: a change of this memory was cut off, and whoever opens it next finishes it: "
+            "have somebody open it who may write to its folder",
+            str(error.filename),
+        ) from error
 
 
 def finish(index_file: Path, video_file: Path | None) -> None:

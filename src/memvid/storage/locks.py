@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["FileLocks", "lock_file"]
 
 _MODE = 0o600
+_NEW = os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
 _RECORD_LIMIT = 4096  # bytes; a real one has about 300
 _CHAIN_LIMIT = 64  # files of processes that were killed while they took the lock
 _PAUSE, _LONGEST_PAUSE = 0.001, 0.05  # seconds between two looks at a lock that is held
@@ -211,7 +212,7 @@ class _FileLock:
         """By a file that has no name before: a process that is killed leaves nothing."""
         if not hasattr(os, "O_TMPFILE"):
             raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
-        self._open(name.parent, os.O_TMPFILE)
+        self._open(name.parent, os.O_TMPFILE)  # a folder may be reached by a link
         self._files = [name]
         # Python follows the link that stands for the file if it is given a folder, which plays no part.
         os.link(f"/proc/self/fd/{self._descriptor}", name, src_dir_fd=self._descriptor)
@@ -221,7 +222,7 @@ class _FileLock:
         self._named = True
         temporary = self._root.with_name(f"{self._root.name}.{secrets.token_hex(16)}")
         try:
-            self._open(temporary, os.O_CREAT | os.O_EXCL)
+            self._open(temporary, _NEW)
             self._files = [name]
             os.link(temporary, name)
         finally:
@@ -231,7 +232,7 @@ class _FileLock:
     def _create(self, name: Path) -> bool:
         begin = time.time()
         self._files = [name]
-        self._open(name, os.O_CREAT | os.O_EXCL)
+        self._open(name, _NEW)
         if time.time() - begin < _MADE_WITHIN:
             return True
         os.ftruncate(self._descriptor, 0)  # meanwhile others may have taken it for one that was left
@@ -241,7 +242,7 @@ class _FileLock:
     def _open(self, path: Path, flags: int) -> None:
         """Make a file with the record of this process in it."""
         self._close()
-        self._descriptor = os.open(path, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | flags, _MODE)
+        self._descriptor = os.open(path, os.O_RDWR | flags, _MODE)
         self._holder = Holder.new(building=self._building, flocked=lock_open_file(self._descriptor))
         _held.add(self._holder.id)
         left = memoryview(self._holder.to_bytes())
