@@ -59,9 +59,18 @@ int open_regular(ErrorCode code, const char* doing, const std::string& path, int
     return descriptor;
 }
 
+// Where a process has closed its standard streams, the next file gets one of their numbers, and whatever a library
+// prints goes into it. A file that is written never has such a number.
 int open_output(const char* doing, const std::string& path, int flags) {
+    constexpr int first_own = 3;
     struct stat status {};
-    return open_regular(ErrorCode::output, doing, path, O_WRONLY | O_NOFOLLOW | flags, status);
+    const int descriptor = open_regular(ErrorCode::output, doing, path, O_WRONLY | O_NOFOLLOW | flags, status);
+    if (descriptor >= first_own) return descriptor;
+    const int moved = ::fcntl(descriptor, F_DUPFD_CLOEXEC, first_own);
+    const int error = errno;
+    ::close(descriptor);
+    if (moved < 0) fail(ErrorCode::output, doing, path, error);
+    return moved;
 }
 
 }  // namespace

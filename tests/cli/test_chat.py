@@ -194,6 +194,10 @@ class TestPiped:
             terminal._interactive = True
             lines = iter(["/usage", "login?", "/quit"])
             assert [terminal._next() for _ in range(3)] == [True, True, False]
+            lines = iter(["/usage"])
+            monkeypatch.setattr("memvid.cli.chat.is_stopped", lambda: True)  # by SIGTERM, which is for the program
+            with pytest.raises(KeyboardInterrupt):
+                terminal._next()
         assert capsys.readouterr().out.count("(/quit or Ctrl-D ends)") == 2
 
     def test_wrong_names(self, piped: Piped) -> None:

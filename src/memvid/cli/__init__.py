@@ -19,7 +19,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     :param argv: arguments without the program's name; ``None`` takes the process's own, and ends with SIGINT ignored:
         what is left is the end of the process.
     :returns: the exit code: 0 done, 1 failed (one line on stderr says why), 2 wrong usage, 130 interrupted by Ctrl-C,
-        141 the reader of standard output went away.
+        141 the reader of standard output went away, 143 and 129 ended by SIGTERM and SIGHUP.
     """
     try:
         from memvid.cli.process import run  # nothing before: also the start can be interrupted

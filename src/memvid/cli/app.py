@@ -80,7 +80,7 @@ def run_verb(argv: Sequence[str] | None) -> int:
         return USAGE
     except (KeyboardInterrupt, click.Abort):
         return INTERRUPTED
-    except ReaderGoneError:
+    except (ReaderGoneError, SystemExit):  # the second one is click's, of --help
         # Nobody reads any more: keep the interpreter from complaining when it flushes on exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return PIPE_CLOSED

@@ -12,6 +12,7 @@ import click
 
 from memvid.cli import options
 from memvid.cli.output import emit, heading, one_line, passage, rows
+from memvid.cli.process import is_stopped
 from memvid.errors import ConfigError, LLMError, MemvidError, QueryError
 from memvid.printable import printable
 
@@ -127,7 +128,7 @@ class _Terminal:
         try:
             return self._line()
         except KeyboardInterrupt:  # at the prompt, in a command, or when an answer had just ended
-            if not self._interactive:
+            if is_stopped() or not self._interactive:
                 raise
             emit("\n(/quit or Ctrl-D ends)")
             return True
@@ -192,7 +193,7 @@ class _Terminal:
             for piece in self._chat.stream(question):
                 emit(printable(piece), end="")
         except KeyboardInterrupt:
-            if not self._interactive:
+            if is_stopped() or not self._interactive:
                 raise
             emit("\n(stopped)\n")
             return

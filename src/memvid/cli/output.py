@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from memvid.errors import OutputError
 from memvid.printable import printable
 
 if TYPE_CHECKING:
@@ -50,12 +51,17 @@ def emit(text: str = "", *, end: str = "\n") -> None:
 
     :param end: what follows; nothing, in the middle of a line.
     :raises ReaderGoneError: nobody reads it any more.
+    :raises OutputError: it leads to a file that cannot be written, on a full disk for example.
     """
     encoding = sys.stdout.encoding or "utf-8"
     try:
         click.echo((text + end).encode(encoding, "replace").decode(encoding), nl=False)
     except BrokenPipeError as error:
         raise ReaderGoneError from error
+    except OSError as error:
+        raise OutputError(
+            error.errno, f"{error.strerror}: what was to be printed is lost", "standard output"
+        ) from error
 
 
 def emit_json(value: Any) -> None:

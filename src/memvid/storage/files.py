@@ -33,6 +33,7 @@ __all__ = [
 _PRIVATE = 0o600
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 _NO_WAIT = getattr(os, "O_NONBLOCK", 0)
+_STANDARD_ERROR = 2
 _PLAIN = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 _OTHERS = {
     stat.S_IFDIR: (errno.EISDIR, "a folder"),
@@ -79,7 +80,7 @@ def create_private(path: Path) -> int:
     :raises OSError: there is something that is neither a file nor a link; or it cannot be made.
     """
     drop_leftover(path)
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _NO_LINK | _PLAIN, _PRIVATE)
+    return _own_number(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _NO_LINK | _PLAIN, _PRIVATE))
 
 
 def open_private(path: Path, *, create: bool = True) -> int:
@@ -94,7 +95,7 @@ def open_private(path: Path, *, create: bool = True) -> int:
     except FileNotFoundError:
         if not create:
             raise
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT * create | _NO_LINK | _NO_WAIT | _PLAIN, _PRIVATE)
+    descriptor = _own_number(os.open(path, os.O_RDWR | os.O_CREAT * create | _NO_LINK | _NO_WAIT | _PLAIN, _PRIVATE))
     try:
         _refuse_other(os.fstat(descriptor), path)
     except BaseException:
@@ -146,6 +147,19 @@ def drop_leftover(path: Path) -> None:
     if not stat.S_ISLNK(status.st_mode):
         _refuse_other(status, path)
     path.unlink(missing_ok=True)
+
+
+def _own_number(descriptor: int) -> int:
+    """The same file under a number that is none of a standard stream's.
+
+    A process that closed those gives their numbers to its next files, and whatever a library prints goes into them.
+    """
+    if descriptor > _STANDARD_ERROR:
+        return descriptor
+    try:
+        return _own_number(os.dup(descriptor))
+    finally:
+        os.close(descriptor)
 
 
 def _refuse_other(status: os.stat_result, path: StrPath) -> None:
