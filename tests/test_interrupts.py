@@ -5,6 +5,8 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from importlib import import_module
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -121,6 +123,33 @@ def test_what_was_returned_is_returned() -> None:
 
     assert cleanup(1, more=2) == 3
     assert (cleanup.__name__, cleanup.__doc__) == ("cleanup", "Documented.")
+
+
+def test_in_a_del_it_is_not_lost() -> None:
+    """What is raised in one is printed and forgotten."""
+
+    class Dropped:
+        def __del__(self) -> None:
+            press()
+
+    steps = Steps()
+    with pytest.raises(KeyboardInterrupt):
+        steps.operation(lambda: Dropped() and None, wait_for_ever)
+    assert steps == ["step 0"]
+
+
+def test_a_module_is_loaded_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "pressing.py").write_text("import signal\nsignal.raise_signal(signal.SIGINT)\nloaded = True\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    steps = Steps()
+    with pytest.raises(KeyboardInterrupt):
+        steps.operation(lambda: import_module("pressing"), wait_for_ever)
+    assert steps == ["step 0"]
+    assert sys.modules.pop("pressing").loaded
+
+
+def wait_for_ever() -> None:
+    threading.Event().wait()
 
 
 def test_an_interruption_that_somebody_swallows_is_not_the_last_one() -> None:

@@ -2,19 +2,26 @@
 
 Python raises ``KeyboardInterrupt`` between any two instructions of the main thread, also at the first one of an
 ``__exit__`` that was to stop a thread or to remove a file. So while an operation runs (:func:`interruptible`), memvid's
-handler of SIGINT stands in front of the one that is there. It passes the signal on, to be raised, at once; but where a
-function that must run to its end is under way (:func:`uninterrupted`), when that function returns.
+handler of SIGINT stands in front of the one that is there, and passes the signal on, to be raised:
+
+- at once;
+- but where a function that must run to its end is under way (:func:`uninterrupted`), when that function returns;
+- and where it would be lost or break something, a moment later: in a ``__del__``, after which Python goes on, and while
+  a module is loaded, of which half would be there.
 
 Other threads are never interrupted, and where SIGINT is ignored, or is not Python's, nothing changes.
 """
 
 from __future__ import annotations
 
+import _thread
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from enum import Enum
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
@@ -26,6 +33,7 @@ __all__ = ["end_when_repeated", "interruptible", "uninterrupted"]
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
 
+_MOMENT = 0.01  # seconds
 _PATIENCE = 3.0  # seconds that a first Ctrl-C has been waiting when a further one counts as impatience
 
 
@@ -35,12 +43,14 @@ class _State:
     :ivar depth: decorated functions that are under way.
     :ivar before: the handler in front of which ours stands.
     :ivar waiting: when the first signal came that was not passed on yet.
+    :ivar asking: whether a thread is about to make the signal come again.
     :ivar last_resort: what to do where a further one comes long after that.
     """
 
     depth = 0
     before: Callable[[int, FrameType | None], Any] | None = None
     waiting: float | None = None
+    asking = False
     last_resort: Callable[[], object] | None = None
 
 
@@ -107,21 +117,28 @@ def _leave(entered: bool) -> None:
     ours = signal.getsignal(signal.SIGINT) is _handle  # not if the operation has put another one there
     if ours and _State.depth == 0 and _State.before is not None:
         signal.signal(signal.SIGINT, _State.before)
-    if _State.waiting is not None:
-        frame = sys._getframe(2)
-        if not ours:
-            _State.waiting = None
-        elif not _is_sheltered(frame):
-            _pass_on(signal.SIGINT, frame)
+    if _State.waiting is None:
+        return
+    frame = sys._getframe(2)
+    if not ours:
+        _State.waiting = None
+    elif _State.depth == 0 or (shelter := _find_shelter(frame)) is None:
+        _pass_on(signal.SIGINT, frame)
+    elif shelter is _Shelter.FRAGILE:
+        _ask_again()
 
 
 def _handle(number: int, frame: FrameType | None) -> None:
-    if not _is_sheltered(frame):
+    shelter = _find_shelter(frame)
+    if shelter is None:
         _pass_on(number, frame)
-    elif _State.waiting is None:
+        return
+    if _State.waiting is None:
         _State.waiting = time.monotonic()
     elif _State.last_resort is not None and time.monotonic() - _State.waiting > _PATIENCE:
         _State.last_resort()
+    if shelter is _Shelter.FRAGILE:
+        _ask_again()
 
 
 def _pass_on(number: int, frame: FrameType | None) -> None:
@@ -130,13 +147,43 @@ def _pass_on(number: int, frame: FrameType | None) -> None:
         _State.before(number, frame)
 
 
-def _is_sheltered(frame: FrameType | None) -> bool:
-    """Whether what runs must not be interrupted: the innermost mark counts."""
+def _ask_again() -> None:
+    """Have the signal come once more in a moment, from a thread of its own: no other function is sure to be called."""
+
+    main = threading.get_ident()
+
+    def ask() -> None:
+        time.sleep(_MOMENT)
+        _State.asking = False
+        if _State.waiting is None:
+            return
+        if hasattr(signal, "pthread_kill"):
+            signal.pthread_kill(main, signal.SIGINT)  # which also ends what the main thread waits for
+        else:
+            _thread.interrupt_main(signal.SIGINT)
+
+    if not _State.asking:
+        with suppress(RuntimeError):  # no more threads: then the end of the next function that is marked will do
+            _thread.start_new_thread(ask, ())
+            _State.asking = True
+
+
+class _Shelter(Enum):
+    """Why what runs must not be interrupted."""
+
+    MARKED = "marked"
+    FRAGILE = "fragile"
+
+
+def _find_shelter(frame: FrameType | None) -> _Shelter | None:
+    """Why what runs must not be interrupted, if so; the innermost mark counts."""
     while frame is not None and frame.f_code not in _OPEN:
         if frame.f_code in _SHELTERED:
-            return True
+            return _Shelter.MARKED
+        if frame.f_code.co_name == "__del__" or frame.f_code.co_filename.startswith("<frozen importlib"):
+            return _Shelter.FRAGILE
         frame = frame.f_back
-    return False
+    return None
 
 
 _OPEN: set[CodeType] = set()
