@@ -20,7 +20,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from enum import Enum
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
@@ -163,9 +162,11 @@ def _ask_again() -> None:
             _thread.interrupt_main(signal.SIGINT)
 
     if not _State.asking:
-        with suppress(RuntimeError):  # no more threads: then the end of the next function that is marked will do
+        _State.asking = True
+        try:
             _thread.start_new_thread(ask, ())
-            _State.asking = True
+        except RuntimeError:  # no more threads: then the end of the next function that is marked will do
+            _State.asking = False
 
 
 class _Shelter(Enum):
