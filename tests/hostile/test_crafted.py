@@ -413,7 +413,7 @@ def test_a_journal_replaces_nothing_but_the_memory(copy: Path) -> None:
     copy.with_name(JOURNAL).write_text(
         '{"renames": [{"bytes": 6, "folder": "index", "name": "precious"}], "version": 1}'
     )
-    with pytest.raises(IndexFormatError, match="something else"):
+    with pytest.raises(IndexFormatError, match="is of a commit of 'precious'"):
         open_memory(copy)
     assert precious.read_text() == "mine"
 

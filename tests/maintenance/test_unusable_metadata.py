@@ -95,10 +95,13 @@ def test_verify_names_the_chunks_and_calls_nothing_lost(memory: Path) -> None:
     assert report.chunks_read == 4
 
 
-@pytest.mark.parametrize("options", KINDS.values(), ids=KINDS)
-@pytest.mark.parametrize("poison", POISON.values(), ids=POISON)
-def test_every_kind_is_found_and_kept_from_nothing(tmp_path: Path, poison: bytes, options: dict[str, Any]) -> None:
-    video = poisoned(tmp_path, options, poison)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", POISON)
+def test_every_kind_is_found_and_kept_from_nothing(tmp_path: Path, name: str, kind: str) -> None:
+    if (name, kind) == ("deep", "bare"):
+        pytest.skip("metadata of bare texts is not compressed, so it has no room for so many brackets")
+    poison = POISON[name]
+    video = poisoned(tmp_path, KINDS[kind], poison)
     before = stored(video)
     assert before[1][1] == poison
     assert [finding.chunks for finding in verify(video, deep=True).findings] == [((1, 1),)]
