@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -406,6 +407,12 @@ def test_it_ends_with_its_process_even_if_a_fork_goes_on(path: Path) -> None:
 @pytest.mark.usefixtures("place")
 @pytest.mark.parametrize("stale", [False, True])
 def test_an_interruption_at_any_line_leaves_the_lock_free(path: Path, stale: bool) -> None:
+    # In a thread of its own: what is raised at some lines stays in a thread as the error that it is handling.
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(interrupt_every_line, path, stale).result()
+
+
+def interrupt_every_line(path: Path, stale: bool) -> None:
     interrupted = 0
     for line in range(2000):
         if stale:
