@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from memvid.checks import ID_LIMIT
 from memvid.config import MAX_DICTIONARY_BYTES
 from memvid.errors import FrameError
 from memvid.page.compression import MAX_BODY_BYTES, PageDecompressor
@@ -152,6 +153,8 @@ def open_body(
 def _expect_records(header: PageHeader, frame_index: int) -> None:
     if header.kind not in (PageKind.DATA, PageKind.ATTRIBUTES):
         raise _error(f"is a {header.kind.name} page, which holds no chunks", frame_index)
+    if header.first_chunk + header.count > ID_LIMIT:
+        raise _error(f"holds chunks from {header.first_chunk} on, and ids end at {ID_LIMIT - 1}", frame_index)
 
 
 def _error(what: str, frame_index: int) -> FrameError:

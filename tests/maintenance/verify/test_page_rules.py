@@ -97,6 +97,9 @@ DEEP: list[tuple[str, Change, str, str]] = [
     ("protected", last_of(PageKind.PARITY, flags=1), "page", "a PARITY page has the flags 0x1"),
     ("bare", chunks(PageKind.ATTRIBUTES, 8, b'{"a":1}'), "page", "metadata of chunk 8, and the next one is 8"),
     ("bare", chunks(PageKind.ATTRIBUTES, 3, b'{"a":1}'), "page", "metadata of chunk 3 behind that of 7"),
+    ("bare", chunks(PageKind.ATTRIBUTES, 1 << 63, b'{"a":1}'), "page", "ids end at"),
+    ("bare", chunks(PageKind.ATTRIBUTES, (1 << 62) - 1, b'{"a":1}'), "page", "and the next one is 8"),
+    ("bare", chunks(PageKind.ATTRIBUTES, (1 << 64) - 1, b'{"a":1}'), "page", "ids end at"),
     ("bare", both(parameter(next_chunk=20), chunks(PageKind.ATTRIBUTES, 9, b"", text=b"x")), "page", "has texts"),
 ]  # fmt: skip
 
