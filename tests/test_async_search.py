@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from memvid import MemvidRetriever, SearchResult
+from memvid import MemvidRetriever, SearchResult, async_search
 from memvid.async_search import SearchPool
 from memvid.embedding.protocol import Vectors
 from memvid.errors import ClosedError, EmbeddingError, QueryError
@@ -231,6 +231,41 @@ class TestFailures:
         assert [first, *rest] == [[TEXTS[0]], [TEXTS[1]], [TEXTS[2]]]
         assert isinstance(failure, EmbeddingError)
         assert isinstance(failure.__cause__, ValueError)
+
+    def test_an_answer_is_given_before_the_next_one_is_read(
+        self, tmp_path: Path, embedder: GatedEmbedder, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Each alone is within ``question_bytes``, all together are not: so many must not be in memory at once."""
+        texts = [f"{word} {word * 2000}" for word in WORDS[:6]]
+        video = build(tmp_path, texts, embeddings=EMBEDDER.encode(WORDS[:6]))
+        events: list[str] = []
+        search_many = MemvidRetriever.search_many
+
+        def search(memory: MemvidRetriever, queries: list[str], *arguments: Any, **options: Any) -> Any:
+            events.append(f"asked for {len(queries)}")
+            return search_many(memory, queries, *arguments, **options)
+
+        answer = async_search._Request.answer
+
+        def given(request: async_search._Request, outcome: Any) -> None:
+            events.append("given")
+            answer(request, outcome)
+
+        async def ask(memory: MemvidRetriever) -> list[list[str]]:
+            occupying = await occupy(memory, embedder)
+            waiting = [asyncio.create_task(memory.asearch(word, 1)) for word in WORDS[:6]]
+            await asyncio.sleep(0)
+            monkeypatch.setattr(MemvidRetriever, "search_many", search)
+            monkeypatch.setattr(async_search._Request, "answer", given)
+            embedder.gate.set()
+            await asyncio.gather(*occupying)
+            return await asyncio.gather(*waiting)
+
+        with MemvidRetriever(video, embedder=embedder, query_cache_size=0, question_bytes=20_000) as memory:
+            assert asyncio.run(ask(memory)) == [[text] for text in texts]
+        together = events.index("asked for 6")
+        assert [event for event in events[together:] if event != "given"] == ["asked for 6", *["asked for 1"] * 6]
+        assert events[-12:] == ["asked for 1", "given"] * 6
 
     def test_where_no_thread_can_be_started(self, memory: MemvidRetriever, monkeypatch: pytest.MonkeyPatch) -> None:
         def refuse(thread: threading.Thread) -> None:

@@ -25,6 +25,8 @@ from memvid.errors import (
 )
 from memvid.retriever import RetrieverStats
 from memvid.types import Chunk
+from memvid.video.question import Question
+from memvid.video.store import PageStore
 from tests.memory_support import EMBEDDER, WORDS, build, make_texts, make_vectors, open_memory
 
 TEXTS = make_texts(600)
@@ -268,6 +270,33 @@ class TestCounters:
             assert memory.get_chunks_by_id([1])[0].metadata == {"a": 1}
             with pytest.raises(ResourceLimitError, match="the metadata of the chunks that were asked for takes more"):
                 memory.get_chunk_by_id(0)
+
+    def test_answers_that_are_read_at_once_are_bounded_together(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A large one waits until the others are read; small ones do not wait for each other."""
+        texts = ["large " + "a" * 150_000, *make_texts(20)]
+        video = build(tmp_path, texts)
+        lock, running, most = threading.Lock(), list[int](), list[int]()
+        read = PageStore._read
+
+        def watched(store: PageStore, ids: Any, question: Question) -> Any:
+            with lock:
+                running.append(question.answer.limit)
+                most.append(sum(running))
+            try:
+                return read(store, ids, question)
+            finally:
+                with lock:
+                    running.remove(question.answer.limit)
+
+        monkeypatch.setattr(PageStore, "_read", watched)
+        with open_memory(video, question_bytes=1 << 20, page_cache_bytes=0) as memory:
+            with ThreadPoolExecutor(12) as pool:
+                found = list(pool.map(memory.get_chunk_by_id, [number % 21 for number in range(420)]))
+            assert found == texts * 20
+        assert 1 << 20 in most  # the large one, alone
+        assert max(most) <= 1 << 20
 
     def test_warm_reads_ahead(self, memory: MemvidRetriever) -> None:
         memory.warm()

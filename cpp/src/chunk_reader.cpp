@@ -10,6 +10,10 @@
 
 #include "memvid/error.hpp"
 
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
 namespace memvid {
 
 // A cache belongs to one process: after a fork its lock may be held, and its lists half changed, by a thread that the
@@ -43,6 +47,10 @@ namespace {
 // A page that unpacks to more is opened by itself: what is in memory does not grow with the number of threads.
 constexpr std::size_t large_page_bytes = 1 << 20;
 
+// A call that unpacked more gives what it has freed back to the system: else glibc keeps it for the thread that took it,
+// and readings that come one after the other, each in its own thread, would add up as if they had run at once.
+constexpr std::size_t kept_bytes = 64 << 20;
+
 // Bytes that Python keeps a text in: one, two or four a character, as the widest one needs.
 std::size_t python_bytes(ByteView text) {
     std::size_t characters = 0;
@@ -68,6 +76,13 @@ class ChunkReader::Reading {
 public:
     Reading(std::vector<std::int64_t> ids, const ReadLimits& limits)
         : ids(std::move(ids)), chunks(this->ids.size()), limits_(limits) {}
+
+    ~Reading() {
+#ifdef __GLIBC__
+        chunks = {};
+        if (unpacked_ > kept_bytes) ::malloc_trim(0);
+#endif
+    }
 
     void unpack(std::size_t bytes) { spend(unpacked_, bytes, limits_.unpacked, "unpack to"); }
 

@@ -6,7 +6,7 @@ import os
 import threading
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
@@ -33,6 +33,13 @@ class _Request:
     top_k: int
     where: Where | None
     future: Future[Results] = field(default_factory=Future)
+
+    def answer(self, outcome: Results | BaseException) -> None:
+        """Give the caller its results or error."""
+        if isinstance(outcome, BaseException):
+            self.future.set_exception(outcome)
+        else:
+            self.future.set_result(outcome)
 
     def joins(self, other: _Request) -> bool:
         """Whether one call may answer both. Filters are not compared: ``{"n": 1}`` and ``{"n": True}`` are equal."""
@@ -93,19 +100,24 @@ class SearchPool:
         if not requests:  # another thread took them all, or they were cancelled
             return
         try:
-            outcomes = _answer(search, requests)
+            for outcome in _outcomes(search, requests):
+                request = requests.popleft()
+                if not requests:
+                    self._end()
+                request.answer(outcome)
+                del request, outcome  # it is the caller's from now on, and may be large
         finally:
-            with self._lock:
-                self._running -= 1
-        for request, outcome in zip(requests, outcomes, strict=True):
-            if isinstance(outcome, BaseException):
-                request.future.set_exception(outcome)
-            else:
-                request.future.set_result(outcome)
+            if requests:
+                self._end()
 
-    def _take(self) -> list[_Request]:
+    def _end(self) -> None:
+        """Count this thread as running no more. Whoever has the last of its answers and closes waits for its end."""
+        with self._lock:
+            self._running -= 1
+
+    def _take(self) -> deque[_Request]:
         """Requests for one call, in their order. Not empty: the thread now counts as running."""
-        taken: list[_Request] = []
+        taken: deque[_Request] = deque()
         room = _BATCH
         with self._lock:
             while self._waiting:
@@ -120,16 +132,29 @@ class SearchPool:
         return taken
 
 
-def _answer(search: Search, requests: list[_Request]) -> list[Results | BaseException]:
-    """Results or the error of each request. When a call for several fails, each is asked alone for what is its own."""
+def _outcomes(search: Search, requests: Iterable[_Request]) -> Iterator[Results | BaseException]:
+    """Results or the error of each request, in order. When a call for several fails, each is asked alone, when its turn
+    comes, for what is its own."""
+    waiting = deque(requests)
+    together = _ask(search, waiting)
+    if isinstance(together, BaseException) and len(waiting) > 1:
+        del together
+        while waiting:
+            yield _ask(search, [waiting.popleft()])
+    elif isinstance(together, BaseException):
+        yield together
+    else:
+        rows = iter(together)
+        for request in waiting:
+            yield list(islice(rows, len(request.queries)))
+
+
+def _ask(search: Search, requests: Sequence[_Request]) -> Results | BaseException:
     first = requests[0]
     try:
-        rows = iter(search([query for request in requests for query in request.queries], first.top_k, first.where))
+        return search([query for request in requests for query in request.queries], first.top_k, first.where)
     except BaseException as error:
-        if len(requests) == 1:
-            return [error]
-        return [outcome for request in requests for outcome in _answer(search, [request])]
-    return [list(islice(rows, len(request.queries))) for request in requests]
+        return error
 
 
 def _closed_error() -> ClosedError:

@@ -145,7 +145,8 @@ class RetrieverConfig:
     """How a memory is read; nothing here changes what is found, only what it costs and may cost.
 
     :ivar question_bytes: memory that the answer to one call takes at most, its texts and its metadata each; the pages
-        that have to be unpacked for it may take eight times as much, a few at a time. Few kilobytes of a file can hold
+        that have to be unpacked for it may take eight times as much, a few at a time. Answers that several
+        threads read at once take no more together: large ones wait for each other. Few kilobytes of a file can hold
         gigabytes of text.
     :ivar page_cache_bytes: decoded pages kept in memory, least recently used dropped first; 0 keeps none.
     :ivar query_cache_size: query embeddings kept; 0 keeps none.

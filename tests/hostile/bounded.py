@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from memvid import MemvidChat, MemvidEncoder
+from memvid import MemvidChat, MemvidEncoder, MemvidRetriever
 from memvid.errors import MemvidError
 from memvid.exchange import export
 from memvid.maintenance import compact, delete, erase, reindex, repair, verify
@@ -62,6 +63,17 @@ def _asked(ask: Callable[[Any], object]) -> Callable[[Path], object]:
     return run
 
 
+def _ask_at_once(video: Path) -> object:
+    async def ask(memory: MemvidRetriever) -> None:
+        questions = (memory.asearch(f"login backup server {number}", 24) for number in range(4))
+        for outcome in await asyncio.gather(*questions, return_exceptions=True):
+            if isinstance(outcome, BaseException):
+                raise outcome
+
+    with open_memory(video) as memory:
+        return asyncio.run(ask(memory))
+
+
 def _chat(video: Path) -> object:
     with MemvidChat(video, embedder=EMBEDDER, llm_provider="none") as chat:
         return chat.chat("login backup server")
@@ -81,6 +93,7 @@ OPERATIONS: dict[str, Callable[[Path], object]] = {
     "open": _asked(len),
     "search": _asked(lambda memory: memory.search("login backup server", 24)),
     "search_many": _asked(lambda memory: memory.search_many(["login", "backup", "server"] * 10, 24)),
+    "asearch at once": _ask_at_once,
     "get_chunk_by_id": _asked(lambda memory: memory.get_chunk_by_id(memory.chunk_ids()[-1])),
     "neighbours": _asked(lambda memory: memory.neighbours(memory.chunk_ids()[0], 1 << 40, 1 << 40)),
     "chunk_ids": _asked(lambda memory: memory.chunk_ids()),

@@ -14,9 +14,9 @@ from tests.hostile.bounded import measure
 
 HURT = {
     "table_counts": ["verify", "verify deep", "reindex", "repair", "append", "neighbours"],
-    "large_chunks": ["search", "search_many", "get_chunk_by_id", "neighbours", "chat"],
+    "large_chunks": ["search", "search_many", "asearch at once", "get_chunk_by_id", "neighbours", "chat"],
     "wide_chunks": ["search"],
-    "metadata": ["search", "get_chunk_by_id"],
+    "metadata": ["search", "asearch at once", "get_chunk_by_id"],
     "deep_metadata": ["search_many", "chat"],
     "tombstones": ["verify", "verify deep", "reindex", "repair", "compact"],
 }

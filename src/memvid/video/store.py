@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memvid import _core
-from memvid.allowance import Allowance
+from memvid.allowance import Allowance, SharedAllowance
 from memvid.config import QUESTION_BYTES
 from memvid.errors import ClosedError, FrameError, ResourceLimitError
 from memvid.page import (
@@ -27,14 +27,13 @@ from memvid.page import (
     RecordPage,
     TombstoneReader,
     decode_header_body,
-    decoded_bytes,
     encode_body,
     open_blob,
     open_run,
-    read_metadata,
 )
 from memvid.pickling import NotPicklable
 from memvid.types import JsonObject
+from memvid.video.question import Question
 from memvid.video.reader import VideoReader
 from memvid.video.table import BARE
 
@@ -42,6 +41,8 @@ __all__ = ["PageCacheStats", "PageStore", "StoredChunk"]
 
 _UNPACKED = 8  # times ``question_bytes`` that pages may be unpacked to for one answer: most of a page is other chunks
 _CHUNK_BYTES = 256  # what the objects of a chunk take beside its text
+_USUAL_BYTES = 8192  # that a chunk and the page around it take: where it is more, a read has to be tried again
+_SMALL, _MEDIUM, _ALL = 1, 8, 64  # parts of ``question_bytes`` that a read gets: 64 small ones may run at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,35 +90,13 @@ class _Attributes(NamedTuple):
     lost: dict[int, list[int]]
 
 
-class _Question:
-    """What one :meth:`PageStore.read` may still take; bytes.
-
-    :ivar unpacked: by pages that have to be unpacked, here, not in the native reader.
-    :ivar answer: by the chunks, but for their metadata.
-    :ivar metadata: by that.
-    :ivar page: the one that was opened last, and its frame.
-    """
-
-    def __init__(self, limit: int, remedy: str) -> None:
-        asked = "the chunks that were asked for"
-        self.unpacked = Allowance(_UNPACKED * limit, f"{asked} unpack to", remedy)
-        self.answer = Allowance(limit, f"{asked} take", remedy)
-        self.metadata = Allowance(limit, f"the metadata of {asked} takes", remedy)
-        self.page: tuple[int, RecordPage] | None = None
-
-    def read(self, metadata: bytes) -> ReadMetadata:
-        """What can be used of stored metadata."""
-        if metadata:
-            self.metadata.spend(decoded_bytes(metadata))
-        return read_metadata(metadata)
-
-
 class PageStore(NotPicklable):
     """Chunks of one video. Safe to share between threads.
 
     :param video: an open video.
     :param cache_bytes: decoded pages to keep, in bytes of memory; 0 keeps none.
-    :param question_bytes: what one :meth:`read` may take, see :class:`~memvid.config.RetrieverConfig`.
+    :param question_bytes: what one :meth:`read` may take, and all that run at once together, see
+        :class:`~memvid.config.RetrieverConfig`.
     :raises FrameError: the header page cannot be read.
     """
 
@@ -128,6 +107,8 @@ class PageStore(NotPicklable):
         self._table = video.table
         self._cache_bytes = cache_bytes
         self._question_bytes = question_bytes
+        self._remedy = f"ask for fewer at a time, or raise question_bytes={question_bytes}"
+        self._shared = SharedAllowance(_ALL)
         self._native: _core.ChunkReader | None = None
         self._closed = False
         self._lazy_lock = threading.Lock()
@@ -210,12 +191,25 @@ class PageStore(NotPicklable):
         """
         ids = np.ascontiguousarray(chunk_ids, np.int64)
         self.check_count(len(ids))
+        for parts in (_SMALL, _MEDIUM):
+            limit = self._question_bytes * parts // _ALL
+            if len(ids) * _USUAL_BYTES <= limit:
+                try:
+                    with self._shared.share(parts):
+                        return self._read(ids, Question(limit, limit, self._remedy))
+                except ResourceLimitError:  # it needs more, and holds nothing while it waits for that
+                    pass
         limit = self._question_bytes
+        with self._shared.share(_ALL):
+            return self._read(ids, Question(limit, _UNPACKED * limit, self._remedy))
+
+    def _read(self, ids: NDArray[np.int64], question: Question) -> list[StoredChunk]:
         try:
-            texts, metadatas, frames = self._reader().read(ids, unpacked=_UNPACKED * limit, answer=limit)
+            texts, metadatas, frames = self._reader().read(
+                ids, unpacked=question.unpacked.limit, answer=question.answer.limit
+            )
         except ResourceLimitError as error:
             raise ResourceLimitError(f"{error}: {self._remedy}") from error
-        question = _Question(limit, self._remedy)
         found = []
         for i, text in enumerate(texts):
             if text is None:
@@ -234,11 +228,10 @@ class PageStore(NotPicklable):
 
         :raises ResourceLimitError: they cannot, however short they are.
         """
-        _Question(self._question_bytes, self._remedy).answer.spend(count * _CHUNK_BYTES)
-
-    @property
-    def _remedy(self) -> str:
-        return f"ask for fewer at a time, or raise question_bytes={self._question_bytes}"
+        if count * _CHUNK_BYTES > self._question_bytes:
+            raise ResourceLimitError(
+                f"the chunks that were asked for take more than {self._question_bytes} bytes: {self._remedy}"
+            )
 
     def scan(self, *, corrected: bool = False, start: int = 0) -> Iterator[tuple[int, RecordPage]]:
         """All pages that hold chunks, in order, with their frames; past the cache, some pages in memory at a time.
@@ -301,9 +294,8 @@ class PageStore(NotPicklable):
                 self._native = self._video.chunk_reader(self.dictionary, cache_bytes=self._cache_bytes)
             return self._native
 
-    def _read_again(self, chunk_id: int, question: _Question | None = None) -> StoredChunk:
+    def _read_again(self, chunk_id: int, question: Question) -> StoredChunk:
         """A chunk that the native reader did not deliver, step by step: to name what is wrong, where it still is."""
-        question = question or _Question(self._question_bytes, self._remedy)
         ids = np.array([chunk_id], np.int64)
         frame = int(self._table.frames_of(ids)[0])
         if question.page is None or question.page[0] != frame:
@@ -321,7 +313,7 @@ class PageStore(NotPicklable):
     def _has_attributes(self) -> bool:
         return bool((self._table.kinds == BARE).any())
 
-    def _read_attributes(self, chunk_id: int, question: _Question) -> ReadMetadata:
+    def _read_attributes(self, chunk_id: int, question: Question) -> ReadMetadata:
         """A bare text's metadata, or why it cannot be had: the text is sound all the same."""
         try:
             data = self._attributes_of(chunk_id)
