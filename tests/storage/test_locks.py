@@ -195,10 +195,20 @@ class TestStale:
         change_record(path, boot="another", pid=os.getpid())
         assert is_free(path)
 
-    @pytest.mark.parametrize("content", [b"", b"build\n", b"\0" * 300, b'{"pid": 1}', b"[" * 4000])
-    def test_a_file_that_says_nothing(self, path: Path, content: bytes) -> None:
-        lock_file(path).write_bytes(content)
+    @pytest.mark.parametrize("kept", [0, 1, 5, 9, 10, 60, 200, -3, -2])
+    @pytest.mark.parametrize("zeros", [0, 300])
+    def test_a_file_that_does_not_say_it_yet(self, path: Path, kept: int, zeros: int) -> None:
+        """What a power cut leaves, or a process that was killed while it wrote."""
+        leave_behind(path)
+        lock_file(path).write_bytes(lock_file(path).read_bytes()[:kept] + b"\0" * zeros)
         os.utime(lock_file(path), (1e9, 1e9))
+        assert is_free(path)
+        assert names(path) == []
+
+    def test_a_record_with_zeros_behind_it(self, path: Path) -> None:
+        leave_behind(path)
+        with lock_file(path).open("ab") as file:
+            file.write(b"\0" * 300)
         assert is_free(path)
         assert names(path) == []
 
@@ -294,7 +304,8 @@ class TestUnseen:
         leave_behind(path)
         change_record(path, **changes)
         os.utime(lock_file(path), (1e9, 1e9))
-        assert is_free(path)
+        with pytest.raises(OutputError, match=r"memvid did not write it"):
+            take(path)
 
 
 class TestFiles:
@@ -327,8 +338,32 @@ class TestFiles:
         precious.write_text("mine")
         os.utime(precious, (1e9, 1e9))
         os.link(precious, lock_file(path))
-        assert is_free(path)
-        assert precious.read_text() == "mine"
+        with pytest.raises(OutputError, match="memvid did not write it"):
+            take(path)
+        assert precious.read_text() == lock_file(path).read_text() == "mine"
+
+    @pytest.mark.parametrize(
+        "content",
+        [
+            b"build\n",
+            b"mine",
+            b"\0\0mine",
+            b"\0" * 5000,
+            b'{"pid": 1}',
+            b'{"boot": 1}\n',
+            b'{"boot": "x"\nmine',
+            b"[" * 4000,
+        ],
+    )
+    def test_somebodys_own_file_of_this_name_is_kept(self, path: Path, content: bytes) -> None:
+        lock_file(path).write_bytes(content)
+        os.utime(lock_file(path), (1e9, 1e9))
+        with pytest.raises(
+            OutputError, match=r"memvid did not write it: rename it, .* remove it: rm .*memory\.mp4\.lock"
+        ):
+            take(path)
+        assert lock_file(path).read_bytes() == content
+        assert names(path) == ["memory.mp4.lock"]
 
     def test_a_lock_that_somebody_removed_is_not_removed_again(self, path: Path) -> None:
         first = take(path)

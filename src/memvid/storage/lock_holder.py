@@ -25,11 +25,13 @@ try:
 except ModuleNotFoundError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["Holder", "HolderState", "lock_open_file", "probe_open_file"]
+__all__ = ["Holder", "HolderState", "is_begun", "lock_open_file", "probe_open_file"]
 
 _HELD_ELSEWHERE = (errno.EWOULDBLOCK, errno.EACCES)
 _INTERRUPTIONS = 1000  # in a row: whoever interrupts for ever leaves no lock to wait for
 _ID = re.compile("[0-9a-f]{32}")
+
+_BEGINNING = b'{"boot": '  # of every record
 
 _STATE, _THREADS, _STARTED = 0, 17, 19  # fields of /proc/PID/stat behind the name of the program
 
@@ -92,7 +94,7 @@ class Holder:
     def parse(cls, data: bytes) -> Holder | None:
         """What a lock file says; ``None`` if it is not a whole record."""
         try:
-            content = json.loads(data)
+            content = json.loads(data.rstrip(b"\0"))
         except (ValueError, RecursionError):
             return None
         if not isinstance(content, dict) or not set(content) >= set(cls.__slots__):
@@ -162,6 +164,19 @@ class Holder:
         except OSError:
             pass
         return None
+
+
+def is_begun(data: bytes) -> bool:
+    """Whether a lock file that has no whole record in it was to have one: nothing was written, or the beginning; zeros
+    are what a power cut leaves of the rest."""
+    begun = data.rstrip(b"\0")
+    if not _BEGINNING.startswith(begun[: len(_BEGINNING)]) or b"\n" in begun:
+        return False
+    try:
+        json.loads(begun)
+    except (ValueError, RecursionError):
+        return True
+    return False  # it is whole, and not what memvid writes
 
 
 def lock_open_file(descriptor: int) -> bool:

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from memvid.errors import OutputError
 from memvid.interrupts import uninterrupted
 from memvid.storage.files import open_regular
-from memvid.storage.lock_holder import Holder, HolderState, lock_open_file, probe_open_file
+from memvid.storage.lock_holder import Holder, HolderState, is_begun, lock_open_file, probe_open_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -106,8 +106,8 @@ class _Found(NamedTuple):
     """A lock file that is there.
 
     :ivar id: what its successor is named by.
-    :ivar holder: what it says; ``None`` of one that says nothing: a power cut leaves such, and, where there are no
-        links, a process that is killed while it makes one.
+    :ivar holder: what it says; ``None`` of one that does not say it yet: a power cut leaves such, and, where there are
+        no links, a process that is killed while it makes one.
     :ivar mtime: when it was last written, by the clock of the file system.
     """
 
@@ -318,15 +318,19 @@ class _FileLock:
 def _look(file: Path) -> _Found | None:
     """What a lock file says; ``None`` if there is none.
 
-    :raises OutputError: it is a link, a pipe, or another thing that is no file; or may not be read.
+    :raises OutputError: it is a link, a pipe, or another thing that is no file; or may not be read; or is somebody's
+        own file, which happens to have this name.
     """
     try:
         with open_regular(file, follow=False) as opened:
             descriptor = opened.fileno()
             status = os.fstat(descriptor)
-            holder = Holder.parse(opened.read(_RECORD_LIMIT))
+            data = opened.read(_RECORD_LIMIT + 1)
+            holder = Holder.parse(data)
             if holder is not None:
                 return _Found(file, holder.id, holder, holder.state(descriptor, _held), status.st_mtime)
+            if len(data) > _RECORD_LIMIT or not is_begun(data):
+                raise FileExistsError(errno.EEXIST, "memvid did not write it")
             state = HolderState.RUNNING if probe_open_file(descriptor) is False else HolderState.ENDED
             successor = f"{status.st_ino:016x}{status.st_mtime_ns:016x}"[:32]
             return _Found(file, successor, None, state, status.st_mtime)
@@ -334,6 +338,10 @@ def _look(file: Path) -> _Found | None:
         return None
     except OSError as error:
         reason = f"is in the place of a lock file, which cannot be read: {error.strerror}; remove it"
+        if isinstance(error, FileExistsError):
+            reason = (
+                f"is in the place of a lock file, and {error.strerror}: rename it, or if nobody needs it, remove it"
+            )
         if isinstance(error, PermissionError):
             reason = "is the lock of another user's process: wait until that ends; if it was killed, remove its lock"
         raise OutputError(error.errno, f"{reason}: rm {shlex.quote(str(file))}", str(file)) from error
