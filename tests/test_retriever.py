@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,7 @@ from memvid import MemvidRetriever, SearchResult, _core
 from memvid.errors import (
     ChunkNotFoundError,
     ClosedError,
+    IndexFormatError,
     IndexNotFoundError,
     MemvidError,
     QueryError,
@@ -392,6 +394,19 @@ class TestThreads:
 
 
 class TestOpening:
+    def test_another_memory_copied_over_an_open_one_is_an_error(self, tmp_path: Path) -> None:
+        (tmp_path / "other").mkdir()
+        video, other = build(tmp_path, make_texts(40)), build(tmp_path / "other", make_texts(30, seed=2))
+        with open_memory(video) as memory:
+            memory.search("violin", 3)
+            for file in other.parent.iterdir():
+                shutil.copyfile(file, tmp_path / file.name)  # into the very file, as cp does
+                os.utime(tmp_path / file.name, ns=(1, 1))
+            with pytest.raises(IndexFormatError, match="open the memory again"):
+                memory.search("violin", 3)
+        with open_memory(video) as memory:
+            assert memory.search(make_texts(30, seed=2)[7], 1) == [make_texts(30, seed=2)[7]]
+
     def test_the_index_beside_the_video_is_found(self, video: Path) -> None:
         index = video.with_name("memory_index.json")
         for arguments in ((str(video),), (video, index), (os.fspath(video), os.fspath(index))):

@@ -183,7 +183,7 @@ def verify(payload: bytes, *, frame_index: int) -> None:
             return
     raise FrameError(
         f"frame {frame_index}: the page's checksum does not match its {len(payload)} bytes; "
-        "the frame is damaged: restore the video from a copy",
+        "the frame is damaged: restore the video from a copy; `memvid repair` brings back the rest",
         frame_index=frame_index,
     )
 

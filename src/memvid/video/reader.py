@@ -170,7 +170,8 @@ class VideoReader(NotPicklable):
 
     def _frame_error(self, frame_index: int, status: int) -> FrameError:
         return FrameError(
-            f"frame {frame_index} of {self._path} cannot be read: {REASONS[status]}; restore the video from a copy",
+            f"frame {frame_index} of {self._path} cannot be read: {REASONS[status]}; restore the video from a "
+            "copy; `memvid repair` brings back the rest",
             frame_index=frame_index,
         )
 

@@ -349,7 +349,7 @@ class PageStore(NotPicklable):
         if (header.kind, header.first_chunk, header.count) != expected:
             raise FrameError(
                 f"frame {frame}: its page and the page table do not agree on its chunks; "
-                "the video is damaged: restore it from a copy",
+                "the video is damaged: restore it from a copy; `memvid repair` brings back the rest",
                 frame_index=frame,
             )
         return page
