@@ -95,8 +95,8 @@ class MemvidEncoder(ChunkCollector):
         """Write the video and its index; either both appear, complete and read back, or neither does.
 
         Files of these names are replaced at the end, in one step. The encoder keeps its chunks: building again gives
-        the same bytes. Names and folders are checked before anything else is done; a folder is made where only the
-        last one of a path is missing.
+        the same bytes. Names, folders and options are checked before anything else is done; a folder is made where only
+        the last one of a path is missing.
 
         :param output_file: the video: ``.mp4``, ``.m4v`` or ``.mov``, for other codecs also ``.mkv``, ``.webm`` or
             ``.avi``; or a name without a suffix.
@@ -115,7 +115,9 @@ class MemvidEncoder(ChunkCollector):
         :raises ChunkTooLargeError: a bare chunk does not fit its code.
         :raises EmbeddingError: the embedder failed, or disagrees with embeddings that were given.
         :raises OutputError: a name is that of something else, a folder is missing or read-only, the disk is full, ...
-        :raises ConfigError: the container that the video's name asks for does not take the codec.
+        :raises ConfigError: the container that the video's name asks for does not take the codec, this machine cannot
+            write it, or a page does not fit ``symbol_version``.
+        :raises DependencyError: the codec or the parity needs a package that is not installed.
         """
         spool = self._open_spool()
         if not len(spool):

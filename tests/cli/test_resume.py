@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 import signal
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -170,3 +171,112 @@ def test_the_hashing_embedder_keeps_nothing(source: Path, tmp_path: Path, capsys
     assert run("build", source, "--no-split", "-o", tmp_path / "m.mp4", "--model", "hashing") == 0
     assert "300 made by hashing-512" in capsys.readouterr().out
     assert left.read_bytes() == b"of another build"
+
+
+IMPOSSIBLE = {
+    "zfec": ["--parity", "0.1"],
+    "PyAV": ["--codec", "h264"],
+    "OpenCV": ["--codec", "mp4v"],
+    "the smallest version that holds one is 4": ["--symbol-version", "1"],
+    "the smallest version that holds one is 8": ["--symbol-version", "2", "--error-correction", "H"],
+}
+
+
+@pytest.mark.parametrize("reason", IMPOSSIBLE)
+def test_impossible_options_are_refused_before_a_file_is_read(
+    reason: str, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def unread(*_: object) -> None:
+        raise AssertionError("a file is read")
+
+    monkeypatch.setattr("memvid.cli.reading.DocumentReader.chunks", unread)
+    for module in ("zfec", "av", "cv2"):
+        monkeypatch.setitem(sys.modules, module, None)
+    before = sorted(tmp_path.iterdir())
+    assert run("build", source, "-o", tmp_path / "m.mp4", *IMPOSSIBLE[reason]) == 1
+    assert reason in capsys.readouterr().err
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_checkpoint_goes_on_with_other_options(
+    source: Path, tmp_path: Path, use: Use, capsys: pytest.CaptureFixture[str]
+) -> None:
+    interrupted(source, tmp_path / "a", use, fail)
+    use(Named())
+    capsys.readouterr()
+    assert run("build", source, "--no-split", "-o", tmp_path / "a" / "m.mp4", "--symbol-version", 20) == 1
+    found = re.search(r"also with other options: (.*--symbol-version 20); to do without", capsys.readouterr().err)
+    assert found
+    words = shlex.split(found[1])
+    assert run(*words[words.index("build") :]) == 0
+    assert "256 resumed" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("more", [(), ("--force",), ("--resume",)])
+def test_a_build_that_still_runs_was_not_cut_off(
+    more: tuple[str, ...], source: Path, tmp_path: Path, use: Use, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen: list[str] = []
+
+    def build_again(batch: int) -> None:
+        if batch == 2:
+            assert run("build", source, "--no-split", "-o", tmp_path / "m.mp4", *more) == 1
+            seen.append(capsys.readouterr().err)
+
+    use(Named(build_again))
+    assert run("build", source, "--no-split", "-o", tmp_path / "m.mp4") == 0
+    assert len(seen) == 1
+    assert "another process is writing it" in seen[0]
+    assert "cut off" not in seen[0]
+    assert "kept" not in seen[0]
+
+
+def append_interrupted(source: Path, tmp_path: Path, use: Use) -> Path:
+    """A memory to which an append of 300 documents was cut off."""
+    video = tmp_path / "m.mp4"
+    (tmp_path / "first.txt").write_text("The first text of all.", encoding="utf-8")
+    use(Named())
+    assert run("build", tmp_path / "first.txt", "-o", video) == 0
+    use(Named(interrupt_self))
+    assert run("append", video, source, "--no-split") == 130
+    use(Named())
+    return video
+
+
+def test_an_append_that_was_cut_off_says_how_to_go_on(
+    source: Path, tmp_path: Path, use: Use, capsys: pytest.CaptureFixture[str]
+) -> None:
+    video = append_interrupted(source, tmp_path, use)
+    kept, command = capsys.readouterr().err.strip().splitlines()
+    assert re.fullmatch(r"memvid: (256|300) embeddings are kept in .*m\.mp4\.checkpoint; to go on:", kept)
+    words = shlex.split(command)
+    assert words[words.index("append") :] == ["append", str(video), str(source), "--no-split"]
+    assert run(*words[words.index("append") :]) == 0
+    assert "m.mp4.checkpoint" not in all_files(tmp_path)
+
+
+def test_another_append_keeps_what_it_has_no_use_for(
+    source: Path, tmp_path: Path, use: Use, capsys: pytest.CaptureFixture[str]
+) -> None:
+    video = append_interrupted(source, tmp_path, use)
+    before = all_files(tmp_path)["m.mp4.checkpoint"]
+    (tmp_path / "other.txt").write_text("Something else.", encoding="utf-8")
+    assert run("append", video, tmp_path / "other.txt") == 0
+    assert re.search(r"kept +\d+ embeddings of other texts", capsys.readouterr().out)
+    assert all_files(tmp_path)["m.mp4.checkpoint"] == before
+
+
+def test_a_reindex_that_was_cut_off_says_how_to_go_on(
+    source: Path, tmp_path: Path, use: Use, capsys: pytest.CaptureFixture[str]
+) -> None:
+    use(Named())
+    assert run("build", source, "--no-split", "-o", tmp_path / "m.mp4") == 0
+    capsys.readouterr()
+    use(Named(fail))
+    assert run("reindex", tmp_path / "m.mp4") == 1
+    kept, command, _ = capsys.readouterr().err.splitlines()
+    assert kept.startswith("memvid: 256 embeddings are kept in ")
+    use(Named())
+    words = shlex.split(command)
+    assert run(*words[words.index("reindex") :]) == 0
+    assert "256 resumed" in capsys.readouterr().out

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from memvid.building.checkpoint import Checkpoint
+from memvid.building.feasible import check_feasible
 from memvid.building.index_feed import Indexed, IndexFeed
 from memvid.building.page_writer import PageWriter, blob_pages, read_back
 from memvid.building.progress import Reporter, timed
@@ -70,6 +71,8 @@ class Builder:
     :param next_chunk: what is appended later gets no id below it.
     :param commit: a commit of these files that is begun already and holds their locks.
     :param check: gets the paths of the complete video and index files, the manifest last, before they are committed.
+    :raises ConfigError: the options cannot be carried out here, see :func:`check_feasible`; likewise
+        :class:`DependencyError`.
     :ivar unusable_metadata: after :meth:`run`, the chunks that are in the index without their metadata, which cannot be
         used.
     """
@@ -89,6 +92,7 @@ class Builder:
         commit: Commit | None = None,
         check: Callable[[Path, Sequence[Path]], None] | None = None,
     ) -> None:
+        check_feasible(config)
         self._spool = spool
         self._config = config
         self._embedder = embedder

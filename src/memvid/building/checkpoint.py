@@ -41,7 +41,7 @@ from memvid.storage.hard_links import unshare
 from memvid.storage.locks import FileLocks
 from memvid.types import ModelInfo
 
-__all__ = ["Checkpoint", "checkpoint_file", "checkpoint_rows", "remove_checkpoints"]
+__all__ = ["Checkpoint", "check_unused", "checkpoint_file", "checkpoint_rows", "remove_checkpoints"]
 
 SYNC_SECONDS = 10.0
 """Embeddings of at most so many seconds, and of one batch, are in a file that was not synced."""
@@ -76,6 +76,15 @@ def checkpoint_rows(path: Path) -> int:
             raise
         return 0
     return 0 if model is None else (size - len(_make_header(model))) // _row_type(model.dim).itemsize
+
+
+def check_unused(path: Path) -> None:
+    """Refuse a checkpoint that a running process is filling.
+
+    :raises OutputError: one is.
+    """
+    with output_errors(path), FileLocks([path], building=True):
+        pass
 
 
 def remove_checkpoints(video_file: Path, index_file: Path) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
@@ -120,6 +129,7 @@ class Checkpoint:
         self._seed = _NUMBER.unpack(self._header[-_NUMBER.size :])[0]
         self._known: tuple[NDArray[np.uint64], NDArray[np.uint32]] | None = None
         self._cursor = 0  # the next row, as long as batches come in step
+        self._used = False  # whether any vector of an earlier run was found
         self._descriptor = -1
         with output_errors(path):
             self._locks = FileLocks([path], building=True)
@@ -145,6 +155,7 @@ class Checkpoint:
                 rows = self._read(self._cursor, min(len(keys), self._old - self._cursor))
                 if len(rows) == len(keys) and self._is_good(rows, keys).all():
                     self._cursor += len(keys)
+                    self._used = True
                     return np.array(rows["vector"], np.float32), np.ones(len(keys), np.bool_)
                 if self._cursor < self._old:
                     self._known = self._list_rows()
@@ -168,14 +179,17 @@ class Checkpoint:
 
     @uninterrupted
     def remove(self) -> None:
-        """Remove the file: the build has succeeded.
+        """Remove the file: the build has succeeded. What another run has left of other texts stays, for that to go on.
 
         If that is not possible, it stays: whoever is told that a build or an append failed makes it again, and this one
         has been made. The next one takes what is in the file, and removes it.
         """
         try:
             with suppress(OSError):
-                if os.path.samestat(os.fstat(self._descriptor), self._path.lstat()):
+                if self._old and not self._used:
+                    os.ftruncate(self._descriptor, self._offset(self._old))
+                    self._sync()
+                elif os.path.samestat(os.fstat(self._descriptor), self._path.lstat()):
                     self._path.unlink()
         finally:
             self._close()
@@ -248,6 +262,7 @@ class Checkpoint:
                 if self._is_good(row, keys[at : at + 1]).any():
                     vectors[at] = row["vector"][0]
                     found[at] = True
+                    self._used = True
         return vectors, found
 
     def _is_good(self, rows: _Rows, keys: NDArray[np.uint64]) -> NDArray[np.bool_]:

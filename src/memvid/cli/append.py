@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from memvid.cli import options
+from memvid.cli.kept import kept_rows, telling_what_is_kept
 from memvid.cli.output import emit, emit_json, format_bytes, format_seconds, heading, rows
 from memvid.cli.progress import ProgressBars
 from memvid.cli.reading import DocumentReader, plan_files, skipped_text
@@ -42,7 +43,10 @@ __all__ = ["append"]
 @options.index_model
 @options.threads
 @options.as_json
+@click.pass_obj
 def append(
+    arguments: tuple[str, ...],
+    /,
     *,
     memory: Path,
     files: tuple[str, ...],
@@ -72,7 +76,12 @@ def append(
     index = index_file or default_index_file(memory)
     plan = plan_files(files, memory, index)
     embedder = options.load_embedder(model)
-    with MemvidEncoder.open(memory, index, embedder=embedder, **given) as encoder, ProgressBars() as bars:
+    checkpoint = checkpoint_file(memory)
+    with (
+        MemvidEncoder.open(memory, index, embedder=embedder, **given) as encoder,
+        telling_what_is_kept(checkpoint, arguments),
+        ProgressBars() as bars,
+    ):
         reader = DocumentReader(plan, encoder.config, encoding=encoding, split=not no_split, progress=bars)
         texts, metadatas = itertools.tee(reader.chunks())
         chunks = (text for text, _ in texts)
@@ -84,11 +93,11 @@ def append(
             raise EmptyMemoryError(
                 f"nothing to store in {len(plan.sources)} files ({skipped_text(plan) or 'none skipped'})"
             )
-        result = encoder.append(progress=bars, checkpoint=checkpoint_file(memory))
+        result = encoder.append(progress=bars, checkpoint=checkpoint)
     if as_json:
         emit_json(_report(result, plan, reader.documents))
     else:
-        _print(result, plan, reader.documents)
+        _print(result, plan, reader.documents, checkpoint)
 
 
 def _report(result: AppendResult, plan: FilePlan, documents: int) -> JsonObject:
@@ -113,7 +122,7 @@ def _report(result: AppendResult, plan: FilePlan, documents: int) -> JsonObject:
     }
 
 
-def _print(result: AppendResult, plan: FilePlan, documents: int) -> None:
+def _print(result: AppendResult, plan: FilePlan, documents: int, checkpoint: Path) -> None:
     replaced = f", in place of {result.deleted:,}" if result.deleted else ""
     listed = [
         ("added", f"{result.added:,} chunks from {documents:,} documents, {result.frames:,} frames{replaced}"),
@@ -122,6 +131,7 @@ def _print(result: AppendResult, plan: FilePlan, documents: int) -> None:
         ("index", f"{format_bytes(result.index_bytes)}, {result.index_file}"),
         *unusable_rows(result.unusable_metadata),
         *copied_rows(result),
+        *kept_rows(checkpoint),
         ("time", format_seconds(result.seconds["total"])),
     ]
     if plan.skipped:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
 from memvid.cli import options
+from memvid.cli.kept import command_to_go_on, kept_rows, telling_what_is_kept
 from memvid.cli.output import (
     command_line,
     emit,
@@ -17,8 +17,6 @@ from memvid.cli.output import (
     format_bytes,
     format_seconds,
     heading,
-    one_line,
-    program_name,
     rows,
 )
 from memvid.cli.progress import ProgressBars
@@ -27,7 +25,7 @@ from memvid.config import Codec, EncoderConfig
 from memvid.errors import EmptyMemoryError, OutputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from memvid.documents import FilePlan
     from memvid.types import BuildResult, JsonObject
@@ -126,11 +124,13 @@ def build(
     given = {name: value for name, value in settings.items() if value is not None}
     config = EncoderConfig(**given, keywords=not no_keywords)
 
-    from memvid.building.checkpoint import checkpoint_file
+    from memvid.building.checkpoint import check_unused, checkpoint_file
+    from memvid.building.feasible import check_feasible
     from memvid.building.outputs import check_outputs
     from memvid.embedding import resolve_embedder
     from memvid.encoder import MemvidEncoder
 
+    check_feasible(config)
     output, index = check_outputs(output, index_file, codec=config.codec)
     plan = plan_files(files, output, index)
     for path in (output, index):
@@ -138,15 +138,17 @@ def build(
             raise OutputError(f"{path} is there already: --force replaces it, -o names another file")
     # Embeddings of the hashing embedder are made in less time than it takes to keep them.
     checkpoint = None if model == "hashing" else checkpoint_file(output)
-    if checkpoint is not None and checkpoint.exists() and not resume:
-        raise OutputError(
-            f"{checkpoint} keeps embeddings of a build that was cut off: --resume goes on with them; to do without, "
-            "remove the file"
-        )
+    if checkpoint is not None and checkpoint.exists():
+        check_unused(checkpoint)
+        if not resume:
+            raise OutputError(
+                f"{checkpoint} keeps embeddings of a build that was cut off. To go on with them, also with other "
+                f"options: {command_to_go_on(arguments)}; to do without, remove the file"
+            )
     embedder = resolve_embedder(options.load_embedder(model))
     with (
         MemvidEncoder(config, embedder=embedder) as encoder,
-        _telling_what_is_kept(checkpoint, arguments),
+        telling_what_is_kept(checkpoint, arguments),
         ProgressBars() as bars,
     ):
         reader = DocumentReader(plan, encoder.config, encoding=encoding, split=not no_split, progress=bars)
@@ -160,29 +162,7 @@ def build(
     if as_json:
         emit_json(_report(result, plan, reader.documents, embedder.name))
     else:
-        _print(result, plan, reader.documents, embedder.name)
-
-
-@contextmanager
-def _telling_what_is_kept(checkpoint: Path | None, arguments: tuple[str, ...]) -> Iterator[None]:
-    """Say how to go on with a build that ended early, if it has made embeddings."""
-    if checkpoint is None:
-        yield
-        return
-    from memvid.building.checkpoint import checkpoint_rows
-
-    before = checkpoint_rows(checkpoint)
-    try:
-        yield
-    except BaseException as error:
-        kept = checkpoint_rows(checkpoint)
-        if kept > before or (kept and isinstance(error, KeyboardInterrupt)):
-            again = [argument for argument in arguments if argument != "--resume"]
-            place, command = one_line(str(checkpoint)), command_line(*again[:1], "--resume", *again[1:])
-            click.echo(
-                f"memvid: {kept:,} embeddings are kept in {place}; to go on:\n  {program_name()} {command}", err=True
-            )
-        raise
+        _print(result, plan, reader.documents, embedder.name, checkpoint)
 
 
 def _report(result: BuildResult, plan: FilePlan, documents: int, model: str) -> JsonObject:
@@ -207,7 +187,7 @@ def _report(result: BuildResult, plan: FilePlan, documents: int, model: str) -> 
     }
 
 
-def _print(result: BuildResult, plan: FilePlan, documents: int, model: str) -> None:
+def _print(result: BuildResult, plan: FilePlan, documents: int, model: str, checkpoint: Path | None) -> None:
     total = result.seconds.get("total", 0.0)
     rate = f", {result.chunks / total:,.0f} chunks a second" if total and not result.embeddings_resumed else ""
     ratio = result.video_bytes / result.text_bytes
@@ -216,6 +196,7 @@ def _print(result: BuildResult, plan: FilePlan, documents: int, model: str) -> N
         ("video", f"{format_bytes(result.video_bytes)} in {result.frames:,} frames, {ratio:.2f} of the text"),
         ("index", f"{format_bytes(result.index_bytes)}, {result.index_file}"),
         ("embeddings", _embeddings(result, model)),
+        *kept_rows(checkpoint),
         ("time", f"{format_seconds(total)}{rate}"),
     ]
     if plan.skipped:

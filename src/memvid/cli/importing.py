@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from memvid.cli import options
+from memvid.cli.kept import kept_rows, telling_what_is_kept
 from memvid.cli.output import command_line, emit, emit_json, format_bytes, format_seconds, heading, one_line, rows
 from memvid.cli.progress import ProgressBars
 from memvid.errors import OutputError
@@ -36,7 +37,10 @@ __all__ = ["import_old"]
 @options.model
 @options.threads
 @options.as_json
+@click.pass_obj
 def import_old(
+    arguments: tuple[str, ...],
+    /,
     *,
     old: tuple[Path, ...],
     output: Path,
@@ -65,7 +69,7 @@ def import_old(
             raise OutputError(f"{path} is there already: --force replaces it, -o names another file")
     # Embeddings of the hashing embedder are made in less time than it takes to keep them.
     checkpoint = None if model == "hashing" else checkpoint_file(output)
-    with ProgressBars() as bars:
+    with telling_what_is_kept(checkpoint, arguments), ProgressBars() as bars:
         result = maintenance.import_memory(
             video,
             index,
@@ -78,7 +82,7 @@ def import_old(
     if as_json:
         emit_json(asdict(result))
     else:
-        _print(result, video, index)
+        _print(result, video, index, checkpoint)
 
 
 def _sort_out(old: tuple[Path, ...]) -> tuple[Path | None, Path | None]:
@@ -93,7 +97,7 @@ def _sort_out(old: tuple[Path, ...]) -> tuple[Path | None, Path | None]:
     return next(iter(videos), None), next(iter(indexes), None)
 
 
-def _print(result: ImportResult, video: Path | None, index: Path | None) -> None:
+def _print(result: ImportResult, video: Path | None, index: Path | None, checkpoint: Path | None) -> None:
     listed = [
         ("old", format_bytes(result.old_bytes) + (f", {result.old_frames:,} frames" if video is not None else "")),
         *_sources(result, video, index),
@@ -103,6 +107,7 @@ def _print(result: ImportResult, video: Path | None, index: Path | None) -> None
         ("video", f"{format_bytes(result.video_bytes)} in {result.frames:,} frames, {ratio:.2f} of the text"),
         ("index", f"{format_bytes(result.index_bytes)}, {result.index_file}"),
         ("embeddings", f"{result.chunks:,} of {result.model.name}"),
+        *kept_rows(checkpoint),
         ("time", format_seconds(result.seconds)),
     ]
     emit(heading(str(result.video_file)))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from memvid.cli import options
+from memvid.cli.kept import kept_rows, telling_what_is_kept
 from memvid.cli.output import emit, emit_json, format_bytes, format_seconds, heading, rows
 from memvid.cli.progress import ProgressBars
 from memvid.cli.results import unusable_rows
@@ -27,7 +28,10 @@ __all__ = ["reindex"]
     "words only, no model).  [default: the model that the video names]",
 )
 @options.as_json
-def reindex(*, video: Path, index_file: Path | None, model: str | None, as_json: bool) -> None:
+@click.pass_obj
+def reindex(
+    arguments: tuple[str, ...], /, *, video: Path, index_file: Path | None, model: str | None, as_json: bool
+) -> None:
     """Make the index anew, from the video alone.
 
     For an index that was lost or damaged, or for another model. Every frame of VIDEO is read and verified, every chunk
@@ -44,7 +48,7 @@ def reindex(*, video: Path, index_file: Path | None, model: str | None, as_json:
     index = index_file or default_index_file(video)
     # Embeddings of the hashing embedder are made in less time than it takes to keep them.
     checkpoint = None if model == "hashing" else checkpoint_file(index)
-    with ProgressBars() as bars:
+    with telling_what_is_kept(checkpoint, arguments), ProgressBars() as bars:
         result = maintenance.reindex(
             video, index, embedder=options.load_embedder(model), progress=bars, checkpoint=checkpoint
         )
@@ -70,6 +74,7 @@ def reindex(*, video: Path, index_file: Path | None, model: str | None, as_json:
                 ("index", f"{format_bytes(result.index_bytes)} for {result.chunks:,} chunks of {result.video_file}"),
                 ("embeddings", f"{result.embeddings_made:,} made by {result.model.name}{resumed}"),
                 *unusable_rows(result.unusable_metadata),
+                *kept_rows(checkpoint),
                 ("time", format_seconds(result.seconds)),
             ]
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from memvid.video.parity import load_zfec
 from memvid.video.reader import VideoReader
 from memvid.video.store import PageStore
 from memvid.video.table import BARE, LARGEST_GAP, PageTable, PageTableBuilder
@@ -17,4 +18,5 @@ __all__ = [
     "VideoReader",
     "VideoWriter",
     "frame_capacity",
+    "load_zfec",
 ]

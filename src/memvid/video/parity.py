@@ -19,7 +19,7 @@ from memvid.page import HEADER_BYTES, PageBody, PageKind, ParityHead, is_page
 from memvid.page.parity import PARITY_OVERHEAD
 from memvid.storage.disk import output_errors
 
-__all__ = ["BLOCK_FRAMES", "ParityBlock", "ParityEncoder", "ParityGroup", "parity_pages"]
+__all__ = ["BLOCK_FRAMES", "ParityBlock", "ParityEncoder", "ParityGroup", "load_zfec", "parity_pages"]
 
 _GROUP_FRAMES = 120
 """Frames of a group at most. Large groups bear random losses better: what a group has to spare, no other can use."""
@@ -73,7 +73,7 @@ class ParityGroup:
             numbers.append(len(self.members) + frame - self.parity.start)
         if any(len(share) != length for share in shares):
             raise FrameError("parity pages of one group have different lengths", frame_index=missing[0])
-        decoder = _zfec().Decoder(len(self.members), len(self.members) + len(self.parity))
+        decoder = load_zfec().Decoder(len(self.members), len(self.members) + len(self.parity))
         whole = decoder.decode(shares, numbers)
         return {frame: _payload(whole[frame_at], frame) for frame_at, frame in self._places(missing)}
 
@@ -143,7 +143,7 @@ class ParityEncoder:
     """
 
     def __init__(self, rate: float, first: int) -> None:
-        _zfec()
+        load_zfec()
         self._rate = rate
         self._first = first
         self._waiting: list[bytes] = []
@@ -203,7 +203,7 @@ def _encode(payloads: Sequence[bytes], parity: int) -> list[bytes]:
     length = 2 + max(map(len, payloads))
     shares = [_share(payload, length) for payload in payloads]
     count = len(shares)
-    encoded: list[bytes] = _zfec().Encoder(count, count + parity).encode(shares, range(count, count + parity))
+    encoded: list[bytes] = load_zfec().Encoder(count, count + parity).encode(shares, range(count, count + parity))
     return encoded
 
 
@@ -219,5 +219,9 @@ def _payload(share: bytes, frame: int) -> bytes:
     return payload
 
 
-def _zfec() -> Any:
+def load_zfec() -> Any:
+    """zfec's module.
+
+    :raises DependencyError: it is not installed, or does not load.
+    """
     return import_dependency("zfec", 'parity needs zfec, which is not installed: pip install "memvid[parity]"')

@@ -11,6 +11,7 @@ from typing import Any
 
 from memvid.allowance import Allowance
 from memvid.building.build import Builder
+from memvid.building.feasible import check_feasible
 from memvid.building.outputs import check_outputs, new_folders
 from memvid.building.spool import Spool
 from memvid.config import EncoderConfig, make_config
@@ -128,6 +129,7 @@ def import_memory(
     if not old:
         raise ConfigError("nothing to import: give the old video, the old index, or both")
     options = make_config(EncoderConfig, config, {})
+    check_feasible(options)
     new_video, new_index = check_outputs(output, output_index, codec=options.codec, inputs=old)
     chosen = resolve_embedder(embedder)
     entries = None if index is None else read_index(index)
