@@ -15,6 +15,8 @@ from memvid.cli.progress import ProgressBars
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from memvid.maintenance import EraseResult
+
 __all__ = ["erase"]
 
 
@@ -66,6 +68,7 @@ def erase(
             [
                 ("erased", describe_chunks(result.erased)),
                 ("proof", f"none of {result.blocks:,} pieces is in {format_bytes(result.scanned_bytes)} of new files"),
+                *_repeated(result),
                 *(("checkpoint", f"{path.name} is removed") for path in result.checkpoints_removed),
                 *(("still there", f"{path.name}, which may hold more of them") for path in result.checkpoints_left),
                 *(("still there", f"the old {path.name} by its other names") for path in result.linked_files),
@@ -77,3 +80,12 @@ def erase(
             ]
         )
     )
+
+
+def _repeated(result: EraseResult) -> list[tuple[str, str]]:
+    from memvid.maintenance.verify.findings import count_chunks, describe_chunks
+
+    if not result.repeated:
+        return []
+    verb = "has" if count_chunks(result.repeated) == 1 else "have"
+    return [("still there", f"an erased text: {describe_chunks(result.repeated)} {verb} it, too; --id erases them")]

@@ -30,9 +30,9 @@ _SHOWN = 40  # findings printed for reading
 def verify(*, memory: Path, index_file: Path | None, deep: bool, as_json: bool) -> int:
     """Say whether a memory is sound.
 
-    Checks the video's tables and all of the index; with --deep also every frame and chunk of MEMORY. The exit code is 0
-    if it is sound, 1 if it is damaged: then it says what is wrong, where, and which chunks that costs. Nothing is
-    changed.
+    Checks the video's tables and all of the index; with --deep also every frame and chunk of MEMORY, and only then it
+    says that the memory is sound. The exit code is 0 if nothing is wrong with what was checked, 1 if it is damaged:
+    then it says what is wrong, where, and which chunks that costs. Nothing is changed.
 
     \b
     memvid verify memory.mp4
@@ -55,10 +55,13 @@ def _print(report: VerifyReport) -> None:
 
     errors = len(report.errors)
     warnings = len(report.findings) - errors
-    verdict = "sound" if report.ok else f"damaged: {errors} {'error' if errors == 1 else 'errors'}"
+    verdict = f"is damaged: {errors} {'error' if errors == 1 else 'errors'}"
+    if report.ok:  # no more than was looked at
+        verdict = "is sound" if report.deep else "has a sound structure"
     if warnings:
         verdict += f", {warnings} {'warning' if warnings == 1 else 'warnings'}"
-    emit(heading(f"{report.video_file} is {verdict}"))
+    unread = "" if report.deep else f"; {report.frames:,} frames were not read: --deep reads them"
+    emit(heading(f"{report.video_file} {verdict}{unread}"))
     for finding in report.findings[:_SHOWN]:
         emit(_describe(finding))
     if len(report.findings) > _SHOWN:

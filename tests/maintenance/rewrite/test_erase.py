@@ -14,10 +14,12 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
+from memvid import maintenance
+from memvid.cli import main
 from memvid.errors import ChunkNotFoundError, ConfigError, EmptyMemoryError, FrameError, OutputError, QueryError
 from memvid.index.schema import OWN_WORDS
 from memvid.maintenance import delete, erase, verify
-from memvid.maintenance.rewrite.compact import _Compaction
+from memvid.maintenance.rewrite.compact import Compaction
 from memvid.maintenance.rewrite.text_traces import BLOCK, SHORTEST, Fragments
 from memvid.page import HEADER_BYTES, PageKind
 from memvid.storage.files import open_regular
@@ -78,8 +80,33 @@ def test_what_stays_may_say_the_same(tmp_path: Path) -> None:
     video = build(tmp_path, [SECRET, f"As was said: {SECRET}", "else"])
     result = erase(video, chunk_ids=[0])
     assert result.compacted.chunks == 2
+    assert result.repeated == ((1, 1),)
     with open_memory(video) as memory:
         assert memory.search(SECRET, 1) == [f"As was said: {SECRET}"]
+
+
+def test_chunks_that_repeat_an_erased_text_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    short = "AB negative"
+    texts = [SECRET, short, *make_texts(400), SECRET, f"{short} it is", f"Said: {SECRET}", short, SECRET[:-1], "last"]
+    video = build(tmp_path, texts)
+    assert main(["erase", str(video), "--id", "0", "--id", "1"]) == 0
+    assert "an erased text: 3 chunks: 402, 404-405 have it, too" in capsys.readouterr().out
+    assert erase(video, chunk_ids=[402, 404]).repeated == ()
+
+
+@pytest.mark.parametrize("verb", ["erase", "delete"])
+def test_a_filter_that_finds_nothing_changes_nothing(
+    verb: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    video = build(tmp_path, ["one", "two"], metadatas=[{"source": "a.md"}, {"source": "b.md"}])
+    before = all_files(tmp_path)
+    for more in ((), ("--id", "0")):
+        assert main([verb, str(video), "--where", "source=typo.md", *more]) == 1
+        assert "no chunk of " in capsys.readouterr().err
+        assert all_files(tmp_path) == before
+    with pytest.raises(ChunkNotFoundError, match="has this metadata"):
+        getattr(maintenance, verb)(video, where={"source": "typo.md"})
+    assert all_files(tmp_path) == before
 
 
 def test_what_memvid_writes_itself_is_no_trace(tmp_path: Path) -> None:
@@ -94,8 +121,8 @@ def test_a_proof_that_fails_changes_nothing(tmp_path: Path, monkeypatch: pytest.
     before = all_files(tmp_path)
 
     # A compaction that keeps what it should drop.
-    keep = _Compaction._fill
-    monkeypatch.setattr(_Compaction, "_fill", lambda self, spool, gone: keep(self, spool, self.index.deleted))
+    keep = Compaction._fill
+    monkeypatch.setattr(Compaction, "_fill", lambda self, spool, gone: keep(self, spool, self.index.deleted))
     with pytest.raises(FrameError, match="would still hold"):
         erase(video, chunk_ids=[0])
     assert all_files(tmp_path) == before

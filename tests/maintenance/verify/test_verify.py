@@ -447,7 +447,10 @@ class TestCommand:
         at = data.index(samples(data)[-1]) + 50
         video.write_bytes(data[:at] + bytes(9) + data[at + 9 :])
         assert main(["verify", str(video)]) == 0  # the frames are not read
-        capsys.readouterr()
+        out = capsys.readouterr().out
+        assert "sound structure" in out
+        assert re.search(r"; \d+ frames were not read: --deep reads them", out)
+        assert "is sound" not in out
         assert main(["verify", str(video), "--deep"]) == 1
         out = capsys.readouterr().out
         assert "is damaged: 1 error" in out

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from memvid.maintenance.rewrite.compact import CompactResult, EraseResult, compact, erase
+from memvid.maintenance.rewrite.compact import CompactResult, compact
 from memvid.maintenance.rewrite.delete import delete
+from memvid.maintenance.rewrite.erase import EraseResult, erase
 from memvid.maintenance.rewrite.reindex import ReindexResult, reindex
 
 __all__ = ["CompactResult", "EraseResult", "ReindexResult", "compact", "delete", "erase", "reindex"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,12 +13,10 @@ from numpy.typing import NDArray
 
 from memvid.building.append import frame_config, next_chunk
 from memvid.building.build import Builder
-from memvid.building.checkpoint import remove_checkpoints
 from memvid.building.spool import Spool
-from memvid.checks import check_chunk_id
 from memvid.config import EncoderConfig
 from memvid.embedding import AbsentEmbedder, Embedder, EmbedderLike, model_info, resolve_embedder
-from memvid.errors import ConfigError, EmptyMemoryError, UnsupportedVideoError
+from memvid.errors import EmptyMemoryError, UnsupportedVideoError
 from memvid.index import IndexManager
 from memvid.index.manifest import own_name
 from memvid.interrupts import interruptible, uninterrupted
@@ -26,10 +24,10 @@ from memvid.maintenance.rewrite.erasure_proof import Erasure
 from memvid.page import ChunkIds, ChunkRanges, Record
 from memvid.storage.commit import Commit, default_index_file, refuse_links
 from memvid.storage.hard_links import has_other_names
-from memvid.types import ProgressCallback, StrPath, Where
+from memvid.types import ProgressCallback, StrPath
 from memvid.video import PageStore, VideoReader
 
-__all__ = ["CompactResult", "EraseResult", "compact", "erase"]
+__all__ = ["CompactResult", "Compaction", "compact"]
 
 
 _BRIDGED = 64
@@ -69,33 +67,6 @@ class CompactResult:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class EraseResult:
-    """What an erasure did.
-
-    :ivar erased: the chunks that were asked for.
-    :ivar compacted: what became of the memory.
-    :ivar blocks: pieces of 16 bytes of the removed texts and metadata that were looked for: all of them but those that
-        chunks that stay contain as well.
-    :ivar scanned_bytes: bytes they were looked for in: all files as they are, and all payloads and pages decompressed.
-    :ivar checkpoints_removed: checkpoints of interrupted builds, with digests and vectors of texts, which went too.
-    :ivar checkpoints_left: files under such a name that could not be removed, or are none: look at them.
-    :ivar linked_files: files of the memory that had other names (hard links, as ``cp -al`` makes them): those names
-        still hold what was erased.
-    :ivar foreign_files: side files under another memory's name, which the index was read from because its own were
-        missing: they still hold words of what was erased. See docs/index.md, "Renaming, moving, copying".
-    """
-
-    erased: ChunkRanges
-    compacted: CompactResult
-    blocks: int
-    scanned_bytes: int
-    checkpoints_removed: tuple[Path, ...] = ()
-    checkpoints_left: tuple[Path, ...] = ()
-    linked_files: tuple[Path, ...] = ()
-    foreign_files: tuple[Path, ...] = ()
-
-
 @interruptible
 def compact(
     video: StrPath,
@@ -119,67 +90,11 @@ def compact(
     :raises IndexFileError: the index is missing, damaged, or belongs to another video.
     :raises OutputError: someone else is writing this memory, the disk is full, ...
     """
-    with _Compaction(video, index, embedder, threads, progress) as compaction:
+    with Compaction(video, index, embedder, threads, progress) as compaction:
         return compaction.run(ChunkIds.of([]))
 
 
-@interruptible
-def erase(
-    video: StrPath,
-    index: StrPath | None = None,
-    *,
-    chunk_ids: Iterable[int] = (),
-    where: Where | None = None,
-    embedder: EmbedderLike | None = None,
-    threads: int | None = None,
-    progress: ProgressCallback | None = None,
-) -> EraseResult:
-    """Compact so that nothing of some chunks is left in the memory's files, and prove it before they are replaced.
-
-    With them goes what was deleted before. The compression dictionary, which holds pieces of the texts it was trained
-    on, is trained anew. Then all new files are scanned, as they are and decompressed, for every piece of the removed
-    texts and metadata that no chunk that stays contains.
-
-    Checkpoints that interrupted builds have left beside the memory, which hold digests and vectors of texts, are
-    removed.
-
-    The proof is about the new files. It says nothing of copies, backups, other names of the old files (hard links,
-    which the result lists), open readers, and blocks of the disk that the old files have left.
-
-    :param chunk_ids: the chunks; deleted ones are fine.
-    :param where: all chunks whose metadata has these values, deleted ones not among them.
-    :raises ChunkNotFoundError: there is no chunk of that id.
-    :raises QueryError: ``where`` is no filter.
-    :raises ConfigError: neither is given.
-    :raises EmptyMemoryError: no chunk would be left.
-    :raises FrameError: something is left, and nothing has changed; report it. Otherwise as :func:`compact`.
-    """
-    given = np.array([check_chunk_id(chunk_id) for chunk_id in chunk_ids], np.int64)
-    wanted = ChunkIds.of(given)
-    if not wanted and where is None:
-        raise ConfigError("nothing to erase: give chunk_ids= or where=")
-    with _Compaction(video, index, embedder, threads, progress) as compaction:
-        if where is not None:
-            wanted |= ChunkIds.of(compaction.index.ids_where(where))
-        compaction.check_ids(given)
-        gone = compaction.index.deleted | wanted
-        proof = Erasure(compaction.texts(gone, removed=True), compaction.texts(gone, removed=False))
-        linked, foreign = compaction.linked_files(), compaction.foreign_files()
-        result = compaction.run(wanted, proof)
-        removed, left = remove_checkpoints(result.video_file, result.index_file)
-        return EraseResult(
-            erased=compaction.there(wanted).ranges,
-            compacted=result,
-            blocks=proof.blocks,
-            scanned_bytes=proof.scanned,
-            checkpoints_removed=removed,
-            checkpoints_left=left,
-            linked_files=linked,
-            foreign_files=foreign,
-        )
-
-
-class _Compaction:
+class Compaction:
     """One compaction, which holds the memory's lock. A context manager."""
 
     def __init__(
@@ -197,7 +112,7 @@ class _Compaction:
         self._progress = progress
         self._removed = 0
 
-    def __enter__(self) -> _Compaction:
+    def __enter__(self) -> Compaction:
         refuse_links(self._video_file, self._index_file)
         VideoReader(self._video_file).close()  # before anything is locked: whether there is something to compact
         with ExitStack() as stack:
@@ -248,12 +163,11 @@ class _Compaction:
         """Refuse ids there are no chunks of, deleted or not."""
         self._video.table.frames_of(chunk_ids)
 
-    def texts(self, ids: ChunkIds, *, removed: bool) -> Iterator[bytes]:
-        """Texts and metadata of the chunks that are among the ids, or of all others."""
-        for _, record, among in self._records(ids):
+    def records(self, ids: ChunkIds, *, removed: bool) -> Iterator[tuple[int, Record]]:
+        """The chunks that are among the ids, or all others."""
+        for chunk_id, record, among in self._records(ids):
             if among == removed:
-                yield record.text
-                yield record.metadata
+                yield chunk_id, record
 
     def run(self, erased: ChunkIds, proof: Erasure | None = None) -> CompactResult:
         """Write the memory without what was deleted, and without ``erased``."""

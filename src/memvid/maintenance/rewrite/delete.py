@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from memvid.appender import MemvidAppender
+from memvid.errors import ChunkNotFoundError
 from memvid.interrupts import interruptible
 from memvid.types import AppendResult, ProgressCallback, StrPath, Where
 
@@ -30,7 +31,7 @@ def delete(
     :param chunk_ids: the chunks.
     :param where: all chunks whose metadata has these values; a list stands for any of its values.
     :param progress: called from this thread with a :class:`Progress`.
-    :raises ChunkNotFoundError: there is no chunk of that id, or it was deleted before.
+    :raises ChunkNotFoundError: there is no chunk of that id, or none with this metadata, or it was deleted before.
     :raises QueryError: ``where`` is no filter, or names a field that no chunk has.
     :raises EmptyMemoryError: nothing was asked for, or no chunk would be left.
     :raises VideoError: the video cannot be read, or not be appended to.
@@ -39,6 +40,6 @@ def delete(
     """
     with MemvidAppender(video, index) as memory:
         memory.delete(chunk_ids)
-        if where is not None:
-            memory.delete_where(where)
+        if where is not None and not memory.delete_where(where):
+            raise ChunkNotFoundError(f"no chunk of {video} has this metadata: nothing was deleted")
         return memory.append(progress=progress)

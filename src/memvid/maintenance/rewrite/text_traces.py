@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["BLOCK", "SHORTEST", "Fragments"]
+__all__ = ["BLOCK", "SHORTEST", "Fragments", "block_hashes"]
 
 BLOCK = 16
 SHORTEST = 2 * BLOCK - 1
@@ -56,17 +56,17 @@ class Fragments:
     def _found(self, data: bytes) -> set[bytes]:
         if not self.blocks or len(data) < BLOCK:
             return set()
-        wanted = np.sort(_hashes(b"".join(self.blocks))[::BLOCK])
+        wanted = np.sort(block_hashes(b"".join(self.blocks))[::BLOCK])
         found: set[bytes] = set()
         for start in range(0, len(data) - BLOCK + 1, _STRETCH):
-            hashes = _hashes(data[start : start + _STRETCH + BLOCK - 1])
+            hashes = block_hashes(data[start : start + _STRETCH + BLOCK - 1])
             at = np.minimum(np.searchsorted(wanted, hashes), len(wanted) - 1)
             for hit in np.flatnonzero(wanted[at] == hashes).tolist():
                 found.add(data[start + hit : start + hit + BLOCK])
         return found & self.blocks
 
 
-def _hashes(data: bytes) -> NDArray[np.uint64]:
+def block_hashes(data: bytes) -> NDArray[np.uint64]:
     """A hash of the block that begins at each offset, ``uint64[len(data) - BLOCK + 1]``."""
     count = len(data) - BLOCK + 1
     raw = np.frombuffer(data, np.uint8)
