@@ -35,7 +35,7 @@ LAYERS: tuple[tuple[tuple[str, ...], ...], ...] = (
     (("storage",), ("network",)),
     (("_core",), ("_onnxruntime",), ("unspaced_scripts",), ("printable",)),
     (("config",), ("types",), ("dependencies",), ("pickling",), ("workers",)),
-    (("checks",), ("allowance",), ("interrupts",)),
+    (("checks",), ("allowance",), ("interrupts",), ("remedies",)),
     (("errors",),),
 )
 PLACES = {name: (row, unit) for row, units in enumerate(LAYERS) for unit in units for name in unit}

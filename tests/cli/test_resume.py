@@ -177,8 +177,8 @@ IMPOSSIBLE = {
     "zfec": ["--parity", "0.1"],
     "PyAV": ["--codec", "h264"],
     "OpenCV": ["--codec", "mp4v"],
-    "the smallest version that holds one is 4": ["--symbol-version", "1"],
-    "the smallest version that holds one is 8": ["--symbol-version", "2", "--error-correction", "H"],
+    "the smallest that holds one is 4": ["--symbol-version", "1"],
+    "the smallest that holds one is 8": ["--symbol-version", "2", "--error-correction", "H"],
 }
 
 

@@ -31,7 +31,7 @@ def check_feasible(config: EncoderConfig) -> None:
             if frame_capacity(replace(config, symbol_version=version)) >= MIN_CAPACITY
         )
         raise ConfigError(
-            f"a code of symbol version {config.symbol_version} with error correction {config.error_correction}"
-            f"{' and parity' * bool(config.parity)} is too small for a page: the smallest version that holds one is "
-            f"{sufficient}"
+            f"symbol_version={config.symbol_version} with error_correction={config.error_correction!r}"
+            f"{' and parity' * bool(config.parity)} is too small for a page: take a higher symbol_version, the smallest "
+            f"that holds one is {sufficient}"
         )

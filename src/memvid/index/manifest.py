@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from memvid.checks import ID_LIMIT, is_int
 from memvid.config import EncoderConfig
 from memvid.errors import IndexFormatError, IndexNotFoundError
+from memvid.remedies import IMPORT_REMEDY
 from memvid.storage.files import open_regular
 from memvid.storage.journal import is_plain_name
 from memvid.types import ModelInfo, VideoIdentity
@@ -243,6 +244,8 @@ def _load(data: bytes, index_file: Path) -> dict[str, Any]:
     except (ValueError, RecursionError):
         content = None
     if not isinstance(content, dict) or content.get("format") != _FORMAT:
+        if isinstance(content, dict) and isinstance(content.get("metadata"), list):
+            raise IndexFormatError(f"{where} is not one of this release: {IMPORT_REMEDY}")
         raise IndexFormatError(f"{where} is not a memvid index, or is cut off ({len(data)} bytes): {MEND}")
     version = content.get("version")
     if not isinstance(version, int) or version > VERSION:

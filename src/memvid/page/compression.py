@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import zstandard
 
 from memvid.errors import FrameError, VideoFormatError
+from memvid.remedies import REMEDY
 
 if TYPE_CHECKING:
     from memvid.allowance import Allowance
@@ -105,8 +106,7 @@ class PageDecompressor:
                 self._get(with_dictionary=True)
             except zstandard.ZstdError as error:
                 raise VideoFormatError(
-                    f"the memory's dictionary ({len(dictionary)} bytes) is not a zstd dictionary: {error}; "
-                    "restore the video from a copy"
+                    f"the memory's dictionary ({len(dictionary)} bytes) is not a zstd dictionary: {error}; {REMEDY}"
                 ) from error
 
     def decompress(
@@ -152,4 +152,4 @@ class PageDecompressor:
 
     @staticmethod
     def _error(what: str, frame_index: int) -> FrameError:
-        return FrameError(f"frame {frame_index}: {what}; the page is damaged", frame_index=frame_index)
+        return FrameError(f"frame {frame_index}: {what}; the page is damaged: {REMEDY}", frame_index=frame_index)

@@ -14,6 +14,7 @@ from zlib import crc32
 
 from memvid._core import PAGE_FORMAT_VERSIONS
 from memvid.errors import FrameError, UnsupportedVideoError
+from memvid.remedies import REMEDY
 
 __all__ = [
     "FORMAT_VERSION",
@@ -143,13 +144,13 @@ def parse_header(payload: bytes, *, frame_index: int) -> PageHeader:
     if len(payload) < HEADER_BYTES:
         raise FrameError(
             f"frame {frame_index}: {len(payload)} bytes are no memvid page, which has at least {HEADER_BYTES}; "
-            "the video is damaged or was not made by memvid",
+            f"the video is damaged or was not made by memvid: {REMEDY}",
             frame_index=frame_index,
         )
     if not payload.startswith(MAGIC):
         raise FrameError(
             f"frame {frame_index}: its code starts with {payload[:3].hex(' ')}, a memvid page with {MAGIC.hex(' ')}; "
-            "the video is damaged or was not made by memvid",
+            f"the video is damaged or was not made by memvid: {REMEDY}",
             frame_index=frame_index,
         )
     version = payload[len(MAGIC)]
@@ -183,7 +184,7 @@ def verify(payload: bytes, *, frame_index: int) -> None:
             return
     raise FrameError(
         f"frame {frame_index}: the page's checksum does not match its {len(payload)} bytes; "
-        "the frame is damaged: restore the video from a copy; `memvid repair` brings back the rest",
+        f"the frame is damaged: {REMEDY}",
         frame_index=frame_index,
     )
 
@@ -204,13 +205,13 @@ def read_page(
     if header.page_number != expected:
         raise FrameError(
             f"frame {frame_index}: holds page {header.page_number} instead of {expected}; "
-            "frames were swapped, dropped or repeated: restore the video from a copy",
+            f"frames were swapped, dropped or repeated: {REMEDY}",
             frame_index=frame_index,
         )
     if tag is not None and header.tag != tag:
         raise FrameError(
             f"frame {frame_index}: belongs to memory {header.tag:08x}, this one is {tag:08x}; "
-            "frames of two videos were mixed: restore the video from a copy",
+            f"frames of two videos were mixed: {REMEDY}",
             frame_index=frame_index,
         )
     return header

@@ -11,6 +11,7 @@ from memvid.page.compression import MAX_BODY_BYTES, PageDecompressor
 from memvid.page.header import HEADER_BYTES, PageFlag, PageHeader, PageKind, read_page
 from memvid.page.packing import RUN_HEAD
 from memvid.page.records import RecordPage
+from memvid.remedies import REMEDY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -158,6 +159,4 @@ def _expect_records(header: PageHeader, frame_index: int) -> None:
 
 
 def _error(what: str, frame_index: int) -> FrameError:
-    return FrameError(
-        f"frame {frame_index}: {what}; the video is damaged: restore it from a copy", frame_index=frame_index
-    )
+    return FrameError(f"frame {frame_index}: {what}; the video is damaged: {REMEDY}", frame_index=frame_index)

@@ -14,6 +14,7 @@ from memvid.page.compression import MAX_BODY_BYTES
 from memvid.page.header import PageKind
 from memvid.page.reading import open_blob
 from memvid.page.records import varint
+from memvid.remedies import REMEDY
 
 __all__ = ["LONGEST_DELETION", "TombstoneReader", "decode_tombstones", "encode_tombstones"]
 
@@ -117,6 +118,6 @@ def _varints(block: bytes, frame_index: int) -> NDArray[np.int64]:
 
 def _error(what: str, frame_index: int) -> FrameError:
     return FrameError(
-        f"frame {frame_index}: its list of deleted chunks {what}; the video is damaged: restore it from a copy",
+        f"frame {frame_index}: its list of deleted chunks {what}; the video is damaged: {REMEDY}",
         frame_index=frame_index,
     )

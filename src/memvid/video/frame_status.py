@@ -8,7 +8,7 @@ UNREADABLE = 6
 
 REASONS = {
     1: "the file ends inside it",
-    2: "it is not a picture of the video's size",
+    2: "it is a damaged picture, or not a picture of the video's size",
     3: "no QR code in it can be read",
     4: "its QR code holds something else than was written there: the checksum differs",
     5: "it is not in the video any more, or cannot be decoded",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from memvid import _core
 from memvid.errors import ClosedError, DependencyError, FrameError, VideoFormatError, VideoNotFoundError
 from memvid.page import PageKind, is_page, page_checksum, read_page
 from memvid.pickling import NotPicklable
+from memvid.remedies import REMEDY
 from memvid.types import StrPath, VideoIdentity
 from memvid.video.codecs import Frames, PictureVideo, native_source, open_frames
 from memvid.video.frame_status import REASONS
@@ -42,6 +44,10 @@ class VideoReader(NotPicklable):
     def __init__(self, path: StrPath, *, threads: int | None = None, movie: int | None = None) -> None:
         self._path = os.fspath(path)
         self._threads = threads or 0
+        with self._advising():
+            self._open(movie)
+
+    def _open(self, movie: int | None) -> None:
         try:
             self._native: Frames | None = (
                 open_frames(self._path, threads=self._threads)
@@ -54,14 +60,12 @@ class VideoReader(NotPicklable):
             ) from error
         reader = self._native
         if reader.frame_count == 0:
-            raise VideoFormatError(f"{self._path} has no frame: it is not a video of memvid")
+            raise VideoFormatError(f"{self._path} has no frame")
         blob = reader.page_table
         self.table = self._scan() if blob is None else PageTable.from_bytes(blob)
         reader = self._open_reader()  # another one, if frames are not in their places
         if len(self.table) != reader.frame_count:
-            raise VideoFormatError(
-                f"{self._path} has {reader.frame_count} frames, its page table {len(self.table)}: the video is damaged"
-            )
+            raise VideoFormatError(f"{self._path} has {reader.frame_count} frames, its page table {len(self.table)}")
         reader.expect(np.ascontiguousarray(self.table.checksums, np.uint32))
         self._parity: ParityReader | None = ParityReader(self.table, reader.read)  # and with it the file
         self._rebuilt = 0
@@ -146,6 +150,16 @@ class VideoReader(NotPicklable):
         if isinstance(reader, PictureVideo):
             reader.close()
 
+    @contextmanager
+    def _advising(self) -> Iterator[None]:
+        """Have errors of a file that is damaged, or is no memory, say what to do, where they do not yet."""
+        try:
+            yield
+        except VideoFormatError as error:
+            if "`memvid" in str(error) or "name the video" in str(error):
+                raise
+            raise VideoFormatError(f"{error}: if it is a damaged memory, {REMEDY}") from error
+
     def _open_reader(self) -> Frames:
         reader = self._native
         if reader is None:
@@ -170,8 +184,7 @@ class VideoReader(NotPicklable):
 
     def _frame_error(self, frame_index: int, status: int) -> FrameError:
         return FrameError(
-            f"frame {frame_index} of {self._path} cannot be read: {REASONS[status]}; restore the video from a "
-            "copy; `memvid repair` brings back the rest",
+            f"frame {frame_index} of {self._path} cannot be read: {REASONS[status]}: {REMEDY}",
             frame_index=frame_index,
         )
 
@@ -200,8 +213,7 @@ class VideoReader(NotPicklable):
         if least > reader.frame_count:
             return self._scan_by_parity(
                 FrameError(
-                    f"{self._path} ends behind frame {reader.frame_count - 1}, but had {least} frames: restore the "
-                    "video from a copy",
+                    f"{self._path} ends behind frame {reader.frame_count - 1}, but had {least} frames: {REMEDY}",
                     frame_index=reader.frame_count,
                 )
             )

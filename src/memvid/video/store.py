@@ -32,6 +32,7 @@ from memvid.page import (
     open_run,
 )
 from memvid.pickling import NotPicklable
+from memvid.remedies import REMEDY
 from memvid.types import JsonObject
 from memvid.video.question import Question
 from memvid.video.reader import VideoReader
@@ -349,7 +350,7 @@ class PageStore(NotPicklable):
         if (header.kind, header.first_chunk, header.count) != expected:
             raise FrameError(
                 f"frame {frame}: its page and the page table do not agree on its chunks; "
-                "the video is damaged: restore it from a copy; `memvid repair` brings back the rest",
+                f"the video is damaged: {REMEDY}",
                 frame_index=frame,
             )
         return page

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from memvid.errors import ChunkNotFoundError, UnsupportedVideoError, VideoFormatError
 from memvid.page import ChunkIds, PageKind
+from memvid.remedies import REMEDY
 
 __all__ = ["BARE", "LARGEST_GAP", "PageTable", "PageTableBuilder"]
 
@@ -270,7 +271,7 @@ class PageTableBuilder:
         if plain < 0:
             raise VideoFormatError(
                 f"{-plain} of the bare texts before frame {len(self._kinds)} are not there, and without its page table "
-                "nothing says which: restore the video from a copy"
+                f"nothing says which: {REMEDY}"
             )
         ids = [*range(self._next_chunk, self._next_chunk + plain)]
         ids += [first + at for first, count in described for at in range(count)]

@@ -30,6 +30,7 @@ from memvid.page import (
     parse_header,
 )
 from memvid.page.reading import run_parts
+from memvid.remedies import IMPORT_REMEDY
 from memvid.video import BARE, PageTable
 
 __all__ = ["sort_pages"]
@@ -125,7 +126,9 @@ def _is_plausible(table: PageTable, result: Sorted, *, bare: bool) -> bool:
 def _choose_tag(headers: list[PageHeader]) -> int:
     """The tag of the header page, or else of most pages."""
     if not headers:
-        raise VideoError("there is no frame of a memvid memory in the file: nothing can be brought back")
+        raise VideoError(
+            f"there is no frame of a memvid memory in the file: nothing can be brought back; {IMPORT_REMEDY}"
+        )
     front = Counter(header.tag for header in headers if header.kind == PageKind.HEADER)
     return (front or Counter(header.tag for header in headers)).most_common(1)[0][0]
 

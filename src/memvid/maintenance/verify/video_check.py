@@ -131,9 +131,10 @@ class VideoCheck:
     def _cannot_open(self, error: MemvidError) -> None:
         for problem in self._container.problems:
             self._findings.error("container", problem.message, self._path, offset=problem.offset)
+        remedy = "" if "`memvid" in str(error) else "; `memvid repair` brings back what is whole"
         self._findings.error(
             "container",
-            f"{error}; nothing in it can be read as it is: `memvid repair` brings back what is whole",
+            f"nothing in it can be read as it is: {error}{remedy}",
             self._path,
             chunks=self._indexed,
         )

@@ -21,6 +21,7 @@ from memvid.page import (
     read_page,
     seal,
 )
+from memvid.remedies import IMPORT_REMEDY, REMEDY
 from memvid.video.codecs.sources import BATCH_PIXELS, Picture
 from memvid.video.parity import ParityBlock, ParityGroup, parity_pages
 from memvid.video.table import BARE, PageTable, PageTableBuilder
@@ -126,7 +127,7 @@ class FoundPages:
         :raises FrameError: pages are missing that parity does not bring back; the message says how many.
         """
         if self.tag is None:
-            raise VideoFormatError(f"{path}: none of its {self.frames} frames holds a page of memvid")
+            raise VideoFormatError(f"{path}: none of its {self.frames} frames holds a page of memvid; {IMPORT_REMEDY}")
         blocks = sorted({ParityBlock.of(head, number) for number, head in self.parity.items()})
         count = max(max(self.rows) + 1, *(block.stop for block in blocks), 0)
         if count > len(self.rows):  # not a list of those that are missing: a page can be number four billion
@@ -142,13 +143,13 @@ class FoundPages:
             raise FrameError(
                 f"{path} has lost {missing} of {count} frames, the first of them {first}, to re-encoding"
                 + (" and more than parity brings back" if self.parity else "")
-                + ": restore the video from a copy; `memvid repair` brings back the rest",
+                + f": {REMEDY}",
                 frame_index=first,
             )
         if self.trailing and not blocks:
             raise FrameError(
                 f"the last {self.trailing} of {self.frames} frames of {path} cannot be read, and without its page "
-                "table nothing says what was in them: restore it from a copy; `memvid repair` brings back the rest",
+                f"table nothing says what was in them: {REMEDY}",
                 frame_index=self.frames - self.trailing,
             )
         builder = PageTableBuilder()

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memvid.errors import ClosedError, DependencyError, VideoError, VideoFormatError
+from memvid.remedies import REMEDY
 from memvid.storage.files import check_regular
 from memvid.video.codecs.containers import av_name, open_container
 from memvid.video.codecs.profiles import INSTALL, load_opencv, load_pyav
@@ -200,7 +201,7 @@ class AvSource:
             self._now = None
             if isinstance(error, MemoryError):
                 raise
-            raise VideoFormatError(f"{self._path} cannot be decoded: {error}: restore it from a copy") from error
+            raise VideoFormatError(f"{self._path} cannot be decoded: {error}: {REMEDY}") from error
 
 
 class OpenCvSource:
