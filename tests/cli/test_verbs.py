@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -26,6 +27,8 @@ from memvid.cli.output import (
     passage,
     rows,
 )
+from memvid.embedding import HashingEmbedder
+from memvid.errors import ModelMismatchError
 from memvid.printable import printable
 from tests.repository import ROOT
 
@@ -37,6 +40,14 @@ NOTES = {
     "backup.md": "# Backups\n\nBackups run at night. They are kept for thirty days.",
     "team.jsonl": '{"text": "Ada leads the storage team.", "year": 1999}\n{"text": "Bob leads support.", "year": 2001}',
 }
+
+
+class Foreign(HashingEmbedder):
+    """Stands for a model that does not come with memvid."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__(dim)
+        self.name = "foreign"
 
 
 @pytest.fixture(scope="module")
@@ -261,7 +272,6 @@ class TestSearch:
         assert "gone.mp4" in fails(capsys, "search", tmp_path / "gone.mp4", "x", *MODEL)
         assert "blank" in fails(capsys, "search", memory, " ", *MODEL)
         assert "yaer" in fails(capsys, "search", memory, "x", "--where", "yaer=1", *MODEL)
-        assert "hashing-512" in fails(capsys, "search", memory, "x")
         (tmp_path / "foreign.mp4").write_bytes(b"not a video" * 100)
         fails(capsys, "search", tmp_path / "foreign.mp4", "x", *MODEL)
 
@@ -378,3 +388,34 @@ class TestOutput:
             "c": ['"1"', "1"],
             "d": ["[1]"],
         }
+
+
+class TestModelOfTheIndex:
+    """What was built with a model that comes with memvid needs no --model."""
+
+    def test_search_info_and_chat_take_it(
+        self, memory: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        found = run_json(capsys, "search", memory, "when did login fail?")
+        assert "login page failed" in found["results"][0]["text"]
+        assert run_json(capsys, "info", memory)["model"]["name"] == "hashing-512"
+        monkeypatch.setattr(sys, "stdin", io.StringIO("when did login fail?\n"))
+        assert run("chat", memory, "--llm-provider", "none") == 0
+        assert "login page failed" in capsys.readouterr().out
+
+    def test_the_commands_that_build_suggests_work(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        (tmp_path / "a.txt").write_text("Backups run at night.")
+        assert run("build", tmp_path / "a.txt", "-o", tmp_path / "m.mp4", *MODEL) == 0
+        command = capsys.readouterr().out.split("Ask it:")[1]
+        assert run(*shlex.split(command)[1:]) == 0
+
+    def test_another_model_is_named(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        with memvid.MemvidEncoder(embedder=Foreign(dim=32)) as encoder:
+            encoder.add_chunks(["Backups run at night."])
+            encoder.build_video(tmp_path / "m.mp4")
+        assert run_json(capsys, "info", tmp_path / "m.mp4")["model"]["name"] == "foreign"
+        assert "--model FOLDER" in fails(capsys, "search", tmp_path / "m.mp4", "backups")
+
+    def test_the_wrong_one_is_refused(self, memory: Path) -> None:
+        with pytest.raises(ModelMismatchError, match="--model hashing"):
+            memvid.MemvidRetriever(memory)

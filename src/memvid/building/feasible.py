@@ -32,6 +32,6 @@ def check_feasible(config: EncoderConfig) -> None:
         )
         raise ConfigError(
             f"symbol_version={config.symbol_version} with error_correction={config.error_correction!r}"
-            f"{' and parity' * bool(config.parity)} is too small for a page: take a higher symbol_version, the smallest "
-            f"that holds one is {sufficient}"
+            f"{' and parity' * bool(config.parity)} is too small for a page: take a higher symbol_version, the "
+            f"smallest that holds one is {sufficient}"
         )

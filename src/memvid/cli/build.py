@@ -163,6 +163,7 @@ def build(
         emit_json(_report(result, plan, reader.documents, embedder.name))
     else:
         _print(result, plan, reader.documents, embedder.name, checkpoint)
+        emit(f'\nAsk it:  {command_line("memvid", "search", *options.model_arguments(model), output)} "your question"')
 
 
 def _report(result: BuildResult, plan: FilePlan, documents: int, model: str) -> JsonObject:
@@ -203,7 +204,6 @@ def _print(result: BuildResult, plan: FilePlan, documents: int, model: str, chec
         listed.append(("skipped", f"{len(plan.skipped):,} files: {skipped_text(plan)} (--json lists them)"))
     emit(heading(str(result.video_file)))
     emit(rows(listed))
-    emit(f'\nAsk it:  {command_line("memvid", "search", result.video_file)} "your question"')
 
 
 def _embeddings(result: BuildResult, model: str) -> str:

@@ -49,7 +49,7 @@ _COMMANDS = (
 )
 @click.option("--load", type=options.file_path, help="Go on with a conversation that /save wrote.")
 @options.index_file
-@options.model
+@options.index_model
 def chat(
     *,
     memory: Path,
@@ -87,7 +87,7 @@ def chat(
         llm_provider=llm_provider,
         llm_model=llm_model,
         base_url=base_url,
-        embedder=options.load_embedder(model),
+        embedder=options.index_embedder(model, memory, index_file),
         context_window=context_window,
         **patience,
     ) as conversation:

@@ -65,7 +65,7 @@ def demo(*, folder: Path, model: str | None, as_json: bool) -> None:
     emit(_times(report) + "\n")
     for number, answer in enumerate(report.answers, 1):
         emit(_answer(number, answer) + "\n")
-    emit(_next_steps(report))
+    emit(_next_steps(report, model))
 
 
 def _slash(folder: Path) -> str:
@@ -102,8 +102,8 @@ def _answer(number: int, answer: DemoAnswer) -> str:
     )
 
 
-def _next_steps(report: DemoReport) -> str:
-    video = command_line(report.build.video_file)
+def _next_steps(report: DemoReport, model: str | None) -> str:
+    video = command_line(report.build.video_file, *options.model_arguments(model))
     memvid = program_name()
     return "\n".join(
         [
@@ -112,7 +112,7 @@ def _next_steps(report: DemoReport) -> str:
             f"  {memvid} chat {video}",
             f"  {memvid} info {video}",
             f"  {memvid} build YOUR_FILES -o memory.mp4",
-            f"  ffplay -x 740 -y 740 -vf setpts=10*PTS {video}",
+            f"  ffplay -x 740 -y 740 -vf setpts=10*PTS {command_line(report.build.video_file)}",
             "  (or mpv --speed=0.1: it really is a video of QR codes)",
         ]
     )

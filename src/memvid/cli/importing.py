@@ -83,6 +83,7 @@ def import_old(
         emit_json(asdict(result))
     else:
         _print(result, video, index, checkpoint)
+        emit(f'\nAsk it:  {command_line("memvid", "search", *options.model_arguments(model), output)} "your question"')
 
 
 def _sort_out(old: tuple[Path, ...]) -> tuple[Path | None, Path | None]:
@@ -112,7 +113,6 @@ def _print(result: ImportResult, video: Path | None, index: Path | None, checkpo
     ]
     emit(heading(str(result.video_file)))
     emit(rows((name, one_line(text)) for name, text in listed))
-    emit(f'\nAsk it:  {command_line("memvid", "search", result.video_file)} "your question"')
 
 
 def _sources(result: ImportResult, video: Path | None, index: Path | None) -> Iterator[tuple[str, str]]:

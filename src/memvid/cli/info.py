@@ -21,7 +21,7 @@ __all__ = ["info"]
 @click.command()
 @options.memory_argument
 @options.index_file
-@options.model
+@options.index_model
 @options.as_json
 def info(*, memory: Path, index_file: Path | None, model: str | None, as_json: bool) -> None:
     """Say what is in a memory.
@@ -31,9 +31,13 @@ def info(*, memory: Path, index_file: Path | None, model: str | None, as_json: b
     \b
     memvid info memory.mp4
     """
+    from memvid.embedding import AbsentEmbedder
     from memvid.retriever import MemvidRetriever
 
-    with MemvidRetriever(memory, index_file, embedder=options.load_embedder(model)) as retriever:
+    embedder = options.load_embedder(model)
+    if embedder is None and (named := options.index_model_info(memory, index_file)) is not None:
+        embedder = AbsentEmbedder(named)  # nothing is asked
+    with MemvidRetriever(memory, index_file, embedder=embedder) as retriever:
         found = retriever.info
     if as_json:
         emit_json({"video_file": memory, **asdict(found)})

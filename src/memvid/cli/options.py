@@ -13,16 +13,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from memvid.embedding import Embedder
+    from memvid.types import ModelInfo
 
 __all__ = [
     "as_json",
     "chunk_ids",
     "file_path",
+    "index_embedder",
     "index_file",
     "index_model",
+    "index_model_info",
     "load_embedder",
     "memory_argument",
     "model",
+    "model_arguments",
     "parse_where",
     "threads",
     "video_argument",
@@ -98,6 +102,42 @@ def load_embedder(name: str | None) -> Embedder | None:
     from memvid import embedding
 
     return embedding.HashingEmbedder() if name == "hashing" else embedding.OnnxEmbedder(name)
+
+
+def index_embedder(name: str | None, memory: Path, index_file: Path | None) -> Embedder | None:
+    """The embedder of ``--model``, or else that of the model which the memory's index names, if it comes with memvid.
+
+    Whatever keeps the index from being read is for whoever opens the memory to say.
+    """
+    if name is not None:
+        return load_embedder(name)
+    model = index_model_info(memory, index_file)
+    from memvid.embedding import embedder_of
+    from memvid.errors import ModelMismatchError
+
+    try:
+        return None if model is None else embedder_of(model)
+    except ModelMismatchError:
+        return None
+
+
+def index_model_info(memory: Path, index_file: Path | None) -> ModelInfo | None:
+    """The model that a memory's index names, if it can be read."""
+    from memvid.errors import MemvidError
+    from memvid.index.manifest import read_manifest
+    from memvid.storage.commit import default_index_file, recover
+
+    index = index_file or default_index_file(memory)
+    try:
+        recover(index, video_file=memory)
+        return read_manifest(index).model
+    except (MemvidError, OSError, ValueError):
+        return None
+
+
+def model_arguments(name: str | None) -> tuple[str, ...]:
+    """What a command on a memory made with this ``--model`` has to be told of it."""
+    return () if name is None or name == "hashing" else ("--model", name)
 
 
 def parse_where(conditions: tuple[str, ...]) -> dict[str, list[Any]] | None:

@@ -29,7 +29,7 @@ __all__ = ["search"]
 )
 @click.option("--lines", type=click.IntRange(min=1), metavar="N", help="Lines shown of a passage.  [default: all]")
 @options.index_file
-@options.model
+@options.index_model
 @options.as_json
 def search(
     *,
@@ -54,7 +54,7 @@ def search(
     from memvid.retriever import MemvidRetriever
 
     begin = time.perf_counter()
-    with MemvidRetriever(memory, index_file, embedder=options.load_embedder(model)) as retriever:
+    with MemvidRetriever(memory, index_file, embedder=options.index_embedder(model, memory, index_file)) as retriever:
         opened = time.perf_counter()
         results = retriever.search_results(question, top_k=top_k, where=conditions)
         stats, chunks = retriever.stats, len(retriever)

@@ -330,8 +330,13 @@ def _check_model(path: Path, built: ModelInfo, given: ModelInfo | None) -> None:
         return
     raise ModelMismatchError(
         f"index {str(path)!r} was built with {_describe(built)}, not with {_describe(given)}: "
-        "use that embedder, or re-embed with `memvid reindex VIDEO`"
+        f"give the one it was built with (embedder=..., --model {_model_option(built)}), or re-embed with "
+        "`memvid reindex VIDEO`"
     )
+
+
+def _model_option(model: ModelInfo) -> str:
+    return "hashing" if model.name.startswith("hashing-") else "FOLDER"
 
 
 def _describe(model: ModelInfo) -> str:
