@@ -229,6 +229,13 @@ class DependencyError(MemvidError, ImportError):
 class OutputError(MemvidError, OSError):
     """A file cannot be written: missing or read-only folder, full disk."""
 
+    def __str__(self) -> str:
+        """The file, and what to do at the end, where a command can be copied."""
+        if self.filename is None or self.errno is None:
+            return super().__str__()
+        name = str(self.filename)
+        return f"{name if name.isprintable() else repr(name)}: {self.strerror}"
+
 
 class VideoError(MemvidError, OSError):
     """A video cannot be read."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 import unicodedata
+from pathlib import Path
 
-__all__ = ["printable"]
+__all__ = ["printable", "shell_word"]
 
 _UNPRINTABLE = "\N{REPLACEMENT CHARACTER}"
 _JOINERS = "\u200c\u200d\u00ad"  # which belong to scripts and emoji
@@ -19,6 +21,35 @@ def printable(text: str) -> str:
         else _swap(character)
         for character in text.replace("\r\n", "\n")
     ).expandtabs(4)
+
+
+def shell_word(text: str | Path) -> str:
+    """``text`` as a word of a command that can be shown, copied and run, whatever is in it.
+
+    What cannot be shown as it is, or would not stay as it is, is written as its bytes, in the quotes that bash, zsh and
+    ksh have for that.
+    """
+    text = str(text)
+    if all(_is_plain(character) for character in text):
+        return shlex.quote(text)
+    return "$'" + "".join(map(_escaped, text)) + "'"
+
+
+def _is_plain(character: str) -> bool:
+    return character == " " or (character.isprintable() and printable(character) == character)
+
+
+def _escaped(character: str) -> str:
+    if character in "\\'":
+        return "\\" + character
+    if _is_plain(character):
+        return character
+    return "".join(f"\\{byte:03o}" for byte in _bytes_of(character))
+
+
+def _bytes_of(character: str) -> bytes:
+    """As they are in a file's name, where Python has half a surrogate for a byte that is not UTF-8."""
+    return character.encode("utf-8", "surrogateescape" if "\udc80" <= character <= "\udcff" else "surrogatepass")
 
 
 def _swap(character: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -96,6 +97,13 @@ def test_so_does_the_command_line(
     assert sorted(here.iterdir()) == before
 
 
+def test_a_command_that_makes_the_folder_can_be_copied(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["build", "file", "-o", "it's  here/not  yet/m.mp4"]) == 1
+    command = capsys.readouterr().err.partition("first: ")[2]
+    subprocess.run(["sh", "-c", command], check=True)
+    assert (here / "it's  here" / "not  yet").is_dir()
+
+
 @pytest.mark.parametrize(
     "output", ["m.mp4", "M.MP4", "m.m4v", "m.mov", "memory", "memory.tar.mp4", "ä b.mp4", "new/m.mp4", *ODD_NAMES]
 )
@@ -138,7 +146,7 @@ def test_a_path_that_is_too_long_for_sqlite_is_said_to_be(here: Path) -> None:
     [
         ("m.mp4", "like m_index.json"), ("m", "name them apart"), ("other.mkv", "like other_index.json"),
         ("folder", "is a folder"), ("new/", "is a folder"), ("docs.txt", "like docs_index.json"),
-        ("file", "to be read"), ("no/where/i.json", "create the folder 'no'"),
+        ("file", "to be read"), ("no/where/i.json", "i.json: create the folder 'no/where' first: mkdir -p no/where$"),
     ],
 )  # fmt: skip
 def test_what_is_no_place_for_an_index(index: str, says: str, here: Path) -> None:

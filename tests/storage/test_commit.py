@@ -282,7 +282,7 @@ def test_a_journal_on_a_bad_sector_is_named(tmp_path: Path, monkeypatch: pytest.
         return real(path, follow=follow)
 
     monkeypatch.setattr("memvid.storage.journal.open_regular", bad_sector)
-    with pytest.raises(OutputError, match=r"the journal of a commit .* `memvid repair`.*json\.commit") as caught:
+    with pytest.raises(OutputError, match=r"json\.commit: the journal of a commit .* `memvid repair`") as caught:
         open_memory(video)
     assert caught.value.errno == errno.EIO
     report = verify(video, deep=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 from memvid.errors import OutputError
 from memvid.index.manifest import path_fault
 from memvid.interrupts import uninterrupted
+from memvid.printable import shell_word
 from memvid.storage.commit import default_index_file
 from memvid.storage.disk import check_utf8, output_errors, sync_folder
 from memvid.types import StrPath
@@ -108,6 +109,12 @@ def _check_file(given: StrPath, example: str, inputs: Iterable[StrPath]) -> Path
 def _check_folder(path: Path) -> None:
     """Check that the folder of a file is there, or can be made, and may be written to."""
     folder = path.parent if os.path.lexists(path.parent) else path.parent.parent
+    if not os.path.lexists(folder):
+        raise OutputError(
+            errno.ENOENT,
+            f"create the folder {str(path.parent)!r} first: mkdir -p {shell_word(path.parent)}",
+            str(path),
+        )
     with output_errors(path if folder == path.parent else path.parent):
         os.stat(f"{folder}{os.sep}")  # noqa: PTH116  # of a file in its place it says so
         if not os.access(folder, os.W_OK | os.X_OK):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import shlex
 import shutil
 import sys
 import textwrap
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from memvid.errors import OutputError
-from memvid.printable import printable
+from memvid.printable import printable, shell_word
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -81,13 +80,13 @@ def heading(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """``text`` on one line, without control characters."""
-    return " ".join(printable(text).split())
+    """``text`` on one line, without control characters. Its spaces stay: it may have a command in it, to be copied."""
+    return " ".join(line.strip() for line in printable(text).split("\n")).strip()
 
 
 def command_line(*words: StrPath) -> str:
     """A command to copy into a shell, whatever its files are called; without what could steer the terminal."""
-    return printable(shlex.join(os.fspath(word) for word in words))
+    return " ".join(shell_word(os.fspath(word)) for word in words)
 
 
 def passage(text: str, *, indent: str = "   ", lines: int | None = None) -> str:

@@ -19,7 +19,6 @@ import errno
 import os
 import re
 import secrets
-import shlex
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -27,6 +26,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from memvid.errors import OutputError
 from memvid.interrupts import uninterrupted
+from memvid.printable import shell_word
 from memvid.storage.files import open_regular
 from memvid.storage.lock_holder import Holder, HolderState, is_begun, lock_open_file, probe_open_file
 
@@ -310,7 +310,7 @@ class _FileLock:
             holder = "a process that its lock file does not name" if rival.holder is None else str(rival.holder)
             reason = (
                 f"is locked by {holder}, and whether that still runs cannot be seen from here: wait until it ends; if "
-                f"it was killed, remove its lock: rm {shlex.quote(str(rival.file))}"
+                f"it was killed, remove its lock: rm {shell_word(rival.file)}"
             )
         return OutputError(errno.EWOULDBLOCK, reason, str(self._path))
 
@@ -344,4 +344,4 @@ def _look(file: Path) -> _Found | None:
             )
         if isinstance(error, PermissionError):
             reason = "is the lock of another user's process: wait until that ends; if it was killed, remove its lock"
-        raise OutputError(error.errno, f"{reason}: rm {shlex.quote(str(file))}", str(file)) from error
+        raise OutputError(error.errno, f"{reason}: rm {shell_word(file)}", str(file)) from error
