@@ -187,6 +187,18 @@ class TestFile:
             Checkpoint(path, MODEL)
         assert checkpoint_rows(path) == 0
 
+    def test_a_file_that_is_refused_keeps_its_mode_and_its_other_names(self, tmp_path: Path) -> None:
+        path, other = tmp_path / "notes", tmp_path / "other name"
+        path.write_bytes(b"notes of somebody, for all to read")
+        path.chmod(0o644)
+        os.link(path, other)
+        before = path.stat()
+        with pytest.raises(OutputError, match="is no checkpoint"):
+            Checkpoint(path, MODEL)
+        after = path.stat()
+        assert (after.st_mode, after.st_ino, after.st_nlink) == (before.st_mode, before.st_ino, 2)
+        assert sorted(tmp_path.iterdir()) == [path, other]
+
     def test_a_full_disk(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         path, real = tmp_path / "c", os.pwrite
         write(path, [texts_of(0, 2)])

@@ -134,11 +134,12 @@ class Checkpoint:
         with output_errors(path):
             self._locks = FileLocks([path], building=True)
             try:
+                self._refuse_another(model)
                 unshare(path)
                 self._descriptor = open_private(path)
                 with suppress(OSError):
                     os.fchmod(self._descriptor, 0o600)  # earlier releases left it to the umask
-                self._begin(model)
+                self._begin()
             except BaseException:
                 self._close()
                 raise
@@ -210,21 +211,32 @@ class Checkpoint:
             self._sync()
         self._close()
 
-    def _begin(self, model: ModelInfo) -> None:
-        """Check the header, or write one; cut off what does not count at the end."""
-        start = os.pread(self._descriptor, _HEADER_LIMIT, 0)
+    def _refuse_another(self, model: ModelInfo) -> None:
+        """Refuse a file that is none of this build's, before anything of it is changed, its mode included."""
+        try:
+            with open_regular(self._path, follow=False) as file:
+                start = file.read(_HEADER_LIMIT)
+        except FileNotFoundError:
+            return
+        if not (start.startswith(self._header) or self._is_begun(start)):
+            raise _refusal(self._path, _parse_header(start), model)
+
+    def _is_begun(self, start: bytes) -> bool:
+        """Whether a file holds nothing but a beginning of the header."""
         if len(start) == len(self._header):  # a power cut may leave the size of a header, and zeros for the rest of it
             start = start.rstrip(b"\0")
-        if self._header.startswith(start):  # new, or nothing but a beginning
+        return start != self._header and self._header.startswith(start)
+
+    def _begin(self) -> None:
+        """Write the header, if there is none; cut off what does not count at the end."""
+        if self._is_begun(os.pread(self._descriptor, _HEADER_LIMIT, 0)):
             os.ftruncate(self._descriptor, 0)
             self._end = 0
             self._write(self._header)
             sync_folder(self._path.parent)
             self._old = 0
-        elif start.startswith(self._header):
-            self._old = self._count_rows()
         else:
-            raise _refusal(self._path, _parse_header(start), model)
+            self._old = self._count_rows()
         self._end = self._offset(self._old)
         os.ftruncate(self._descriptor, self._end)
         self._sync()
