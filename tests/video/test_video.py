@@ -6,7 +6,7 @@ import json
 import os
 import struct
 import subprocess
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -128,6 +128,23 @@ def test_a_video_is_what_was_written(tmp_path: Path) -> None:
     assert list(with_reader.read_all()) == list(enumerate(payloads))
     assert list(with_reader.read_all(corrected=True)) == list(enumerate(payloads))
     assert samples((tmp_path / "a.mp4").read_bytes())[0][:8] == b"\x89PNG\r\n\x1a\n"
+
+
+@pytest.mark.parametrize("codec", ["png", "mp4v"])
+@pytest.mark.parametrize("kind", ["file", "link", "folder"])
+def test_nothing_that_is_there_is_written_over(tmp_path: Path, codec: Any, kind: str) -> None:
+    path, precious = tmp_path / "a.mp4", tmp_path / "precious"
+    precious.write_text("mine")
+    if kind == "file":
+        precious.rename(path)
+        precious = path
+    elif kind == "link":
+        path.symlink_to(precious)
+    else:
+        path.mkdir()
+    with pytest.raises(OutputError, match="is there already"):
+        VideoWriter(path, EncoderConfig(codec=codec), tag=TAG)
+    assert precious.read_text() == "mine"
 
 
 def test_a_video_without_a_frame_cannot_be_finished(tmp_path: Path) -> None:

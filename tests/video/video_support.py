@@ -39,6 +39,7 @@ def make_pages(count: int, *, size: int = 60, tag: int = TAG, first: int = 0, se
 
 
 def write_video(path: Path, payloads: Sequence[bytes], *, version: int = 5, level: str = "L") -> PageTable:
+    path.unlink(missing_ok=True)  # a writer refuses what is there
     writer = VideoWriter(path, EncoderConfig(symbol_version=version, error_correction=level), tag=TAG)  # type: ignore[arg-type]
     writer.write(payloads)
     return writer.finish()

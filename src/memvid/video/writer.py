@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import islice
@@ -126,12 +128,15 @@ class _TableWriter(NotPicklable):
 class VideoWriter(_TableWriter):
     """Writes one video, frame after frame; its page table grows along.
 
-    :param path: the file to write; an existing one is replaced.
-    :raises OutputError: the file cannot be made.
+    :param path: the file to write: it is not there yet, or empty. Nothing that is there is written over; a caller that
+        is to replace a file writes another one, and renames it.
+    :raises OutputError: the file cannot be made, or there is one.
     """
 
     def __init__(self, path: StrPath, config: EncoderConfig, *, tag: int) -> None:
         super().__init__(path, PageTableBuilder(), tag=tag, parity=config.parity)
+        with output_errors(self._path):
+            _refuse_content(self._path)
         with self._remedies():
             self._native = self._open_native(config)
 
@@ -150,6 +155,15 @@ class VideoWriter(_TableWriter):
             crf=config.crf,
             pixels_per_module=config.pixels_per_module,
         )
+
+
+def _refuse_content(path: Path) -> None:
+    try:
+        status = path.lstat()
+    except FileNotFoundError:
+        return
+    if status.st_size or not stat.S_ISREG(status.st_mode):
+        raise OutputError(errno.EEXIST, "is there already, and is not written over: choose another name", str(path))
 
 
 class VideoAppender(_TableWriter):
