@@ -18,6 +18,7 @@ from memvid.errors import IndexFormatError, IndexNotFoundError
 from memvid.remedies import IMPORT_REMEDY
 from memvid.storage.files import open_regular
 from memvid.storage.journal import is_plain_name
+from memvid.storage.lfs_pointer import LFS_REMEDY, is_lfs_pointer
 from memvid.types import ModelInfo, VideoIdentity
 
 if TYPE_CHECKING:
@@ -239,6 +240,8 @@ def _load(data: bytes, index_file: Path) -> dict[str, Any]:
     where = f"index {str(index_file)!r}"
     if data[4:8] == b"ftyp":
         raise IndexFormatError(f"{where} is a video: name the video first, then its index")
+    if is_lfs_pointer(data):
+        raise IndexFormatError(f"{where} {LFS_REMEDY}")
     try:
         content = json.loads(data) if len(data) <= _SIZE_LIMIT else None
     except (ValueError, RecursionError):

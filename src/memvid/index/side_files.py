@@ -21,6 +21,7 @@ from memvid.index.segments import Records, Vectors
 from memvid.index.vectors import VectorReader
 from memvid.page import ChunkIds, decode_tombstones
 from memvid.storage.files import open_regular
+from memvid.storage.lfs_pointer import LFS_REMEDY, POINTER_BYTES, is_lfs_pointer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -170,6 +171,8 @@ def _missing(paths: list[str]) -> str:
 def _check_file(file: BinaryIO, path: Path, expected: SideFile, *, always: bool) -> bool:
     status = os.fstat(file.fileno())
     if status.st_size != expected.bytes:
+        if is_lfs_pointer(file.read(POINTER_BYTES)):
+            raise IndexFormatError(f"{path} {LFS_REMEDY}")
         raise IndexFormatError(
             f"{path} is cut off or changed: expected {expected.bytes} bytes, found {status.st_size}: {MEND}"
         )

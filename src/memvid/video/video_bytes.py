@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
-from memvid.errors import ClosedError, VideoError, VideoNotFoundError
+from memvid.errors import ClosedError, VideoError, VideoFormatError, VideoNotFoundError
 from memvid.storage.files import open_regular
+from memvid.storage.lfs_pointer import LFS_REMEDY, POINTER_BYTES, is_lfs_pointer
 
 __all__ = ["VideoBytes"]
 
@@ -27,7 +28,7 @@ class VideoBytes:
     Sectors that the disk does not give are zeros, and are not asked for again: a disk may try each for many seconds.
 
     :raises VideoNotFoundError: there is no such file.
-    :raises VideoError: it cannot be opened, or is no file.
+    :raises VideoError: it cannot be opened, or is no file, or is a pointer of Git LFS.
     """
 
     def __init__(self, path: Path) -> None:
@@ -42,6 +43,8 @@ class VideoBytes:
             raise VideoError(f"video {str(path)!r} cannot be read: {error}") from error
         self._size = os.fstat(self._descriptor).st_size
         self._unreadable: set[int] = set()  # numbers of sectors
+        if is_lfs_pointer(self.read(0, POINTER_BYTES)):
+            raise VideoFormatError(f"video {str(path)!r} {LFS_REMEDY}")
 
     def __len__(self) -> int:
         return self._size
