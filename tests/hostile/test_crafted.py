@@ -418,6 +418,25 @@ def test_a_journal_replaces_nothing_but_the_memory(copy: Path) -> None:
     assert precious.read_text() == "mine"
 
 
+@pytest.mark.parametrize("name", ["memory.mp4", "memory_index.json", "memory_index.sqlite"])
+def test_a_link_is_not_replaced_by_finishing_a_commit(copy: Path, tmp_path: Path, name: str) -> None:
+    precious = copy.with_name(name).rename(tmp_path / "precious")
+    content = precious.read_bytes()
+    copy.with_name(name).symlink_to(precious)
+    copy.with_name(name + ".new").write_bytes(content)
+    entry = {"bytes": len(content), "folder": "video" if name == "memory.mp4" else "index", "name": name}
+    manifest = {"bytes": 1, "folder": "index", "name": "memory_index.json"}
+    renames = [entry] if name == "memory_index.json" else [entry, manifest]
+    copy.with_name(JOURNAL).write_text(json.dumps({"renames": renames, "version": 1}))
+    with pytest.raises(OutputError, match=rf"{name}: is a symbolic link.* rm .*{JOURNAL}$"):
+        open_memory(copy)
+    assert copy.with_name(name).is_symlink()
+    assert precious.read_bytes() == content
+    copy.with_name(JOURNAL).unlink()  # as it says
+    with open_memory(copy) as memory:
+        assert len(memory) > 0
+
+
 @pytest.mark.skipif(not hasattr(os, "O_NOFOLLOW"), reason="needs links that can be refused")
 def test_links_in_a_folder_are_not_written_through(copy: Path, tmp_path: Path) -> None:
     precious = tmp_path / "precious"

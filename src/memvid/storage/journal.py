@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from memvid.checks import ID_LIMIT, is_int
 from memvid.errors import IndexFormatError, OutputError
+from memvid.printable import shell_word
 from memvid.storage.access import narrow
 from memvid.storage.disk import output_errors, staged_name, sync_folder
 from memvid.storage.files import open_regular
@@ -135,6 +136,14 @@ def finish(index_file: Path, video_file: Path | None) -> None:
         content = _with_new_names(content, index_file, video_file, journal)
     finals = [_resolve(entry, index_file, video_file, journal) for entry in content["renames"]]
     growth = _resolve_growth(content.get("append"), video_file, journal)
+    for path in finals if growth is None else [*finals, growth.video_file]:
+        if path.is_symlink():
+            raise OutputError(
+                errno.EEXIST,
+                "is a symbolic link, and a change of this memory that was cut off would replace it: remove it, or give "
+                f"that change up: rm {shell_word(journal)}",
+                str(path),
+            )
     with output_errors(index_file):
         roll_forward(finals, index_file, video_file, growth)
 
