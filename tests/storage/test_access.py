@@ -13,7 +13,7 @@ import pytest
 
 from memvid.errors import OutputError
 from memvid.storage import access
-from memvid.storage.access import access_of_new, narrow, read_access, settle
+from memvid.storage.access import access_of_copy, access_of_new, narrow, read_access, settle
 from memvid.storage.commit import Commit, recover
 from memvid.storage.files import create_private
 
@@ -59,6 +59,18 @@ class TestNewFiles:
         assert mode_of(tmp_path / "x") == 0o600
         settle(tmp_path / "x", access_of_new([tmp_path / "none"]))
         assert mode_of(tmp_path / "x") == 0o666 & ~mask
+
+    @pytest.mark.parametrize(
+        ("there", "made_from", "expected"),
+        [(0o644, [0o600], 0o600), (0o640, [0o644], 0o640), (0o664, [0o640, 0o604], 0o600), (0o644, [], 0o644)],
+    )
+    def test_a_copy_in_the_place_of_another_file_is_open_to_no_more_than_either(
+        self, tmp_path: Path, there: int, made_from: list[int], expected: int
+    ) -> None:
+        final = make(tmp_path / "x", there)
+        sources = [make(tmp_path / f"source{at}", mode) for at, mode in enumerate(made_from)]
+        settle(final, access_of_copy(final, [], [*sources, tmp_path / "none"]))
+        assert mode_of(final) == expected
 
     def test_the_umask_is_asked_for_and_not_changed(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def unreadable(_: Path) -> bytes:

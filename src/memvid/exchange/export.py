@@ -16,7 +16,7 @@ from memvid.config import Codec, EncoderConfig, possible_fps
 from memvid.errors import FrameError, OutputError
 from memvid.interrupts import interruptible
 from memvid.page import HeaderInfo
-from memvid.storage.access import access_of_new, read_access, settle
+from memvid.storage.access import access_of_copy, settle
 from memvid.storage.disk import discard, output_errors, staged_name, sync_folder
 from memvid.storage.files import create_private
 from memvid.storage.locks import FileLocks
@@ -120,7 +120,7 @@ def _write_whole(
     try:
         digest = _write(source, staged, config, progress)
         size = _read_back(source, staged, digest, config, progress)
-        settle(staged, read_access(final) or access_of_new([], made_from=[Path(source.path)]))
+        settle(staged, access_of_copy(final, [], made_from=[Path(source.path)]))
         staged.replace(final)
     except BaseException:
         discard(staged)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from memvid.storage.files import opened
 
-__all__ = ["Access", "access_of_new", "check_replaceable", "narrow", "read_access", "settle"]
+__all__ = ["Access", "access_of_copy", "access_of_new", "check_replaceable", "narrow", "read_access", "settle"]
 
 _ACL = "system.posix_acl_access"  # what Linux keeps a POSIX access list under
 _UNKNOWN = (errno.EOPNOTSUPP, errno.ENOSYS)  # what file systems say that keep no modes, or no lists
@@ -90,6 +90,20 @@ def access_of_new(beside: Iterable[Path], made_from: Iterable[Path] = ()) -> Acc
     if any((other.group, other.acl) != (first.group, first.acl) for other in limits):
         return shared.without_group()
     return shared
+
+
+def access_of_copy(final: Path, beside: Iterable[Path], made_from: Iterable[Path]) -> Access:
+    """Who may use a file that is about to be named ``final``: of one that is there already, those who may use it, but
+    for whoever may not use all of those it was made from."""
+    there = read_access(final)
+    if there is None:
+        return access_of_new(beside, made_from)
+    for path in made_from:
+        limit = read_access(path)
+        if limit is not None:
+            narrower = replace(there, mode=there.mode & limit.mode)
+            there = narrower if (there.group, there.acl) == (limit.group, limit.acl) else narrower.without_group()
+    return there
 
 
 def settle(path: Path, access: Access) -> None:

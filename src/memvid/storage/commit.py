@@ -33,7 +33,7 @@ from typing import TypeVar
 from memvid.errors import IndexFileError, OutputError, VideoError
 from memvid.interrupts import uninterrupted
 from memvid.pickling import NotPicklable
-from memvid.storage.access import Access, access_of_new, check_replaceable, read_access, settle
+from memvid.storage.access import Access, access_of_copy, access_of_new, check_replaceable, settle
 from memvid.storage.disk import output_errors, staged_name, sync_folder, write_atomic
 from memvid.storage.files import create_private, drop_leftover, open_regular
 from memvid.storage.hard_links import copy_file, has_other_names
@@ -212,9 +212,10 @@ class Commit(NotPicklable):
         finals = sorted(self._finals, key=lambda path: path == self._index_file)  # stable: the manifest goes last
         try:
             with output_errors(self._index_file):
-                access = access_of_new([*self._owned, *finals], self._made_from)
+                beside = [*self._owned, *finals]
+                access = access_of_new(beside, self._made_from)
                 for path in finals:
-                    settle(staged_name(path), read_access(path) or access)
+                    settle(staged_name(path), access_of_copy(path, beside, self._made_from))
                 for folder in sorted({path.parent for path in finals} | {self._index_file.parent}):
                     sync_folder(folder)
                 text = journal_text(finals, self._index_file, self._video_file, self._growth())

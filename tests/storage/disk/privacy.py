@@ -130,7 +130,7 @@ def _in_the_open(folder: Path) -> None:
 def _without_a_look(folder: Path) -> None:
     usual = Access(0o644)
     with (
-        patch("memvid.storage.commit.read_access", lambda _: usual),
+        patch("memvid.storage.commit.access_of_copy", lambda *_: usual),
         patch("memvid.storage.commit.access_of_new", lambda *_: usual),
         patch("memvid.storage.journal.narrow", lambda *_: None),
     ):
