@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from memvid import MemvidChat
@@ -55,7 +55,9 @@ class Case:
         self.budget = Budget(resolve_counter(counter), window, answer_tokens)
 
     def reply(self, messages: Sequence[Message]) -> str:
-        return self.replies[len(self.backend.requests) % len(self.replies)]
+        """The next one, ended where ``max_tokens`` would have ended it: else it would be refused."""
+        most = self.backend.requests[-1][1]["max_tokens"]
+        return self.replies[len(self.backend.requests) % len(self.replies)][: 1000 + 4 * most]
 
     def check_sizes(self) -> None:
         for messages, options in self.backend.requests:
@@ -87,6 +89,9 @@ class Case:
     chunks=st.lists(LONG, min_size=1, max_size=8, unique=True),
     replies=st.lists(LONG, min_size=1, max_size=4),
     questions=st.lists(st.one_of(SAID, LONG), min_size=1, max_size=5),
+)
+@example(
+    window=700, share=0.02, counter="bytes", chunks=["A fact."], replies=["\N{WHALE}" * 3600], questions=["Why?"] * 3
 )
 def test_no_request_exceeds_the_window(
     window: int, share: float, counter: Any, chunks: list[str], replies: list[str], questions: list[str]
