@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from memvid.checks import ID_LIMIT
+from memvid.checks import ID_LIMIT, is_int
 from memvid.errors import ChunkNotFoundError, ClosedError, IndexFormatError
 from memvid.index import schema
 from memvid.index.arrays import IntArray
@@ -128,6 +128,25 @@ class RecordReader:
                     (self.fields[field], value, self._count),
                 ).fetchall()
         return self._known(self._expand(runs))
+
+    def filter_runs(self) -> Iterator[list[tuple[str, bytes, int, int]]]:
+        """All that filters go by, some at a time: a field, a value, and the first and last chunk of a run that has it.
+
+        :raises IndexFormatError: they are of wrong types, or of a field there is none of.
+        """
+        names = {number: name for name, number in self.fields.items()}
+        with self._lend() as connection:
+            cursor = connection.execute("SELECT field, value, first, last FROM attributes")
+            while rows := cursor.fetchmany(_BATCH):
+                if not all(
+                    field in names
+                    and isinstance(value, bytes)
+                    and is_int(first, 0, ID_LIMIT)
+                    and is_int(last, 0, ID_LIMIT)
+                    for field, value, first, last in rows
+                ):
+                    raise IndexFormatError(f"{self._path} has a filter of nothing: {MEND}")
+                yield [(names[field], value, first, last) for field, value, first, last in rows]
 
     def frequency(self, term: str) -> int:
         """In how many chunks a term of the keyword index is."""

@@ -375,6 +375,37 @@ class TestIndex:
         assert codes(report) == [("error", "records")]
         assert "chunk 7 " in report.errors[0].message
 
+    @pytest.mark.parametrize(
+        "change",
+        [
+            "UPDATE attributes SET value = X'6e38' WHERE first = 7",  # the number 8
+            "DELETE FROM attributes WHERE first = 7",
+            "UPDATE attributes SET first = 8, last = 8 WHERE first = 7",
+            "UPDATE attributes SET last = 9 WHERE first = 7",
+            "UPDATE attributes SET last = 1000000000 WHERE first = 7",
+            "UPDATE attributes SET value = 'n7' WHERE first = 7",
+            "UPDATE attributes SET field = 5 WHERE first = 7",
+            "UPDATE fields SET name = 'other'",
+            "INSERT INTO attributes SELECT field, X'6e99', 7, 7 FROM fields",
+            "DELETE FROM attributes",
+        ],
+    )
+    def test_filters_that_find_something_else(self, video: Path, change: str) -> None:
+        path = video.with_name("memory_index.sqlite")
+        with writing(path):
+            connection = sqlite3.connect(path)
+            connection.execute(change)
+            assert connection.execute("SELECT changes()").fetchone() != (0,)
+            connection.commit()
+            connection.close()
+        _forge_manifest(video)
+        assert verify(video).ok
+        report = verify(video, deep=True)
+        assert codes(report) == [("error", "records")]
+        assert "filter" in report.errors[0].message
+        assert "memvid reindex" in report.errors[0].message
+        assert report.lost_chunks == ()
+
     def test_a_commit_that_cannot_be_finished(self, video: Path) -> None:
         video.with_name("memory_index.json.commit").write_text("no journal")
         report = verify(video)

@@ -13,6 +13,7 @@ from memvid.index.records import RecordReader
 from memvid.index.renamed import find_side_files
 from memvid.index.segments import Records
 from memvid.index.side_files import check_graph, check_side_file, open_records
+from memvid.maintenance.verify.filter_check import FilterCheck
 from memvid.maintenance.verify.findings import Findings, describe_chunks
 from memvid.maintenance.verify.video_check import VideoFacts
 from memvid.page import ChunkIds, ChunkRanges, is_json_of
@@ -29,6 +30,7 @@ class IndexCheck:
         self._findings = findings
         self._manifest: Manifest | None = None
         self._records: Records | None = None
+        self._filters: FilterCheck | None = None
         self._unequal: list[int] = []
 
     def open(self) -> None:
@@ -68,6 +70,8 @@ class IndexCheck:
         ids = np.arange(first_chunk, first_chunk + len(texts))
         rows = self._records.row_map.rows(ids)
         known = np.flatnonzero((rows >= 0) & ~self._records.deleted.contains(ids))
+        if self._filters is None:
+            self._filters = FilterCheck(self._records)
         try:
             found = self._records.metadata_json(ids[known])
         except MemvidError as error:
@@ -79,6 +83,7 @@ class IndexCheck:
             code = length_code(texts[at].decode())
             if not is_json_of(json, metadatas[at]) or code != self._records.length_codes[rows[at]]:
                 self._unequal.append(int(ids[at]))
+            self._filters.take(int(rows[at]), metadatas[at])
 
     def compare(self, facts: VideoFacts) -> None:
         """Compare the index with the video as a whole, after all chunks were taken."""
@@ -94,6 +99,7 @@ class IndexCheck:
             )
         elif records is not None:
             self._compare_frames(facts, records)
+            self._compare_filters()
         if self._unequal:
             unequal = describe_chunks(ChunkIds.of(self._unequal).ranges)
             self._findings.error(
@@ -128,6 +134,15 @@ class IndexCheck:
             check_graph(self._path, manifest, segment, memoryview(data), records, links=True)
         except (MemvidError, OSError) as error:
             self._findings.error("graph", error, path)
+
+    def _compare_filters(self) -> None:
+        """What filters go by, of all chunks that were taken."""
+        try:
+            if self._filters is not None and self._filters.differs():
+                what = f"what filters on metadata find by it is not what the video says: {MEND}"
+                self._findings.error("records", what, self._path)
+        except MemvidError as error:
+            self._findings.error("records", error, self._path)
 
     def _compare_frames(self, facts: VideoFacts, records: Records) -> None:
         """Chunks, deletions and frames, of index and video."""
