@@ -34,7 +34,7 @@ from memvid.index import manager
 from memvid.index.manifest import read_manifest
 from memvid.maintenance import compact, delete, erase, reindex, repair, verify
 from memvid.maintenance.verify import index_check, video_check
-from memvid.types import JsonObject
+from memvid.types import JsonObject, Progress
 from memvid.video import VideoReader
 from tests.index.index_support import environment
 from tests.memory_support import EMBEDDER, all_files, build, make_texts, make_vectors, open_memory
@@ -645,3 +645,45 @@ def test_any_sequence_of_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     run = settings(max_examples=12, stateful_step_count=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     Memory.TestCase.settings = run
     Memory.TestCase("runTest").runTest()
+
+
+class TestForgotten:
+    """Chunks that nobody asked to be stored are not dropped without a word."""
+
+    def test_chunks_that_are_never_stored_are_a_warning(self, tmp_path: Path) -> None:
+        video = build(tmp_path, ["a"])
+        writer = MemvidEncoder.open(video, embedder=EMBEDDER)
+        writer.add_chunks(["b", "c"])
+        writer.append()
+        writer.add_chunks(["d"])
+        with pytest.warns(UserWarning, match=r"^1 chunk was added and not stored: call append\(\)"), writer:
+            pass
+        encoder = MemvidEncoder(embedder=EMBEDDER)
+        encoder.add_chunks(["a", "b"])
+        with pytest.warns(UserWarning, match=r"^2 chunks were added and not stored: call build_video\(\)"), encoder:
+            pass
+
+    def test_nothing_is_said_where_something_else_went_wrong_or_it_was_meant(self, tmp_path: Path) -> None:
+        video = build(tmp_path, ["a"])
+        writer = MemvidEncoder.open(video, embedder=EMBEDDER)
+        writer.add_chunks(["b"])
+        with pytest.raises(ZeroDivisionError), writer:
+            1 / 0  # noqa: B018
+        with MemvidEncoder.open(video, embedder=EMBEDDER) as writer:
+            writer.add_chunks(["b"])
+            writer.clear()
+
+
+def test_progress_never_goes_over_also_where_segments_are_merged(tmp_path: Path) -> None:
+    video = build(tmp_path, make_texts(300, words=4))
+    for seed in range(2, 9):
+        seen: list[Progress] = []
+        with MemvidEncoder.open(video, embedder=EMBEDDER) as writer:
+            writer.add_chunks(make_texts(150, words=4, seed=seed))
+            writer.delete([seed])
+            writer.append(progress=seen.append)
+        for stage in {progress.stage for progress in seen}:
+            done = [progress.done for progress in seen if progress.stage == stage]
+            (total,) = {progress.total for progress in seen if progress.stage == stage}
+            assert done == sorted(done)
+            assert done[-1] == total

@@ -143,8 +143,9 @@ def test_metadata_of_many_bare_chunks_is_found(tmp_path: Path) -> None:
 class TestAdding:
     @pytest.fixture
     def encoder(self) -> Iterator[MemvidEncoder]:
-        with MemvidEncoder(embedder=EMBEDDER) as encoder:
-            yield encoder
+        encoder = MemvidEncoder(embedder=EMBEDDER)
+        yield encoder
+        encoder.close()
 
     def test_counts_and_stats(self, encoder: MemvidEncoder) -> None:
         assert encoder.add_chunks([]) == 0
@@ -373,6 +374,7 @@ class TestBuilding:
                 peaks.append(tracemalloc.get_traced_memory()[1])
                 tracemalloc.stop()
                 assert len(encoder) == count
+                encoder.clear()
         assert peaks[1] < 4 << 20  # of 10 MB of text
 
     def test_large_chunks_are_built_in_small_pieces(self) -> None:

@@ -52,6 +52,8 @@ class MemvidAppender(ChunkCollector):
     ...     memory.append()
     """
 
+    _store_by = "append()"
+
     def __init__(
         self,
         video_file: StrPath,
@@ -173,6 +175,7 @@ class MemvidAppender(ChunkCollector):
         :raises ModelMismatchError: the index was made with another embedder.
         """
         spool = self._open_spool()
+        self._asked = len(spool)
         if not len(spool) and not self._deletions:
             raise EmptyMemoryError(
                 "there is nothing to append: add chunks with add_chunks() or add_text(), or delete some, first"

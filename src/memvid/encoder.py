@@ -37,9 +37,9 @@ class MemvidEncoder(ChunkCollector):
     :raises ConfigError: an option is unknown or out of range, or ``embedder`` is nothing that embeds.
     :raises EmbeddingError: ``embedder`` is a function and does not give one vector for one text.
 
-    >>> with MemvidEncoder() as encoder:
+    >>> with MemvidEncoder() as encoder:  # doctest: +SKIP
     ...     encoder.add_chunks(["one chunk", "another"])
-    2
+    ...     encoder.build_video("memory.mp4")
     """
 
     def __init__(
@@ -120,6 +120,7 @@ class MemvidEncoder(ChunkCollector):
         :raises DependencyError: the codec or the parity needs a package that is not installed.
         """
         spool = self._open_spool()
+        self._asked = len(spool)
         if not len(spool):
             raise EmptyMemoryError("there is nothing to build: add chunks with add_chunks() or add_text() first")
         video, index = check_outputs(output_file, index_file, codec=self.config.codec)

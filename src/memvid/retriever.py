@@ -211,6 +211,8 @@ class MemvidRetriever(AsyncSearches):
             parity=header.parity or 0,
             model=self._index.model,
             vector_dtype=self._index.manifest.vectors.dtype,
+            built_chunks=header.chunks,
+            deleted=len(self._index.deleted & self._video.table.chunk_ids()),
         )
 
     def close(self) -> None:

@@ -258,7 +258,7 @@ class MemoryInfo:
     :ivar memory_id: SHA-256 over chunks and options, in hexadecimal.
     :ivar chunks: chunks in it.
     :ivar frames: frames in the video.
-    :ivar text_bytes: UTF-8 bytes of all chunks when it was built.
+    :ivar text_bytes: UTF-8 bytes of all chunks when it was built, or compacted.
     :ivar video_bytes: size of the video.
     :ivar index_bytes: size of the index's files.
     :ivar width: pixels a row of a frame.
@@ -272,6 +272,8 @@ class MemoryInfo:
     :ivar parity: parity frames for each frame, 0 if there are none.
     :ivar model: embedding model of the index.
     :ivar vector_dtype: how the index keeps vectors.
+    :ivar built_chunks: chunks that ``text_bytes`` is of: those appended or deleted since are not counted.
+    :ivar deleted: chunks that were deleted and are still in the video, also as empty ones.
     """
 
     memory_id: str
@@ -291,3 +293,5 @@ class MemoryInfo:
     parity: float
     model: ModelInfo
     vector_dtype: str
+    built_chunks: int = 0
+    deleted: int = 0

@@ -44,8 +44,9 @@ CHUNKS = [
 
 @pytest.fixture
 def encoder() -> Iterator[MemvidEncoder]:
-    with MemvidEncoder(embedder=EMBEDDER) as made:
-        yield made
+    made = MemvidEncoder(embedder=EMBEDDER)
+    yield made
+    made.close()
 
 
 def test_chunks_that_the_temporary_disk_does_not_give_back_end_the_build(

@@ -28,7 +28,7 @@ from memvid.cli.output import (
     rows,
 )
 from memvid.embedding import HashingEmbedder
-from memvid.errors import ModelMismatchError
+from memvid.errors import ModelMismatchError, OutputError
 from memvid.printable import printable
 from tests.repository import ROOT
 
@@ -187,11 +187,49 @@ class TestBuild:
         source = tmp_path / "a.txt"
         source.write_text("text", encoding="utf-8")
         video = tmp_path / "m.mp4"
-        video.write_bytes(b"precious")
+        assert run("build", source, "-o", video, *MODEL) == 0
+        capsys.readouterr()
+        before = video.read_bytes()
+        source.write_text("another text", encoding="utf-8")
         assert "--force" in fails(capsys, "build", source, "-o", video, *MODEL)
-        assert video.read_bytes() == b"precious"
+        assert video.read_bytes() == before
         assert run("build", source, "-o", video, "--force", *MODEL) == 0
-        assert video.read_bytes() != b"precious"
+        assert video.read_bytes() != before
+
+    @pytest.mark.parametrize(("name", "kind"), [("m.mp4", "video"), ("m_index.json", "index")])
+    def test_what_is_no_memory_is_not_replaced(
+        self, name: str, kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (tmp_path / "a.txt").write_text("text", encoding="utf-8")
+        for precious in (b"precious", b'{"precious": 1}', b"%PDF-1.4 precious"):
+            (tmp_path / name).write_bytes(precious)
+            for more in ((), ("--force",)):
+                error = fails(capsys, "build", tmp_path / "a.txt", "-o", tmp_path / "m.mp4", *more, *MODEL)
+                assert f"is no {kind}" in error
+                assert "choose another name" in error
+            with memvid.MemvidEncoder(embedder=HashingEmbedder()) as encoder:
+                encoder.add_chunks(["a"])
+                with pytest.raises(OutputError, match=f"is no {kind}"):
+                    encoder.build_video(tmp_path / "m.mp4")
+            assert (tmp_path / name).read_bytes() == precious
+        (tmp_path / name).write_bytes(b"")  # which holds nothing
+        assert run("build", tmp_path / "a.txt", "-o", tmp_path / "m.mp4", "--force", *MODEL) == 0
+
+    def test_info_says_what_its_text_size_is_of(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        video = tmp_path / "m.mp4"
+        (tmp_path / "a.txt").write_text("One text.", encoding="utf-8")
+        (tmp_path / "b.txt").write_text("And another.", encoding="utf-8")
+        assert run("build", tmp_path / "a.txt", "-o", video, *MODEL) == 0
+        assert run("info", video) == 0
+        assert "of the text" in capsys.readouterr().out
+        assert run("append", video, tmp_path / "b.txt") == 0
+        assert run("delete", video, "--id", 0) == 0
+        capsys.readouterr()
+        assert run("info", video) == 0
+        shown = capsys.readouterr().out
+        assert re.search(r"chunks +1; 1 deleted ones are still in the video", shown)
+        assert "9 bytes in 1 chunks when it was built" in shown
+        assert "of the text" not in shown
 
     def test_options_reach_the_encoder(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         source = tmp_path / "a.txt"

@@ -219,6 +219,7 @@ class Appender:
         )
         try:
             sources: list[SegmentSource] = [self._spool]
+            ids = ChunkIds.of(range(memory.next_chunk, memory.next_chunk + len(self._spool)))
             start = memory.video.frame_count
             if plan.merged:
                 merged = VideoChunks(
@@ -226,6 +227,8 @@ class Appender:
                 )
                 sources.insert(0, merged)
                 start = merged.start
+                ids |= merged.ids
+            self._reporter.indexed = len(ids - gone)
             source = _InTurn(sources)
             with IndexFeed(source, index, self._embedder, target.checkpoint, skip=gone) as feed:
                 feed.start()

@@ -101,6 +101,7 @@ class Builder:
         self._reporter = Reporter(progress, len(spool))
         self._checkpoint = checkpoint
         self._deleted = ChunkIds.of([]) if deleted is None else deleted
+        self._reporter.indexed -= len(self._deleted)
         self._next_chunk = next_chunk
         self._commit = commit
         self._check = check

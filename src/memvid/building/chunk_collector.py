@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -53,12 +54,13 @@ class EncoderStats:
 class ChunkCollector(NotPicklable):
     """Takes chunks and keeps them on disk, in the system's temporary folder, so memory does not grow with their number.
 
-    A context manager. Not safe to share between threads.
+    A context manager: it warns when it is left with chunks that were never stored. Not safe to share between threads.
 
     :param config: ``chunk_size`` and ``overlap`` of :meth:`add_text` are taken from it.
     :param embedder: what makes, or has made, the embeddings.
     """
 
+    _store_by = "build_video()"
     _elsewhere = "it collects in files of its process; make one there, or send it the texts"
 
     def __init__(self, config: EncoderConfig, embedder: Embedder) -> None:
@@ -66,6 +68,7 @@ class ChunkCollector(NotPicklable):
         self._embedder = embedder
         self._spool: Spool | None = Spool()
         self._process = os.getpid()
+        self._asked = 0  # of the chunks, those that were there when they were last to be stored
 
     def add_chunks(
         self,
@@ -162,6 +165,7 @@ class ChunkCollector(NotPicklable):
         """Forget all chunks."""
         self._open_spool().close()
         self._spool = Spool()
+        self._asked = 0
 
     @property
     def stats(self) -> EncoderStats:
@@ -181,7 +185,10 @@ class ChunkCollector(NotPicklable):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        unsaved = self._unsaved() if kind is None and self._process == os.getpid() else None
         self.close()
+        if unsaved is not None:
+            warnings.warn(f"{unsaved} before the encoder is left", UserWarning, stacklevel=2)
 
     @uninterrupted
     def __del__(self) -> None:
@@ -190,6 +197,13 @@ class ChunkCollector(NotPicklable):
 
     def __len__(self) -> int:
         return len(self._open_spool())
+
+    def _unsaved(self) -> str | None:
+        """What was collected since it was last to be stored, and what would store it, if there is any."""
+        count = 0 if self._spool is None else len(self._spool) - self._asked
+        if not count:
+            return None
+        return f"{count:,} {'chunk was' if count == 1 else 'chunks were'} added and not stored: call {self._store_by}"
 
     def _open_spool(self) -> Spool:
         if self._spool is None:

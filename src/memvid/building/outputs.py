@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from memvid.errors import OutputError
-from memvid.index.manifest import path_fault
+from memvid.index.manifest import is_index_start, path_fault
 from memvid.interrupts import uninterrupted
 from memvid.printable import shell_word
 from memvid.storage.commit import default_index_file
 from memvid.storage.disk import check_utf8, output_errors, sync_folder
+from memvid.storage.files import open_regular
 from memvid.types import StrPath
-from memvid.video.codecs.profiles import VIDEO_SUFFIXES, check_suffix
+from memvid.video.codecs.profiles import VIDEO_SUFFIXES, check_suffix, is_video_start
+
+_LOOKED_AT = 4096  # bytes of a file that would be replaced
 
 __all__ = ["check_index_output", "check_outputs", "check_video_output", "new_folders"]
 
@@ -27,13 +30,15 @@ def check_outputs(
 
     :param index: ``None`` puts ``<stem>_index.json`` beside the video.
     :param inputs: files that are read for it, which may not be written over.
-    :raises OutputError: a name is no such file's, a folder's, or an input's; its folder is missing, or read-only.
+    :raises OutputError: a name is no such file's, a folder's, or an input's; a file of another kind is there; its
+        folder is missing, or read-only.
     :raises ConfigError: the container that the video's name asks for does not take the codec.
     """
     if index is not None and _suffix(video) == ".json" and _suffix(index) in VIDEO_SUFFIXES:
         raise OutputError(f"{video} is an index's name, {index} a video's: name the video first, then its index")
     video_file = check_video_output(video, codec=codec, inputs=inputs)
     index_file = check_index_output(default_index_file(video_file) if index is None else index, inputs=inputs)
+    _check_replaceable(index_file, is_index_start, "index of memvid")
     if os.path.realpath(video_file) == os.path.realpath(index_file):
         raise OutputError(f"{index_file} is to be the video and the index: name them apart")
     return video_file, index_file
@@ -43,6 +48,7 @@ def check_video_output(video: StrPath, *, codec: str, inputs: Iterable[StrPath] 
     """The video that is to be written, if it can be; see :func:`check_outputs`."""
     path = _check_file(video, "memory.mp4", inputs)
     check_suffix(path, codec)
+    _check_replaceable(path, is_video_start, "video")
     return path
 
 
@@ -104,6 +110,18 @@ def _check_file(given: StrPath, example: str, inputs: Iterable[StrPath]) -> Path
     with output_errors(path), suppress(FileNotFoundError):
         os.lstat(f"{path}.commit.new")  # whether the longest name of a file that belongs to it can be
     return path
+
+
+def _check_replaceable(path: Path, is_kind: Callable[[bytes], bool], kind: str) -> None:
+    """Refuse to replace a file that somebody needs for something else; an empty one holds nothing."""
+    with output_errors(path):
+        try:
+            with open_regular(path) as file:
+                start = file.read(_LOOKED_AT)
+        except FileNotFoundError:
+            return
+    if start and not is_kind(start):
+        raise OutputError(f"{path} is there and is no {kind}, so it is not replaced: choose another name, or remove it")
 
 
 def _check_folder(path: Path) -> None:

@@ -31,6 +31,7 @@ class Reporter:
 
     :param total: chunks there are.
     :ivar feed: the thread that fills the index, once there is one.
+    :ivar indexed: chunks that go into the index: not those that are deleted, and those of segments that are merged.
     """
 
     def __init__(self, progress: ProgressCallback | None, total: int) -> None:
@@ -38,6 +39,7 @@ class Reporter:
         self._total = total
         self._last = 0.0
         self.feed: IndexFeed | None = None
+        self.indexed = total
 
     def stage(self, name: str) -> Callable[[int], None]:
         """A function that reports how many chunks are through with a stage, and raises what ended the index thread."""
@@ -64,7 +66,7 @@ class Reporter:
     def _report_index(self) -> None:
         if self._progress is not None and self.feed is not None:
             done = self.feed.indexed
-            self._progress(Progress("index", done.chunks, self._total, resumed=done.resumed))
+            self._progress(Progress("index", done.chunks, self.indexed, resumed=done.resumed))
 
     def _is_time(self) -> bool:
         now = time.monotonic()

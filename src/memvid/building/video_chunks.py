@@ -9,7 +9,7 @@ import numpy as np
 
 from memvid.building.index_feed import Indexed, IndexFeed
 from memvid.building.spool import SpoolSegment
-from memvid.page import Record
+from memvid.page import ChunkIds, Record
 from memvid.types import Progress
 
 if TYPE_CHECKING:
@@ -61,7 +61,12 @@ class VideoChunks:
 
     def __len__(self) -> int:
         """How many there are."""
-        return len(self._table.chunk_ids(start=self.start) - self._store.deleted)
+        return len(self.ids)
+
+    @property
+    def ids(self) -> ChunkIds:
+        """Their ids."""
+        return self._table.chunk_ids(start=self.start) - self._store.deleted
 
     def segments(self, chunks: int, nbytes: int, *, with_vectors: bool = False) -> Iterator[SpoolSegment]:
         """Pieces that end at ``chunks`` of them, where they reach ``nbytes``, or before a gap between ids.

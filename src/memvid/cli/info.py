@@ -47,12 +47,15 @@ def info(*, memory: Path, index_file: Path | None, model: str | None, as_json: b
 
 
 def _describe(found: MemoryInfo) -> list[tuple[str, str]]:
-    ratio = f", {found.video_bytes / found.text_bytes:.2f} of the text" if found.text_bytes else ""
+    changed = bool(found.deleted) or found.chunks != found.built_chunks
+    then = f" in {found.built_chunks:,} chunks when it was built or compacted" if changed else ""
+    deleted = f"; {found.deleted:,} deleted ones are still in the video" if found.deleted else ""
+    ratio = f", {found.video_bytes / found.text_bytes:.2f} of the text" if found.text_bytes and not changed else ""
     modules = 4 * found.symbol_version + 17
     dictionary = f", dictionary of {format_bytes(found.dictionary_bytes)}" if found.dictionary_bytes else ""
     return [
-        ("chunks", f"{found.chunks:,}"),
-        ("text", f"{format_bytes(found.text_bytes)}, compression {found.compression}{dictionary}"),
+        ("chunks", f"{found.chunks:,}{deleted}"),
+        ("text", f"{format_bytes(found.text_bytes)}{then}, compression {found.compression}{dictionary}"),
         ("video", f"{format_bytes(found.video_bytes)}{ratio}"),
         (
             "frames",

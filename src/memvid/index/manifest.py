@@ -156,6 +156,11 @@ class Manifest:
         return (json.dumps(content, indent=2, sort_keys=True) + "\n").encode()
 
 
+def is_index_start(start: bytes) -> bool:
+    """Whether a file that begins so is a manifest, be it damaged further on."""
+    return start.lstrip().startswith(b"{") and f'"{_FORMAT}"'.encode() in start
+
+
 def side_file_name(index_file: Path, role: str, number: int = 0) -> str:
     """Name of a side file: the manifest's without ``.json``, with the role's suffix.
 

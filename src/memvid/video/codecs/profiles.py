@@ -25,6 +25,7 @@ __all__ = [
     "check_codec",
     "check_suffix",
     "container_format",
+    "is_video_start",
     "load_opencv",
     "load_pyav",
 ]
@@ -68,7 +69,14 @@ PROFILES: Mapping[str, CodecProfile] = MappingProxyType(
 _FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm", ".avi": "avi"}
 _WEBM = ("vp09", "vp9", "av1")
 
+_MP4_BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot")  # that a file may begin with
+
 VIDEO_SUFFIXES = tuple(_FORMATS)
+
+
+def is_video_start(start: bytes) -> bool:
+    """Whether a file that begins so is in a container of videos, as far as a dozen bytes tell."""
+    return start[4:8] in _MP4_BOXES or start.startswith((b"\x1aE\xdf\xa3", b"RIFF"))
 
 
 def check_suffix(path: Path, codec: str) -> None:
