@@ -56,7 +56,8 @@ class TestTree:
             above[depth:] = [found[2]]
             drawn[found[2]] = (above[depth - 1] if depth else "Exception", found[3])
         defined = {name: value for name, value in vars(errors).items() if isinstance(value, type)}
-        assert set(drawn) == set(defined) == set(errors.__all__)
+        assert set(drawn) == set(defined), "draw each class in the tree of the docstring of memvid.errors, and no other"
+        assert set(errors.__all__) == set(defined), "name each class in __all__ of memvid.errors, and no other"
         for name, (parent, builtin) in drawn.items():
             bases = [base.__name__ for base in defined[name].__bases__]
             assert bases == [parent, *([builtin] if builtin else [])]

@@ -66,12 +66,8 @@ def test_the_second_example_finds_what_is_shown(tmp_path: Path, monkeypatch: pyt
 def test_other_examples_run_on_that_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "articles.jsonl.gz").write_bytes(gzip.compress(b'{"text": "An article.", "year": 2026}\n'))
-    chunks = "[" + building().split("add_chunks([")[1].split("])")[0] + "] * 20"
-    many = re.sub(
-        r"add_chunks\(\[.*?\]\)", f"add_chunks({chunks}, metadatas=[{{'year': 2026}}] * 60)", building(), flags=re.S
-    )
     names: dict[str, object] = {}
-    exec("\n".join([many, *code_blocks()[1:]]), names)
+    exec("\n".join([building(), *code_blocks()[1:]]), names)
     answer, memory = cast(Any, names["answer"]), cast(Any, names["memory"])
     assert asyncio.run(answer("signing in")) == memory.search("signing in", 3)
     memory.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -276,7 +277,9 @@ def _settings(config: EncoderConfig | Mapping[str, Any] | None, options: Mapping
 
 def _key_value(metadata: object, key: str, number: int) -> Any:
     if not isinstance(metadata, Mapping) or key not in metadata:
-        raise MetadataError(f"metadata {number} has no {key!r}, by which chunks are to be replaced: give each one")
+        near = difflib.get_close_matches(key, metadata, n=1) if isinstance(metadata, Mapping) else []
+        remedy = f"did you mean {near[0]!r}?" if near else "give each one"
+        raise MetadataError(f"metadata {number} has no {key!r}, by which chunks are to be replaced: {remedy}")
     value = metadata[key]
     if value_token(value) is None:
         raise MetadataError(f"metadata {number} has {key}={value!r:.80}: expected a string, number, boolean or None")

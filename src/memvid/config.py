@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, TypeVar, get_args
 
@@ -241,12 +241,15 @@ def possible_fps(fps: float) -> int:
     return min(max(round(fps), 1), _MAX_FPS)
 
 
-def make_config(cls: type[_Config], config: object, overrides: dict[str, Any]) -> _Config:
+def make_config(
+    cls: type[_Config], config: object, overrides: dict[str, Any], *, beside: Collection[str] = ()
+) -> _Config:
     """Make options of ``cls`` from an instance, a mapping or ``None``, with ``overrides`` on top.
 
+    :param beside: what else the caller takes, and the user may have meant.
     :raises ConfigError: for another type, an unknown name (the nearest known one is named) or a bad value.
     """
-    known = [field.name for field in fields(cls)]
+    known: list[str] = [field.name for field in fields(cls)]
     if config is None:
         base, values = None, dict(overrides)
     elif isinstance(config, cls):
@@ -257,7 +260,7 @@ def make_config(cls: type[_Config], config: object, overrides: dict[str, Any]) -
         raise ConfigError(f"config is a {type(config).__name__}: expected {cls.__name__}, a dict or None")
     for name in values:
         if name not in known:
-            near = difflib.get_close_matches(str(name), known, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else "options are " + ", ".join(known)
+            near = difflib.get_close_matches(str(name), [*known, *beside], n=1)
+            hint = f"did you mean {near[0]!r}?" if near else "options are " + ", ".join([*known, *beside])
             raise ConfigError(f"unknown option {name!r}: {hint}")
     return replace(base, **values) if base is not None else cls(**values)

@@ -49,7 +49,7 @@ class MemvidEncoder(ChunkCollector):
         embedder: EmbedderLike | None = None,
         **options: Any,
     ) -> None:
-        super().__init__(make_config(EncoderConfig, config, options), resolve_embedder(embedder))
+        super().__init__(make_config(EncoderConfig, config, options, beside=("embedder",)), resolve_embedder(embedder))
 
     @staticmethod
     def open(

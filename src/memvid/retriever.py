@@ -62,7 +62,7 @@ class MemvidRetriever(AsyncSearches):
         **options: Any,
     ) -> None:
         super().__init__()
-        self.config = make_config(RetrieverConfig, config, options)
+        self.config = make_config(RetrieverConfig, config, options, beside=("embedder",))
         video_path = Path(video_file)
         index_path = default_index_file(video_path) if index_file is None else Path(index_file)
         if "\0" in f"{video_path}{index_path}":

@@ -232,6 +232,8 @@ def test_the_budget_of_passages() -> None:
         ({"diversity": -1}, "diversity=-1"),
         ({"follow_up": "guess"}, "follow_up='guess'"),
         ({"max_passage": 3}, "did you mean 'max_passages'"),
+        ({"llm_modle": "x"}, "did you mean 'llm_model'"),
+        ({"nonsense": 1}, ", llm_api_key, llm_provider, "),
         ({"max_passages": 1000}, "max_passages=1000"),
         ({"summarise": 1}, "summarise=1"),
     ],

@@ -457,3 +457,25 @@ class TestModelOfTheIndex:
     def test_the_wrong_one_is_refused(self, memory: Path) -> None:
         with pytest.raises(ModelMismatchError, match="--model hashing"):
             memvid.MemvidRetriever(memory)
+
+
+def test_an_export_suggests_no_index_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.txt").write_text("Backups run at night.")
+    assert run("build", tmp_path / "a.txt", "-o", tmp_path / "m.mp4", *MODEL) == 0
+    assert run("export", tmp_path / "m.mp4", "-o", tmp_path / "one.mp4", "--codec", "png") == 0
+    assert f"--index {tmp_path / 'm_index.json'}" in capsys.readouterr().out
+    assert run("export", tmp_path / "one.mp4", "-o", tmp_path / "two.mp4", "--codec", "png") == 0
+    out = capsys.readouterr().out
+    assert "one_index.json is not there" in out
+    command = shlex.split(out.strip().splitlines()[-1])
+    assert run(*command[1:]) == 0
+    assert run("search", tmp_path / "two.mp4", "backups") == 0
+
+
+def test_a_key_to_replace_by_that_no_chunk_has_names_the_one_meant(
+    memory: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.txt").write_text("One text.")
+    before = memory.read_bytes()
+    assert "did you mean 'source'?" in fails(capsys, "append", memory, tmp_path / "a.txt", "--replace", "sorce")
+    assert memory.read_bytes() == before

@@ -78,7 +78,9 @@ class TestWhoseKeyItIs:
         assert made.model == model  # type: ignore[attr-defined]
 
     def test_the_environment_in_order(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        for variable, name in reversed(list(zip(VARIABLES, ("openai", "anthropic", "gemini"), strict=True))):
+        names = ("openai", "anthropic", "gemini")
+        assert len(names) == len(VARIABLES), "a new provider with a key: put its name here, in the order of PROVIDERS"
+        for variable, name in reversed(list(zip(VARIABLES, names, strict=True))):
             monkeypatch.setenv(variable, f"key-of-{name}")
             assert at(resolve_backend()) == (name, PROVIDERS[name].base_url, f"key-of-{name}")
 

@@ -206,6 +206,14 @@ def test_an_answer_that_is_none(server: ChatServer, way: str, answer: bytes) -> 
 
 
 @pytest.mark.parametrize("way", STREAMS)
+@pytest.mark.parametrize("answer", [b"<html>a web page</html>", b"", b'{"error": "no such page"}'])
+def test_a_stream_without_an_event_is_of_another_protocol(server: ChatServer, way: str, answer: bytes) -> None:
+    server.reply = body(answer)
+    with backend(server) as asked, pytest.raises(LLMResponseError, match="check base_url"):
+        ask(asked, way)
+
+
+@pytest.mark.parametrize("way", STREAMS)
 class TestBrokenStreams:
     @pytest.mark.parametrize("chunked", [True, False])
     def test_a_stream_that_breaks_off(self, server: ChatServer, way: str, chunked: bool) -> None:

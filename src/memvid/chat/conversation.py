@@ -82,7 +82,7 @@ class MemvidChat(Sessions):
             key = Secret(llm_api_key, name="llm_api_key") if llm_api_key is not None else None
         finally:
             del llm_api_key  # what shows the variables of a traceback shows no key
-        self.config = make_config(ChatConfig, config, options)
+        self.config = make_config(ChatConfig, config, options, beside=MemvidChat.__init__.__kwdefaults__ or ())
         self._backend = resolve_backend(
             backend,
             provider=llm_provider,

@@ -93,5 +93,9 @@ def _print(result: ExportResult, video: Path) -> None:
             ]
         )
     )
-    search, index = command_line("memvid", "search", result.video_file), command_line(default_index_file(video))
-    emit(f'\nAsk it:  {search} "your question" --index {index}')
+    search, index = command_line("memvid", "search", result.video_file), default_index_file(video)
+    if index.exists():
+        emit(f'\nAsk it:  {search} "your question" --index {command_line(index)}')
+    else:
+        emit(f"\n{index} is not there: ask it with the index of the memory (--index), or make one:")
+        emit(f"  {command_line('memvid', 'reindex', result.video_file)}")

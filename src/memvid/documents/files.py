@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from memvid.documents.readers import reads_binary
 from memvid.errors import DocumentError, DocumentNotFoundError
 from memvid.storage.files import check_regular, open_regular
 from memvid.types import StrPath
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 __all__ = ["STDIN", "FilePlan", "Skipped", "Source", "find_files"]
 
 STDIN = "-"
-_READABLE = (".pdf", ".epub", ".jsonl.gz", ".ndjson.gz")  # binary, and read all the same
 _SNIFFED = 8192  # bytes looked at for a NUL, which text does not have
 
 
@@ -145,7 +145,7 @@ def _reason_to_skip(path: Path) -> str | None:
         raise DocumentError(f"{path}: {error.strerror}; take it out of the folder or make it readable") from error
     if not first:
         return "empty"
-    return "binary" if b"\0" in first and not path.name.lower().endswith(_READABLE) else None
+    return "binary" if b"\0" in first and not reads_binary(path.name) else None
 
 
 def _refuse(error: OSError) -> None:

@@ -9,7 +9,7 @@ import io
 import re
 import sys
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from memvid.documents.document import Document, check_encoding, decode
 from memvid.documents.html_text import html_to_text
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from memvid.documents.files import Source
 
-__all__ = ["read_documents"]
+__all__ = ["read_documents", "reads_binary"]
 
 _CHARSET = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?\s*([A-Za-z0-9_:.-]{1,40})", re.IGNORECASE)
 _UTF8 = "utf-8"
@@ -53,10 +53,15 @@ def read_documents(sources: Iterable[Source], *, encoding: str = _UTF8) -> Itera
     return _read_all(sources, encoding)
 
 
+def reads_binary(name: str) -> bool:
+    """Whether there is a reader for files of such a name that are not text."""
+    return _suffix(name) in _BINARY_READERS
+
+
 def _read_all(sources: Iterable[Source], encoding: str) -> Iterator[Document]:
     for source in sources:
         suffix = _suffix(source.name) if source.path is not None else ""
-        read = _READERS.get(suffix, _read_text)
+        read = _READERS.get(suffix) or _BINARY_READERS.get(suffix, _read_text)
         try:
             if source.path is None:
                 found = read(sys.stdin.buffer, source.name, encoding)
@@ -126,17 +131,21 @@ def _read_book(file: BinaryIO, name: str, _encoding: str) -> Iterator[Document]:
     return (Document(text, metadata) for text, metadata in read(file, name))
 
 
-_READERS: dict[str, Callable[[BinaryIO, str, str], Iterator[Document]]] = {
+_Reader: TypeAlias = "Callable[[BinaryIO, str, str], Iterator[Document]]"
+
+_READERS: dict[str, _Reader] = {
     ".jsonl": _read_json_lines,
     ".ndjson": _read_json_lines,
-    ".jsonl.gz": _read_json_lines,
-    ".ndjson.gz": _read_json_lines,
     ".json": read_json,
     ".csv": _read_table,
     ".tsv": _read_table,
     ".html": _read_html,
     ".htm": _read_html,
     ".xhtml": _read_html,
+}
+_BINARY_READERS: dict[str, _Reader] = {  # of files that are not text, and are read in folders all the same
+    ".jsonl.gz": _read_json_lines,
+    ".ndjson.gz": _read_json_lines,
     ".pdf": _read_book,
     ".epub": _read_book,
 }

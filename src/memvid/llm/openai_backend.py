@@ -21,6 +21,7 @@ from memvid.pickling import NotPicklable
 __all__ = ["OpenAIBackend"]
 
 _LONGEST_WAIT = 10_000_000  # seconds; sockets refuse infinity
+_CHECK_ADDRESS = "it does not speak OpenAI's protocol there; check base_url, which mostly ends in /v1"
 _OWN = frozenset({"messages", "model", "stream", "stream_options", "max_tokens", "max_completion_tokens"})
 _BYTES = 16 << 20
 _PATIENCE = 15.0  # seconds to wait for a server that asks to; somebody is waiting for the answer
@@ -187,10 +188,12 @@ class OpenAIBackend(NotPicklable):
         choice = _first_choice(answer)
         message = getattr(choice, "message", None)
         if message is None:
-            raise LLMResponseError(f"{self._who()} gave no answer in its reply: is it a chat completions endpoint?")
+            raise LLMResponseError(f"{self._who()} gave no answer in its reply: {_CHECK_ADDRESS}")
         return Completion(EchoMask(self._endpoint.key).text(_said(message)), _reason(choice) or "stop", _usage(answer))
 
     def _check_ended(self, reader: _StreamReader) -> None:
+        if not reader.begun:
+            raise LLMResponseError(f"{self._who()} gave no event of a stream in its reply: {_CHECK_ADDRESS}")
         if not reader.ended:
             raise LLMConnectionError(
                 f"{self._who()} broke off in the middle of the answer: ask again", partial=reader.partial
@@ -219,6 +222,7 @@ class _StreamReader:
 
     :param meter: is told when the answer is complete.
     :param mask: masks the key, should the server say it a piece at a time.
+    :ivar begun: whether there was any event: a web page or an empty body has none.
     """
 
     def __init__(self, meter: Meter, mask: EchoMask) -> None:
@@ -227,6 +231,7 @@ class _StreamReader:
         self._texts: list[str] = []
         self._left = _AFTERWARDS
         self._has_reason = False
+        self.begun = False
 
     @property
     def partial(self) -> str:
@@ -245,6 +250,7 @@ class _StreamReader:
 
     def piece(self, event: Any) -> Piece:
         """What an event brings."""
+        self.begun = True
         if self._has_reason:
             self._left -= 1
         choice = _first_choice(event)
