@@ -11,10 +11,13 @@ namespace {
 
 // A frame is one code; more than this is not ours, and not worth the memory.
 constexpr std::uint32_t max_frame_bytes = 8 << 20;
-constexpr int max_side = 4096;
+constexpr int max_side = 1024;
 // The full detector wants several pixels a module, where that does not make a huge picture.
 constexpr int detector_scale = 4;
 constexpr int detector_side = 2048;
+// Pixels it may look at in vain: of 64 pictures of the largest symbol, and of one more for each 280 frames. A picture of
+// a hundred bytes that is full of corners of symbols keeps it busy for 15 ms; a sound video needs it for no frame.
+constexpr std::int64_t vain_pixels = 64 * 190 * 190, vain_pixels_a_frame = 128;
 
 struct Workspace {
     Bytes file;
@@ -57,7 +60,8 @@ std::optional<Bytes> read_grey(const BitImageView& image, int scale, Detection d
 FrameReader::FrameReader(const std::string& path, std::size_t threads, std::optional<std::uint64_t> movie_offset)
     : file_(path),
       movie_(movie_offset ? read_movie(file_, *movie_offset) : read_movie(file_)),
-      pool_(threads == 0 ? available_cores() : threads) {}
+      pool_(threads == 0 ? available_cores() : threads),
+      vain_pixels_left_(vain_pixels + vain_pixels_a_frame * static_cast<std::int64_t>(movie_.samples.size())) {}
 
 FrameReader::~FrameReader() { delete symbol_.load(); }
 
@@ -97,13 +101,19 @@ FrameResult FrameReader::decode(const BitImageView& image, std::optional<std::ui
     }
     FrameStatus failure = FrameStatus::no_symbol;
     const int scale = std::clamp(detector_side / std::max(image.width, image.height), 1, detector_scale);
+    const std::int64_t pixels = std::int64_t{image.width} * image.height;
     for (const auto detection : {Detection::pure, Detection::full}) {
+        if (detection == Detection::full && vain_pixels_left_.fetch_sub(pixels) < pixels) {
+            vain_pixels_left_ += pixels;
+            break;
+        }
         auto payload = read_grey(image, detection == Detection::pure ? 1 : scale, detection);
         if (!payload) continue;
         if (verify_payload(*payload, expected) == Verdict::wrong) {
             failure = FrameStatus::wrong;
             continue;
         }
+        if (detection == Detection::full) vain_pixels_left_ += pixels;  // not in vain
         ++(detection == Detection::pure ? tally_.corrected : tally_.detected);
         return {FrameStatus::ok, std::move(*payload)};
     }

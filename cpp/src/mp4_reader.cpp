@@ -165,6 +165,7 @@ std::vector<Sample> read_samples(const BoxView& stbl, std::uint64_t file_size) {
 
     std::vector<Sample> samples;
     samples.reserve(count);
+    std::uint64_t total = 0;  // of frames that lie over each other, a small file could have any number
     for (std::uint32_t run = 0; run < run_count; ++run) {
         const std::uint32_t first = load_be32(runs.data() + run * 12),
                             per_chunk = load_be32(runs.data() + run * 12 + 4);
@@ -179,6 +180,8 @@ std::vector<Sample> read_samples(const BoxView& stbl, std::uint64_t file_size) {
                 const std::uint32_t size = fixed_size != 0 ? fixed_size : load_be32(sizes.data() + samples.size() * 4);
                 if (offset > file_size || size > file_size - offset)
                     fail(stbl.path(), "is cut off: frame " + std::to_string(samples.size()) + " lies behind its end");
+                total += size;
+                if (total > file_size) fail(stbl.path(), "has a table of more frames than its bytes can hold");
                 samples.push_back({offset, size});
                 offset += size;
             }

@@ -50,6 +50,7 @@ private:
     mutable ThreadPool pool_;
     // Owned; set once, by the first frame that it read right. Without a lock, which a fork could leave locked.
     mutable std::atomic<const SymbolReader*> symbol_{nullptr};
+    mutable std::atomic<std::int64_t> vain_pixels_left_;  // that the full detector may still look at
 };
 
 }  // namespace memvid
