@@ -33,7 +33,7 @@ LAYERS: tuple[tuple[tuple[str, ...], ...], ...] = (
     (("llm",), ("index",), ("video",), ("embedding",), ("documents",)),
     (("page",), ("chunking", "sentences")),
     (("storage",), ("network",)),
-    (("_core",), ("_onnxruntime",), ("unspaced_scripts",), ("printable",)),
+    (("_core",), ("_onnxruntime",), ("unspaced_scripts",), ("long_texts",), ("printable",)),
     (("config",), ("types",), ("dependencies",), ("pickling",), ("workers",)),
     (("checks",), ("allowance",), ("interrupts",), ("remedies",)),
     (("errors",),),

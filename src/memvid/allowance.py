@@ -9,7 +9,15 @@ from types import TracebackType
 
 from memvid.errors import ResourceLimitError
 
-__all__ = ["Allowance", "Share", "SharedAllowance"]
+__all__ = ["CHUNK_BYTES", "Allowance", "Share", "SharedAllowance", "unpack_allowance"]
+
+CHUNK_BYTES = 256
+"""What a chunk counts beside its text: the least that its objects take, and that it is work."""
+
+# A page of version 40 has at most 256 KiB of chunks, unless it is a single one, in 2 kB of file; text of any kind has
+# ten times its bytes of file at most, and a chunk of a word or two takes eight bytes.
+_FREE_BYTES = 64 << 20  # the largest chunk there can be
+_TIMES = 32
 
 
 @dataclass(slots=True)
@@ -35,6 +43,18 @@ class Allowance:
         self.spent += nbytes
         if self.spent > self.limit:
             raise ResourceLimitError(f"{self.what} more than {self.limit} bytes: {self.remedy}")
+
+
+def unpack_allowance(video: object, video_bytes: int, unpacked_bytes: int | None) -> Allowance:
+    """What all pages of a video may unpack to, for what reads all of them; each chunk counts 256 bytes more.
+
+    :param video: its name.
+    :param video_bytes: its size.
+    :param unpacked_bytes: what the caller allows; ``None`` is 64 MiB and 32 times the video's size.
+    """
+    limit = _FREE_BYTES + _TIMES * video_bytes if unpacked_bytes is None else unpacked_bytes
+    remedy = "if you trust it, allow more by unpacked_bytes= or --unpacked-bytes"
+    return Allowance(limit, f"{video} has {video_bytes} bytes, and its pages unpack to", remedy)
 
 
 class SharedAllowance:

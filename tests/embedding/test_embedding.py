@@ -20,6 +20,7 @@ from memvid.embedding import (
     check_vectors,
     encode_checked,
     encode_query,
+    hashing,
     model_info,
     resolve_embedder,
 )
@@ -28,6 +29,17 @@ from memvid.errors import ConfigError, EmbeddingError
 
 def ones(texts: Sequence[str]) -> np.ndarray[Any, np.dtype[np.float32]]:
     return np.ones((len(texts), 3), np.float32)
+
+
+@given(st.text(st.sampled_from("ab\u00e9\u0130 ,\n"), min_size=1, max_size=300))
+def test_hashing_takes_long_words_and_long_texts_as_it_takes_short_ones(text: str) -> None:
+    """In pieces of a text, and by NumPy where a word is long: the same sums."""
+    expected = HashingEmbedder(16).encode([text])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hashing, "_LONG_WORD", 5)
+        assert np.array_equal(HashingEmbedder(16).encode([text]), expected)
+        patch.setattr(hashing, "_PIECE", max(map(len, text.split(" "))) + 1)
+        assert np.array_equal(HashingEmbedder(16).encode([text]), expected)
 
 
 class TestCheckVectors:

@@ -57,6 +57,13 @@ def test_it_knows_itself_without_loading() -> None:
     assert info.digest == folder_digest(FOLDER)
 
 
+@pytest.mark.parametrize("text", ["Backups run at night, and the login failed. ", "x" * 90 + " ", "1.5 "])
+def test_a_text_of_megabytes_is_read_as_far_as_the_model_goes(minilm: MiniLMEmbedder, text: str) -> None:
+    """Its tokens would take a hundred times its memory, and all but the first 256 are dropped."""
+    enough = encode_query(minilm, text * 600)
+    assert np.array_equal(encode_query(minilm, text * 100_000), enough)
+
+
 def test_licence_is_shipped() -> None:
     assert "Apache License" in (FOLDER / "LICENSE").read_text()
     assert "sentence-transformers/all-MiniLM-L6-v2" in (FOLDER / "NOTICE").read_text()

@@ -14,9 +14,24 @@ from tests.hostile.bounded import measure
 
 HURT = {
     "table_counts": ["verify", "verify deep", "reindex", "repair", "append", "neighbours"],
-    "large_chunks": ["search", "search_many", "asearch at once", "get_chunk_by_id", "neighbours", "chat"],
-    "wide_chunks": ["search"],
-    "metadata": ["search", "asearch at once", "get_chunk_by_id"],
+    "small_chunks": ["verify deep", "reindex", "repair", "compact", "append"],
+    "expanding_chunks": ["verify deep", "reindex", "compact"],
+    "large_chunks": [
+        "verify deep",
+        "reindex",
+        "repair",
+        "compact",
+        "erase",
+        "append",
+        "search",
+        "search_many",
+        "asearch at once",
+        "get_chunk_by_id",
+        "neighbours",
+        "chat",
+    ],
+    "wide_chunks": ["search", "verify deep", "repair"],
+    "metadata": ["search", "asearch at once", "get_chunk_by_id", "verify deep", "repair"],
     "deep_metadata": ["search_many", "chat"],
     "tombstones": ["verify", "verify deep", "reindex", "repair", "compact"],
 }

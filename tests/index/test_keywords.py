@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from memvid.errors import QueryError
-from memvid.index import IndexManager
+from memvid.index import IndexManager, keywords
 from memvid.index.keywords import length_code, normalise, query_terms
 from tests.index.index_support import build, make_text, make_vectors
 
@@ -141,8 +141,23 @@ def test_normal_form() -> None:
     assert len(query_terms(" ".join(f"w{i}" for i in range(1000)))) == 64
 
 
+@given(st.text(max_size=80))
+def test_a_long_text_is_normalised_in_pieces(text: str) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(keywords, "_PIECE", max(map(len, text.split(" "))) + 1)
+        assert normalise(text).split() == normalise(text.replace(" ", "\n")).split()
+
+
+def test_what_comes_of_a_text_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One character of Arabic stands for eighteen."""
+    monkeypatch.setattr(keywords, "_PIECE", 100)
+    monkeypatch.setattr(keywords, "_MOST_NORMAL", 1000)
+    assert len(normalise("\ufdfa" * 500)) == 1000
+    assert normalise("\ufdfa" * 50) == normalise("\ufdfa") * 50
+
+
 @given(st.integers(0, 3000))
 def test_lengths_fit_a_byte(words: int) -> None:
-    code = length_code(" ".join(["w"] * words))
+    code = length_code(max(words - 1, 0))
     assert 0 <= code <= 255
     assert abs(math.expm1(code / 16) - max(1, words)) <= 0.04 * max(1, words) + 0.1

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memvid.errors import ConfigError, FrameError, UnsupportedVideoError, VideoFormatError
+from memvid.page import compression
 from memvid.page.compression import PageCompressor, PageDecompressor
 from memvid.page.dictionary import DICTIONARY_LEVEL, SAMPLE_BYTES, dictionary_size, sample_plan, train_dictionary
 from memvid.page.header import PageFlag, PageKind, seal
@@ -61,6 +62,16 @@ def test_frames_from_a_stranger(stored: bytes) -> None:
     for data in (stored, b"\x28\xb5\x2f\xfd" + stored):
         error = error_of(data)
         assert error is None or error.frame_index == 6
+
+
+def test_huge_bodies_are_compressed_at_a_level_that_memory_bears(monkeypatch: pytest.MonkeyPatch) -> None:
+    """zstd's highest levels take 800 MB for what a header page may ask for."""
+    monkeypatch.setattr(compression, "_HUGE_BODY", 1000)
+    small, large = b"login " * 100, bytes(range(256)) * 9
+    for level in (5, 22):
+        plain = zstandard.ZstdCompressor(level=level, write_checksum=False, write_dict_id=False)
+        assert PageCompressor(level).compress(small) == plain.compress(small)
+    assert PageCompressor(22).compress(large) == PageCompressor(12).compress(large)
 
 
 def test_every_changed_byte_of_a_frame_reads_or_raises_frame_error() -> None:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memvid.errors import ChunkError, FrameError
+from memvid.page import records
 from memvid.page.metadata import encode_metadata
 from memvid.page.records import (
     Record,
@@ -111,6 +112,20 @@ def test_text_that_is_not_utf8() -> None:
     page = RecordPage(encode_body([Record(b"\xff\xfe")]), 1, frame_index=9)
     with pytest.raises(FrameError, match=r"frame 9: .*not UTF-8"):
         page.text(0)
+
+
+@given(st.binary(max_size=40) | st.text(max_size=20).map(str.encode), st.integers(1, 6))
+def test_a_text_is_checked_without_making_it(text: bytes, piece: int) -> None:
+    page = RecordPage(encode_body([Record(text)]), 1, frame_index=4)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(records, "_DECODED", piece)
+        try:
+            text.decode()
+        except UnicodeDecodeError:
+            with pytest.raises(FrameError, match="frame 4: text of chunk 0 of the page is not UTF-8"):
+                page.check_text(0)
+        else:
+            page.check_text(0)
 
 
 def test_a_lone_surrogate_is_refused() -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from memvid.allowance import unpack_allowance
 from memvid.building.checkpoint import Checkpoint
 from memvid.building.deletions import Deletions
 from memvid.building.index_feed import Indexed, IndexFeed, SegmentSource
@@ -24,9 +25,9 @@ from memvid.building.spool import Spool, SpoolSegment
 from memvid.building.video_chunks import VideoChunks
 from memvid.config import EncoderConfig, possible_fps
 from memvid.embedding import Embedder, model_info
-from memvid.errors import EmptyMemoryError, FrameError
+from memvid.errors import EmptyMemoryError, FrameError, ResourceLimitError
 from memvid.index import IndexManager, Manifest, stage_deletions
-from memvid.index.updating import next_number, plan_update, unused_files
+from memvid.index.updating import UpdatePlan, next_number, plan_update, unused_files
 from memvid.page import ChunkIds, HeaderInfo, PageCompressor
 from memvid.storage.commit import Commit
 from memvid.types import AppendResult, ProgressCallback, VideoIdentity
@@ -208,7 +209,7 @@ class Appender:
     def _add(self, memory: _Memory, gone: ChunkIds, target: _Target) -> tuple[PageTable, Manifest, Indexed]:
         """Add chunks to video and index at the same time."""
         manifest = memory.index.manifest
-        plan = plan_update(manifest, len(self._spool))
+        plan, merged = self._plan(memory)
         index = IndexManager.create(
             self._index_file,
             model=manifest.model,
@@ -221,10 +222,7 @@ class Appender:
             sources: list[SegmentSource] = [self._spool]
             ids = ChunkIds.of(range(memory.next_chunk, memory.next_chunk + len(self._spool)))
             start = memory.video.frame_count
-            if plan.merged:
-                merged = VideoChunks(
-                    memory.store, memory.video.table, memory, first_chunk=memory.index.first_chunk(len(plan.kept))
-                )
+            if merged is not None:
                 sources.insert(0, merged)
                 start = merged.start
                 ids |= merged.ids
@@ -243,6 +241,24 @@ class Appender:
         except BaseException:
             index.abort()
             raise
+
+    def _plan(self, memory: _Memory) -> tuple[UpdatePlan, VideoChunks | None]:
+        """What becomes of the index's segments, and the chunks of those that are merged into the new one.
+
+        Chunks that unpack to far more than their bytes stay where they are: nobody is to wait for them to be read.
+        """
+        manifest, video = memory.index.manifest, memory.video
+        plan = plan_update(manifest, len(self._spool))
+        if not plan.merged:
+            return plan, None
+        first = memory.index.first_chunk(len(plan.kept))
+        merged = VideoChunks(memory.store, video.table, memory, first_chunk=first)
+        try:
+            allowance = unpack_allowance(self._video_file, video.identity.bytes, None)
+            memory.store.spend_unpacked(allowance, start=merged.start)
+        except ResourceLimitError:
+            return UpdatePlan(manifest.segments, 0), None
+        return plan, merged
 
     def _write_video(
         self, memory: _Memory, gone: ChunkIds, config: EncoderConfig, video: VideoAppender

@@ -91,7 +91,7 @@ class VideoChunks:
         for frame, page in self._store.scan(corrected=self._corrected, start=self.start):
             first = int(self._table.first_chunks[frame])
             for slot in np.flatnonzero(~deleted.contains(np.arange(first, first + len(page)))).tolist():
-                page.text(slot)  # it must be UTF-8: a frame that is wrong is named here
+                page.check_text(slot)  # it must be UTF-8: a frame that is wrong is named here
                 yield first + slot, Record(page.text_bytes(slot), self._store.metadata_bytes(page, frame, slot))
 
     def _segment(self, first: int, records: list[Record], *, with_vectors: bool) -> SpoolSegment:

@@ -13,6 +13,7 @@ import click
 from memvid.cli import options
 from memvid.cli.output import emit, heading, one_line, passage, rows
 from memvid.cli.process import is_stopped
+from memvid.config import QUESTION_BYTES
 from memvid.errors import ConfigError, LLMError, MemvidError, QueryError
 from memvid.printable import printable
 
@@ -47,6 +48,13 @@ _COMMANDS = (
 @click.option(
     "--answer-seconds", type=float, metavar="N", help="Seconds to wait for an answer, of a slow model.  [default: 600]"
 )
+@click.option(
+    "--turn-bytes",
+    type=click.IntRange(min=1),
+    default=QUESTION_BYTES,
+    metavar="N",
+    help="Memory that what is found for a question may take; more is refused.  [default: 128 MiB]",
+)
 @click.option("--load", type=options.file_path, help="Go on with a conversation that /save wrote.")
 @options.index_file
 @options.index_model
@@ -60,6 +68,7 @@ def chat(
     system: str | None,
     context_window: int | None,
     answer_seconds: float | None,
+    turn_bytes: int,
     load: Path | None,
     index_file: Path | None,
     model: str | None,
@@ -89,6 +98,7 @@ def chat(
         base_url=base_url,
         embedder=options.index_embedder(model, memory, index_file),
         context_window=context_window,
+        turn_bytes=turn_bytes,
         **patience,
     ) as conversation:
         if load is not None:

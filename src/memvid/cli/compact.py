@@ -25,8 +25,17 @@ __all__ = ["compact", "compact_rows"]
 @options.index_file
 @options.index_model
 @options.threads
+@options.unpacked_bytes
 @options.as_json
-def compact(*, memory: Path, index_file: Path | None, model: str | None, threads: int | None, as_json: bool) -> None:
+def compact(
+    *,
+    memory: Path,
+    index_file: Path | None,
+    model: str | None,
+    threads: int | None,
+    unpacked_bytes: int | None,
+    as_json: bool,
+) -> None:
     """Write MEMORY anew, without the chunks that were deleted.
 
     The index becomes one piece again. Chunks keep their ids, embeddings are taken from the index. Video and index are
@@ -39,7 +48,9 @@ def compact(*, memory: Path, index_file: Path | None, model: str | None, threads
 
     embedder = options.load_embedder(model)
     with ProgressBars() as bars:
-        result = maintenance.compact(memory, index_file, embedder=embedder, threads=threads, progress=bars)
+        result = maintenance.compact(
+            memory, index_file, embedder=embedder, threads=threads, progress=bars, unpacked_bytes=unpacked_bytes
+        )
     if as_json:
         emit_json(asdict(result))
         return

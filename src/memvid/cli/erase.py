@@ -27,6 +27,7 @@ __all__ = ["erase"]
 @options.where
 @options.index_model
 @options.threads
+@options.unpacked_bytes
 @options.as_json
 def erase(
     *,
@@ -36,6 +37,7 @@ def erase(
     conditions: tuple[str, ...],
     model: str | None,
     threads: int | None,
+    unpacked_bytes: int | None,
     as_json: bool,
 ) -> None:
     """Take chunks of MEMORY out of its files, and prove that nothing of them is left.
@@ -57,7 +59,14 @@ def erase(
     embedder = options.load_embedder(model)
     with ProgressBars() as bars:
         result = maintenance.erase(
-            memory, index_file, chunk_ids=chunk_ids, where=where, embedder=embedder, threads=threads, progress=bars
+            memory,
+            index_file,
+            chunk_ids=chunk_ids,
+            where=where,
+            embedder=embedder,
+            threads=threads,
+            progress=bars,
+            unpacked_bytes=unpacked_bytes,
         )
     if as_json:
         emit_json(asdict(result))

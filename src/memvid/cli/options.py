@@ -29,6 +29,7 @@ __all__ = [
     "model_arguments",
     "parse_where",
     "threads",
+    "unpacked_bytes",
     "video_argument",
     "where",
 ]
@@ -80,6 +81,14 @@ where = click.option(
     multiple=True,
     metavar="KEY=VALUE",
     help="All chunks with this in their metadata; repeatable: different keys must all hold, of the same key any may.",
+)
+
+unpacked_bytes = click.option(
+    "--unpacked-bytes",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="What the video may unpack to, 256 bytes counted for each chunk; more is refused.  [default: 64 MiB and 32 "
+    "times its size]",
 )
 
 threads = click.option("--threads", type=int, help="Worker threads.  [default: the cores there are]")

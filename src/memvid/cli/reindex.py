@@ -27,10 +27,18 @@ __all__ = ["reindex"]
     help="What makes embeddings: the folder of a sentence-transformers model exported to ONNX, or 'hashing' (shared "
     "words only, no model).  [default: the model that the video names]",
 )
+@options.unpacked_bytes
 @options.as_json
 @click.pass_obj
 def reindex(
-    arguments: tuple[str, ...], /, *, video: Path, index_file: Path | None, model: str | None, as_json: bool
+    arguments: tuple[str, ...],
+    /,
+    *,
+    video: Path,
+    index_file: Path | None,
+    model: str | None,
+    unpacked_bytes: int | None,
+    as_json: bool,
 ) -> None:
     """Make the index anew, from the video alone.
 
@@ -50,7 +58,12 @@ def reindex(
     checkpoint = None if model == "hashing" else checkpoint_file(index)
     with telling_what_is_kept(checkpoint, arguments), ProgressBars() as bars:
         result = maintenance.reindex(
-            video, index, embedder=options.load_embedder(model), progress=bars, checkpoint=checkpoint
+            video,
+            index,
+            embedder=options.load_embedder(model),
+            progress=bars,
+            checkpoint=checkpoint,
+            unpacked_bytes=unpacked_bytes,
         )
     if as_json:
         emit_json(

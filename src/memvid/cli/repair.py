@@ -33,8 +33,11 @@ _SHOWN = 20  # findings printed for reading
     help="What makes embeddings that the old index has not: the folder of a sentence-transformers model exported to "
     "ONNX, or 'hashing'.  [default: the model that the video names]",
 )
+@options.unpacked_bytes
 @options.as_json
-def repair(*, memory: Path, output: Path, index_file: Path | None, model: str | None, as_json: bool) -> None:
+def repair(
+    *, memory: Path, output: Path, index_file: Path | None, model: str | None, unpacked_bytes: int | None, as_json: bool
+) -> None:
     """Make a sound memory out of a damaged one.
 
     Every frame of MEMORY that can still be read goes into a new video, with a new index beside it; the old files stay
@@ -48,7 +51,12 @@ def repair(*, memory: Path, output: Path, index_file: Path | None, model: str | 
 
     with ProgressBars() as bars:
         result = maintenance.repair(
-            memory, output, index=index_file, embedder=options.load_embedder(model), progress=bars
+            memory,
+            output,
+            index=index_file,
+            embedder=options.load_embedder(model),
+            progress=bars,
+            unpacked_bytes=unpacked_bytes,
         )
     if as_json:
         emit_json(asdict(result))

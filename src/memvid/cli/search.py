@@ -10,6 +10,7 @@ import click
 from memvid.cli import options
 from memvid.cli.output import emit, emit_json
 from memvid.cli.results import result_json, result_text, stages_text
+from memvid.config import QUESTION_BYTES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,6 +29,13 @@ __all__ = ["search"]
     help="Only chunks with this metadata. Several keys must all hold; of one key given several times, any value.",
 )
 @click.option("--lines", type=click.IntRange(min=1), metavar="N", help="Lines shown of a passage.  [default: all]")
+@click.option(
+    "--question-bytes",
+    type=click.IntRange(min=1),
+    default=QUESTION_BYTES,
+    metavar="N",
+    help="Memory that the passages may take; more is refused.  [default: 128 MiB]",
+)
 @options.index_file
 @options.index_model
 @options.as_json
@@ -38,6 +46,7 @@ def search(
     top_k: int,
     where: tuple[str, ...],
     lines: int | None,
+    question_bytes: int,
     index_file: Path | None,
     model: str | None,
     as_json: bool,
@@ -54,7 +63,8 @@ def search(
     from memvid.retriever import MemvidRetriever
 
     begin = time.perf_counter()
-    with MemvidRetriever(memory, index_file, embedder=options.index_embedder(model, memory, index_file)) as retriever:
+    embedder = options.index_embedder(model, memory, index_file)
+    with MemvidRetriever(memory, index_file, embedder=embedder, question_bytes=question_bytes) as retriever:
         opened = time.perf_counter()
         results = retriever.search_results(question, top_k=top_k, where=conditions)
         stats, chunks = retriever.stats, len(retriever)

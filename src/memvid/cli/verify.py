@@ -26,8 +26,9 @@ _SHOWN = 40  # findings printed for reading
 @options.memory_argument
 @options.index_file
 @click.option("--deep", is_flag=True, help="Read every frame, twice, and compare every chunk with the index.")
+@options.unpacked_bytes
 @options.as_json
-def verify(*, memory: Path, index_file: Path | None, deep: bool, as_json: bool) -> int:
+def verify(*, memory: Path, index_file: Path | None, deep: bool, unpacked_bytes: int | None, as_json: bool) -> int:
     """Say whether a memory is sound.
 
     Checks the video's tables and all of the index; with --deep also every frame and chunk of MEMORY, and only then it
@@ -41,7 +42,7 @@ def verify(*, memory: Path, index_file: Path | None, deep: bool, as_json: bool) 
     from memvid import maintenance
 
     with ProgressBars() as bars:
-        report = maintenance.verify(memory, index_file, deep=deep, progress=bars)
+        report = maintenance.verify(memory, index_file, deep=deep, progress=bars, unpacked_bytes=unpacked_bytes)
     if as_json:
         known = {"ok": report.ok, "lost_chunks": report.lost_chunks, "parity_margin": report.parity_margin}
         emit_json({**known, **asdict(report)})

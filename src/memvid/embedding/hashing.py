@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from zlib import crc32
 
 import numpy as np
@@ -11,20 +12,36 @@ import numpy as np
 from memvid.checks import is_int
 from memvid.embedding.protocol import Vectors, check_texts
 from memvid.errors import ConfigError
+from memvid.long_texts import pieces
 
 __all__ = ["HashingEmbedder"]
 
 _WORD = re.compile(r"\w+")
 _WORD_WEIGHT = 3.0  # a shared word says more than the handful of trigrams it is made of
 _TRIGRAM_WEIGHT = 1.0
+_PIECE = 1 << 20  # characters of a text that are looked at at a time
+_LONG_WORD = 1000  # characters
 
 
 def _features(text: str) -> Iterator[tuple[str, float]]:
-    for word in _WORD.findall(text.casefold()):
-        yield "w" + word, _WORD_WEIGHT
-        padded = f"<{word}>"
-        for i in range(len(padded) - 2):
-            yield "t" + padded[i : i + 3], _TRIGRAM_WEIGHT
+    """Features and their weights, each word taken once: of a long text most are repeated."""
+    words: Counter[str] = Counter()
+    for piece in pieces(text, _PIECE):
+        words.update(_WORD.findall(piece.casefold()))
+    for word, count in words.items():
+        yield "w" + word, _WORD_WEIGHT * count
+        for trigram, times in _trigrams(f"<{word}>"):
+            yield "t" + trigram, _TRIGRAM_WEIGHT * times * count
+
+
+def _trigrams(word: str) -> Iterable[tuple[str, int]]:
+    """Runs of three characters, and how often each is there."""
+    if len(word) < _LONG_WORD:
+        return Counter(word[i : i + 3] for i in range(len(word) - 2)).items()
+    codes = np.frombuffer(word.encode("utf-32-le", "surrogatepass"), "<u4").astype(np.int64)
+    runs, times = np.unique(codes[:-2] << 42 | codes[1:-1] << 21 | codes[2:], return_counts=True)
+    texts = ("".join(chr(run >> shift & 0x1FFFFF) for shift in (42, 21, 0)) for run in runs.tolist())
+    return zip(texts, times.tolist(), strict=True)
 
 
 class HashingEmbedder:

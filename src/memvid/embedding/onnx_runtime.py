@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["LoadedModel"]
 
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
+_CHARACTERS_A_TOKEN = 64  # of a long text so many are enough, unless nearly all of it is blanks, or one word
+_MOST_CHARACTERS = 1 << 20
 _FATAL = 4  # everything below is also raised as an exception; stderr belongs to the application
 
 
@@ -120,11 +122,21 @@ class LoadedModel:
     def tokenize(self, text: str) -> list[int]:
         """Ids of one text, special tokens included, cut to the model's limit."""
         try:
-            # One by one: encode_batch starts threads of its own, which a later fork would warn about.
-            ids: list[int] = self._tokenizer.encode(text).ids
+            ids = self._tokenize(text)
         except (TypeError, UnicodeError) as error:  # a lone surrogate has no UTF-8
             raise EmbeddingError(f"text {text[:40]!r} cannot be tokenized: {error}") from error
         return ids or [self._folder.pad_id]
+
+    def _tokenize(self, text: str) -> list[int]:
+        """The ids of as much of a text as the model takes: a tokenizer needs a hundred bytes for each character."""
+        # One by one: encode_batch starts threads of its own, which a later fork would warn about.
+        for characters in (_CHARACTERS_A_TOKEN * self._folder.max_length, _MOST_CHARACTERS):
+            if len(text) > characters:
+                part = text[: text.rfind(" ", 0, characters) + 1 or characters]
+                encoding = self._tokenizer.encode(part)
+                if encoding.overflowing or characters == _MOST_CHARACTERS:
+                    return list(encoding.ids)
+        return list(self._tokenizer.encode(text).ids)
 
     def run(self, batch: Sequence[list[int]]) -> Vectors:
         """Vectors of a batch of ids: float32[len(batch), dim]."""

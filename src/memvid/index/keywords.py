@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from memvid.index.arrays import IntArray
+from memvid.long_texts import pieces
 from memvid.unspaced_scripts import is_unspaced
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ __all__ = ["length_code", "normalise", "query_terms", "rank"]
 
 _K1 = 1.2
 _B = 0.5
+_PIECE = 1 << 20  # characters normalised at a time
+_MOST_NORMAL = 32 << 20  # characters that come of a text
 _MAX_TERMS = 64  # of a query; the rest, in its order, is ignored
 _MAX_TERM_BYTES = 200
 _DRIVING_ROWS = 10_000  # postings read for the rare words of a query; commoner words only re-rank what those found
@@ -56,10 +59,21 @@ _CHARACTERS = _CharacterMap()
 def normalise(text: str) -> str:
     """Text as it is handed to FTS5's ``ascii`` tokenizer, which folds ASCII case and splits at the rest.
 
-    Beyond ASCII: case folded, accents removed, punctuation made spaces.
+    Beyond ASCII: case folded, accents removed, punctuation made spaces; one character may become eighteen, and what is
+    beyond 32 million of them is left out.
     """
     if text.isascii():
         return text.replace("\0", " ")
+    parts, room = [], _MOST_NORMAL
+    for piece in pieces(text, _PIECE):
+        parts.append(_normalise(piece)[:room])
+        room -= len(parts[-1])
+        if not room:
+            break
+    return "".join(parts)
+
+
+def _normalise(text: str) -> str:
     return unicodedata.normalize("NFKD", text.casefold()).translate(_CHARACTERS).replace("\0", " ")
 
 
@@ -69,9 +83,9 @@ def query_terms(text: str) -> list[str]:
     return [word for word in words if len(word.encode()) <= _MAX_TERM_BYTES][:_MAX_TERMS]
 
 
-def length_code(text: str) -> int:
-    """A chunk's length in words, as one byte."""
-    return min(255, round(math.log1p(text.count(" ") + 1) * 16))
+def length_code(blanks: int) -> int:
+    """A chunk's length in words, as one byte, from the number of its blanks."""
+    return min(255, round(math.log1p(blanks + 1) * 16))
 
 
 def rank(

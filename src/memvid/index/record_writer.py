@@ -59,7 +59,7 @@ class RecordWriter:
         with self._lock, schema.writing(self._path):
             connection = self._writer()
             self._extend_runs(first_id, len(texts))
-            self._lengths.extend(map(length_code, texts))
+            self._lengths.extend(length_code(text.count(" ")) for text in texts)
             if self._keywords:
                 connection.executemany(
                     "INSERT INTO keywords(rowid, text) VALUES (?, ?)",

@@ -30,7 +30,7 @@ from memvid.page.metadata import (
 )
 from memvid.page.packing import MAX_CHUNK_BYTES, MIN_CAPACITY, check_record, pack, pack_attributes, pack_bare, pack_blob
 from memvid.page.parity import ParityHead, parse_parity_head
-from memvid.page.reading import join_run, open_blob, open_body, open_page, open_run
+from memvid.page.reading import join_run, open_blob, open_body, open_page, open_run, unpacked_size
 from memvid.page.records import Record, RecordPage, encode_body, encode_text
 from memvid.page.tombstones import LONGEST_DELETION, TombstoneReader, decode_tombstones, encode_tombstones
 
@@ -85,5 +85,6 @@ __all__ = [
     "sample_plan",
     "seal",
     "train_dictionary",
+    "unpacked_size",
     "verify",
 ]

@@ -13,7 +13,7 @@ from memvid.remedies import REMEDY
 if TYPE_CHECKING:
     from memvid.allowance import Allowance
 
-__all__ = ["MAX_BODY_BYTES", "PageCompressor", "PageDecompressor"]
+__all__ = ["MAX_BODY_BYTES", "PageCompressor", "PageDecompressor", "stated_size"]
 
 MAX_BODY_BYTES = 64 << 20
 """Most bytes of a logical body after decompression: what a crafted frame may make a reader allocate."""
@@ -24,6 +24,8 @@ MAX_BODY_BYTES = 64 << 20
 _SQUEEZE_FROM = 10
 _SQUEEZE_LEVEL, _SQUEEZE_LEVEL_LARGE = 15, 16
 _LARGE_DICTIONARY = 256 << 10
+# Level 22 takes 800 MB of memory, and a minute, for a body of 64 MiB.
+_HUGE_BODY, _HUGE_LEVEL = 16 << 20, 12
 
 
 class PageCompressor:
@@ -43,14 +45,15 @@ class PageCompressor:
         self.can_squeeze = _SQUEEZE_FROM <= level < stronger
         self._normal = _Contexts(level, dictionary)
         self._strong = _Contexts(stronger, dictionary) if self.can_squeeze else self._normal
+        self._huge = self._normal if level <= _HUGE_LEVEL else _Contexts(_HUGE_LEVEL, dictionary)
 
     def compress(self, body: bytes) -> bytes:
         """``body`` as one zstd frame that states its size, without checksum and dictionary id."""
-        return self._normal.get().compress(body)
+        return (self._huge if len(body) > _HUGE_BODY else self._normal).get().compress(body)
 
     def squeeze(self, body: bytes) -> bytes:
         """Like :meth:`compress` at a stronger level, if :attr:`can_squeeze`; for the few bytes that decide a page."""
-        return self._strong.get().compress(body)
+        return (self._huge if len(body) > _HUGE_BODY else self._strong).get().compress(body)
 
 
 class _Contexts:
@@ -87,6 +90,14 @@ class _Contexts:
                 digested.precompute_compress(level=self._level)
                 self._digested = digested
             return self._digested
+
+
+def stated_size(stored: bytes) -> int:
+    """The size that a zstd frame states, by its first bytes; 0 where it states none, so that it cannot be read."""
+    try:
+        return max(int(zstandard.frame_content_size(stored)), 0)
+    except zstandard.ZstdError:
+        return 0
 
 
 class PageDecompressor:

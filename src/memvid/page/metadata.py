@@ -29,6 +29,7 @@ __all__ = [
 _T = TypeVar("_T")
 _R = TypeVar("_R")
 
+_MOST_DECODED = (256 << 20) + 4096  # bytes of memory that one object may take: a string as long as a chunk can be
 _NESTED = 100  # brackets from which on it may depend on the caller's stack whether they can be read
 _ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
@@ -75,11 +76,14 @@ def read_metadata(data: bytes) -> ReadMetadata:
     """What can be used of any stored bytes: an object that could be stored again as it is read.
 
     So no NaN, no number beyond the floating-point ones (``1e999``), no lone surrogate (``"\\ud800"``), no deeper
-    nesting than Python's JSON takes. Spaces between tokens do no harm, nor do keys that are there twice: the last one
-    counts. The answer does not depend on how deep the caller's own stack is.
+    nesting than Python's JSON takes, and nothing that takes more than 256 MiB of memory. Spaces between tokens do no
+    harm, nor do keys that are there twice: the last one counts. The answer does not depend on how deep the caller's own
+    stack is.
     """
     if not data:
         return ReadMetadata({})
+    if (needed := decoded_bytes(data)) > _MOST_DECODED:
+        return ReadMetadata({}, f"it may take {needed} bytes of memory, the limit is {_MOST_DECODED}")
     try:
         return ReadMetadata((_on_own_stack if _is_nested(data) else _on_any_stack)(_parse, data))
     except RecursionError:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from memvid.allowance import CHUNK_BYTES
 from memvid.checks import ID_LIMIT
 from memvid.config import MAX_DICTIONARY_BYTES
 from memvid.errors import FrameError
-from memvid.page.compression import MAX_BODY_BYTES, PageDecompressor
-from memvid.page.header import HEADER_BYTES, PageFlag, PageHeader, PageKind, read_page
+from memvid.page.compression import MAX_BODY_BYTES, PageDecompressor, stated_size
+from memvid.page.header import HEADER_BYTES, PageFlag, PageHeader, PageKind, parse_header, read_page
 from memvid.page.packing import RUN_HEAD
 from memvid.page.records import RecordPage
 from memvid.remedies import REMEDY
@@ -18,11 +19,12 @@ if TYPE_CHECKING:
 
     from memvid.allowance import Allowance
 
-__all__ = ["join_run", "open_blob", "open_body", "open_page", "open_run", "run_parts"]
+__all__ = ["join_run", "open_blob", "open_body", "open_page", "open_run", "run_parts", "unpacked_size"]
 
 _ZSTD = int(PageFlag.ZSTD)
 _DICTIONARY = int(PageFlag.DICTIONARY)
 _BODY_START = HEADER_BYTES + RUN_HEAD.size
+_ZSTD_HEAD = 18  # bytes of a zstd frame that say how large it is, at most
 _LARGEST = {PageKind.HEADER: 1 << 20, PageKind.DICTIONARY: MAX_DICTIONARY_BYTES}  # a real header has about 2 kB
 
 
@@ -73,8 +75,24 @@ def open_run(
     _expect_records(header, first_frame)
     if header.kind == PageKind.ATTRIBUTES and header.flags & _ZSTD:  # so there is no more metadata than bytes of frames
         raise _error("has metadata of bare texts and is compressed, which no writer does", first_frame)
+    if allowance is not None:
+        allowance.spend(CHUNK_BYTES * header.count)
     body = open_body(stored, header.flags, decompressor, frame_index=first_frame, allowance=allowance)
     return header, RecordPage(body, header.count, frame_index=first_frame)
+
+
+def unpacked_size(payload: bytes, *, frame_index: int) -> int:
+    """What the page, or run of pages, at least nearly unpacks to that begins with this one, from its first bytes.
+
+    :raises FrameError: it is no page.
+    """
+    header = parse_header(payload, frame_index=frame_index)
+    stored = payload[_BODY_START if header.is_run else HEADER_BYTES :]
+    if not header.flags & _ZSTD:
+        return len(stored)
+    if header.is_run and len(stored) < _ZSTD_HEAD:  # which no writer makes, and which does not say it by itself
+        return MAX_BODY_BYTES
+    return stated_size(stored)
 
 
 def open_blob(

@@ -7,6 +7,7 @@ together because that is what compresses best, and lengths come first so that on
 from __future__ import annotations
 
 from array import array
+from codecs import getincrementaldecoder
 from itertools import accumulate, chain
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Record", "RecordPage", "encode_body", "encode_text", "varint"]
 
 _VARINT_LIMIT = 1 << 32
+_DECODED = 1 << 20  # bytes of a text that are looked at as characters at a time
 
 
 class Record(NamedTuple):
@@ -103,6 +105,21 @@ class RecordPage:
             return self._slice(index, 0).decode()
         except UnicodeDecodeError as error:
             raise self._error(f"text of chunk {index} of the page is not UTF-8: {error}") from error
+
+    def check_text(self, index: int) -> None:
+        """Whether a text can be read, without making one of it: a string may take four times its bytes.
+
+        :raises FrameError: its bytes are not UTF-8.
+        """
+        data = self._slice(index, 0)
+        if data.isascii():
+            return
+        decoder = getincrementaldecoder("utf-8")()
+        try:
+            for start in range(0, len(data), _DECODED):
+                decoder.decode(data[start : start + _DECODED], start + _DECODED >= len(data))
+        except UnicodeDecodeError as error:
+            raise self._error(f"text of chunk {index} of the page is not UTF-8: {error.reason}") from error
 
     def metadata_bytes(self, index: int) -> bytes:
         """JSON of the ``index``-th chunk's metadata, empty if it has none."""

@@ -14,13 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memvid import _core
-from memvid.allowance import Allowance, SharedAllowance
+from memvid.allowance import CHUNK_BYTES, Allowance, SharedAllowance
 from memvid.config import QUESTION_BYTES
 from memvid.errors import ClosedError, FrameError, ResourceLimitError
 from memvid.page import (
     ChunkIds,
     HeaderInfo,
     PageDecompressor,
+    PageFlag,
     PageKind,
     ReadMetadata,
     Record,
@@ -30,6 +31,8 @@ from memvid.page import (
     encode_body,
     open_blob,
     open_run,
+    parse_header,
+    unpacked_size,
 )
 from memvid.pickling import NotPicklable
 from memvid.remedies import REMEDY
@@ -41,9 +44,9 @@ from memvid.video.table import BARE
 __all__ = ["PageCacheStats", "PageStore", "StoredChunk"]
 
 _UNPACKED = 8  # times ``question_bytes`` that pages may be unpacked to for one answer: most of a page is other chunks
-_CHUNK_BYTES = 256  # what the objects of a chunk take beside its text
 _USUAL_BYTES = 8192  # that a chunk and the page around it take: where it is more, a read has to be tried again
 _SMALL, _MEDIUM, _ALL = 1, 8, 64  # parts of ``question_bytes`` that a read gets: 64 small ones may run at once
+_COUNTED_FRAMES = 1024  # read at once where they are only counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +232,7 @@ class PageStore(NotPicklable):
 
         :raises ResourceLimitError: they cannot, however short they are.
         """
-        if count * _CHUNK_BYTES > self._question_bytes:
+        if count * CHUNK_BYTES > self._question_bytes:
             raise ResourceLimitError(
                 f"the chunks that were asked for take more than {self._question_bytes} bytes: {self._remedy}"
             )
@@ -253,6 +256,26 @@ class PageStore(NotPicklable):
             run.append(payload)
         if run:
             yield from self._open_run(first, run)
+
+    def spend_unpacked(self, allowance: Allowance, *, start: int = 0) -> bool:
+        """Count what all pages with chunks unpack to, before any of them is: reads the first frame of each.
+
+        :param start: frame to begin with.
+        :returns: whether any of them is compressed.
+        :raises FrameError: a frame cannot be read.
+        :raises ResourceLimitError: it is more than allowed.
+        """
+        table = self._table
+        allowance.spend(CHUNK_BYTES * len(table.chunk_ids(start=start)))
+        frames = start + np.flatnonzero(table.counts[start:])
+        frames = frames[table.kinds[frames] != BARE]
+        compressed = False
+        for at in range(0, len(frames), _COUNTED_FRAMES):
+            part = frames[at : at + _COUNTED_FRAMES]
+            for frame, payload in zip(part.tolist(), self._video.read(part), strict=True):
+                allowance.spend(unpacked_size(payload, frame_index=frame))
+                compressed = compressed or bool(parse_header(payload, frame_index=frame).flags & PageFlag.ZSTD)
+        return compressed
 
     def _open_run(self, frame: int, payloads: list[bytes]) -> Iterator[tuple[int, RecordPage]]:
         if self._table.counts[frame]:

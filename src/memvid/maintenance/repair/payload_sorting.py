@@ -7,6 +7,7 @@ from collections import Counter
 
 import numpy as np
 
+from memvid.allowance import Allowance
 from memvid.checks import ID_LIMIT
 from memvid.errors import VideoError
 from memvid.maintenance.repair.bare_text_ids import add_texts, texts_by_checksum, texts_by_order
@@ -39,11 +40,15 @@ _CREDIBLE_CHUNKS = 1 << 22  # that a header page may say there were, however lit
 _MOST_A_FRAME = 0xFFFF
 
 
-def sort_pages(found: Salvage, path: object, findings: Findings, *, digest: str | None = None) -> Sorted:
+def sort_pages(
+    found: Salvage, path: object, findings: Findings, allowance: Allowance, *, digest: str | None = None
+) -> Sorted:
     """Put together what belongs together; what does not fit goes to ``findings``.
 
+    :param allowance: what all pages together may unpack to.
     :param digest: that of the page table that counts, if an index names it.
     :raises VideoError: there is no page of any memory.
+    :raises ResourceLimitError: they unpack to more than allowed.
     """
     pages = [slot for slot in found.slots if slot.payload is not None and is_page(slot.payload)]
     headers = {id(slot): parse_header(slot.payload or b"", frame_index=slot.frame or 0) for slot in pages}
@@ -68,7 +73,7 @@ def sort_pages(found: Salvage, path: object, findings: Findings, *, digest: str 
     bare = [slot for slot in found.slots if slot.payload is not None and not is_page(slot.payload)]
     texts = texts_by_order(found, numbered) if table is None else texts_by_checksum(bare, table)
     restore_pages(by_number, texts, table, tag, path, findings)
-    _gather(by_number, result, TombstoneReader(found.file_bytes), path, findings)
+    _gather(by_number, result, TombstoneReader(found.file_bytes), allowance, path, findings)
     if table is not None and table.digest != digest and not _is_plausible(table, result, bare=bool(texts)):
         findings.error("page table", "it does not fit the pages that are there: it is not gone by", path)
         table = None
@@ -145,7 +150,12 @@ def _is_better(slot: Slot, old: Slot, number: int, table: PageTable | None) -> b
 
 
 def _gather(
-    pages: dict[int, bytes], result: Sorted, tombstones: TombstoneReader, path: object, findings: Findings
+    pages: dict[int, bytes],
+    result: Sorted,
+    tombstones: TombstoneReader,
+    allowance: Allowance,
+    path: object,
+    findings: Findings,
 ) -> None:
     """Whole runs, from the front on: header page and dictionary are what the rest is read with."""
     decompressor = PageDecompressor()
@@ -176,7 +186,7 @@ def _gather(
                 result.dictionary_pages = payloads
                 decompressor = PageDecompressor(result.dictionary)
             elif header.kind in (PageKind.DATA, PageKind.ATTRIBUTES):
-                _, page = open_run(payloads, decompressor, first_frame=number, tag=result.tag)
+                _, page = open_run(payloads, decompressor, first_frame=number, tag=result.tag, allowance=allowance)
                 changed = usable_chunks(page, header.first_chunk, number, path, findings)
                 count = header.count if header.kind == PageKind.DATA else 0
                 result.groups.append(Group(number, header.kind, header.first_chunk, count, payloads, changed))

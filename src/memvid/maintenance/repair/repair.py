@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from memvid.allowance import unpack_allowance
 from memvid.building.index_feed import Indexed
 from memvid.building.outputs import check_outputs, new_folders
 from memvid.building.video_chunks import VideoChunks, fill_index
@@ -75,6 +76,7 @@ def repair(
     output_index: StrPath | None = None,
     embedder: EmbedderLike | None = None,
     progress: ProgressCallback | None = None,
+    unpacked_bytes: int | None = None,
 ) -> RepairResult:
     """Write a new, sound memory with every chunk of a damaged one that can still be read and verified.
 
@@ -91,10 +93,13 @@ def repair(
     :param output_index: the new index's manifest; ``None`` puts ``<stem>_index.json`` beside the new video.
     :param embedder: makes embeddings that the old index has not; ``None`` takes the model that the header page names.
     :param progress: called from this thread with the stages ``"frames"``, ``"search"``, ``"write"`` and ``"index"``.
+    :param unpacked_bytes: what the video may unpack to, counting 256 bytes for a chunk; ``None``: 64 MiB and 32 times
+        its size. Only a file that was made to do harm exceeds that, or a few chunks of many megabytes.
     :raises VideoNotFoundError: there is no such video.
     :raises VideoFormatError: there is no frame of a memory in it.
     :raises UnsupportedVideoError: there are pages of a newer version in it.
     :raises EmptyMemoryError: no chunk can be brought back.
+    :raises ResourceLimitError: it unpacks to more than ``unpacked_bytes``.
     :raises ModelMismatchError: embeddings are missing and their model is not at hand: it must be given.
     :raises OutputError: there is a file of the new name, or it is no video's, the disk is full, ...
     """
@@ -111,7 +116,8 @@ def repair(
         found = salvage(old, data, progress)
     for problem in found.problems:
         findings.error("container", problem.message, old, offset=problem.offset)
-    ordered = sort_pages(found, old, findings, digest=_digest_of(old_index))
+    allowance = unpack_allowance(old, found.file_bytes, unpacked_bytes)
+    ordered = sort_pages(found, old, findings, allowance, digest=_digest_of(old_index))
     if not ordered.chunks:
         raise EmptyMemoryError(f"no chunk of {old} can be brought back: {_first_reason(findings)}")
     kept = open_vectors(old_index)

@@ -46,10 +46,12 @@ def open_groups(ordered: Sorted) -> Iterator[tuple[int, int, RecordPage, list[by
     """All pages with chunks: where they began, the first id, the chunks, their metadata as it is stored."""
     decompressor = PageDecompressor(ordered.dictionary)
     attributes: dict[int, bytes] = {}
+    texts = ChunkIds.of(group.first_chunk for group in ordered.groups if group.kind == BARE)
     for group in ordered.groups:
         if group.kind == PageKind.ATTRIBUTES:
             for first, page in _open(group, PageDecompressor()):
-                attributes.update(enumerate(_stored_metadata(page), first))
+                known = ChunkIds.of(range(first, first + len(page))) & texts
+                attributes.update((chunk, page.metadata_bytes(chunk - first)) for chunk in known.numbers().tolist())
     for group in ordered.groups:
         if group.kind == BARE:
             page = RecordPage(encode_body([Record(group.payloads[0])]), 1, frame_index=group.frame)

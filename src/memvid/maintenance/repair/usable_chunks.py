@@ -29,7 +29,7 @@ def usable_chunks(
             faults[chunk_id], metadata = fault, b""
         record = Record(page.text_bytes(slot), metadata)
         try:
-            page.text(slot)
+            page.check_text(slot)
             check_record(record, chunk_id)
         except (FrameError, ChunkTooLargeError) as error:
             unreadable[chunk_id] = str(error)

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from memvid.allowance import unpack_allowance
 from memvid.building.append import frame_config, next_chunk
 from memvid.building.build import Builder
 from memvid.building.spool import Spool
@@ -34,7 +35,7 @@ _BRIDGED = 64
 """Deleted ids in a row, up to so many, stay in a page as empty chunks: ids of a page have no gaps, and a page that
 ended at each deleted chunk would be nearly empty. They are still listed as deleted."""
 
-_SPOOL_CHUNKS = 1024  # read and spooled at once
+_SPOOL_CHUNKS, _SPOOL_BYTES = 1024, 8 << 20  # read and spooled at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,7 @@ def compact(
     embedder: EmbedderLike | None = None,
     threads: int | None = None,
     progress: ProgressCallback | None = None,
+    unpacked_bytes: int | None = None,
 ) -> CompactResult:
     """Write the memory anew without its deleted chunks, and its index as one piece. Replaced in one step, at the end.
 
@@ -86,11 +88,14 @@ def compact(
     :param embedder: only needed if the index lacks vectors; ``None`` takes its own.
     :param threads: worker threads; ``None`` uses the cores this process may run on.
     :param progress: called from this thread with a :class:`Progress`, a few times a second.
+    :param unpacked_bytes: what the video may unpack to, counting 256 bytes for a chunk; ``None``: 64 MiB and 32 times
+        its size. Only a file that was made to do harm exceeds that, or a few chunks of many megabytes.
+    :raises ResourceLimitError: it unpacks to more than ``unpacked_bytes``: then nothing has changed.
     :raises VideoError: the video cannot be read: then nothing has changed.
     :raises IndexFileError: the index is missing, damaged, or belongs to another video.
     :raises OutputError: someone else is writing this memory, the disk is full, ...
     """
-    with Compaction(video, index, embedder, threads, progress) as compaction:
+    with Compaction(video, index, embedder, threads, progress, unpacked_bytes) as compaction:
         return compaction.run(ChunkIds.of([]))
 
 
@@ -104,12 +109,14 @@ class Compaction:
         embedder: EmbedderLike | None,
         threads: int | None,
         progress: ProgressCallback | None,
+        unpacked_bytes: int | None,
     ) -> None:
         self._video_file = Path(video)
         self._index_file = default_index_file(self._video_file) if index is None else Path(index)
         self._given = embedder
         self._threads = threads
         self._progress = progress
+        self._unpacked_bytes = unpacked_bytes
         self._removed = 0
 
     def __enter__(self) -> Compaction:
@@ -126,6 +133,9 @@ class Compaction:
                     f"compacted: `memvid export {self._video_file} --codec png -o NEW.mp4`, then that"
                 )
             self._store = PageStore(self._video, cache_bytes=0)
+            self._compressed = self._store.spend_unpacked(
+                unpack_allowance(self._video_file, self._video.identity.bytes, self._unpacked_bytes)
+            )
             self.index = stack.enter_context(
                 IndexManager.open(self._index_file, video=self._video.identity, video_file=self._video_file)
             )
@@ -209,8 +219,11 @@ class Compaction:
     def _config(self) -> EncoderConfig:
         """The options of the memory, from its header page, and of its index."""
         options = self.index.manifest.options
+        made_with = frame_config(self._store.header, fps=self._video.fps, threads=self._threads)
         return replace(
-            frame_config(self._store.header, fps=self._video.fps, threads=self._threads),
+            made_with,
+            # As its pages are, whatever the header page says: kilobytes are not to become gigabytes.
+            compression="zstd" if self._compressed else made_with.compression,
             vector_dtype=options.vector_dtype,
             connectivity=options.connectivity,
             expansion_add=options.expansion_add,
@@ -223,7 +236,7 @@ class Compaction:
         bridge = 0 if self._store.header.bare or self._store.header.chunks_per_frame else _BRIDGED
         bridged: list[int] = []
         batch: list[Record] = []
-        first = 0
+        first = size = 0
 
         def flush() -> None:
             if not batch:
@@ -245,11 +258,12 @@ class Compaction:
             if (len(spool) or batch) and 0 < len(missing) <= bridge:
                 bridged += missing
                 batch += [Record(b"")] * len(missing)
-            elif missing or len(batch) >= _SPOOL_CHUNKS:
+            elif missing or len(batch) >= _SPOOL_CHUNKS or size >= _SPOOL_BYTES:
                 flush()
             if not batch:
-                first = chunk_id
+                first, size = chunk_id, 0
             batch.append(record)
+            size += len(record.text) + len(record.metadata)
         flush()
         return ChunkIds.of(bridged)
 
@@ -262,6 +276,6 @@ class Compaction:
             first = int(self._video.table.first_chunks[frame])
             for slot, removed in enumerate(gone.contains(np.arange(first, first + len(page))).tolist()):
                 if not removed:
-                    page.text(slot)
+                    page.check_text(slot)
                 record = Record(page.text_bytes(slot), self._store.metadata_bytes(page, frame, slot))
                 yield first + slot, record, removed

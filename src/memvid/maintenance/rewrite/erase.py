@@ -61,6 +61,7 @@ def erase(
     embedder: EmbedderLike | None = None,
     threads: int | None = None,
     progress: ProgressCallback | None = None,
+    unpacked_bytes: int | None = None,
 ) -> EraseResult:
     """Compact so that nothing of some chunks is left in the memory's files, and prove it before they are replaced.
 
@@ -76,6 +77,7 @@ def erase(
 
     :param chunk_ids: the chunks; deleted ones are fine.
     :param where: all chunks whose metadata has these values, deleted ones not among them.
+    :param unpacked_bytes: as for :func:`compact`.
     :raises ChunkNotFoundError: there is no chunk of that id, or none with this metadata: then nothing has changed.
     :raises QueryError: ``where`` is no filter.
     :raises ConfigError: neither is given.
@@ -86,7 +88,7 @@ def erase(
     wanted = ChunkIds.of(given)
     if not wanted and where is None:
         raise ConfigError("nothing to erase: give chunk_ids= or where=")
-    with Compaction(video, index, embedder, threads, progress) as compaction:
+    with Compaction(video, index, embedder, threads, progress, unpacked_bytes) as compaction:
         if where is not None:
             matching = ChunkIds.of(compaction.index.ids_where(where))
             if not matching:

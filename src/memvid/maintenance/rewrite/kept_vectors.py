@@ -60,7 +60,7 @@ class IndexVectors:
         try:
             return (
                 bool((self._index.frames_of(ids[known]) == frame).all())
-                and [length_code(page.text(slot)) for slot in known.tolist()] == codes.tolist()
+                and [length_code(page.text_bytes(slot).count(b" ")) for slot in known.tolist()] == codes.tolist()
                 and all(
                     map(is_json_of, self._index.metadata_json(ids[known]), [metadatas[at] for at in known.tolist()])
                 )

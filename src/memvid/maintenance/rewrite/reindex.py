@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from memvid.allowance import unpack_allowance
 from memvid.building.checkpoint import Checkpoint
 from memvid.building.outputs import check_index_output, new_folders
 from memvid.building.video_chunks import VideoChunks, fill_index
@@ -64,6 +65,7 @@ def reindex(
     config: EncoderConfig | None = None,
     progress: ProgressCallback | None = None,
     checkpoint: StrPath | None = None,
+    unpacked_bytes: int | None = None,
 ) -> ReindexResult:
     """Make the whole index from the video alone: vectors, keywords, metadata, frame numbers.
 
@@ -78,10 +80,13 @@ def reindex(
         ``None`` takes those of the index that is replaced if it is this video's, else the defaults.
     :param progress: called from this thread with a :class:`Progress`, a few times a second.
     :param checkpoint: keeps embeddings until the index is complete, as in :meth:`MemvidEncoder.build_video`.
+    :param unpacked_bytes: what the video may unpack to, counting 256 bytes for a chunk; ``None``: 64 MiB and 32 times
+        its size. Only a file that was made to do harm exceeds that, or a few chunks of many megabytes.
     :raises VideoNotFoundError: there is no such video.
     :raises VideoError: it cannot be opened, or a frame of it cannot be read and verified: repair it first.
     :raises ModelMismatchError: the model that the header page names is not at hand, so it must be given; or the
         checkpoint has embeddings of another one.
+    :raises ResourceLimitError: it unpacks to more than ``unpacked_bytes``: then nothing has changed.
     :raises EmbeddingError: the embedder failed.
     :raises OutputError: the folder is read-only, the disk is full, the memory is being built.
     """
@@ -98,6 +103,7 @@ def reindex(
             store = PageStore(reader, cache_bytes=0)
             header = store.header
             _check_tag(header, reader)
+            store.spend_unpacked(unpack_allowance(video_file, reader.identity.bytes, unpacked_bytes))
             chosen = embedder_of(model_of(header)) if embedder is None else resolve_embedder(embedder)
             model = model_info(chosen)
             options = _options(index_file, reader) if config is None else config

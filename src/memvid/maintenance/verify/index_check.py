@@ -80,7 +80,7 @@ class IndexCheck:
             self._records = None
             return
         for at, json in zip(known.tolist(), found, strict=True):
-            code = length_code(texts[at].decode())
+            code = length_code(texts[at].count(b" "))
             if not is_json_of(json, metadatas[at]) or code != self._records.length_codes[rows[at]]:
                 self._unequal.append(int(ids[at]))
             self._filters.take(int(rows[at]), metadatas[at])

@@ -8,7 +8,8 @@ from typing import ParamSpec
 
 import numpy as np
 
-from memvid.errors import FrameError, VideoError
+from memvid.allowance import Allowance
+from memvid.errors import FrameError, ResourceLimitError, VideoError
 from memvid.maintenance.damaged.container import Container
 from memvid.maintenance.verify.chunks_of_frames import ChunksOfFrames
 from memvid.maintenance.verify.findings import Findings, describe_chunks
@@ -50,6 +51,7 @@ class PageCheck:
         chunks: ChunksOfFrames,
         tombstones: TombstoneReader,
         front: FrontCheck,
+        allowance: Allowance,
         findings: Findings,
         container: Container,
         take: TakeChunks | None,
@@ -59,6 +61,8 @@ class PageCheck:
         self._chunks = chunks
         self._tombstones = tombstones
         self._decompressor = front.decompressor
+        self._allowance: Allowance | None = allowance  # what is beyond it is not looked at
+        self._bare = ChunkIds.of(table.first_chunks[table.frames_of_kind(BARE)])
         self._rules = PageRules(table, front)
         self._rows: PageTableBuilder | None = PageTableBuilder()  # what the pages say, as long as all can be read
         self._findings = findings
@@ -104,6 +108,12 @@ class PageCheck:
         try:
             self._open(run)
             self._add_rows(run)
+        except ResourceLimitError as error:
+            self._rows = self._allowance = None
+            self._findings.error(
+                "limit", f"{error}. The chunks from frame {self._first} on were not checked", self._path,
+                frame=self._first, offset=self._container.offset_of(self._first),
+            )  # fmt: skip
         except VideoError as error:
             self._rows = None
             self._lose_metadata()
@@ -158,9 +168,13 @@ class PageCheck:
         elif kind == PageKind.ATTRIBUTES:
             header, page = open_run(run, PageDecompressor(), first_frame=frame, tag=self._table.tag)
             self._obey(self._rules.check_attributes, header, page, frame)
-            self._metadata.update(enumerate(self._read_metadata(header.first_chunk, page), header.first_chunk))
-        elif kind == PageKind.DATA and self._decompressor is not None:
-            header, page = open_run(run, self._decompressor, first_frame=frame, tag=self._table.tag)
+            metadatas = self._read_metadata(header.first_chunk, page)
+            ids = ChunkIds.of(range(header.first_chunk, header.first_chunk + len(page))) & self._bare
+            self._metadata.update((known, metadatas[known - header.first_chunk]) for known in ids.numbers().tolist())
+        elif kind == PageKind.DATA and self._decompressor is not None and self._allowance is not None:
+            header, page = open_run(
+                run, self._decompressor, first_frame=frame, tag=self._table.tag, allowance=self._allowance
+            )
             self._read_chunks(header.first_chunk, page)
 
     def _obey(self, rule: Callable[_Args, None], *args: _Args.args, **kwargs: _Args.kwargs) -> None:
@@ -237,7 +251,7 @@ class PageCheck:
 def _text_fault(page: RecordPage, slot: int) -> str | None:
     """Why a text cannot be read, if so."""
     try:
-        page.text(slot)
+        page.check_text(slot)
     except FrameError as error:
         return str(error)
     return None

@@ -78,6 +78,7 @@ def verify(
     *,
     deep: bool = False,
     progress: ProgressCallback | None = None,
+    unpacked_bytes: int | None = None,
 ) -> VerifyReport:
     """Check a memory: everything that is wrong with it is in the report, and nothing is raised for it.
 
@@ -97,6 +98,9 @@ def verify(
     :param video: the video.
     :param index: the index's manifest; ``None`` takes ``<stem>_index.json`` beside the video.
     :param progress: with ``deep``, called from this thread with the stage ``"frames"``.
+    :param unpacked_bytes: what the video may unpack to, counting 256 bytes for a chunk; ``None``: 64 MiB and 32 times
+        its size. Only a file that was made to do harm exceeds that, or a few chunks of many megabytes. With ``deep``,
+        what is beyond it is not checked, which is an error of the report.
     :raises VideoNotFoundError: there is no such video.
     :raises VideoError: the file cannot be read at all: a folder, no permission.
     """
@@ -104,13 +108,15 @@ def verify(
     index_file = default_index_file(video_file) if index is None else Path(index)
     for _ in range(OPEN_TRIES):
         before = snapshot(index_file, video_file)
-        report = _verify(video_file, index_file, deep=deep, progress=progress)
+        report = _verify(video_file, index_file, deep=deep, progress=progress, unpacked_bytes=unpacked_bytes)
         if report.ok or snapshot(index_file, video_file) == before:
             break  # else its files may be of two states of the memory
     return report
 
 
-def _verify(video_file: Path, index_file: Path, *, deep: bool, progress: ProgressCallback | None) -> VerifyReport:
+def _verify(
+    video_file: Path, index_file: Path, *, deep: bool, progress: ProgressCallback | None, unpacked_bytes: int | None
+) -> VerifyReport:
     """Check the files as they are now."""
     begin = time.perf_counter()
     findings = Findings()
@@ -121,7 +127,7 @@ def _verify(video_file: Path, index_file: Path, *, deep: bool, progress: Progres
     index_check = IndexCheck(index_file, findings)
     index_check.open()
     deleted = 0
-    check = VideoCheck(video_file, findings, progress, index_check.chunks())
+    check = VideoCheck(video_file, findings, progress, index_check.chunks(), unpacked_bytes)
     try:
         facts = check.run(index_check.take if deep else None, deep=deep)
         if facts is not None:

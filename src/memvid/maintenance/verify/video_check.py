@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from memvid.allowance import unpack_allowance
 from memvid.errors import DependencyError, MemvidError, VideoError
 from memvid.maintenance.damaged.container import Container, read_container
 from memvid.maintenance.verify.chunks_of_frames import ChunksOfFrames
@@ -55,17 +56,24 @@ class VideoCheck:
     """Checks one video; what is wrong goes to ``findings``, nothing is raised for it.
 
     :param indexed: chunks that the index has: what there is to lose.
+    :param unpacked_bytes: what pages may unpack to; ``None`` takes what suits the video's size.
     :ivar frames: what came of reading every frame, if that was done.
     :ivar chunks_read: chunks decoded in full.
     """
 
     def __init__(
-        self, path: Path, findings: Findings, progress: ProgressCallback | None, indexed: ChunkRanges = ()
+        self,
+        path: Path,
+        findings: Findings,
+        progress: ProgressCallback | None,
+        indexed: ChunkRanges = (),
+        unpacked_bytes: int | None = None,
     ) -> None:
         self._path = path
         self._indexed = indexed
         self._findings = findings
         self._progress = progress
+        self._unpacked_bytes = unpacked_bytes
         self._data = VideoBytes(path)
         self._container = Container()
         self.frames: FrameCheck | None = None
@@ -115,7 +123,10 @@ class VideoCheck:
         if deep:
             chunks = ChunksOfFrames(table)
             tombstones = TombstoneReader(reader.file_size)
-            pages = PageCheck(self._path, table, chunks, tombstones, front, self._findings, self._container, take)
+            allowance = unpack_allowance(self._path, reader.file_size, self._unpacked_bytes)
+            pages = PageCheck(
+                self._path, table, chunks, tombstones, front, allowance, self._findings, self._container, take
+            )
             self.frames = FrameCheck(
                 self._path, reader, table, chunks, front.header, self._container, self._findings, self._data
             )
