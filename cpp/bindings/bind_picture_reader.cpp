@@ -6,6 +6,8 @@ namespace memvid::bindings {
 
 namespace {
 
+constexpr std::int64_t default_budget = 100'000'000;  // a second
+
 GreyPicture to_picture(const py::handle& object) {
     if (object.is_none()) return {};
     if (!py::isinstance<GreyArray>(object)) throw py::type_error("a picture is neither None nor an array of uint8");
@@ -35,10 +37,14 @@ PictureReader::Fetch make_fetch(py::function fetch) {
 void register_picture_reader(py::module_& module) {
     py::class_<PictureReader, FrameSource>(module, "PictureReader", py::is_final(),
                                            "Frames whose pictures Python decodes. Safe to share if `fetch` is.")
-        .def(py::init([](py::function fetch, std::size_t frames, std::size_t threads, std::size_t batch) {
-                 return std::make_unique<PictureReader>(make_fetch(std::move(fetch)), frames, threads, batch);
+        .def(py::init([](py::function fetch, std::size_t frames, std::shared_ptr<DetectionBudget> budget, std::size_t threads,
+                         std::size_t batch) {
+                 return std::make_unique<PictureReader>(make_fetch(std::move(fetch)), frames, threads,
+                                                        budget ? std::move(budget)
+                                                               : std::make_shared<DetectionBudget>(default_budget),
+                                                        batch);
              }),
-             py::arg("fetch"), py::arg("frames"), py::kw_only(), py::arg("threads") = 0,
+             py::arg("fetch"), py::arg("frames"), py::kw_only(), py::arg("budget") = nullptr, py::arg("threads") = 0,
              py::arg("batch") = 32,
              "`fetch` gets a list of `batch` frames at most and returns uint8[height, width], or None, for each.");
 }

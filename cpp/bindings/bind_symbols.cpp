@@ -3,7 +3,9 @@
 #include <string>
 
 #include "common.hpp"
+#include "memvid/detection_budget.hpp"
 #include "memvid/error.hpp"
+#include "memvid/page_checksum.hpp"
 #include "memvid/qr_code.hpp"
 
 namespace memvid::bindings {
@@ -32,7 +34,8 @@ GreyArray create(const py::bytes& payload, const SymbolOptions& options) {
     return image;
 }
 
-py::object read(const GreyArray& image, bool pure) {
+py::object read(const GreyArray& image, bool pure, DetectionBudget* budget) {
+    if (budget != nullptr && budget->is_spent()) return py::none();
     if (image.ndim() != 2 || image.size() == 0)
         throw Error(ErrorCode::config, "a picture is an array of uint8 with two dimensions, [height, width]");
     if (image.shape(0) > max_picture_side || image.shape(1) > max_picture_side)
@@ -44,7 +47,10 @@ py::object read(const GreyArray& image, bool pure) {
     std::optional<Bytes> payload;
     {
         const py::gil_scoped_release release;
-        payload = read_symbol(view, pure ? Detection::pure : Detection::full);
+        std::int64_t work = 0;
+        payload = read_symbol(view, pure ? Detection::pure : Detection::full, &work);
+        if (budget != nullptr && (!payload || verify_payload(*payload, std::nullopt) == Verdict::wrong))
+            budget->spend(work);
     }
     return payload ? py::object(to_python(*payload)) : py::none();
 }
@@ -58,8 +64,13 @@ void register_symbols(py::module_& module) {
     module.def("symbol_capacity", &symbol_capacity, py::arg("options"), "Bytes that surely fit into one symbol.");
     module.def("create_symbol", &create, py::arg("payload"), py::arg("options"),
                "Modules of the symbol without a quiet zone: uint8[side, side], 0 black, 255 white.");
+    py::class_<DetectionBudget, std::shared_ptr<DetectionBudget>>(
+        module, "DetectionBudget", py::is_final(),
+        "What the detector may do in vain: about 100 million are done in a second. Readers may share one.")
+        .def(py::init<std::int64_t>(), py::arg("work"));
     module.def("read_symbol", &read, py::arg("image").noconvert(), py::kw_only(), py::arg("pure") = false,
-               "Content bytes of the symbol in uint8[height, width], or None.");
+               py::arg("budget") = nullptr,
+               "Content bytes of the symbol in uint8[height, width], or None; None, too, when the budget is spent.");
 }
 
 }  // namespace memvid::bindings

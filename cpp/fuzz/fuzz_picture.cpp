@@ -74,7 +74,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const auto fetch = [&](std::span<const std::size_t> frames) {
         return std::vector<GreyPicture>(frames.size(), picture);
     };
-    PictureReader reader(fetch, 1, 1);
+    PictureReader reader(fetch, 1, 1, std::make_shared<DetectionBudget>(std::int64_t{1} << 40));
     const std::int64_t indices[] = {0, 0};
     const auto batch = reader.read(indices, first < 0x40 ? Decoder::corrected : Decoder::automatic, {});
     require(batch.results.size() == 1, "every frame is read once");

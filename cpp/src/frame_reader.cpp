@@ -11,13 +11,12 @@ namespace {
 
 // A frame is one code; more than this is not ours, and not worth the memory.
 constexpr std::uint32_t max_frame_bytes = 8 << 20;
-constexpr int max_side = 1024;
+constexpr int max_side = 512;  // the largest symbol has 177 modules, and one is a pixel
 // The full detector wants several pixels a module, where that does not make a huge picture.
 constexpr int detector_scale = 4;
 constexpr int detector_side = 2048;
-// Pixels it may look at in vain: of 64 pictures of the largest symbol, and of one more for each 280 frames. A picture of
-// a hundred bytes that is full of corners of symbols keeps it busy for 15 ms; a sound video needs it for no frame.
-constexpr std::int64_t vain_pixels = 64 * 190 * 190, vain_pixels_a_frame = 128;
+// What it may do in vain: as much as a second's work, and a tenth of one for each MB. A sound video needs it for no frame.
+constexpr std::int64_t vain_work = 100'000'000, vain_work_a_byte = 10;
 
 struct Workspace {
     Bytes file;
@@ -48,11 +47,12 @@ std::optional<SymbolGeometry> locate_symbol(const BitImageView& image) {
     return SymbolGeometry{version, left, top};
 }
 
-std::optional<Bytes> read_grey(const BitImageView& image, int scale, Detection detection) {
+std::optional<Bytes> read_grey(const BitImageView& image, int scale, Detection detection,
+                               std::int64_t* work = nullptr) {
     const Bytes grey = to_grey(image, scale);
     return read_symbol(
         {grey.data(), image.width * scale, image.height * scale, static_cast<std::size_t>(image.width * scale)},
-        detection);
+        detection, work);
 }
 
 }  // namespace
@@ -61,7 +61,8 @@ FrameReader::FrameReader(const std::string& path, std::size_t threads, std::opti
     : file_(path),
       movie_(movie_offset ? read_movie(file_, *movie_offset) : read_movie(file_)),
       pool_(threads == 0 ? available_cores() : threads),
-      vain_pixels_left_(vain_pixels + vain_pixels_a_frame * static_cast<std::int64_t>(movie_.samples.size())) {}
+      budget_(vain_work + vain_work_a_byte * static_cast<std::int64_t>(file_.size())),
+      vain_(movie_.samples.size()) {}
 
 FrameReader::~FrameReader() { delete symbol_.load(); }
 
@@ -91,33 +92,34 @@ std::optional<Bytes> FrameReader::read_own_bits(const BitImageView& image,
     return payload;
 }
 
-FrameResult FrameReader::decode(const BitImageView& image, std::optional<std::uint32_t> expected,
-                                Decoder decoder) const {
+FrameResult FrameReader::decode(const BitImageView& image, std::size_t index, Decoder decoder) const {
+    const auto checksum = expected(index);
     if (decoder == Decoder::automatic) {
-        if (auto payload = read_own_bits(image, expected)) {
+        if (auto payload = read_own_bits(image, checksum)) {
             ++tally_.fast;
             return {FrameStatus::ok, std::move(*payload)};
         }
     }
-    FrameStatus failure = FrameStatus::no_symbol;
+    FrameResult result{FrameStatus::no_symbol, {}};
+    const auto accept = [&](std::optional<Bytes> payload, std::atomic<std::uint64_t>& counter) {
+        if (!payload) return false;
+        if (verify_payload(*payload, checksum) == Verdict::wrong) {
+            result.status = FrameStatus::wrong;
+            return false;
+        }
+        ++counter;
+        result = {FrameStatus::ok, std::move(*payload)};
+        return true;
+    };
+    if (accept(read_grey(image, 1, Detection::pure), tally_.corrected)) return result;
+    if (budget_.is_spent() || vain_.has(index)) return result;
     const int scale = std::clamp(detector_side / std::max(image.width, image.height), 1, detector_scale);
-    const std::int64_t pixels = std::int64_t{image.width} * image.height;
-    for (const auto detection : {Detection::pure, Detection::full}) {
-        if (detection == Detection::full && vain_pixels_left_.fetch_sub(pixels) < pixels) {
-            vain_pixels_left_ += pixels;
-            break;
-        }
-        auto payload = read_grey(image, detection == Detection::pure ? 1 : scale, detection);
-        if (!payload) continue;
-        if (verify_payload(*payload, expected) == Verdict::wrong) {
-            failure = FrameStatus::wrong;
-            continue;
-        }
-        if (detection == Detection::full) vain_pixels_left_ += pixels;  // not in vain
-        ++(detection == Detection::pure ? tally_.corrected : tally_.detected);
-        return {FrameStatus::ok, std::move(*payload)};
+    std::int64_t work = 0;
+    if (!accept(read_grey(image, scale, Detection::full, &work), tally_.detected)) {
+        budget_.spend(work);
+        vain_.add(index);
     }
-    return {failure, {}};
+    return result;
 }
 
 FrameResult FrameReader::read_frame(std::size_t index, Decoder decoder) const {
@@ -132,7 +134,7 @@ FrameResult FrameReader::read_frame(std::size_t index, Decoder decoder) const {
         if (!reading.whole) {
             result.status = reading.error != 0 ? FrameStatus::unreadable : FrameStatus::cut_off;
         } else if (const auto picture = space.png.decode(space.file, movie_.width, movie_.height)) {
-            result = decode(picture->image, expected(index), decoder);
+            result = decode(picture->image, index, decoder);
         } else {
             result.status = FrameStatus::not_a_picture;
         }

@@ -19,10 +19,13 @@ std::optional<Bytes> read_corrected(const SampledSymbol& symbol) {
 
 }  // namespace
 
-PictureReader::PictureReader(Fetch fetch, std::size_t frames, std::size_t threads, std::size_t batch)
+PictureReader::PictureReader(Fetch fetch, std::size_t frames, std::size_t threads,
+                             std::shared_ptr<DetectionBudget> budget, std::size_t batch)
     : fetch_(std::move(fetch)),
       frames_(frames),
       batch_(std::max<std::size_t>(batch, 1)),
+      budget_(std::move(budget)),
+      vain_(frames),
       pool_(threads == 0 ? available_cores() : threads) {}
 
 PictureReader::~PictureReader() { delete place_.load(); }
@@ -36,15 +39,15 @@ std::unique_ptr<const PictureReader::Place> PictureReader::locate(const GreyPict
               SymbolReader(SampledSymbol::place(version), SampledSymbol::stride(version))});
 }
 
-FrameResult PictureReader::decode(const GreyPicture& picture, std::optional<std::uint32_t> expected,
-                                  Decoder decoder) const {
+FrameResult PictureReader::decode(const GreyPicture& picture, std::size_t frame, Decoder decoder) const {
     if (picture.pixels.empty()) return {FrameStatus::missing, {}};
+    const auto checksum = expected(frame);
     FrameStatus failure = FrameStatus::no_symbol;
     FrameResult result;
     const auto accept = [&](std::optional<Bytes> payload, std::atomic<std::uint64_t>& counter) {
         if (!payload) return false;
         // A bare text of which no checksum is known yet is as good as the error correction that it passed.
-        if (verify_payload(*payload, expected) == Verdict::wrong) {
+        if (verify_payload(*payload, checksum) == Verdict::wrong) {
             failure = FrameStatus::wrong;
             return false;
         }
@@ -54,7 +57,7 @@ FrameResult PictureReader::decode(const GreyPicture& picture, std::optional<std:
     };
     const auto walk = [&](const Place& place) {
         auto payload = place.reader.read(SampledSymbol(picture.view(), place.geometry, Sampling::centre).view());
-        return payload && verify_payload(*payload, expected) == Verdict::verified &&
+        return payload && verify_payload(*payload, checksum) == Verdict::verified &&
                accept(std::move(payload), tally_.fast);
     };
 
@@ -75,7 +78,11 @@ FrameResult PictureReader::decode(const GreyPicture& picture, std::optional<std:
             static_cast<void>(found.release());
         return result;
     }
-    if (accept(read_symbol(picture.view(), Detection::full), tally_.detected)) return result;
+    if (budget_->is_spent() || vain_.has(frame)) return {failure, {}};
+    std::int64_t work = 0;
+    if (accept(read_symbol(picture.view(), Detection::full, &work), tally_.detected)) return result;
+    budget_->spend(work);
+    vain_.add(frame);
     return {failure, {}};
 }
 
@@ -90,7 +97,7 @@ void PictureReader::read_each(std::span<const std::size_t> frames, Decoder decod
         pool_.parallel_for(
             wanted.size(),
             [&](std::size_t i) {
-                FrameResult result = decode(pictures[i], expected(wanted[i]), decoder);
+                FrameResult result = decode(pictures[i], wanted[i], decoder);
                 ++tally_.frames;
                 tally_.bytes += pictures[i].pixels.size();
                 if (result.status != FrameStatus::ok) ++tally_.failed;

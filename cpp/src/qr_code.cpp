@@ -7,12 +7,17 @@
 #include <string>
 
 #include "memvid/error.hpp"
+#include "memvid/finder_patterns.hpp"
 
 namespace memvid {
 
 namespace {
 
 constexpr char level_letters[] = "LMQH";
+
+// A symbol of version 40 counts as up to nine; a page full of labels as some hundreds.
+constexpr std::size_t most_finder_patterns = 2048;
+constexpr std::int64_t work_a_pattern = 2048;  // pixels that take as long
 
 // ECI designators: 26 is UTF-8, one byte; 899 is binary, two; both behind four bits of mode.
 int eci_bits(Content content) { return content == Content::utf8 ? 12 : 20; }
@@ -63,8 +68,12 @@ Symbol create_symbol(ByteView payload, const SymbolOptions& options) {
     }
 }
 
-std::optional<Bytes> read_symbol(const GreyImageView& image, Detection detection) {
+std::optional<Bytes> read_symbol(const GreyImageView& image, Detection detection, std::int64_t* work) {
     const bool full = detection == Detection::full;
+    const std::size_t patterns = full ? count_finder_patterns(image, most_finder_patterns) : 0;
+    if (work != nullptr)
+        *work = std::int64_t{image.width} * image.height + work_a_pattern * static_cast<std::int64_t>(patterns);
+    if (patterns > most_finder_patterns) return std::nullopt;
     const auto options = ZXing::ReaderOptions()
                              .formats(ZXing::BarcodeFormat::QRCode)
                              .isPure(!full)

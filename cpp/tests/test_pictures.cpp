@@ -60,7 +60,7 @@ PictureReader reader_of(std::vector<GreyPicture> pictures) {
                 for (const std::size_t frame : frames) wanted.push_back(pictures[frame]);
                 return wanted;
             },
-            count, 2};
+            count, 2, std::make_shared<DetectionBudget>(std::int64_t{1} << 30)};
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include "check.hpp"
 #include "fixtures.hpp"
+#include "memvid/finder_patterns.hpp"
 #include "memvid/qr_code.hpp"
 #include "memvid/qr_layout.hpp"
 
@@ -154,6 +155,56 @@ TEST(impossible_options_are_refused) {
     for (const int mask : {-2, 8})
         CHECK_ERROR(config, create_symbol(payload, {5, ErrorCorrection::L, mask, Content::binary}));
     CHECK_ERROR(config, create_symbol({}, {5, ErrorCorrection::L, 0, Content::binary}));
+}
+
+TEST(finder_patterns_of_any_size_and_brightness_are_counted) {
+    constexpr int side = 480, across = 3;  // patterns in a row
+    for (const int module : {1, 2, 3, 4, 8}) {
+        const int pitch = side / across;
+        for (const bool light : {false, true}) {
+            Bytes pixels(side * side, light ? 40 : 220);
+            for (int y = 0; y < side; ++y)
+                for (int x = 0; x < side; ++x) {
+                    const int column = x % pitch / module - 3, row = y % pitch / module - 3;
+                    const int ring = std::max(std::abs(column), std::abs(row));
+                    if (ring <= 3 && ring != 2)
+                        pixels[static_cast<std::size_t>(y * side + x)] = light ? 220 : 40;
+                }
+            const std::size_t count = count_finder_patterns({pixels.data(), side, side, side}, 1000);
+            CHECK(count >= across * across && count <= 3 * across * across);
+            CHECK(count_finder_patterns({pixels.data(), side, side, side}, 2) == 3);
+        }
+    }
+}
+
+TEST(a_symbol_has_few_finder_patterns) {
+    Random random(9);
+    for (const int version : {1, 7, 20, 40})
+        for (const int scale : {1, 3, 4}) {
+            const Frame frame(
+                create_symbol(random.bytes(static_cast<std::size_t>(capacity(version, ErrorCorrection::L))), {version}),
+                version);
+            const Bytes grey = to_grey(frame.picture->image, scale);
+            const int side = frame.geometry.width * scale;
+            const GreyImageView view{grey.data(), side, frame.geometry.height * scale, static_cast<std::size_t>(side)};
+            const std::size_t count = count_finder_patterns(view, 1000);
+            CHECK(count >= 3 && count < 20);
+        }
+}
+
+TEST(the_detector_leaves_out_pictures_that_are_full_of_finder_patterns) {
+    constexpr int side = 1024;  // 16,384 of them: a second for the detector, and a minute in a picture of 4K
+    Bytes pixels(side * side, 255);
+    for (int y = 0; y < side; ++y)
+        for (int x = 0; x < side; ++x) {
+            const int ring = std::max(std::abs(x % 8 - 3), std::abs(y % 8 - 3));
+            if (ring <= 3 && ring != 2) pixels[static_cast<std::size_t>(y * side + x)] = 0;
+        }
+    std::int64_t work = 0;
+    CHECK(!read_symbol({pixels.data(), side, side, side}, Detection::full, &work));
+    CHECK(work > side * side);  // it counts as more than the pixels, all the same
+    CHECK(!read_symbol({pixels.data(), side, side, side}, Detection::pure, &work));
+    CHECK_EQUAL(work, side * side);
 }
 
 TEST(a_picture_without_a_symbol_holds_nothing) {

@@ -7,6 +7,7 @@ import errno
 import gc
 import os
 import pickle
+import struct
 import subprocess
 import sys
 import textwrap
@@ -437,9 +438,11 @@ def test_ctrl_c_ends_a_native_batch(threads: int, tmp_path: Path) -> None:
 
 
 def make_repeated(path: Path, frame: bytes, count: int) -> None:
-    head = box(b"ftyp", b"isom", bytes(4)) + box(b"mdat", frame, bytes(count * 8))
-    start = len(head) - count * 8 - len(frame)
-    path.write_bytes(head + movie(186, 186, [len(frame)] * count, [start] * count, None))
+    head = box(b"ftyp", b"isom", bytes(4)) + struct.pack(">I4s", 8 + len(frame) * count, b"mdat")
+    with path.open("wb") as file:
+        file.write(head + frame)
+        file.seek(len(head) + len(frame) * count)  # the file is as large as its frames are together, but for the disk
+        file.write(movie(186, 186, [len(frame)] * count, [len(head)] * count, None))
 
 
 def test_many_threads_share_a_reader(tmp_path: Path) -> None:
@@ -578,7 +581,7 @@ def test_the_stub_tells_the_truth(tmp_path: Path) -> None:
     options.write_text("[mypy]\nfollow_imports = skip\n")
     classes = (
         *("ChunkReader", "FrameReader", "FrameSource", "FrameSource.__init__", "FrameWriter", "HnswGraph"),
-        *("PictureReader", "SymbolOptions"),
+        *("DetectionBudget", "PictureReader", "SymbolOptions"),
     )
     allowed.write_text("".join(f"memvid._core.{name}\n" for name in classes))
     result = subprocess.run(

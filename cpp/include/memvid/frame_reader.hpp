@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "memvid/detection_budget.hpp"
 #include "memvid/file.hpp"
 #include "memvid/frame_source.hpp"
 #include "memvid/mp4.hpp"
@@ -41,7 +42,7 @@ public:
 
 private:
     FrameResult read_frame(std::size_t index, Decoder decoder) const;
-    FrameResult decode(const BitImageView& image, std::optional<std::uint32_t> expected, Decoder decoder) const;
+    FrameResult decode(const BitImageView& image, std::size_t index, Decoder decoder) const;
     std::optional<Bytes> read_own_bits(const BitImageView& image, std::optional<std::uint32_t> expected) const;
     void require_png() const;
 
@@ -50,7 +51,8 @@ private:
     mutable ThreadPool pool_;
     // Owned; set once, by the first frame that it read right. Without a lock, which a fork could leave locked.
     mutable std::atomic<const SymbolReader*> symbol_{nullptr};
-    mutable std::atomic<std::int64_t> vain_pixels_left_;  // that the full detector may still look at
+    mutable DetectionBudget budget_;
+    mutable VainFrames vain_;
 };
 
 }  // namespace memvid

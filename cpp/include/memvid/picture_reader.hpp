@@ -6,6 +6,7 @@
 #include <memory>
 #include <vector>
 
+#include "memvid/detection_budget.hpp"
 #include "memvid/frame_source.hpp"
 #include "memvid/grey_symbol.hpp"
 #include "memvid/qr_layout.hpp"
@@ -27,7 +28,9 @@ public:
     // The pictures of these frames, in their order; called by the thread that reads, `batch` at a time.
     using Fetch = std::function<std::vector<GreyPicture>(std::span<const std::size_t>)>;
 
-    PictureReader(Fetch fetch, std::size_t frames, std::size_t threads, std::size_t batch = 32);
+    // `budget`: what the full detector may do in vain, here and in whatever else it is shared with.
+    PictureReader(Fetch fetch, std::size_t frames, std::size_t threads, std::shared_ptr<DetectionBudget> budget,
+                  std::size_t batch = 32);
     ~PictureReader() override;
 
     std::size_t frame_count() const override { return frames_; }
@@ -43,12 +46,14 @@ private:
         SymbolReader reader;
     };
 
-    FrameResult decode(const GreyPicture& picture, std::optional<std::uint32_t> expected, Decoder decoder) const;
+    FrameResult decode(const GreyPicture& picture, std::size_t frame, Decoder decoder) const;
     static std::unique_ptr<const Place> locate(const GreyPicture& picture);
 
     const Fetch fetch_;
     const std::size_t frames_;
     const std::size_t batch_;
+    const std::shared_ptr<DetectionBudget> budget_;
+    mutable VainFrames vain_;
     mutable ThreadPool pool_;
     // Owned; set once, by the first picture that it read right. Without a lock, which a fork could leave locked.
     mutable std::atomic<const Place*> place_{nullptr};

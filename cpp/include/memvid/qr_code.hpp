@@ -46,6 +46,8 @@ struct GreyImageView {
 };
 
 // The content bytes of the symbol in the picture, errors corrected; nothing when there is none that can be read.
-std::optional<Bytes> read_symbol(const GreyImageView& image, Detection detection);
+// The full detector does not look at pictures with hundreds of finder patterns, which would keep it busy for minutes.
+// `work`: what it took, in pixels; about 10 ns each.
+std::optional<Bytes> read_symbol(const GreyImageView& image, Detection detection, std::int64_t* work = nullptr);
 
 }  // namespace memvid

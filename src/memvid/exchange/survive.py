@@ -153,7 +153,7 @@ def _try(rung: Rung, base: Path, folder: Path, payloads: list[bytes], side: int)
             current = target
         size = current.stat().st_size
         with closing(open_pictures(os.fspath(current))) as pictures:
-            found.update(read_payloads(pictures.pictures()))
+            found.update(read_payloads(pictures))
     except MemvidError as failure:
         error = str(failure)
     left = {frame: payload for frame, payload in enumerate(payloads) if payload in found}

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from memvid import MemvidEncoder, _core
+from memvid.allowance import Allowance
 from memvid.cli import main
 from memvid.errors import (
     ConfigError,
@@ -392,10 +393,11 @@ CODES = st.dictionaries(st.integers(0, 12), st.sampled_from(["a", "b", " ", "\ud
 
 def frames_of(codes: dict[int, str], unreadable: int) -> OldFrames:
     frames = OldFrames()
+    allowance = Allowance(1 << 20, "texts unpack to", "")
     for number, text in codes.items():
-        frames.add(json.dumps({"id": number, "text": text, "frame": number}).encode())
+        frames.add(json.dumps({"id": number, "text": text, "frame": number}).encode(), allowance)
     for _ in range(unreadable):
-        frames.add(None)
+        frames.add(None, allowance)
     return frames
 
 

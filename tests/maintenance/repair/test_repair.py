@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from memvid import MemvidEncoder, MemvidRetriever
+from memvid import MemvidEncoder, MemvidRetriever, _core
 from memvid.cli import main
 from memvid.embedding import CallableEmbedder, HashingEmbedder
 from memvid.errors import (
@@ -376,7 +376,7 @@ class TestPictures:
             found = picture_pixels(picture.tobytes(), size)
             assert found is not None
             assert np.array_equal(found, pixels)
-            assert next(read_payloads(picture.tobytes(), size)) == payload
+            assert next(read_payloads(picture.tobytes(), size, _core.DetectionBudget(0))) == payload
 
     def test_the_style_of_a_symbol_is_told(self, originals: dict[str, Path]) -> None:
         for name, expected in (("mask", ("H", 5)), ("small", ("L", 0)), ("bare", ("L", 0))):

@@ -40,7 +40,8 @@ MAX_FRAME_BYTES = 8 << 20
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _HEADER_AT = 12  # of the name IHDR in a picture
-_MAX_SIDE = 4096
+_MAX_SIDE = 512  # as the native reader has it
+_DETECTOR_SCALE = 4
 
 
 def find_pictures(data: VideoBytes) -> list[int]:
@@ -95,19 +96,22 @@ def picture_pixels(png: bytes, size: Size) -> NDArray[np.uint8] | None:
     return pixels
 
 
-def read_payloads(png: bytes, size: Size) -> Iterator[bytes]:
+def read_payloads(png: bytes, size: Size, budget: _core.DetectionBudget) -> Iterator[bytes]:
     """What QR readers make of a picture, the surest way first; nothing of it is verified.
 
     :param size: the size of the video's pictures.
+    :param budget: what the detector may do in vain, with this picture and others.
     """
     pixels = picture_pixels(png, size)
     if pixels is None:
         return
-    for pure in (True, False):
-        picture = pixels if pure else np.ascontiguousarray(np.repeat(np.repeat(pixels, 4, 0), 4, 1))
-        payload = _core.read_symbol(picture, pure=pure)
-        if payload is not None:
-            yield payload
+    payload = _core.read_symbol(pixels, pure=True)
+    if payload is not None:
+        yield payload
+    large = np.ascontiguousarray(np.repeat(np.repeat(pixels, _DETECTOR_SCALE, 0), _DETECTOR_SCALE, 1))
+    payload = _core.read_symbol(large, budget=budget)
+    if payload is not None:
+        yield payload
 
 
 def symbol_style(pixels: NDArray[np.uint8]) -> SymbolStyle | None:

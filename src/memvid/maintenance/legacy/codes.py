@@ -5,12 +5,15 @@ from __future__ import annotations
 import base64
 import json
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+from memvid.allowance import Allowance
 from memvid.checks import is_int
 from memvid.types import JsonObject
 
-__all__ = ["MAX_NUMBER", "OldCode", "parse_code"]
+__all__ = ["MAX_NUMBER", "OldCode", "parse_code", "text_allowance"]
 
 MAX_NUMBER = 1 << 31
 """Frame numbers and chunk ids are below: ours go further, but what says more is not what it seems to be."""
@@ -19,6 +22,9 @@ _PACKED = b"GZ:"
 _GZIP = 31  # zlib's number for a gzip header, at any window
 # The largest code holds 2,953 bytes, and no more than 1,032 times the 2,212 that Base64 makes of them come out.
 _MOST_TEXT = 4 << 20
+# Bytes of all texts. An old video has at least as many bytes as its texts; a packed code of 3 kB may claim megabytes.
+_EXPANSION = 8
+_SMALL = 8 << 20
 _OWN_NAMES = frozenset(("id", "text", "frame", "length"))
 
 
@@ -47,6 +53,13 @@ def parse_code(payload: bytes) -> OldCode | None:
         return None
     number = as_number(value.get("frame", value.get("id")))
     return None if number is None else OldCode(number, value["text"], other_names(value))
+
+
+def text_allowance(old: Sequence[Path]) -> Allowance:
+    """What the texts of old files may come to."""
+    limit = _SMALL + _EXPANSION * sum(path.stat().st_size for path in old)
+    names = " and ".join(map(str, old))
+    return Allowance(limit, f"the texts of {names} unpack to", "no memory of memvid 0.1.3 does, do not trust it")
 
 
 def as_number(value: object) -> int | None:

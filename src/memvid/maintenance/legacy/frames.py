@@ -8,8 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from memvid import _core
+from memvid.allowance import Allowance
 from memvid.errors import VideoError, VideoFormatError
-from memvid.maintenance.legacy.codes import OldCode, parse_code
+from memvid.maintenance.legacy.codes import OldCode, parse_code, text_allowance
 from memvid.page import is_page
 from memvid.types import Progress, ProgressCallback, StrPath
 from memvid.video.codecs import decode_pictures, open_pictures
@@ -43,6 +45,7 @@ class OldFrames:
     repeated: int = 0
     listed: int = 0
     missing_bytes: int = 0
+    _codes: set[bytes] = field(default_factory=set)  # all that were parsed
 
     @property
     def expected(self) -> int:
@@ -54,13 +57,22 @@ class OldFrames:
         payload = None if number is None else self.payloads.get(number)
         return None if payload is None else parse_code(payload)
 
-    def add(self, payload: bytes | None) -> None:
-        """Note what the next picture gave. Of a frame that comes again the first one counts."""
+    def add(self, payload: bytes | None, allowance: Allowance) -> None:
+        """Note what the next picture gave. Of a frame that comes again the first one counts.
+
+        :param allowance: bytes that all texts may unpack to.
+        """
         self.pictures += 1
+        if payload in self._codes:
+            self.repeated += 1
+            return
         code = None if payload is None else parse_code(payload)
         if code is None or payload is None:
             self.unreadable += 1
-        elif code.number in self.payloads:
+            return
+        allowance.spend(len(code.text))
+        self._codes.add(payload)
+        if code.number in self.payloads:
             self.repeated += 1
         else:
             self.payloads[code.number] = payload
@@ -74,17 +86,19 @@ def read_frames(path: StrPath, *, threads: int, progress: ProgressCallback | Non
     :raises VideoNotFoundError: there is no such file.
     :raises VideoFormatError: it is no video, or a memory of ours.
     :raises DependencyError: nothing that is installed decodes it.
+    :raises ResourceLimitError: the texts unpack to more than they may.
     """
     _check_container(Path(path))
+    allowance = text_allowance([Path(path)])
     source = open_pictures(os.fspath(path))
     try:
         # OpenCV takes the number from the duration.
         found = OldFrames(listed=source.frame_count if isinstance(source, AvSource) else 0)
         for batch in batches(source.pictures()):
-            for payload in _decode(batch, threads):
+            for payload in _decode(batch, source.detection_budget, threads):
                 if payload is not None and is_page(payload):
                     raise VideoFormatError(f"{path} is a memory of memvid's own already: open it as it is")
-                found.add(payload)
+                found.add(payload, allowance)
             if progress is not None:
                 progress(Progress("frames", found.pictures, max(source.frame_count, found.pictures)))
         with VideoBytes(Path(path)) as file:
@@ -107,12 +121,12 @@ def _check_container(path: Path) -> None:
         )
 
 
-def _decode(pictures: list[Picture | None], threads: int) -> list[bytes | None]:
+def _decode(pictures: list[Picture | None], budget: _core.DetectionBudget, threads: int) -> list[bytes | None]:
     """The payload of each picture; of what gives none, that of the enlarged picture."""
-    payloads, _ = decode_pictures(pictures, threads=threads)
+    payloads, _ = decode_pictures(pictures, budget=budget, threads=threads)
     failed = [at for at, payload in enumerate(payloads) if payload is None]
     if failed:
-        again, _ = decode_pictures([_enlarge(pictures[at]) for at in failed], threads=threads)
+        again, _ = decode_pictures([_enlarge(pictures[at]) for at in failed], budget=budget, threads=threads)
         for at, payload in zip(failed, again, strict=True):
             payloads[at] = payload
     return payloads

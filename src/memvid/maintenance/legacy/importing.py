@@ -18,6 +18,7 @@ from memvid.config import EncoderConfig, make_config
 from memvid.embedding import EmbedderLike, model_info, resolve_embedder
 from memvid.errors import ConfigError, EmptyMemoryError
 from memvid.interrupts import interruptible
+from memvid.maintenance.legacy.codes import text_allowance
 from memvid.maintenance.legacy.frames import OldFrames, read_frames
 from memvid.maintenance.legacy.index import OldEntry, read_index
 from memvid.maintenance.legacy.merging import Tally, merge
@@ -30,9 +31,6 @@ __all__ = ["ImportResult", "import_memory"]
 
 
 _SPOOL_CHUNKS = 1024  # added at once
-# Bytes of texts. An old video has at least as many bytes as its texts; a packed code of 3 kB may claim megabytes.
-_EXPANSION = 8
-_SMALL = 8 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +134,7 @@ def import_memory(
     frames = OldFrames() if video is None else read_frames(video, threads=options.threads or 0, progress=progress)
     kept = None if checkpoint is None else Path(checkpoint)
     with closing(Spool()) as spool:
-        tally = _fill(spool, entries, frames, _allowance(old))
+        tally = _fill(spool, entries, frames, text_allowance(old))
         if not len(spool):
             raise EmptyMemoryError(_nothing(old, frames))
         with (
@@ -162,12 +160,6 @@ def import_memory(
         old_bytes=sum(path.stat().st_size for path in old),
         seconds=time.perf_counter() - begin,
     )
-
-
-def _allowance(old: list[Path]) -> Allowance:
-    limit = _SMALL + _EXPANSION * sum(path.stat().st_size for path in old)
-    names = " and ".join(map(str, old))
-    return Allowance(limit, f"the texts of {names} unpack to", "no memory of memvid 0.1.3 does, do not trust it")
 
 
 def _fill(spool: Spool, entries: list[OldEntry] | None, frames: OldFrames, allowance: Allowance) -> Tally:

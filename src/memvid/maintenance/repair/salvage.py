@@ -43,6 +43,7 @@ __all__ = ["Salvage", "Slot", "salvage"]
 
 _BATCH = 512
 _STYLES = 64  # frames whose format is looked at
+_VAIN_WORK, _VAIN_WORK_A_BYTE = 100_000_000, 10  # as the native reader has them
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,12 +173,14 @@ def _search(data: VideoBytes, slots: list[Slot], found: Salvage, progress: Progr
         return slots
     found.size = size = sizes.most_common(1)[0][0]
 
+    budget = _core.DetectionBudget(_VAIN_WORK + _VAIN_WORK_A_BYTE * len(data))
+
     def read(span: tuple[int, int]) -> Slot:
         at, behind = span
         old = known.get(at)
         if old is not None and old.payload is not None:
             return old
-        return _read_slot(data.read(at, behind - at), at, None if old is None else old.frame, size)
+        return _read_slot(data.read(at, behind - at), at, None if old is None else old.frame, size, budget)
 
     result: list[Slot] = []
     with WorkerPool(_core.available_cores(), name="memvid-salvage") as pool:
@@ -194,14 +197,14 @@ def _read_pictures(path: Path) -> Iterator[Slot]:
     Not of bare texts: nothing says which they are.
     """
     with suppress(MemvidError), closing(open_pictures(os.fspath(path))) as source:
-        for position, payload in enumerate(read_pictures(source.pictures())):
+        for position, payload in enumerate(read_pictures(source)):
             yield Slot(-1, position, payload if payload is not None and is_page(payload) else None, False, -1)
 
 
-def _read_slot(png: bytes, at: int, frame: int | None, size: Size) -> Slot:
+def _read_slot(png: bytes, at: int, frame: int | None, size: Size, budget: _core.DetectionBudget) -> Slot:
     whole = check_picture(png) is None
     end = at + (png.find(b"IEND") + 8 if whole else len(png))
-    for payload in read_payloads(png, size):
+    for payload in read_payloads(png, size, budget):
         if _is_good(payload, whole=whole):
             return Slot(at, frame, payload, whole, end)
     return Slot(at, frame, None, whole, end)

@@ -22,7 +22,8 @@ from memvid.page import (
     seal,
 )
 from memvid.remedies import IMPORT_REMEDY, REMEDY
-from memvid.video.codecs.sources import BATCH_PIXELS, Picture
+from memvid.video.codecs.picture_limits import BATCH_PIXELS
+from memvid.video.codecs.sources import Picture, PictureSource
 from memvid.video.parity import ParityBlock, ParityGroup, parity_pages
 from memvid.video.table import BARE, PageTable, PageTableBuilder
 
@@ -35,14 +36,18 @@ _BATCH = 64  # pictures in memory at a time
 
 
 def decode_pictures(
-    pictures: Sequence[Picture | None], *, threads: int = 0
+    pictures: Sequence[Picture | None], *, budget: _core.DetectionBudget | None = None, threads: int = 0
 ) -> tuple[list[bytes | None], NDArray[np.uint8]]:
     """Payloads of pictures, ``uint8[height, width]`` each, and a status for each, 0 where there is a payload.
 
     ``None`` is a picture that could not be had. One native call, in parallel. A page's own checksum is verified; a
     bare text has none.
+
+    :param budget: what the detector may do in vain, here and elsewhere; ``None``: a second's work.
     """
-    reader = _core.PictureReader(lambda wanted: [pictures[i] for i in wanted], len(pictures), threads=threads)
+    reader = _core.PictureReader(
+        lambda wanted: [pictures[i] for i in wanted], len(pictures), budget=budget, threads=threads
+    )
     return reader.read(np.arange(len(pictures), dtype=np.int64))
 
 
@@ -60,10 +65,27 @@ def batches(pictures: Iterable[Picture | None]) -> Iterator[list[Picture | None]
         yield batch
 
 
-def read_payloads(pictures: Iterable[Picture | None], *, threads: int = 0) -> Iterator[bytes | None]:
-    """The payload of each picture in turn, ``None`` where none can be read; some pictures in memory at a time."""
-    for batch in batches(pictures):
-        yield from decode_pictures(batch, threads=threads)[0]
+def read_payloads(source: PictureSource, *, threads: int = 0) -> Iterator[bytes | None]:
+    """The payload of each picture in turn, ``None`` where none can be read; some pictures in memory at a time.
+
+    A picture that is shown again and again is read once.
+    """
+    shown: Picture | None = None
+    payload: bytes | None = None
+    for batch in batches(source.pictures()):
+        before = [shown, *batch[:-1]]
+        shown = batch[-1]
+        changed = [at for at, pair in enumerate(zip(before, batch, strict=True)) if not _is_same(*pair)]
+        found = iter(decode_pictures([batch[at] for at in changed], budget=source.detection_budget, threads=threads)[0])
+        anew = set(changed)
+        for at in range(len(batch)):
+            if at in anew:
+                payload = next(found)
+            yield payload
+
+
+def _is_same(old: Picture | None, new: Picture | None) -> bool:
+    return old is not None and new is not None and np.array_equal(old, new)
 
 
 @dataclass(slots=True)

@@ -15,7 +15,8 @@ from memvid.page import page_checksum
 from memvid.types import StrPath
 from memvid.video.codecs.decoding import decode_pictures, find_pages, read_payloads
 from memvid.video.codecs.page_table_box import find_page_table
-from memvid.video.codecs.sources import BATCH_PIXELS, Picture, PictureSource, open_pictures
+from memvid.video.codecs.picture_limits import BATCH_PIXELS
+from memvid.video.codecs.sources import Picture, PictureSource, open_pictures
 from memvid.video.codecs.table_cache import load_table, store_table
 from memvid.video.table import PageTable
 from memvid.video.video_bytes import VideoBytes
@@ -125,8 +126,12 @@ class PictureVideo:
         # Two readers, neither of which the fetcher knows: a cycle through native objects would never be collected.
         self._fetcher = _Fetcher(self._source, positions)
         batch = min(_BATCH, self._room)
-        self.native = _core.PictureReader(self._fetcher.seek, self.frame_count, threads=threads, batch=batch)
-        self._exact = _core.PictureReader(self._fetcher.count, self.frame_count, threads=threads, batch=batch)
+        self.native, self._exact = (
+            _core.PictureReader(
+                fetch, self.frame_count, budget=self._source.detection_budget, threads=threads, batch=batch
+            )
+            for fetch in (self._fetcher.seek, self._fetcher.count)
+        )
 
     def expect(self, checksums: NDArray[np.uint32]) -> None:
         """From now on frame ``i`` must have ``checksums[i]``."""
@@ -175,7 +180,7 @@ class PictureVideo:
         cached = load_table(path)
         if cached is not None:
             return cached
-        found = find_pages(read_payloads(self._source.pictures(), threads=threads))
+        found = find_pages(read_payloads(self._source, threads=threads))
 
         def is_sound(page: int, payload: bytes) -> bool:
             return page_checksum(payload) == found.rows[page][-1]
@@ -187,7 +192,8 @@ class PictureVideo:
                 for at in range(0, len(left), self._room):
                     some = left[at : at + self._room]
                     pictures = self._source.fetch([found.positions[page] for page in some], counted=counted)
-                    read = zip(some, decode_pictures(pictures, threads=threads)[0], strict=True)
+                    budget = self._source.detection_budget
+                    read = zip(some, decode_pictures(pictures, budget=budget, threads=threads)[0], strict=True)
                     payloads |= {page: data for page, data in read if data is not None and is_sound(page, data)}
                 if len(payloads) == len(pages):
                     break

@@ -13,26 +13,21 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
+from memvid import _core
 from memvid.errors import ClosedError, DependencyError, VideoError, VideoFormatError
 from memvid.remedies import REMEDY
 from memvid.storage.files import check_regular
 from memvid.video.codecs.containers import av_name, open_container
+from memvid.video.codecs.counting import Counting, Picture
+from memvid.video.codecs.picture_limits import MOST_PIXELS, check_pixels, check_size, detection_budget, fits
 from memvid.video.codecs.profiles import INSTALL, load_opencv, load_pyav
 
-__all__ = ["BATCH_PIXELS", "AvSource", "OpenCvSource", "Picture", "PictureSource", "open_pictures"]
+__all__ = ["AvSource", "OpenCvSource", "Picture", "PictureSource", "open_pictures"]
 
-Picture: TypeAlias = "NDArray[np.uint8]"
-
-BATCH_PIXELS = 32 << 20
-"""Of the pictures that are in memory at a time."""
-
-_MOST_PIXELS = 4096 * 2304  # the largest symbol at 16 pixels a module, and 4K; of H.264, a decoder keeps 16 pictures
-_LONGEST = 4096  # pixels a side
 _NEAR = 8  # frames: decoding so many and dropping them costs less than a seek
 _PLANAR = ("yuv", "gray", "nv12", "nv21")  # pixel formats whose first plane is the brightness
 
@@ -59,6 +54,10 @@ class PictureSource(Protocol):
     @property
     def frame_count(self) -> int:
         """Frames, as the container has them."""
+
+    @property
+    def detection_budget(self) -> _core.DetectionBudget:
+        """What the detector may do in vain with all pictures of the video."""
 
     def fetch(self, positions: Sequence[int], *, counted: bool = False) -> list[Picture | None]:
         """``uint8[height, width]`` of each position, ``None`` where there is none; cheapest in ascending order."""
@@ -97,7 +96,8 @@ class AvSource:
             self.codec: str = stream.codec.canonical_name
             self.width: int = stream.codec_context.width
             self.height: int = stream.codec_context.height
-            _check_size(path, self.width, self.height)
+            check_size(path, self.width, self.height)
+            self.detection_budget = detection_budget(path)
             rate = stream.average_rate or stream.guessed_rate
             self.fps: float = float(rate) if rate else 0.0
             self._keys: list[int] = []
@@ -111,11 +111,13 @@ class AvSource:
                 self.frame_count += 1
                 if packet.pts is not None:
                     self._decoded[packet.pts] = packet.dts
+        check_pixels(path, self.frame_count * self.width * self.height)
         self._keys.sort()
         self._times = sorted(self._decoded)
         self._ordered = len(self._times) == self.frame_count  # otherwise time stamps do not tell frames apart
         self._frames: Iterator[Any] = iter(())
         self._now: int | None = None  # the time of the frame that was decoded last
+        self._counting = Counting(self.pictures)
 
     def fetch(self, positions: Sequence[int], *, counted: bool = False) -> list[Picture | None]:
         with self._lock, self._errors():
@@ -124,13 +126,17 @@ class AvSource:
             if self._process != os.getpid():  # a fork: the place in the file is shared with the parent
                 self._container, self._process = self._open(), os.getpid()
                 self._frames, self._now = iter(()), None
+                self._counting = Counting(self.pictures)
             if counted or not self._ordered:
-                return _counted(self.pictures(), positions)
+                self._frames, self._now = iter(()), None
+                self._container.streams.video[0].codec_context.flush_buffers()  # of two decoders one keeps pictures
+                return self._counting.fetch(positions)
+            self._counting.stop()
             return [self._at(position) for position in positions]
 
     def pictures(self) -> Iterator[Picture | None]:
         with self._errors(), self._open() as container:
-            for frame in _undamaged(container, container.streams.video[0]):
+            for frame in _undamaged(container, self._path):
                 yield None if frame is None else _brightness(frame)
 
     def close(self) -> None:
@@ -138,6 +144,7 @@ class AvSource:
             if self._container is not None:
                 self._container.close()
                 self._container = None
+            self._counting.stop()
             self._frames = iter(())
 
     def _open(self) -> Any:
@@ -152,7 +159,7 @@ class AvSource:
         # there are none, would wait for any for ever.
         context = container.streams.video[0].codec_context
         context.thread_count = 1
-        context.options = {"max_pixels": str(_MOST_PIXELS)}  # of pictures further on, which may be larger
+        context.options = {"max_pixels": str(MOST_PIXELS)}  # of pictures further on, which may be larger
         return container
 
     def _at(self, position: int) -> Picture | None:
@@ -172,7 +179,7 @@ class AvSource:
         if start is not None:
             stream = self._container.streams.video[0]
             self._container.seek(start, stream=stream, backward=True)
-            self._frames = _undamaged(self._container, stream)
+            self._frames = _undamaged(self._container, self._path)
         for frame in self._frames:
             if frame is None:  # if it is the one that is wanted, the next one is behind it
                 continue
@@ -216,7 +223,9 @@ class OpenCvSource:
         self._next = 0
         self.width = int(self._capture.get(cv2.CAP_PROP_FRAME_WIDTH))
         self.height = int(self._capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
-        _check_size(path, self.width, self.height)
+        check_size(path, self.width, self.height)
+        self.detection_budget = detection_budget(path)
+        self._counting = Counting(self._decode)
         self.fps = float(self._capture.get(cv2.CAP_PROP_FPS))
         self.frame_count = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
         letters = int(self._capture.get(cv2.CAP_PROP_FOURCC)).to_bytes(4, "little", signed=False)
@@ -230,8 +239,10 @@ class OpenCvSource:
                 raise ClosedError(f"{self._path} was closed: open it again")
             if self._process != os.getpid():  # a fork: the place in the file is shared with the parent
                 self._capture, self._process, self._next = self._open(), os.getpid(), 0
+                self._counting = Counting(self._decode)
             if counted:
-                return _counted(self._decode(), positions)
+                return self._counting.fetch(positions)
+            self._counting.stop()
             return [self._at(position) for position in positions]
 
     def pictures(self) -> Iterator[Picture | None]:
@@ -242,6 +253,7 @@ class OpenCvSource:
             if self._capture is not None:
                 self._capture.release()
                 self._capture = None
+            self._counting.stop()
 
     def _open(self) -> Any:
         import cv2
@@ -258,8 +270,11 @@ class OpenCvSource:
 
     def _decode(self) -> Iterator[Picture]:
         capture = self._open()
+        pixels = 0
         try:
             while (picture := _grey(capture)) is not None:
+                pixels += picture.size
+                check_pixels(self._path, pixels)
                 yield picture
         finally:
             capture.release()
@@ -280,23 +295,12 @@ class OpenCvSource:
         return _grey(self._capture)
 
 
-def _check_size(path: str, width: int, height: int) -> None:
-    if not _fits(width, height):
-        raise VideoFormatError(
-            f"{path} has pictures of {width} x {height} pixels, the limit is {_MOST_PIXELS:,}, {_LONGEST} a side: "
-            "scale them down"
-        )
-
-
-def _fits(width: int, height: int) -> bool:
-    return max(width, height) <= _LONGEST and width * height <= _MOST_PIXELS
-
-
-def _undamaged(container: Any, stream: Any) -> Iterator[Any]:
+def _undamaged(container: Any, path: str) -> Iterator[Any]:
     """The frames that are decoded from here on, and ``None`` for each packet that cannot be."""
     import av
 
-    for packet in container.demux(stream):
+    pixels = 0
+    for packet in container.demux(container.streams.video[0]):
         try:
             frames = packet.decode()
         except av.FFmpegError as error:  # the decoder goes on with the next one
@@ -304,25 +308,14 @@ def _undamaged(container: Any, stream: Any) -> Iterator[Any]:
                 raise
             yield None
             continue
+        pixels += sum(frame.width * frame.height for frame in frames)
+        check_pixels(path, pixels)
         yield from frames
-
-
-def _counted(pictures: Iterator[Picture | None], positions: Sequence[int]) -> list[Picture | None]:
-    """The pictures at these positions, which one pass over all of them meets."""
-    wanted = set(positions)
-    last = max(wanted, default=-1)
-    found: dict[int, Picture | None] = {}
-    for position, picture in enumerate(pictures):
-        if position in wanted:
-            found[position] = picture
-        if position >= last:
-            break
-    return [found.get(position) for position in positions]
 
 
 def _brightness(frame: Any) -> Picture | None:
     """The luma of a decoded frame; nothing if it is larger than it may be."""
-    if not _fits(frame.width, frame.height):
+    if not fits(frame.width, frame.height):
         return None
     name: str = frame.format.name
     if name.startswith(_PLANAR) and frame.format.components[0].bits == 8 and not name.startswith("yuyv"):

@@ -1,0 +1,81 @@
+"""What small files that mean harm cost each verb: seconds and peak memory, each in a process of its own.
+
+    python -m tools.hostile_bounds                        # the table of docs/security.md
+    python -m tools.hostile_bounds tombstones one_frame   # these kinds
+    python -m tools.hostile_bounds --verb repair --all    # one verb, and a row for each kind with it
+
+No file has 2 MB, none may cost more than 512 MB and 10 seconds, and every error must be one of memvid's. What
+the kinds are is in ``tests/hostile/bombs.py``, what the verbs do in ``tests/hostile/bounded.py``. Ends with 1 if a
+bound was broken.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.hostile.bombs import KINDS, MOST_BYTES
+from tests.hostile.bounded import MOST_SECONDS, OPERATIONS, Cost, measure
+
+
+def main() -> int:
+    """Print the table; 1 if something was beyond the bounds."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("kinds", nargs="*", default=list(KINDS), help=", ".join(KINDS))
+    parser.add_argument("--verb", action="append", choices=OPERATIONS, help="only this one; may be repeated")
+    parser.add_argument("--all", action="store_true", help="a row for each kind and verb, not only for the worst")
+    options = parser.parse_args()
+    beyond = []
+    print("| file | kB | most memory | most time |\n|---|---|---|---|")
+    for kind in options.kinds:
+        size, costs = try_verbs(kind, options.verb or list(OPERATIONS))
+        beyond += [f"{kind}: {verb}: {broken}" for verb, cost in costs.items() if (broken := beyond_bounds(cost))]
+        if options.all:
+            for verb, cost in costs.items():
+                print(f"| {kind} | {size // 1000} | {memory(verb, cost)} | {time(verb, cost)} |", flush=True)
+            continue
+        largest = max(costs, key=lambda verb: costs[verb].megabytes)
+        longest = max(costs, key=lambda verb: costs[verb].seconds)
+        columns = memory(largest, costs[largest]), time(longest, costs[longest])
+        print(f"| {kind} | {size // 1000} | {columns[0]} | {columns[1]} |", flush=True)
+    sys.stderr.write("".join(f"{line}\n" for line in beyond))
+    return bool(beyond)
+
+
+def try_verbs(kind: str, verbs: list[str]) -> tuple[int, dict[str, Cost]]:
+    """The bytes of a memory, and what each verb costs with a copy of it."""
+    with tempfile.TemporaryDirectory() as scratch:
+        made = Path(scratch, "made")
+        made.mkdir()
+        name = KINDS[kind](made).name
+        size = sum(path.stat().st_size for path in made.iterdir())
+        assert size < MOST_BYTES, f"{kind} has {size} bytes"
+        costs = {}
+        for verb in verbs:
+            tried = Path(scratch, "tried")
+            shutil.copytree(made, tried)
+            costs[verb] = measure(verb, tried / name)
+            shutil.rmtree(tried)
+    return size, costs
+
+
+def beyond_bounds(cost: Cost) -> str | None:
+    """Which bound was broken, if any."""
+    return cost.problem or (f"took {cost.seconds:.1f} s" if cost.seconds > MOST_SECONDS else None)
+
+
+def memory(verb: str, cost: Cost) -> str:
+    """The column of the table."""
+    return f"{cost.megabytes} MB, `{verb}`"
+
+
+def time(verb: str, cost: Cost) -> str:
+    """The column of the table."""
+    return f"{cost.seconds:.1f} s, `{verb}`"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
