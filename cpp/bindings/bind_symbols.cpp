@@ -67,7 +67,8 @@ void register_symbols(py::module_& module) {
     py::class_<DetectionBudget, std::shared_ptr<DetectionBudget>>(
         module, "DetectionBudget", py::is_final(),
         "What the detector may do in vain: about 100 million are done in a second. Readers may share one.")
-        .def(py::init<std::int64_t>(), py::arg("work"));
+        .def(py::init<std::int64_t>(), py::arg("work"))
+        .def_property_readonly("is_spent", &DetectionBudget::is_spent);
     module.def("read_symbol", &read, py::arg("image").noconvert(), py::kw_only(), py::arg("pure") = false,
                py::arg("budget") = nullptr,
                "Content bytes of the symbol in uint8[height, width], or None; None, too, when the budget is spent.");

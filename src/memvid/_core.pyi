@@ -53,6 +53,8 @@ class FrameReader(FrameSource):
 @final
 class DetectionBudget:
     def __init__(self, work: int) -> None: ...
+    @property
+    def is_spent(self) -> bool: ...
 
 @final
 class PictureReader(FrameSource):

@@ -19,7 +19,6 @@ from memvid.page import (
     PageBody,
     PageCompressor,
     PageKind,
-    Record,
     encode_tombstones,
     pack,
     pack_attributes,
@@ -163,7 +162,7 @@ def read_back(video: VideoReader, spool: Spool, report: Report, *, start: int = 
     chunks = 0
     for frame, page in store.scan(corrected=True, start=start):
         for slot in range(len(page)):
-            hash_record(digest, Record(page.text_bytes(slot), store.metadata_bytes(page, frame, slot)))
+            hash_record(digest, page.text_view(slot), store.metadata_bytes(page, frame, slot))
         chunks += len(page)
         report(chunks)
     report(chunks)

@@ -31,11 +31,11 @@ _OFFSETS_EVERY = 256  # records between two remembered file positions
 _BUFFER_BYTES = 1 << 20
 
 
-def hash_record(digest: Any, record: Record) -> None:
+def hash_record(digest: Any, text: bytes | memoryview, metadata: bytes) -> None:
     """Add a record to a SHA-256, lengths first, so that no two lists of records have the same digest."""
-    digest.update(_LENGTHS.pack(len(record.text), len(record.metadata)))
-    digest.update(record.text)
-    digest.update(record.metadata)
+    digest.update(_LENGTHS.pack(len(text), len(metadata)))
+    digest.update(text)
+    digest.update(metadata)
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,7 +322,7 @@ class _Adder:
         state = self._state
         lengths = _LENGTHS.pack(len(record.text), len(record.metadata))
         self._spool._records_file.append(b"".join((lengths, record.text, record.metadata)))
-        hash_record(self._digest, record)
+        hash_record(self._digest, record.text, record.metadata)
         state.records += 1
         state.bytes += _LENGTHS.size + len(record.text) + len(record.metadata)
         state.text_bytes += len(record.text)

@@ -96,6 +96,11 @@ class RecordPage:
         """UTF-8 of the ``index``-th chunk that starts in this page."""
         return self._slice(index, 0)
 
+    def text_view(self, index: int) -> memoryview:
+        """The same without a copy of what may be many megabytes."""
+        start, end = self._ends(index, 0)
+        return memoryview(self._body)[start:end]
+
     def text(self, index: int) -> str:
         """Text of the ``index``-th chunk that starts in this page.
 
@@ -133,10 +138,13 @@ class RecordPage:
         return decode_metadata(self._slice(index, len(self)), frame_index=self._frame_index)
 
     def _slice(self, index: int, shift: int) -> bytes:
+        start, end = self._ends(index, shift)
+        return self._body[start:end]
+
+    def _ends(self, index: int, shift: int) -> tuple[int, int]:
         if not 0 <= index < len(self):
             raise IndexError(f"chunk {index} of a page that holds {len(self)}")
-        at = index + shift
-        return self._body[self._starts[at] : self._starts[at + 1]]
+        return self._starts[index + shift], self._starts[index + shift + 1]
 
     def _read_lengths(self, amount: int) -> tuple[list[int], int]:
         """``amount`` varints from the start of the body, and where they end."""

@@ -22,6 +22,7 @@ __all__ = ["Container", "Problem", "find_page_tables", "read_container", "uncomm
 
 _MAX_MOVIE_BYTES = 4 << 30
 _MIN_FRAME_BYTES = 8  # no picture is smaller
+_TABLE_FACTOR = 2  # times the file: bytes of page tables that are read
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,21 +90,27 @@ def read_container(data: VideoBytes) -> Container:
 
 
 def find_page_tables(data: VideoBytes) -> list[PageTable]:
-    """All page tables in ``data``, in its order, also of movie headers that count no more; of none that never did."""
+    """Page tables in ``data``, in its order, also of movie headers that count no more; of none that never did.
+
+    From the last one on, as many as are together twice as large as the file: only forged ones lie over each other.
+    """
     tables = []
+    left = _TABLE_FACTOR * len(data)
     committed = uncommitted_from(data)
-    for at in data.find_all(PAGE_TABLE_UUID):
-        if at >= committed:
-            break
+    for at in reversed([at for at in data.find_all(PAGE_TABLE_UUID) if at < committed]):
         start = at + len(PAGE_TABLE_UUID)
         head = data.read(start, 16)
         if len(head) == 16 and head[:4] == b"MVPT":
             flags, frames = struct.unpack_from("<H", head, 6)[0], struct.unpack_from("<I", head, 12)[0]
-            table = data.read_whole(start, 16 + frames * (11 if flags & 1 else 7))
+            size = 16 + frames * (11 if flags & 1 else 7)
+            left -= min(size, len(data) - start)
+            if left < 0:
+                break
+            table = data.read_whole(start, size)
             if table is not None:
                 with suppress(VideoError):  # something that only looks like one
                     tables.append(PageTable.from_bytes(table))
-    return tables
+    return tables[::-1]
 
 
 def uncommitted_from(data: VideoBytes) -> int:

@@ -108,6 +108,8 @@ def read_payloads(png: bytes, size: Size, budget: _core.DetectionBudget) -> Iter
     payload = _core.read_symbol(pixels, pure=True)
     if payload is not None:
         yield payload
+    if budget.is_spent:
+        return
     large = np.ascontiguousarray(np.repeat(np.repeat(pixels, _DETECTOR_SCALE, 0), _DETECTOR_SCALE, 1))
     payload = _core.read_symbol(large, budget=budget)
     if payload is not None:

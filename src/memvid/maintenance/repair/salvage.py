@@ -42,6 +42,7 @@ from memvid.workers import WorkerPool
 __all__ = ["Salvage", "Slot", "salvage"]
 
 _BATCH = 512
+_SEARCHED = 32  # pictures a worker takes at a time; a divisor of that
 _STYLES = 64  # frames whose format is looked at
 _VAIN_WORK, _VAIN_WORK_A_BYTE = 100_000_000, 10  # as the native reader has them
 
@@ -182,10 +183,14 @@ def _search(data: VideoBytes, slots: list[Slot], found: Salvage, progress: Progr
             return old
         return _read_slot(data.read(at, behind - at), at, None if old is None else old.frame, size, budget)
 
+    def read_some(start: int) -> list[Slot]:
+        return [read(span) for span in spans[start : start + _SEARCHED]]
+
     result: list[Slot] = []
     with WorkerPool(_core.available_cores(), name="memvid-salvage") as pool:
         for start in range(0, len(spans), _BATCH):
-            result += pool.map(read, spans[start : start + _BATCH])
+            for some in pool.map(read_some, range(start, min(start + _BATCH, len(spans)), _SEARCHED)):
+                result += some
             if progress is not None:
                 progress(Progress("search", len(result), len(spans)))
     return result

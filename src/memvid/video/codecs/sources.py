@@ -118,6 +118,7 @@ class AvSource:
         self._frames: Iterator[Any] = iter(())
         self._now: int | None = None  # the time of the frame that was decoded last
         self._counting = Counting(self.pictures)
+        self._reformatter = _new_reformatter()
 
     def fetch(self, positions: Sequence[int], *, counted: bool = False) -> list[Picture | None]:
         with self._lock, self._errors():
@@ -136,8 +137,9 @@ class AvSource:
 
     def pictures(self) -> Iterator[Picture | None]:
         with self._errors(), self._open() as container:
+            reformatter = _new_reformatter()
             for frame in _undamaged(container, self._path):
-                yield None if frame is None else _brightness(frame)
+                yield None if frame is None else _brightness(frame, reformatter)
 
     def close(self) -> None:
         with self._lock:
@@ -185,7 +187,7 @@ class AvSource:
                 continue
             self._now = frame.pts
             if frame.pts == wanted:
-                return _brightness(frame)
+                return _brightness(frame, self._reformatter)
             if frame.pts is None or frame.pts > wanted:
                 break
         self._now = None
@@ -295,6 +297,12 @@ class OpenCvSource:
         return _grey(self._capture)
 
 
+def _new_reformatter() -> Any:
+    from av.video.reformatter import VideoReformatter
+
+    return VideoReformatter()
+
+
 def _undamaged(container: Any, path: str) -> Iterator[Any]:
     """The frames that are decoded from here on, and ``None`` for each packet that cannot be."""
     import av
@@ -313,8 +321,11 @@ def _undamaged(container: Any, path: str) -> Iterator[Any]:
         yield from frames
 
 
-def _brightness(frame: Any) -> Picture | None:
-    """The luma of a decoded frame; nothing if it is larger than it may be."""
+def _brightness(frame: Any, reformatter: Any) -> Picture | None:
+    """The luma of a decoded frame; nothing if it is larger than it may be.
+
+    :param reformatter: PyAV's, which keeps what it sets up for a kind of frame, and is one thread's.
+    """
     if not fits(frame.width, frame.height):
         return None
     name: str = frame.format.name
@@ -322,7 +333,7 @@ def _brightness(frame: Any) -> Picture | None:
         plane = frame.planes[0]
         rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
         return np.ascontiguousarray(rows[: frame.height, : frame.width])
-    grey: Picture = frame.reformat(format="gray").to_ndarray()
+    grey: Picture = reformatter.reformat(frame, format="gray").to_ndarray()
     return np.ascontiguousarray(grey)
 
 
