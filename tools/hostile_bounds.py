@@ -4,9 +4,9 @@
     python -m tools.hostile_bounds tombstones one_frame   # these kinds
     python -m tools.hostile_bounds --verb repair --all    # one verb, and a row for each kind with it
 
-No file has 2 MB, none may cost more than 512 MB and 10 seconds, and every error must be one of memvid's. What
-the kinds are is in ``tests/hostile/bombs.py``, what the verbs do in ``tests/hostile/bounded.py``. Ends with 1 if a
-bound was broken.
+No file has 2 MB, none may cost more than 512 MB and 10 seconds, and every error must be one of memvid's. The files
+are made by ``bombs.py`` and ``hostile_files.py`` in ``tests/hostile``; what the verbs do is in ``bounded.py`` there.
+Ends with 1 if a bound was broken.
 """
 
 from __future__ import annotations
@@ -18,20 +18,40 @@ import tempfile
 from pathlib import Path
 
 from tests.hostile.bombs import KINDS, MOST_BYTES
-from tests.hostile.bounded import MOST_SECONDS, OPERATIONS, Cost, measure
+from tests.hostile.bounded import (
+    CONVERSATION_OPERATIONS,
+    DOCUMENT_OPERATIONS,
+    MOST_SECONDS,
+    OPERATIONS,
+    Cost,
+    measure,
+)
+from tests.hostile.hostile_files import CONVERSATIONS, DOCUMENTS, FILMS
+
+MAKERS = {**KINDS, **FILMS, **DOCUMENTS, **CONVERSATIONS}
+VERBS = {
+    **dict.fromkeys([*KINDS, *FILMS], OPERATIONS),
+    **dict.fromkeys(DOCUMENTS, DOCUMENT_OPERATIONS),
+    **dict.fromkeys(CONVERSATIONS, CONVERSATION_OPERATIONS),
+}
 
 
 def main() -> int:
     """Print the table; 1 if something was beyond the bounds."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("kinds", nargs="*", default=list(KINDS), help=", ".join(KINDS))
-    parser.add_argument("--verb", action="append", choices=OPERATIONS, help="only this one; may be repeated")
+    parser.add_argument("kinds", nargs="*", default=list(MAKERS), help=", ".join(MAKERS))
+    parser.add_argument(
+        "--verb",
+        action="append",
+        choices=[*OPERATIONS, *DOCUMENT_OPERATIONS, *CONVERSATION_OPERATIONS],
+        help="only this one; may be repeated",
+    )
     parser.add_argument("--all", action="store_true", help="a row for each kind and verb, not only for the worst")
     options = parser.parse_args()
     beyond = []
     print("| file | kB | most memory | most time |\n|---|---|---|---|")
     for kind in options.kinds:
-        size, costs = try_verbs(kind, options.verb or list(OPERATIONS))
+        size, costs = try_verbs(kind, [verb for verb in VERBS[kind] if verb in (options.verb or VERBS[kind])])
         beyond += [f"{kind}: {verb}: {broken}" for verb, cost in costs.items() if (broken := beyond_bounds(cost))]
         if options.all:
             for verb, cost in costs.items():
@@ -50,7 +70,7 @@ def try_verbs(kind: str, verbs: list[str]) -> tuple[int, dict[str, Cost]]:
     with tempfile.TemporaryDirectory() as scratch:
         made = Path(scratch, "made")
         made.mkdir()
-        name = KINDS[kind](made).name
+        name = MAKERS[kind](made).name
         size = sum(path.stat().st_size for path in made.iterdir())
         assert size < MOST_BYTES, f"{kind} has {size} bytes"
         costs = {}

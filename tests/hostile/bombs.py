@@ -25,7 +25,7 @@ from tests.hostile.hostile_support import adopt_video, forge_index, payloads_of
 from tests.memory_support import build, make_texts
 from tests.video.video_support import box, movie, png
 
-__all__ = ["KINDS", "MOST_BYTES", "forge"]
+__all__ = ["KINDS", "MOST_BYTES", "finder_pixels", "forge", "target"]
 
 MOST_BYTES = 2 << 20
 """Larger files are not what is meant here: their bytes alone are worth the work."""
@@ -147,7 +147,7 @@ def write_frames(video: Path, frames: Sequence[bytes], *, side: int, table: byte
 
 
 def target(folder: Path, *, version: int = _LARGE, chunks: int = 5, **options: Any) -> Path:
-    """A sound memory."""
+    """A sound memory in a folder."""
     texts = make_texts(chunks, words=4)
     return build(folder, texts, symbol_version=version, **{"compression": "none", **options})
 
@@ -366,11 +366,16 @@ def _pictures(folder: Path, side: int, draw: Callable[[int], bytes] | None = Non
 
 def finder_patterns(side: int) -> bytes:
     """A picture of nothing but the corners of QR codes."""
+    return png(finder_pixels(side, side))
+
+
+def finder_pixels(width: int, height: int) -> NDArray[np.uint8]:
+    """Its pixels, ``uint8[height, width]``."""
     pattern = np.full((8, 8), 255, np.uint8)
     pattern[:7, :7] = 0
     pattern[1:6, 1:6] = 255
     pattern[2:5, 2:5] = 0
-    return png(np.tile(pattern, (side // 8 + 1, side // 8 + 1))[:side, :side])
+    return np.ascontiguousarray(np.tile(pattern, (height // 8 + 1, width // 8 + 1))[:height, :width])
 
 
 def page_tables(folder: Path) -> Path:

@@ -18,14 +18,18 @@ from pathlib import Path
 from typing import Any
 
 from memvid import MemvidChat, MemvidEncoder, MemvidRetriever
+from memvid.documents import find_files, read_documents
 from memvid.errors import MemvidError
-from memvid.exchange import export
-from memvid.maintenance import compact, delete, erase, reindex, repair, verify
+from memvid.exchange import export, survive
+from memvid.maintenance import compact, delete, erase, import_memory, reindex, repair, verify
+from tests.chat.chat_support import ListMemory
 from tests.index.index_support import environment
 from tests.memory_support import EMBEDDER, open_memory
 from tests.repository import ROOT
 
-__all__ = ["MOST_MEGABYTES", "MOST_SECONDS", "OPERATIONS", "Cost", "measure"]
+__all__ = [
+    "CONVERSATION_OPERATIONS", "DOCUMENT_OPERATIONS", "MOST_MEGABYTES", "MOST_SECONDS", "OPERATIONS", "Cost", "measure",
+]  # fmt: skip
 
 MOST_MEGABYTES = 512
 MOST_SECONDS = 10
@@ -89,6 +93,23 @@ def _export(video: Path) -> object:
     return export(video, video.with_name("exported.mp4"), codec="png")
 
 
+def _import(video: Path) -> object:
+    return import_memory(video, None, video.with_name("imported.mp4"), embedder=EMBEDDER)
+
+
+def _survive(video: Path) -> object:
+    return survive(video, ladder="quick", frames=2)
+
+
+def _read_documents(document: Path) -> object:
+    return sum(len(found.text) for found in read_documents(find_files([document]).sources))
+
+
+def _load_history(conversation: Path) -> object:
+    with MemvidChat(retriever=ListMemory(["The login failed."]), llm_provider="none") as chat:
+        return chat.load_history(conversation)
+
+
 OPERATIONS: dict[str, Callable[[Path], object]] = {
     "open": _asked(len),
     "search": _asked(lambda memory: memory.search("login backup server", 24)),
@@ -108,7 +129,16 @@ OPERATIONS: dict[str, Callable[[Path], object]] = {
     "append": _append,
     "export": _export,
     "chat": _chat,
+    "import": _import,
+    "survive": _survive,
 }
+"""What is done with a video."""
+
+DOCUMENT_OPERATIONS: dict[str, Callable[[Path], object]] = {"read documents": _read_documents}
+"""What is done with a document; what comes out of it is then a text as any other."""
+
+CONVERSATION_OPERATIONS: dict[str, Callable[[Path], object]] = {"load history": _load_history}
+"""What is done with a saved chat."""
 
 
 def measure(operation: str, video: Path) -> Cost:
@@ -136,7 +166,7 @@ def _main() -> None:
     outcome, fault = "done", None
     begin = time.perf_counter()
     try:
-        OPERATIONS[operation](Path(video))
+        {**OPERATIONS, **DOCUMENT_OPERATIONS, **CONVERSATION_OPERATIONS}[operation](Path(video))
     except MemvidError as error:
         outcome = type(error).__name__
     except BaseException as error:  # whatever it is, it is what is looked for

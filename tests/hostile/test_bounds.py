@@ -11,6 +11,7 @@ import pytest
 
 from tests.hostile.bombs import KINDS, MOST_BYTES
 from tests.hostile.bounded import measure
+from tests.hostile.hostile_files import DOCUMENTS, FILMS
 
 HURT = {
     "table_counts": ["verify", "verify deep", "reindex", "repair", "append", "neighbours"],
@@ -34,12 +35,19 @@ HURT = {
     "metadata": ["search", "asearch at once", "get_chunk_by_id", "verify deep", "repair"],
     "deep_metadata": ["search_many", "chat"],
     "tombstones": ["verify", "verify deep", "reindex", "repair", "compact"],
+    "page_tables": ["repair"],
+    "one_frame": ["verify deep", "repair"],
+    "film_of_one_picture": ["open", "repair", "import"],
+    "film_of_patterns": ["verify", "repair"],
+    "old_codes_of_brackets": ["import"],
+    "lines_of_gzip": ["read documents"],
+    "book": ["read documents"],
 }
 
 
 @pytest.mark.parametrize(("kind", "operation"), [(kind, each) for kind, names in HURT.items() for each in names])
 def test_a_small_file_costs_little(tmp_path: Path, kind: str, operation: str) -> None:
-    video = KINDS[kind](tmp_path)
+    video = {**KINDS, **FILMS, **DOCUMENTS}[kind](tmp_path)
     assert sum(path.stat().st_size for path in tmp_path.iterdir()) < MOST_BYTES
     cost = measure(operation, video)
     assert cost.problem is None, cost

@@ -138,6 +138,7 @@ class ChunkCollector(NotPicklable):
         :param encoding: of the bytes.
         :returns: the number of chunks added.
         :raises DocumentError: with the line that is no JSON, has no text or a blank one, or is in another encoding.
+        :raises ResourceLimitError: a few bytes of gzip unpack to far more than documents do.
         :raises ChunkError: with the line whose text is too large or not valid Unicode.
         :raises MetadataError: with the line whose metadata cannot be stored.
         :raises ConfigError: an unknown ``encoding``.

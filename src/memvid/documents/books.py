@@ -10,7 +10,8 @@ from xml.etree import ElementTree
 
 from memvid.dependencies import import_dependency
 from memvid.documents.html_text import html_to_text
-from memvid.errors import DocumentError
+from memvid.documents.unpacking import document_allowance
+from memvid.errors import DocumentError, MemvidError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["read_epub", "read_pdf"]
 
-_LARGEST_PART = 256 << 20  # bytes of an unpacked chapter: more is a trap, not a book
+_LARGEST_PART = 32 << 20  # bytes of an unpacked chapter: more is a trap, not a book
 _CONTAINER = "META-INF/container.xml"
 
 
@@ -53,16 +54,19 @@ def read_epub(file: BinaryIO, name: str) -> Iterator[tuple[str, JsonObject]]:
     """The text of each chapter in reading order, with ``{"title": title}`` where it has one.
 
     :raises DocumentError: not an EPUB, broken or encrypted.
+    :raises ResourceLimitError: it unpacks to far more than a book of its size.
     """
+    allowance = document_allowance(file, name)
     try:
         with zipfile.ZipFile(file) as archive:
             for part in _reading_order(archive):
+                allowance.spend(archive.getinfo(part).file_size)
                 title, text = html_to_text(_read_part(archive, part).decode("utf-8-sig"))
                 yield text, {"title": title} if title else {}
     except KeyError as error:
         raise DocumentError(f"{name}: not a complete EPUB: {error.args[0]}") from error
     except (zipfile.BadZipFile, ElementTree.ParseError, UnicodeDecodeError, RuntimeError, ValueError) as error:
-        if isinstance(error, DocumentError):
+        if isinstance(error, MemvidError):
             raise
         raise DocumentError(f"{name}: not a readable EPUB: {error}") from error
 

@@ -11,7 +11,10 @@ from memvid.errors import ConfigError, DocumentError
 if TYPE_CHECKING:
     from memvid.types import JsonObject
 
-__all__ = ["Document", "check_encoding", "decode"]
+__all__ = ["Document", "check_encoding", "decode", "known_encoding"]
+
+
+_NO_TEXTS = frozenset({"idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +35,19 @@ class Document:
 
 def check_encoding(encoding: str) -> None:
     """Raise :class:`ConfigError` for an encoding that nobody knows."""
+    if known_encoding(encoding) is None:
+        raise ConfigError(f"encoding={encoding!r} is unknown: utf-8, latin-1 and cp1252 are common ones")
+
+
+def known_encoding(name: str) -> str | None:
+    """Python's name of an encoding of texts, if it is one."""
     try:
-        codecs.lookup(encoding)
-    except LookupError as error:
-        raise ConfigError(f"encoding={encoding!r} is unknown: utf-8, latin-1 and cp1252 are common ones") from error
+        found = codecs.lookup(name)
+    except (LookupError, ValueError):
+        return None
+    # Python also calls compression and Base64 so. Host names' encodings take a day for a megabyte.
+    is_text = getattr(found, "_is_text_encoding", True) and found.name not in _NO_TEXTS
+    return found.name if is_text else None
 
 
 def decode(data: bytes, name: str, encoding: str, offset: int = 0) -> str:

@@ -22,11 +22,11 @@ def html_to_text(html: str) -> tuple[str, str]:
     """Turn a page into ``(title, text)``: paragraphs apart by an empty line, list items by ``"- "``, cells by tabs.
 
     White space is folded as a browser does, except in ``<pre>``. Broken markup is read as far as it makes sense; no
-    input is an error.
+    input is an error. What a tag or a comment that is never closed has swallowed is no text, as in a browser.
     """
     parser = _TextParser()
-    parser.feed(html)
-    parser.close()
+    # Not close(): it would try what was never closed at every "<" again, for hours. The tag has it let go of text.
+    parser.feed(html + "<p>")
     return _SPACE.sub(" ", "".join(parser.title)).strip(), "".join(parser.parts).strip()
 
 

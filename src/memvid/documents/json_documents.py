@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from memvid.documents.document import Document, check_encoding, decode
+from memvid.documents.unpacking import gzip_lines
 from memvid.errors import DocumentError, DocumentNotFoundError
 from memvid.storage.files import open_regular
 from memvid.types import StrPath
@@ -36,6 +37,7 @@ def read_jsonl(
         iterable of lines.
     :raises DocumentNotFoundError: there is no such file.
     :raises DocumentError: with the line and what is wrong with it.
+    :raises ResourceLimitError: a few bytes of gzip unpack to far more than documents do.
     :raises ConfigError: an unknown ``encoding``.
     """
     check_encoding(encoding)
@@ -50,7 +52,7 @@ def read_jsonl(
                 raise DocumentNotFoundError(f"{path}: there is no file") from error
             except OSError as error:
                 raise DocumentError(f"{path}: {error.strerror}") from error
-            lines = gzip.GzipFile(fileobj=file) if name.lower().endswith(".gz") else file
+            lines = gzip_lines(file, name) if name.lower().endswith(".gz") else file
         else:
             if isinstance(source, (bytes, bytearray)) or not hasattr(source, "__iter__"):
                 raise DocumentError(f"source is a {type(source).__name__}: give a path, an open file, or lines")

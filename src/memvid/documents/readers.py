@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import codecs
 import csv
-import gzip
 import io
 import re
 import sys
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, TypeAlias
 
-from memvid.documents.document import Document, check_encoding, decode
+from memvid.documents.document import Document, check_encoding, decode, known_encoding
 from memvid.documents.html_text import html_to_text
 from memvid.documents.json_documents import read_json, read_json_lines
+from memvid.documents.unpacking import gzip_lines
 from memvid.errors import DocumentError
 from memvid.storage.files import open_regular
 
@@ -46,6 +46,7 @@ def read_documents(sources: Iterable[Source], *, encoding: str = _UTF8) -> Itera
 
     :param encoding: of the text files, strict.
     :raises DocumentError: with the file, the place in it and what to do.
+    :raises ResourceLimitError: a few bytes of gzip or ZIP unpack to far more than documents do.
     :raises DependencyError: a PDF without the package that reads it.
     :raises ConfigError: an unknown ``encoding``.
     """
@@ -97,14 +98,14 @@ def _read_html(file: BinaryIO, name: str, encoding: str) -> Iterator[Document]:
 
 
 def _known_encoding(declared: str, name: str) -> str:
-    try:
-        return codecs.lookup(declared).name
-    except LookupError as error:
-        raise DocumentError(f"{name}: declares the unknown encoding {declared!r}; convert it to UTF-8") from error
+    known = known_encoding(declared)
+    if known is None:
+        raise DocumentError(f"{name}: declares the unknown encoding {declared!r}; convert it to UTF-8")
+    return known
 
 
 def _read_json_lines(file: BinaryIO, name: str, encoding: str) -> Iterator[Document]:
-    lines: Iterable[bytes] = gzip.GzipFile(fileobj=file) if name.lower().endswith(".gz") else file
+    lines: Iterable[bytes] = gzip_lines(file, name) if name.lower().endswith(".gz") else file
     return (document for _, document in read_json_lines(lines, name, encoding=encoding))
 
 

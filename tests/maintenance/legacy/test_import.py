@@ -375,7 +375,7 @@ class TestCodes:
     @given(st.text(), st.integers(0, MAX_NUMBER - 1), st.booleans())
     def test_any_text_comes_back(self, text: str, number: int, pack: bool) -> None:
         data = json.dumps({"id": number, "text": text, "frame": number}).encode()
-        assert parse_code(packed(data) if pack else data) == OldCode(number, text, {})
+        assert parse_code(packed(data) if pack else data) == OldCode(number, text, {}, len(data))
 
     @given(st.binary())
     def test_anything_else_is_nothing(self, payload: bytes) -> None:

@@ -35,11 +35,13 @@ class OldCode:
     :ivar number: the frame it was made for, from 0; the chunk's id, too, as far as the frame knows.
     :ivar text: the chunk.
     :ivar metadata: whatever else the object has. The real writer has nothing else.
+    :ivar nbytes: what it unpacked to.
     """
 
     number: int
     text: str
     metadata: JsonObject
+    nbytes: int
 
 
 def parse_code(payload: bytes) -> OldCode | None:
@@ -52,7 +54,7 @@ def parse_code(payload: bytes) -> OldCode | None:
     if not isinstance(value, dict) or not isinstance(value.get("text"), str):
         return None
     number = as_number(value.get("frame", value.get("id")))
-    return None if number is None else OldCode(number, value["text"], other_names(value))
+    return None if number is None else OldCode(number, value["text"], other_names(value), len(data))
 
 
 def text_allowance(old: Sequence[Path]) -> Allowance:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,7 @@ from memvid.maintenance.legacy.codes import OldCode, parse_code, text_allowance
 from memvid.page import is_page
 from memvid.types import Progress, ProgressCallback, StrPath
 from memvid.video.codecs import decode_pictures, open_pictures
-from memvid.video.codecs.decoding import batches
+from memvid.video.codecs.decoding import read_payloads
 from memvid.video.codecs.profiles import load_opencv
 from memvid.video.codecs.sources import AvSource, Picture
 from memvid.video.video_bytes import VideoBytes
@@ -23,6 +25,7 @@ from memvid.video.video_bytes import VideoBytes
 __all__ = ["OldFrames", "read_frames"]
 
 _MAX_SIDE = 4096  # pixels of what is enlarged
+_REPORTED = 64  # pictures between two reports
 _ENLARGED = 2  # times: what is tried with pictures that give nothing as they are
 _NAMES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide")  # of the first box of an MP4
 
@@ -70,7 +73,7 @@ class OldFrames:
         if code is None or payload is None:
             self.unreadable += 1
             return
-        allowance.spend(len(code.text))
+        allowance.spend(code.nbytes)
         self._codes.add(payload)
         if code.number in self.payloads:
             self.repeated += 1
@@ -94,13 +97,15 @@ def read_frames(path: StrPath, *, threads: int, progress: ProgressCallback | Non
     try:
         # OpenCV takes the number from the duration.
         found = OldFrames(listed=source.frame_count if isinstance(source, AvSource) else 0)
-        for batch in batches(source.pictures()):
-            for payload in _decode(batch, source.detection_budget, threads):
-                if payload is not None and is_page(payload):
-                    raise VideoFormatError(f"{path} is a memory of memvid's own already: open it as it is")
-                found.add(payload, allowance)
-            if progress is not None:
+        decode = partial(_decode, budget=source.detection_budget, threads=threads)
+        for payload in read_payloads(source, decode):
+            if payload is not None and is_page(payload):
+                raise VideoFormatError(f"{path} is a memory of memvid's own already: open it as it is")
+            found.add(payload, allowance)
+            if progress is not None and found.pictures % _REPORTED == 0:
                 progress(Progress("frames", found.pictures, max(source.frame_count, found.pictures)))
+        if progress is not None:
+            progress(Progress("frames", found.pictures, max(source.frame_count, found.pictures)))
         with VideoBytes(Path(path)) as file:
             file.read_through()
             found.missing_bytes = sum(map(len, file.unreadable()))
@@ -121,7 +126,7 @@ def _check_container(path: Path) -> None:
         )
 
 
-def _decode(pictures: list[Picture | None], budget: _core.DetectionBudget, threads: int) -> list[bytes | None]:
+def _decode(pictures: Sequence[Picture | None], *, budget: _core.DetectionBudget, threads: int) -> list[bytes | None]:
     """The payload of each picture; of what gives none, that of the enlarged picture."""
     payloads, _ = decode_pictures(pictures, budget=budget, threads=threads)
     failed = [at for at, payload in enumerate(payloads) if payload is None]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,7 @@ from memvid.video.table import BARE, PageTable, PageTableBuilder
 
 __all__ = ["FoundPages", "batches", "decode_pictures", "find_pages", "read_payloads"]
 
+Decode: TypeAlias = "Callable[[Sequence[Picture | None]], list[bytes | None]]"
 ReadPages = Callable[[NDArray[np.int64]], "list[bytes | None]"]
 
 _PARITY_FACTOR = 4  # groups looked at for each picture of the video; a real one has less than one
@@ -65,18 +67,25 @@ def batches(pictures: Iterable[Picture | None]) -> Iterator[list[Picture | None]
         yield batch
 
 
-def read_payloads(source: PictureSource, *, threads: int = 0) -> Iterator[bytes | None]:
+def read_payloads(source: PictureSource, decode: Decode | None = None, *, threads: int = 0) -> Iterator[bytes | None]:
     """The payload of each picture in turn, ``None`` where none can be read; some pictures in memory at a time.
 
     A picture that is shown again and again is read once.
+
+    :param decode: gives the payloads of some pictures; ``None`` is :func:`decode_pictures`.
     """
+    if decode is None:
+
+        def decode(pictures: Sequence[Picture | None]) -> list[bytes | None]:
+            return decode_pictures(pictures, budget=source.detection_budget, threads=threads)[0]
+
     shown: Picture | None = None
     payload: bytes | None = None
     for batch in batches(source.pictures()):
         before = [shown, *batch[:-1]]
         shown = batch[-1]
         changed = [at for at, pair in enumerate(zip(before, batch, strict=True)) if not _is_same(*pair)]
-        found = iter(decode_pictures([batch[at] for at in changed], budget=source.detection_budget, threads=threads)[0])
+        found = iter(decode([batch[at] for at in changed]))
         anew = set(changed)
         for at in range(len(batch)):
             if at in anew:

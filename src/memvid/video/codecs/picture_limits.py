@@ -18,8 +18,8 @@ _LONGEST = 4096  # pixels a side
 # Of all pictures: 1,000 of 1080p, and one more for each 2 kB. A page that is shown for long takes as much a frame even
 # if nothing moves; what takes less is there to keep a decoder busy.
 _ALL_PIXELS, _PIXELS_A_BYTE = 2_000_000_000, 1000
-# Work of the detector in vain: a second's, and one more for each MB.
-_VAIN_WORK, _VAIN_WORK_A_BYTE = 100_000_000, 100
+# Work of the detector in vain: half a second's, and as much for each MB. A film of 1080p has 50 kB a frame.
+_VAIN_WORK, _VAIN_WORK_A_BYTE = 50_000_000, 50
 
 
 def detection_budget(path: str) -> _core.DetectionBudget:
