@@ -117,10 +117,11 @@ def test_modules_of_other_sizes(pixels: int, memory: Path, tmp_path: Path) -> No
 class TestNothingIsReplacedByLess:
     def test_a_quality_that_loses_pages_writes_nothing(self, memory: Path, tmp_path: Path) -> None:
         output = tmp_path / "a.mp4"
-        output.write_bytes(b"precious")
+        precious = memory.read_bytes()
+        output.write_bytes(precious)
         with pytest.raises(FrameError):
             export(memory, output, codec=need("h264"), crf=51, pixels_per_module=2)
-        assert all_files(tmp_path) == {"a.mp4": b"precious"}
+        assert all_files(tmp_path) == {"a.mp4": precious}
 
     def test_a_damaged_source_writes_nothing(self, memory: Path, tmp_path: Path) -> None:
         data = bytearray(memory.read_bytes())
