@@ -687,3 +687,12 @@ def test_progress_never_goes_over_also_where_segments_are_merged(tmp_path: Path)
             (total,) = {progress.total for progress in seen if progress.stage == stage}
             assert done == sorted(done)
             assert done[-1] == total
+
+
+@pytest.mark.parametrize("ids", [3, "3", None])
+def test_ids_that_are_no_list(ids: Any, tmp_path: Path) -> None:
+    video = build(tmp_path, ["a", "b"])
+    with MemvidEncoder.open(video, embedder=EMBEDDER) as writer, pytest.raises(ChunkNotFoundError, match="a list of"):
+        writer.delete(ids)
+    with open_memory(video) as memory, pytest.raises(ChunkNotFoundError, match="a list of"):
+        memory.get_chunks_by_id(ids)

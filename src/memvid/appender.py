@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from memvid.building.append import Appender, frame_config
 from memvid.building.chunk_collector import ChunkCollector
 from memvid.building.deletions import Deletions
-from memvid.checks import check_chunk_id
+from memvid.checks import check_chunk_ids
 from memvid.config import EncoderConfig, make_config
 from memvid.embedding import AbsentEmbedder, Embedder, EmbedderLike, embedder_of, model_info, resolve_embedder
 from memvid.errors import (
@@ -83,7 +83,7 @@ class MemvidAppender(ChunkCollector):
         :raises ChunkNotFoundError: there is no chunk of that id, or it was deleted before.
         """
         self._open_spool()
-        wanted = np.unique(np.array([check_chunk_id(chunk_id) for chunk_id in chunk_ids], np.int64))
+        wanted = np.unique(np.array(check_chunk_ids(chunk_ids), np.int64))
         missing = wanted[~np.isin(wanted, self._chunk_ids())]
         if len(missing):
             self._known = None  # others may have added it since

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from numbers import Integral
 from typing import TypeGuard
 
 from memvid.errors import ChunkNotFoundError
 
-__all__ = ["ID_LIMIT", "check_chunk_id", "is_int", "is_number", "is_whole"]
+__all__ = ["ID_LIMIT", "check_chunk_id", "check_chunk_ids", "is_int", "is_number", "is_whole"]
 
 ID_LIMIT = 1 << 62
 """Above every id and every count that a memory may claim: sums of a few of them do not overflow."""
@@ -26,6 +27,16 @@ def is_number(value: object, low: float, high: float) -> TypeGuard[float]:
 def is_whole(value: object, low: int) -> bool:
     """Whether ``value`` is a whole number of whatever type, also one of numpy's, of at least ``low``."""
     return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= low
+
+
+def check_chunk_ids(chunk_ids: Iterable[object]) -> list[int]:
+    """The ids of chunks, each as :func:`check_chunk_id`.
+
+    :raises ChunkNotFoundError: one is none; or a single id was given, not a list of them.
+    """
+    if isinstance(chunk_ids, (str, bytes)) or not isinstance(chunk_ids, Iterable):
+        raise ChunkNotFoundError(f"chunk_ids is {chunk_ids!r}: expected a list of ids")
+    return [check_chunk_id(chunk_id) for chunk_id in chunk_ids]
 
 
 def check_chunk_id(chunk_id: object) -> int:

@@ -106,10 +106,15 @@ class EncoderConfig:
         )
         _check_choice("codec", self.codec, get_args(Codec))
         if self.crf is not None:
-            _require(self.codec in _CRF, "crf", self.crf, f"None with codec={self.codec!r}")
+            _require(self.codec in _CRF, "crf", self.crf, f"none with codec={self.codec!r}")
             _check_int("crf", self.crf, 0, _CRF[self.codec])
         if self.pixels_per_module is not None:
-            _require(self.codec != "png", "pixels_per_module", self.pixels_per_module, "None with codec='png'")
+            _require(
+                self.codec != "png",
+                "pixels_per_module",
+                self.pixels_per_module,
+                "none with codec='png'",
+            )
             _check_int("pixels_per_module", self.pixels_per_module, 1, 16)
         _check_int("fps", self.fps, 1, _MAX_FPS)
         _check_int("symbol_version", self.symbol_version, 1, 40)

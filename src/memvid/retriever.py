@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memvid.async_search import AsyncSearches
-from memvid.checks import check_chunk_id, is_whole
+from memvid.checks import check_chunk_id, check_chunk_ids, is_whole
 from memvid.config import RetrieverConfig, make_config
 from memvid.embedding import Embedder, EmbedderLike, encode_queries, model_info, resolve_embedder
 from memvid.errors import (
@@ -134,7 +134,7 @@ class MemvidRetriever(AsyncSearches):
         :raises ResourceLimitError: they exceed ``question_bytes``: ask for some at a time.
         """
         self._check_open()
-        ids = [check_chunk_id(chunk_id) for chunk_id in chunk_ids]
+        ids = check_chunk_ids(chunk_ids)
         self._check_alive(ids)
         return self._chunks(ids) if ids else []
 

@@ -19,6 +19,7 @@ from memvid.cli import main
 from memvid.cli.app import app
 from memvid.cli.options import parse_where
 from memvid.cli.output import (
+    counted,
     describe_metadata,
     format_bytes,
     format_left,
@@ -166,8 +167,8 @@ class TestBuild:
         (tmp_path / ".hidden").write_text("no", encoding="utf-8")
         assert run("build", tmp_path, "-o", tmp_path / "m.mp4", *MODEL) == 0
         out, err = capsys.readouterr()
-        assert "1 chunks from 1 documents" in out
-        assert "1 files: 1 hidden" in out
+        assert "1 chunk from 1 document" in out
+        assert "1 file: 1 hidden" in out
         assert err == ""
 
     def test_json(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -228,7 +229,7 @@ class TestBuild:
         assert run("info", video) == 0
         shown = capsys.readouterr().out
         assert re.search(r"chunks +1; 1 deleted ones are still in the video", shown)
-        assert "9 bytes in 1 chunks when it was built" in shown
+        assert "9 bytes in 1 chunk when it was built" in shown
         assert "of the text" not in shown
 
     def test_options_reach_the_encoder(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -263,7 +264,7 @@ class TestBuild:
         old.write_bytes(b"caf\xe9")
         output = ("-o", tmp_path / "m.mp4", *MODEL)
         assert "gone.txt: there is no file" in fails(capsys, "build", tmp_path / "gone.txt", *output)
-        assert "nothing to store in 0 files (1 empty)" in fails(capsys, "build", empty, *output)
+        assert "there is nothing to store: 1 empty" in fails(capsys, "build", empty, *output)
         assert "old.txt: byte 3" in fails(capsys, "build", old, *output)
         assert "chunk_size=3" in fails(capsys, "build", old, "--chunk-size", 3, *output)
         assert "klingon" in fails(capsys, "build", old, "--encoding", "klingon", *output)
@@ -479,3 +480,27 @@ def test_a_key_to_replace_by_that_no_chunk_has_names_the_one_meant(
     before = memory.read_bytes()
     assert "did you mean 'source'?" in fails(capsys, "append", memory, tmp_path / "a.txt", "--replace", "sorce")
     assert memory.read_bytes() == before
+
+
+class TestOwnWords:
+    """Errors name what somebody at a command line can give."""
+
+    def test_options(self, memory: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        (tmp_path / "a.txt").write_text("One text.")
+        build = ("build", tmp_path / "a.txt", "-o", tmp_path / "m.mp4", *MODEL)
+        assert "expected none with codec='png'" in fails(capsys, *build, "--crf", 20)
+        (tmp_path / "old.json").write_text("{")
+        assert "load what /save wrote" in fails(capsys, "chat", memory, "--load", tmp_path / "old.json")
+        error = fails(capsys, "chat", memory, "--llm-model", "unknown-model")
+        assert "--llm-model 'unknown-model' alone" in error
+        assert "llm_" not in error
+
+    def test_a_question_that_begins_with_a_dash(self, memory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert run("search", memory, "-5 degrees") == 2
+        assert "goes behind '--'" in capsys.readouterr().err
+        assert run("search", memory, "--", "-5 degrees") == 0
+        assert run("search", memory, "question", "--nonsense") == 2
+        assert "goes behind '--'" not in capsys.readouterr().err
+
+    def test_counts(self) -> None:
+        assert [counted(count, "chunk") for count in (0, 1, 1204)] == ["0 chunks", "1 chunk", "1,204 chunks"]

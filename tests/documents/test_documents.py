@@ -318,3 +318,15 @@ class TestBooks:
         monkeypatch.setitem(sys.modules, "pypdf", None)
         with pytest.raises(DependencyError, match=r'pip install "memvid\[documents\]"'):
             read(make_pdf(tmp_path / "a.pdf", ["text"]))
+
+
+def test_a_link_to_a_folder_is_counted_and_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    for folder in ("notes", "elsewhere"):
+        (tmp_path / folder / "a.txt").write_text("text")
+    (tmp_path / "notes" / "link").symlink_to(tmp_path / "elsewhere")
+    plan = find_files([tmp_path / "notes"])
+    assert [source.name for source in plan.sources] == ["notes/a.txt"]
+    assert [(skipped.path.name, skipped.reason) for skipped in plan.skipped] == [("link", "a link to a folder")]
+    assert [source.name for source in find_files([tmp_path / "notes" / "link"]).sources] == ["link/a.txt"]

@@ -20,6 +20,7 @@ from memvid.cli.export import export
 from memvid.cli.importing import import_old
 from memvid.cli.info import info
 from memvid.cli.output import ReaderGoneError, one_line
+from memvid.cli.own_words import in_own_words
 from memvid.cli.process import INTERRUPTED
 from memvid.cli.reindex import reindex
 from memvid.cli.repair import repair
@@ -27,7 +28,7 @@ from memvid.cli.search import search
 from memvid.cli.survive import survive
 from memvid.cli.verify import verify
 from memvid.dependencies import first_cause
-from memvid.errors import MemvidError
+from memvid.errors import ConfigError, HistoryError, LLMError, MemvidError, ModelMismatchError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,6 +78,8 @@ def run_verb(argv: Sequence[str] | None) -> int:
         code = app.main(args=arguments, prog_name="memvid", standalone_mode=False, obj=tuple(arguments))
     except click.UsageError as error:
         error.show()
+        if isinstance(error, click.NoSuchOption) and error.option_name[:2] != "--":
+            click.echo("A text that begins with '-' goes behind '--'.", err=True)
         return USAGE
     except (KeyboardInterrupt, click.Abort):
         return INTERRUPTED
@@ -93,6 +96,8 @@ def run_verb(argv: Sequence[str] | None) -> int:
 
 def _fail_by(error: Exception) -> int:
     if isinstance(error, (MemvidError, OSError, click.ClickException)):
+        if isinstance(error, (ConfigError, HistoryError, LLMError, ModelMismatchError)):
+            return _fail(error, in_own_words(str(error)))
         return _fail(error, error.format_message() if isinstance(error, click.ClickException) else str(error))
     return _fail(error, _describe(error))
 

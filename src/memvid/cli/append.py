@@ -10,9 +10,9 @@ import click
 
 from memvid.cli import options
 from memvid.cli.kept import kept_rows, telling_what_is_kept
-from memvid.cli.output import emit, emit_json, format_bytes, format_seconds, heading, rows
+from memvid.cli.output import counted, emit, emit_json, format_bytes, format_seconds, heading, rows
 from memvid.cli.progress import ProgressBars
-from memvid.cli.reading import DocumentReader, plan_files, skipped_text
+from memvid.cli.reading import DocumentReader, nothing_text, plan_files, skipped_text
 from memvid.cli.results import copied_rows, unusable_rows
 from memvid.errors import EmptyMemoryError
 
@@ -90,9 +90,7 @@ def append(
         else:
             encoder.upsert(chunks, key=key, metadatas=(metadata for _, metadata in metadatas))
         if not len(encoder):
-            raise EmptyMemoryError(
-                f"nothing to store in {len(plan.sources)} files ({skipped_text(plan) or 'none skipped'})"
-            )
+            raise EmptyMemoryError(nothing_text(plan))
         result = encoder.append(progress=bars, checkpoint=checkpoint)
     if as_json:
         emit_json(_report(result, plan, reader.documents))
@@ -123,10 +121,11 @@ def _report(result: AppendResult, plan: FilePlan, documents: int) -> JsonObject:
 
 
 def _print(result: AppendResult, plan: FilePlan, documents: int, checkpoint: Path) -> None:
+    added = f"{counted(result.added, 'chunk')} from {counted(documents, 'document')}"
     replaced = f", in place of {result.deleted:,}" if result.deleted else ""
     listed = [
-        ("added", f"{result.added:,} chunks from {documents:,} documents, {result.frames:,} frames{replaced}"),
-        ("memory", f"{result.chunks:,} chunks"),
+        ("added", f"{added}, {counted(result.frames, 'frame')}{replaced}"),
+        ("memory", counted(result.chunks, "chunk")),
         ("video", format_bytes(result.video_bytes)),
         ("index", f"{format_bytes(result.index_bytes)}, {result.index_file}"),
         *unusable_rows(result.unusable_metadata),
@@ -135,6 +134,6 @@ def _print(result: AppendResult, plan: FilePlan, documents: int, checkpoint: Pat
         ("time", format_seconds(result.seconds["total"])),
     ]
     if plan.skipped:
-        listed.append(("skipped", f"{len(plan.skipped):,} files: {skipped_text(plan)} (--json lists them)"))
+        listed.append(("skipped", f"{counted(len(plan.skipped), 'file')}: {skipped_text(plan)} (--json lists them)"))
     emit(heading(str(result.video_file)))
     emit(rows(listed))

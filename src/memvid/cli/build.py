@@ -12,6 +12,7 @@ from memvid.cli import options
 from memvid.cli.kept import command_to_go_on, kept_rows, telling_what_is_kept
 from memvid.cli.output import (
     command_line,
+    counted,
     emit,
     emit_json,
     format_bytes,
@@ -20,7 +21,7 @@ from memvid.cli.output import (
     rows,
 )
 from memvid.cli.progress import ProgressBars
-from memvid.cli.reading import DocumentReader, plan_files, skipped_text
+from memvid.cli.reading import DocumentReader, nothing_text, plan_files, skipped_text
 from memvid.config import Codec, EncoderConfig
 from memvid.errors import EmptyMemoryError, OutputError
 
@@ -155,9 +156,7 @@ def build(
         texts, metadatas = itertools.tee(reader.chunks())
         encoder.add_chunks((text for text, _ in texts), metadatas=(metadata for _, metadata in metadatas))
         if not len(encoder):
-            raise EmptyMemoryError(
-                f"nothing to store in {len(plan.sources)} files ({skipped_text(plan) or 'none skipped'})"
-            )
+            raise EmptyMemoryError(nothing_text(plan))
         result = encoder.build_video(output, index, progress=bars, checkpoint=checkpoint)
     if as_json:
         emit_json(_report(result, plan, reader.documents, embedder.name))
@@ -191,17 +190,18 @@ def _report(result: BuildResult, plan: FilePlan, documents: int, model: str) -> 
 def _print(result: BuildResult, plan: FilePlan, documents: int, model: str, checkpoint: Path | None) -> None:
     total = result.seconds.get("total", 0.0)
     rate = f", {result.chunks / total:,.0f} chunks a second" if total and not result.embeddings_resumed else ""
+    chunks = f"{counted(result.chunks, 'chunk')} from {counted(documents, 'document')}"
     ratio = result.video_bytes / result.text_bytes
     listed = [
-        ("text", f"{format_bytes(result.text_bytes)} in {result.chunks:,} chunks from {documents:,} documents"),
-        ("video", f"{format_bytes(result.video_bytes)} in {result.frames:,} frames, {ratio:.2f} of the text"),
+        ("text", f"{format_bytes(result.text_bytes)} in {chunks}"),
+        ("video", f"{format_bytes(result.video_bytes)} in {counted(result.frames, 'frame')}, {ratio:.2f} of the text"),
         ("index", f"{format_bytes(result.index_bytes)}, {result.index_file}"),
         ("embeddings", _embeddings(result, model)),
         *kept_rows(checkpoint),
         ("time", f"{format_seconds(total)}{rate}"),
     ]
     if plan.skipped:
-        listed.append(("skipped", f"{len(plan.skipped):,} files: {skipped_text(plan)} (--json lists them)"))
+        listed.append(("skipped", f"{counted(len(plan.skipped), 'file')}: {skipped_text(plan)} (--json lists them)"))
     emit(heading(str(result.video_file)))
     emit(rows(listed))
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from memvid.cli import options
-from memvid.cli.output import emit, heading, one_line, passage, rows
+from memvid.cli.output import counted, emit, heading, one_line, passage, rows
+from memvid.cli.own_words import in_own_words
 from memvid.cli.process import is_stopped
 from memvid.config import QUESTION_BYTES
 from memvid.errors import ConfigError, LLMError, MemvidError, QueryError
@@ -162,7 +163,7 @@ class _Terminal:
     def _greet(self, memory: Path) -> None:
         backend = self._chat.backend
         model = getattr(backend, "model", None)
-        emit(heading(f"{memory}: {len(self._chat.retriever):,} chunks"))
+        emit(heading(f"{memory}: {counted(len(self._chat.retriever), 'chunk')}"))
         if getattr(backend, "quotes", False):
             emit("No language model: answers are the passages nearest to the question.")
         else:
@@ -193,7 +194,7 @@ class _Terminal:
         if not self._interactive:
             raise error
         emit(end="\n" if isinstance(error, LLMError) and error.partial else "")
-        click.echo(f"memvid: error: {one_line(str(error))}\n", err=True)
+        click.echo(f"memvid: error: {one_line(in_own_words(str(error)))}\n", err=True)
 
     def _answer(self, question: str) -> None:
         if self._interactive:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from memvid.cli import options
-from memvid.cli.output import emit, emit_json, format_bytes, format_seconds, heading, rows
+from memvid.cli.output import counted, emit, emit_json, format_bytes, format_seconds, heading, rows
 from memvid.cli.progress import ProgressBars
 from memvid.cli.results import unusable_rows
 
@@ -61,7 +61,7 @@ def compact(
 def compact_rows(result: CompactResult) -> list[tuple[str, str]]:
     """What became of a memory, for reading."""
     return [
-        ("memory", f"{result.chunks:,} chunks; the text of {result.removed:,} was taken out"),
+        ("memory", f"{counted(result.chunks, 'chunk')}; the text of {result.removed:,} was taken out"),
         ("frames", f"{result.frames:,}, before {result.frames_before:,}"),
         ("video", f"{format_bytes(result.video_bytes)}, before {format_bytes(result.video_bytes_before)}"),
         ("index", format_bytes(result.index_bytes)),

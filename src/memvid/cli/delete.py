@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from memvid.cli import options
-from memvid.cli.output import emit, emit_json, format_bytes, format_seconds, heading, rows
+from memvid.cli.output import counted, emit, emit_json, format_bytes, format_seconds, heading, rows
 from memvid.cli.results import copied_rows
 
 if TYPE_CHECKING:
@@ -49,8 +49,8 @@ def delete(
         emit_json(asdict(result))
         return
     listed = [
-        ("deleted", f"{result.deleted:,} chunks"),
-        ("memory", f"{result.chunks:,} chunks"),
+        ("deleted", counted(result.deleted, "chunk")),
+        ("memory", counted(result.chunks, "chunk")),
         ("video", format_bytes(result.video_bytes)),
         *copied_rows(result),
         ("time", format_seconds(result.seconds["total"])),

@@ -10,6 +10,7 @@ import click
 from memvid.cli import options
 from memvid.cli.output import (
     command_line,
+    counted,
     emit,
     emit_json,
     format_bytes,
@@ -75,7 +76,7 @@ def _slash(folder: Path) -> str:
 def _sizes(report: DemoReport) -> str:
     built = report.build
     sizes = [
-        ("text", built.text_bytes, f"{report.topics} topics in {built.chunks:,} chunks"),
+        ("text", built.text_bytes, f"{report.topics} topics in {counted(built.chunks, 'chunk')}"),
         ("gzip -9 of the text", report.gzip_bytes, "to compare; it cannot be searched"),
         (built.video_file.name, built.video_bytes, f"{built.frames} QR codes: all of the text"),
     ]

@@ -10,7 +10,17 @@ import click
 
 from memvid.cli import options
 from memvid.cli.kept import kept_rows, telling_what_is_kept
-from memvid.cli.output import command_line, emit, emit_json, format_bytes, format_seconds, heading, one_line, rows
+from memvid.cli.output import (
+    command_line,
+    counted,
+    emit,
+    emit_json,
+    format_bytes,
+    format_seconds,
+    heading,
+    one_line,
+    rows,
+)
 from memvid.cli.progress import ProgressBars
 from memvid.errors import OutputError
 
@@ -99,13 +109,14 @@ def _sort_out(old: tuple[Path, ...]) -> tuple[Path | None, Path | None]:
 
 
 def _print(result: ImportResult, video: Path | None, index: Path | None, checkpoint: Path | None) -> None:
+    frames = f", {counted(result.old_frames, 'frame')}" if video is not None else ""
     listed = [
-        ("old", format_bytes(result.old_bytes) + (f", {result.old_frames:,} frames" if video is not None else "")),
+        ("old", format_bytes(result.old_bytes) + frames),
         *_sources(result, video, index),
     ]
     ratio = result.video_bytes / result.text_bytes
     listed += [
-        ("video", f"{format_bytes(result.video_bytes)} in {result.frames:,} frames, {ratio:.2f} of the text"),
+        ("video", f"{format_bytes(result.video_bytes)} in {counted(result.frames, 'frame')}, {ratio:.2f} of the text"),
         ("index", f"{format_bytes(result.index_bytes)}, {result.index_file}"),
         ("embeddings", f"{result.chunks:,} of {result.model.name}"),
         *kept_rows(checkpoint),
@@ -120,7 +131,7 @@ def _sources(result: ImportResult, video: Path | None, index: Path | None) -> It
     from memvid.maintenance.verify.findings import describe_chunks
 
     if video is not None:
-        yield "from frames", f"{result.from_frames:,} of {result.chunks:,} chunks"
+        yield "from frames", f"{result.from_frames:,} of {counted(result.chunks, 'chunk')}"
     if index is not None:
         yield "from index", describe_chunks(result.from_index)
     if video is not None and index is not None:

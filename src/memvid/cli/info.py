@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from memvid.cli import options
-from memvid.cli.output import emit, emit_json, format_bytes, format_seconds, heading, rows
+from memvid.cli.output import counted, emit, emit_json, format_bytes, format_seconds, heading, rows
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,7 +48,7 @@ def info(*, memory: Path, index_file: Path | None, model: str | None, as_json: b
 
 def _describe(found: MemoryInfo) -> list[tuple[str, str]]:
     changed = bool(found.deleted) or found.chunks != found.built_chunks
-    then = f" in {found.built_chunks:,} chunks when it was built or compacted" if changed else ""
+    then = f" in {counted(found.built_chunks, 'chunk')} when it was built or compacted" if changed else ""
     deleted = f"; {found.deleted:,} deleted ones are still in the video" if found.deleted else ""
     ratio = f", {found.video_bytes / found.text_bytes:.2f} of the text" if found.text_bytes and not changed else ""
     modules = 4 * found.symbol_version + 17

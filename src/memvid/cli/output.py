@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ReaderGoneError",
     "command_line",
+    "counted",
     "describe_metadata",
     "emit",
     "emit_json",
@@ -141,6 +142,11 @@ def format_bytes(count: int) -> str:
             return f"{count} bytes" if unit == "bytes" else f"{value:.3g} {unit}"
         value /= 1000
     return f"{value:,.1f} TB"
+
+
+def counted(count: int, noun: str) -> str:
+    """``1 chunk``, ``1,204 chunks``."""
+    return f"{count:,} {noun}{'s' * (count != 1)}"
 
 
 def format_seconds(seconds: float) -> str:

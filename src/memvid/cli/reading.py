@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from memvid.documents import FilePlan
     from memvid.types import JsonObject, ProgressCallback
 
-__all__ = ["DocumentReader", "plan_files", "skipped_text"]
+__all__ = ["DocumentReader", "nothing_text", "plan_files", "skipped_text"]
 
 
 def plan_files(files: tuple[str, ...], video: Path, index: Path) -> FilePlan:
@@ -86,6 +86,12 @@ class DocumentReader:
             self.documents += 1
             self._progress(Progress("read", self.documents, 0))
         self._progress(Progress("read", self.documents, self.documents))
+
+
+def nothing_text(plan: FilePlan) -> str:
+    """What to say where no file has a text."""
+    read = f"{len(plan.sources)} without a text" if plan.sources else ""
+    return f"there is nothing to store: {', '.join(filter(None, (read, skipped_text(plan)))) or 'no file is there'}"
 
 
 def skipped_text(plan: FilePlan) -> str:

@@ -8,7 +8,7 @@ import click
 
 from memvid.cli import options
 from memvid.cli.kept import kept_rows, telling_what_is_kept
-from memvid.cli.output import emit, emit_json, format_bytes, format_seconds, heading, rows
+from memvid.cli.output import counted, emit, emit_json, format_bytes, format_seconds, heading, rows
 from memvid.cli.progress import ProgressBars
 from memvid.cli.results import unusable_rows
 
@@ -80,11 +80,12 @@ def reindex(
         )
         return
     resumed = f", {result.embeddings_resumed:,} resumed" if result.embeddings_resumed else ""
+    chunks = counted(result.chunks, "chunk")
     emit(heading(str(result.index_file)))
     emit(
         rows(
             [
-                ("index", f"{format_bytes(result.index_bytes)} for {result.chunks:,} chunks of {result.video_file}"),
+                ("index", f"{format_bytes(result.index_bytes)} for {chunks} of {result.video_file}"),
                 ("embeddings", f"{result.embeddings_made:,} made by {result.model.name}{resumed}"),
                 *unusable_rows(result.unusable_metadata),
                 *kept_rows(checkpoint),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from memvid.cli import options
-from memvid.cli.output import emit, emit_json, format_seconds, heading, one_line, rows
+from memvid.cli.output import counted, emit, emit_json, format_seconds, heading, one_line, rows
 from memvid.cli.progress import ProgressBars
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def _print(result: RepairResult) -> None:
         listed.append(("", f"and {len(result.findings) - _SHOWN:,} more, which --json lists"))
     deleted = f", {result.deleted:,} of them deleted" * bool(result.deleted)
     listed += [
-        ("video", f"{result.chunks:,} chunks in {result.frames:,} frames{deleted}"),
+        ("video", f"{counted(result.chunks, 'chunk')} in {counted(result.frames, 'frame')}{deleted}"),
         ("lost", describe_chunks(result.lost)),
         *_left_out(result),
         ("index", str(result.index_file)),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from memvid.cli import options
-from memvid.cli.output import emit, emit_json
+from memvid.cli.output import counted, emit, emit_json
 from memvid.cli.results import result_json, result_text, stages_text
 from memvid.config import QUESTION_BYTES
 
@@ -79,4 +79,4 @@ def search(
         return
     for rank, result in enumerate(results, 1):
         emit(result_text(rank, result, lines=lines) + "\n")
-    emit(f"{len(results)} of {chunks:,} chunks: {stages_text(seconds)}")
+    emit(f"{len(results)} of {counted(chunks, 'chunk')}: {stages_text(seconds)}")

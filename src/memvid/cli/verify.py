@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from memvid.cli import options
-from memvid.cli.output import emit, emit_json, format_seconds, heading, one_line, rows
+from memvid.cli.output import counted, emit, emit_json, format_seconds, heading, one_line, rows
 from memvid.cli.progress import ProgressBars
 
 if TYPE_CHECKING:
@@ -61,17 +61,18 @@ def _print(report: VerifyReport) -> None:
         verdict = "is sound" if report.deep else "has a sound structure"
     if warnings:
         verdict += f", {warnings} {'warning' if warnings == 1 else 'warnings'}"
-    unread = "" if report.deep else f"; {report.frames:,} frames were not read: --deep reads them"
+    unread = "" if report.deep else f"; {counted(report.frames, 'frame')} were not read: --deep reads them"
     emit(heading(f"{report.video_file} {verdict}{unread}"))
     for finding in report.findings[:_SHOWN]:
         emit(_describe(finding))
     if len(report.findings) > _SHOWN:
         emit(f"  and {len(report.findings) - _SHOWN:,} more, which --json lists\n")
     deleted = f", {report.deleted:,} of them deleted" * bool(report.deleted)
-    listed = [("video", f"{report.chunks:,} chunks in {report.frames:,} frames{deleted}")]
+    listed = [("video", f"{counted(report.chunks, 'chunk')} in {counted(report.frames, 'frame')}{deleted}")]
     if report.deep:
         corrected = f", {report.frames_corrected:,} of them only by error correction" * bool(report.frames_corrected)
-        listed.append(("read", f"{report.frames_read:,} frames{corrected}; {report.chunks_read:,} chunks in full"))
+        frames, chunks = counted(report.frames_read, "frame"), counted(report.chunks_read, "chunk")
+        listed.append(("read", f"{frames}{corrected}; {chunks} in full"))
     if report.parity_group is not None:
         listed.append(("parity", _describe_group(report.parity_group)))
     if not report.ok:
@@ -83,7 +84,7 @@ def _print(report: VerifyReport) -> None:
 def _describe_group(group: GroupMargin) -> str:
     """What the worst group can still lose."""
     which = f"frame {group.first_frame}" + (f" and every {group.every}th behind it" if group.every > 1 else " on")
-    lost = f"of {group.frames:,} frames and {group.parity:,} parity frames {group.lost:,} are lost"
+    lost = f"of {counted(group.frames, 'frame')} and {group.parity:,} parity frames {group.lost:,} are lost"
     if group.margin < 0:
         return f"the group of {which} has lost {-group.margin:,} more than parity brings back: {lost}"
     return f"{group.margin:,} more frames may be lost in the worst group, that of {which}: {lost}"

@@ -43,8 +43,8 @@ class Skipped:
     """A file that will not be read.
 
     :ivar path: where it is.
-    :ivar reason: ``"hidden"``, ``"binary"``, ``"empty"``, ``"not a file"`` or ``"given twice"``; of the command line
-        also ``"of this memory"``.
+    :ivar reason: ``"hidden"``, ``"binary"``, ``"empty"``, ``"not a file"``, ``"a link to a folder"`` or
+        ``"given twice"``; of the command line also ``"of this memory"``.
     """
 
     path: Path
@@ -103,6 +103,7 @@ def _walk(given: Path) -> Iterator[tuple[Path, Source] | Skipped]:
         here = Path(folder)
         yield from (Skipped(here / name, "hidden") for name in sorted(folders) if name.startswith("."))
         folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from (Skipped(here / name, "a link to a folder") for name in folders if (here / name).is_symlink())
         for name in sorted(files):
             path = here / name
             reason = _reason_to_skip(path)

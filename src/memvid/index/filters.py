@@ -62,6 +62,9 @@ def parse_filter(where: object, fields: Collection[str]) -> list[tuple[str, list
         if name not in fields:
             near = difflib.get_close_matches(name, fields, n=1)
             hint = f"did you mean {near[0]!r}?" if near else "fields are " + (", ".join(sorted(fields)[:20]) or "none")
-            raise QueryError(f"no chunk has the metadata field {name!r} with a value to filter by: {hint}")
+            raise QueryError(
+                f"no chunk has the metadata field {name!r} with a value to filter by, which no list or object is: "
+                f"{hint}"
+            )
         parsed.append((name, sorted({token for token in tokens if token is not None})))
     return parsed

@@ -116,7 +116,7 @@ def _remedy(error: OSError, path: Path) -> str:
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
         return f"create the folder {str(path.parent)!r} first"
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return "choose a folder you may write to"
+        return "choose a folder you may write to, or make this one writable"
     if error.errno in (errno.EINVAL, errno.ELOOP, errno.EISDIR):
         return "remove it, or choose another name"
     return "nothing was changed, choose another place or try again"

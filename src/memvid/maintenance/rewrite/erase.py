@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from memvid.building.checkpoint import remove_checkpoints
-from memvid.checks import check_chunk_id
+from memvid.checks import check_chunk_ids
 from memvid.embedding import EmbedderLike
 from memvid.errors import ChunkNotFoundError, ConfigError
 from memvid.interrupts import interruptible
@@ -84,7 +84,7 @@ def erase(
     :raises EmptyMemoryError: no chunk would be left.
     :raises FrameError: something is left, and nothing has changed; report it. Otherwise as :func:`compact`.
     """
-    given = np.array([check_chunk_id(chunk_id) for chunk_id in chunk_ids], np.int64)
+    given = np.array(check_chunk_ids(chunk_ids), np.int64)
     wanted = ChunkIds.of(given)
     if not wanted and where is None:
         raise ConfigError("nothing to erase: give chunk_ids= or where=")
