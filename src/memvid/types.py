@@ -273,7 +273,7 @@ class MemoryInfo:
     :ivar model: embedding model of the index.
     :ivar vector_dtype: how the index keeps vectors.
     :ivar built_chunks: chunks that ``text_bytes`` is of: those appended or deleted since are not counted.
-    :ivar deleted: chunks that were deleted and are still in the video, also as empty ones.
+    :ivar deleted: chunks that the video lists as deleted: with their text until it is compacted, then as empty ones.
     """
 
     memory_id: str

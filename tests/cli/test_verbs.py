@@ -228,7 +228,7 @@ class TestBuild:
         capsys.readouterr()
         assert run("info", video) == 0
         shown = capsys.readouterr().out
-        assert re.search(r"chunks +1; 1 deleted ones are still in the video", shown)
+        assert re.search(r"chunks +1, and 1 that was deleted", shown)
         assert "9 bytes in 1 chunk when it was built" in shown
         assert "of the text" not in shown
 

@@ -49,7 +49,7 @@ def info(*, memory: Path, index_file: Path | None, model: str | None, as_json: b
 def _describe(found: MemoryInfo) -> list[tuple[str, str]]:
     changed = bool(found.deleted) or found.chunks != found.built_chunks
     then = f" in {counted(found.built_chunks, 'chunk')} when it was built or compacted" if changed else ""
-    deleted = f"; {found.deleted:,} deleted ones are still in the video" if found.deleted else ""
+    deleted = f", and {found.deleted:,} that {'was' if found.deleted == 1 else 'were'} deleted" if found.deleted else ""
     ratio = f", {found.video_bytes / found.text_bytes:.2f} of the text" if found.text_bytes and not changed else ""
     modules = 4 * found.symbol_version + 17
     dictionary = f", dictionary of {format_bytes(found.dictionary_bytes)}" if found.dictionary_bytes else ""

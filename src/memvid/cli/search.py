@@ -79,4 +79,4 @@ def search(
         return
     for rank, result in enumerate(results, 1):
         emit(result_text(rank, result, lines=lines) + "\n")
-    emit(f"{len(results)} of {counted(chunks, 'chunk')}: {stages_text(seconds)}")
+    emit(f"{len(results):,} of {counted(chunks, 'chunk')}: {stages_text(seconds)}")
