@@ -130,7 +130,7 @@ def _decode(pictures: Sequence[Picture | None], *, budget: _core.DetectionBudget
     """The payload of each picture; of what gives none, that of the enlarged picture."""
     payloads, _ = decode_pictures(pictures, budget=budget, threads=threads)
     failed = [at for at, payload in enumerate(payloads) if payload is None]
-    if failed:
+    if failed and not budget.is_spent:
         again, _ = decode_pictures([_enlarge(pictures[at]) for at in failed], budget=budget, threads=threads)
         for at, payload in zip(failed, again, strict=True):
             payloads[at] = payload
