@@ -297,8 +297,8 @@ class TestCounters:
             with ThreadPoolExecutor(12) as pool:
                 found = list(pool.map(memory.get_chunk_by_id, [number % 21 for number in range(420)]))
             assert found == texts * 20
-        assert 1 << 20 in most  # the large one, alone
-        assert max(most) <= 1 << 20
+        assert any(total >= 1 << 20 for total in most)
+        assert max(most) <= (1 << 20) + 12 * (1 << 14)  # the large one, alone but for small ones
 
     def test_warm_reads_ahead(self, memory: MemvidRetriever) -> None:
         memory.warm()

@@ -49,18 +49,13 @@ def main() -> int:
     parser.add_argument("--all", action="store_true", help="a row for each kind and verb, not only for the worst")
     options = parser.parse_args()
     beyond = []
-    print("| file | kB | most memory | most time |\n|---|---|---|---|")
+    print("| file | what it is | kB | most memory | most time |\n|---|---|---|---|---|")
     for kind in options.kinds:
         size, costs = try_verbs(kind, [verb for verb in VERBS[kind] if verb in (options.verb or VERBS[kind])])
         beyond += [f"{kind}: {verb}: {broken}" for verb, cost in costs.items() if (broken := beyond_bounds(cost))]
-        if options.all:
-            for verb, cost in costs.items():
-                print(f"| {kind} | {size // 1000} | {memory(verb, cost)} | {time(verb, cost)} |", flush=True)
-            continue
-        largest = max(costs, key=lambda verb: costs[verb].megabytes)
-        longest = max(costs, key=lambda verb: costs[verb].seconds)
-        columns = memory(largest, costs[largest]), time(longest, costs[longest])
-        print(f"| {kind} | {size // 1000} | {columns[0]} | {columns[1]} |", flush=True)
+        for largest, longest in [(verb, verb) for verb in costs] if options.all else [worst(costs)]:
+            columns = f"`{kind}`", describe(kind), size // 1000, memory(largest, costs), time(longest, costs)
+            print("| {} | {} | {} | {} | {} |".format(*columns), flush=True)
     sys.stderr.write("".join(f"{line}\n" for line in beyond))
     return bool(beyond)
 
@@ -87,14 +82,24 @@ def beyond_bounds(cost: Cost) -> str | None:
     return cost.problem or (f"took {cost.seconds:.1f} s" if cost.seconds > MOST_SECONDS else None)
 
 
-def memory(verb: str, cost: Cost) -> str:
-    """The column of the table."""
-    return f"{cost.megabytes} MB, `{verb}`"
+def describe(kind: str) -> str:
+    """What its maker says of it; where that goes on from the one before, from there."""
+    return (MAKERS[kind].__doc__ or "").split(".\n")[0].strip().rstrip(".").replace("|", "\\|")
 
 
-def time(verb: str, cost: Cost) -> str:
+def worst(costs: dict[str, Cost]) -> tuple[str, str]:
+    """The verbs that took the most memory and the most time."""
+    return max(costs, key=lambda verb: costs[verb].megabytes), max(costs, key=lambda verb: costs[verb].seconds)
+
+
+def memory(verb: str, costs: dict[str, Cost]) -> str:
     """The column of the table."""
-    return f"{cost.seconds:.1f} s, `{verb}`"
+    return f"{costs[verb].megabytes} MB, `{verb}`"
+
+
+def time(verb: str, costs: dict[str, Cost]) -> str:
+    """The column of the table."""
+    return f"{costs[verb].seconds:.1f} s, `{verb}`"
 
 
 if __name__ == "__main__":

@@ -273,7 +273,7 @@ def attributes(folder: Path) -> Path:
 
 
 def plain_attributes(folder: Path) -> Path:
-    """The same without compression: nothing but zeros, in pictures that compress well."""
+    """Metadata of 65,535 bare texts in each of 20 pages, without compression."""
     video = target(folder, chunks_per_frame=1)
     forge(video, plain_pages(PageKind.ATTRIBUTES, bytes(2 * _CLAIM), count=_CLAIM) * 20)
     return video
@@ -345,12 +345,12 @@ def pictures(folder: Path) -> Path:
 
 
 def small_pictures(folder: Path) -> Path:
-    """The same of the largest that a symbol needs."""
+    """As many pictures of 190 x 190 pixels, the largest that a symbol needs, full of finder patterns."""
     return _pictures(folder, 190)
 
 
 def white_pictures(folder: Path) -> Path:
-    """The same of pictures with nothing in them."""
+    """As many pictures of 1000 x 1000 pixels with nothing in them."""
     return _pictures(folder, 1000, draw=lambda side: png(np.full((side, side), 255, np.uint8)))
 
 

@@ -33,7 +33,7 @@ def film_of_one_picture(folder: Path) -> Path:
 
 
 def film_of_enough_pictures(folder: Path) -> Path:
-    """The same with as many as may be, in a file made larger for them."""
+    """As many frames of 4K in which nothing moves as may be, in a file made larger for them."""
     path = _film(folder, [np.full((2304, 4096), 235, np.uint8)], repeats=400)
     with path.open("ab") as file:
         file.write(box(b"free", bytes(1_850_000)))
@@ -72,7 +72,7 @@ def old_codes_of_gzip(folder: Path) -> Path:
 
 
 def old_codes_of_brackets(folder: Path) -> Path:
-    """The same of JSON that takes twenty times its memory."""
+    """Codes of an old memory of JSON that takes twenty times its memory."""
     codes = [_packed(b'{"text":"a","frame":%d,"a":[%s[]]}' % (number, b"[]," * 500_000)) for number in range(40)]
     return _film(folder, [_drawn(code) for code in codes], repeats=1)
 

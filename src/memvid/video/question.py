@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 from memvid.allowance import Allowance
 from memvid.page import ReadMetadata, RecordPage, decoded_bytes, read_metadata
 
@@ -14,18 +16,29 @@ class Question:
     :param limit: of the answer's texts, and again of its metadata.
     :param unpacked: of all pages that have to be unpacked for it.
     :param remedy: what to do where that is not enough.
-    :ivar unpacked: by pages that have to be unpacked in Python, not in the native reader.
-    :ivar answer: by the chunks, but for their metadata.
-    :ivar metadata: by that.
-    :ivar page: the one that was opened last, and its frame.
+    :ivar page: the page that was opened last, and its frame.
     """
 
     def __init__(self, limit: int, unpacked: int, remedy: str) -> None:
-        asked = "the chunks that were asked for"
-        self.unpacked = Allowance(unpacked, f"{asked} unpack to", remedy)
-        self.answer = Allowance(limit, f"{asked} take", remedy)
-        self.metadata = Allowance(limit, f"the metadata of {asked} takes", remedy)
+        self.limit = limit
+        self.unpacked_limit = unpacked
         self.page: tuple[int, RecordPage] | None = None
+        self._remedy = remedy
+
+    @cached_property
+    def unpacked(self) -> Allowance:
+        """What pages take that have to be unpacked in Python, not in the native reader."""
+        return Allowance(self.unpacked_limit, "the chunks that were asked for unpack to", self._remedy)
+
+    @cached_property
+    def answer(self) -> Allowance:
+        """What the chunks take, but for their metadata."""
+        return Allowance(self.limit, "the chunks that were asked for take", self._remedy)
+
+    @cached_property
+    def metadata(self) -> Allowance:
+        """What that takes."""
+        return Allowance(self.limit, "the metadata of the chunks that were asked for takes", self._remedy)
 
     def read(self, metadata: bytes) -> ReadMetadata:
         """What can be used of stored metadata."""

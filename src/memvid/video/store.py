@@ -45,7 +45,7 @@ __all__ = ["PageCacheStats", "PageStore", "StoredChunk"]
 
 _UNPACKED = 8  # times ``question_bytes`` that pages may be unpacked to for one answer: most of a page is other chunks
 _USUAL_BYTES = 8192  # that a chunk and the page around it take: where it is more, a read has to be tried again
-_SMALL, _MEDIUM, _ALL = 1, 8, 64  # parts of ``question_bytes`` that a read gets: 64 small ones may run at once
+_MEDIUM, _ALL = 8, 64  # parts of ``question_bytes`` that a read gets; of one part, without asking
 _COUNTED_FRAMES = 1024  # read at once where they are only counted
 
 
@@ -195,36 +195,40 @@ class PageStore(NotPicklable):
         """
         ids = np.ascontiguousarray(chunk_ids, np.int64)
         self.check_count(len(ids))
-        for parts in (_SMALL, _MEDIUM):
-            limit = self._question_bytes * parts // _ALL
-            if len(ids) * _USUAL_BYTES <= limit:
-                try:
-                    with self._shared.share(parts):
-                        return self._read(ids, Question(limit, limit, self._remedy))
-                except ResourceLimitError:  # it needs more, and holds nothing while it waits for that
-                    pass
+        limit = self._question_bytes // _ALL
+        if len(ids) * _USUAL_BYTES <= limit:
+            try:
+                return self._read(ids, Question(limit, limit, self._remedy))  # so little waits for nobody
+            except ResourceLimitError:  # it needs more
+                pass
+        limit = self._question_bytes * _MEDIUM // _ALL
+        if len(ids) * _USUAL_BYTES <= limit:
+            try:
+                with self._shared.share(_MEDIUM):
+                    return self._read(ids, Question(limit, limit, self._remedy))
+            except ResourceLimitError:  # it needs more, and holds nothing while it waits for that
+                pass
         limit = self._question_bytes
         with self._shared.share(_ALL):
             return self._read(ids, Question(limit, _UNPACKED * limit, self._remedy))
 
     def _read(self, ids: NDArray[np.int64], question: Question) -> list[StoredChunk]:
         try:
-            texts, metadatas, frames = self._reader().read(
-                ids, unpacked=question.unpacked.limit, answer=question.answer.limit
-            )
+            texts, metadatas, frames = self._reader().read(ids, unpacked=question.unpacked_limit, answer=question.limit)
         except ResourceLimitError as error:
             raise ResourceLimitError(f"{error}: {self._remedy}") from error
         found = []
         for i, text in enumerate(texts):
             if text is None:
                 found.append(self._read_again(int(ids[i]), question))
-                continue
-            value, fault = (
-                self._read_attributes(int(ids[i]), question)
-                if self._has_attributes
-                else question.read(metadatas[i] or b"")
-            )
-            found.append(StoredChunk(text, value, frames[i], fault))
+            elif self._has_attributes:
+                value, fault = self._read_attributes(int(ids[i]), question)
+                found.append(StoredChunk(text, value, frames[i], fault))
+            elif stored := metadatas[i]:
+                value, fault = question.read(stored)
+                found.append(StoredChunk(text, value, frames[i], fault))
+            else:
+                found.append(StoredChunk(text, {}, frames[i], None))
         return found
 
     def check_count(self, count: int) -> None:
