@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import sys
 
-from memvid.cli import main
+
+def _main() -> int:
+    try:
+        from memvid.cli import main  # not before: Ctrl-C comes while this is imported, too
+
+        return main()
+    except KeyboardInterrupt:
+        return 130
+
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(_main())
