@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import signal
+import sqlite3
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 
 from memvid import interrupts
-from memvid.interrupts import end_when_repeated, interruptible, uninterrupted
+from memvid.interrupts import called_by_c, end_when_repeated, interruptible, uninterrupted
 
 Handler = Callable[[int, Any], Any]
 
@@ -135,6 +136,25 @@ def test_in_a_del_it_is_not_lost() -> None:
     steps = Steps()
     with pytest.raises(KeyboardInterrupt):
         steps.operation(lambda: Dropped() and None, wait_for_ever)
+    assert steps == ["step 0"]
+
+
+def test_in_what_c_calls_it_is_not_lost() -> None:
+    """SQLite would end the statement with an error of its own, FFmpeg go on as if nothing had been pressed."""
+    pressed: list[None] = []
+
+    @called_by_c
+    def progress() -> bool:
+        if not pressed:
+            pressed.append(None)
+            press()
+        return False
+
+    connection = sqlite3.connect(":memory:")
+    connection.set_progress_handler(progress, 1)
+    steps = Steps()
+    with pytest.raises(KeyboardInterrupt):
+        steps.operation(lambda: connection.execute("SELECT 1").fetchall() and None, wait_for_ever)
     assert steps == ["step 0"]
 
 

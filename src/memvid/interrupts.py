@@ -6,8 +6,9 @@ handler of SIGINT stands in front of the one that is there, and passes the signa
 
 - at once;
 - but where a function that must run to its end is under way (:func:`uninterrupted`), when that function returns;
-- and where it would be lost or break something, a moment later: in a ``__del__``, after which Python goes on, and while
-  a module is loaded, of which half would be there.
+- and where it would be lost or break something, a moment later: in a ``__del__``, and in what C calls and drops the
+  exceptions of (:func:`called_by_c`), after which all goes on, and while a module is loaded, of which half would be
+  there.
 
 Other threads are never interrupted, and where SIGINT is ignored, or is not Python's, nothing changes.
 """
@@ -27,7 +28,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 if TYPE_CHECKING:
     from types import CodeType, FrameType
 
-__all__ = ["end_when_repeated", "interruptible", "uninterrupted"]
+__all__ = ["called_by_c", "end_when_repeated", "interruptible", "uninterrupted"]
 
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
@@ -81,6 +82,12 @@ def uninterrupted(function: Callable[_Arguments, _Result]) -> Callable[_Argument
 
     _SHELTERED.add(run.__code__)  # type: ignore[attr-defined]  # of a function
     return run
+
+
+def called_by_c(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
+    """Mark a function whose exceptions are dropped by whoever calls it."""
+    _DROPPED.add(function.__code__)
+    return function
 
 
 def end_when_repeated(last_resort: Callable[[], object]) -> None:
@@ -181,11 +188,13 @@ def _find_shelter(frame: FrameType | None) -> _Shelter | None:
     while frame is not None and frame.f_code not in _OPEN:
         if frame.f_code in _SHELTERED:
             return _Shelter.MARKED
-        if frame.f_code.co_name == "__del__" or frame.f_code.co_filename.startswith("<frozen importlib"):
+        code = frame.f_code
+        if code in _DROPPED or code.co_name == "__del__" or code.co_filename.startswith("<frozen importlib"):
             return _Shelter.FRAGILE
         frame = frame.f_back
     return None
 
 
 _OPEN: set[CodeType] = set()
+_DROPPED: set[CodeType] = set()
 _SHELTERED: set[CodeType] = {_enter.__code__, _leave.__code__}

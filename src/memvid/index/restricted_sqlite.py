@@ -7,6 +7,8 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from memvid.interrupts import called_by_c
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -74,6 +76,7 @@ class RestrictedConnection(sqlite3.Connection):
         with suppress(sqlite3.ProgrammingError):  # it could not be opened
             self.close()
 
+    @called_by_c
     def _spend(self) -> bool:
         self._left -= 1
         return self._left < 0  # SQLite then ends the statement with an error

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from memvid.interrupts import called_by_c
 from memvid.types import StrPath
 from memvid.video.codecs.profiles import load_pyav
 from memvid.video.video_bytes import VideoBytes
@@ -41,18 +42,21 @@ class _Stream:
         self._at = 0
         self.name = os.fspath(path)  # in errors, and its end tells containers apart that begin alike
 
+    @called_by_c
     def read(self, size: int) -> bytes:
         """The next bytes."""
         data = self._bytes.read(self._at, size)
         self._at += len(data)
         return data
 
+    @called_by_c
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         """Go to a place."""
         base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: len(self._bytes)}[whence]
         self._at = base + offset
         return self._at
 
+    @called_by_c
     def tell(self) -> int:
         """The place it is at."""
         return self._at
