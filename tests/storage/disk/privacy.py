@@ -12,6 +12,7 @@ import json
 import os
 import select
 import shutil
+import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -267,8 +268,9 @@ class _Bystander:
 
     def _readable(self, folder: Path) -> Iterator[str]:
         """What others can read and should not."""
-        for path in folder.rglob("*"):
-            with suppress(FileNotFoundError):
-                mode = path.lstat().st_mode & 0o777
-                if path.is_file() and mode & ~self._allowed:
-                    yield f"{path.name} was seen with mode {mode:o}"
+        for root, _, names in os.walk(folder):  # which passes over a folder that has gone
+            for name in names:
+                with suppress(FileNotFoundError):
+                    mode = Path(root, name).lstat().st_mode
+                    if stat.S_ISREG(mode) and mode & 0o777 & ~self._allowed:
+                        yield f"{name} was seen with mode {mode & 0o777:o}"
