@@ -51,6 +51,9 @@ HEAVY = (
     "sqlite3",
     "click",
     "tqdm",
+    "http",  # the next three: who asks no server needs none of it, 4 MB
+    "ssl",
+    "email",
 )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 from memvid.errors import ConfigError
 from memvid.network.address import is_here, origin
@@ -34,6 +33,8 @@ def proxy_for(base_url: str) -> Proxy | None:
 
     :raises ConfigError: the environment names something that is no proxy.
     """
+    from urllib.request import getproxies, proxy_bypass  # and HTTP, TLS and e-mail with it: for those who ask a server
+
     scheme, host, port = origin(base_url)
     if scheme != "https" or is_here(host) or proxy_bypass(f"{host}:{port}"):
         return None

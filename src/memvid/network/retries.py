@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import email.utils
 import random
 import time
 from collections.abc import Mapping
@@ -20,9 +19,11 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         try:
             seconds = float(value) / unit
         except ValueError:
-            date = email.utils.parsedate_tz(value)
+            from email.utils import mktime_tz, parsedate_tz
+
+            date = parsedate_tz(value)
             try:
-                seconds = email.utils.mktime_tz(date) - time.time() if date is not None else -1.0
+                seconds = mktime_tz(date) - time.time() if date is not None else -1.0
             except (ValueError, OverflowError):
                 continue
         if 0 <= seconds < float("inf"):

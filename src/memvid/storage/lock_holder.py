@@ -12,7 +12,6 @@ import hashlib
 import json
 import os
 import re
-import secrets
 import sys
 from dataclasses import asdict, dataclass
 from enum import Enum
@@ -82,7 +81,7 @@ class Holder:
     def new(cls, *, building: bool, flocked: bool) -> Holder:
         """This process."""
         return cls(
-            secrets.token_hex(16),
+            os.urandom(16).hex(),
             *_here(),
             pid=os.getpid(),
             started=_own_start(),

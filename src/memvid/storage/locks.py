@@ -18,7 +18,6 @@ from __future__ import annotations
 import errno
 import os
 import re
-import secrets
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -220,7 +219,7 @@ class _FileLock:
 
     def _link_named(self, name: Path) -> bool:
         self._named = True
-        temporary = self._root.with_name(f"{self._root.name}.{secrets.token_hex(16)}")
+        temporary = self._root.with_name(f"{self._root.name}.{os.urandom(16).hex()}")
         try:
             self._open(temporary, _NEW)
             self._files = [name]
