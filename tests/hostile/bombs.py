@@ -195,6 +195,11 @@ def expanding_chunks(folder: Path) -> Path:
     return _chunks(folder, ["\ufdfa".encode() * (20 * _MIB), b"another"])
 
 
+def alike_chunks(folder: Path) -> Path:
+    """A chunk of 20 MiB of one letter, and one of 24, which repeats it at every byte."""
+    return _chunks(folder, [b"a" * (20 * _MIB), b"a" * (24 * _MIB)])
+
+
 def metadata(folder: Path) -> Path:
     """24 chunks with 30 MiB of metadata that Python needs twenty times as much for."""
     return _chunks(folder, [b"text"] * 24, b'{"a":[' + b"[]," * (10 * _MIB) + b"[]]}")
@@ -418,8 +423,8 @@ KINDS: dict[str, Callable[[Path], Path]] = {
     maker.__name__: maker
     for maker in (
         table_counts, no_table, tombstones, many_tombstones, large_chunks, wide_chunks, words, expanding_chunks,
-        small_chunks, metadata, deep_metadata, endless_metadata, dictionary, large_dictionary, header, header_claims,
-        attributes, plain_attributes, endless_run, lost_runs, other_pages, parity, empty_frames, one_frame, pictures,
-        small_pictures, white_pictures, page_tables, picture_names, loose_pictures, deleted_ids,
+        alike_chunks, small_chunks, metadata, deep_metadata, endless_metadata, dictionary, large_dictionary, header,
+        header_claims, attributes, plain_attributes, endless_run, lost_runs, other_pages, parity, empty_frames, one_frame,
+        pictures, small_pictures, white_pictures, page_tables, picture_names, loose_pictures, deleted_ids,
     )
 }  # fmt: skip

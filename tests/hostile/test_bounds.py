@@ -17,6 +17,7 @@ HURT = {
     "table_counts": ["verify", "verify deep", "reindex", "repair", "append", "neighbours"],
     "small_chunks": ["verify deep", "reindex", "repair", "compact", "append"],
     "expanding_chunks": ["verify deep", "reindex", "compact"],
+    "alike_chunks": ["erase", "compact"],
     "large_chunks": [
         "verify deep",
         "reindex",
