@@ -424,7 +424,7 @@ KINDS: dict[str, Callable[[Path], Path]] = {
     for maker in (
         table_counts, no_table, tombstones, many_tombstones, large_chunks, wide_chunks, words, expanding_chunks,
         alike_chunks, small_chunks, metadata, deep_metadata, endless_metadata, dictionary, large_dictionary, header,
-        header_claims, attributes, plain_attributes, endless_run, lost_runs, other_pages, parity, empty_frames, one_frame,
-        pictures, small_pictures, white_pictures, page_tables, picture_names, loose_pictures, deleted_ids,
+        header_claims, attributes, plain_attributes, endless_run, lost_runs, other_pages, parity, empty_frames,
+        one_frame, pictures, small_pictures, white_pictures, page_tables, picture_names, loose_pictures, deleted_ids,
     )
 }  # fmt: skip
