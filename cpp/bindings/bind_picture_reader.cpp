@@ -6,8 +6,6 @@ namespace memvid::bindings {
 
 namespace {
 
-constexpr std::int64_t default_budget = 100'000'000;  // a second
-
 GreyPicture to_picture(const py::handle& object) {
     if (object.is_none()) return {};
     if (!py::isinstance<GreyArray>(object)) throw py::type_error("a picture is neither None nor an array of uint8");
@@ -41,7 +39,7 @@ void register_picture_reader(py::module_& module) {
                          std::size_t batch) {
                  return std::make_unique<PictureReader>(make_fetch(std::move(fetch)), frames, threads,
                                                         budget ? std::move(budget)
-                                                               : std::make_shared<DetectionBudget>(default_budget),
+                                                               : std::make_shared<DetectionBudget>(DetectionBudget::work_for(0)),
                                                         batch);
              }),
              py::arg("fetch"), py::arg("frames"), py::kw_only(), py::arg("budget") = nullptr, py::arg("threads") = 0,

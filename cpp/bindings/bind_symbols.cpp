@@ -68,6 +68,7 @@ void register_symbols(py::module_& module) {
         module, "DetectionBudget", py::is_final(),
         "What the detector may do in vain: about 100 million are done in a second. Readers may share one.")
         .def(py::init<std::int64_t>(), py::arg("work"))
+        .def_static("work_for", &DetectionBudget::work_for, py::arg("file_bytes"), "What a file of ours gets.")
         .def_property_readonly("is_spent", &DetectionBudget::is_spent);
     module.def("read_symbol", &read, py::arg("image").noconvert(), py::kw_only(), py::arg("pure") = false,
                py::arg("budget") = nullptr,

@@ -15,8 +15,6 @@ constexpr int max_side = 512;  // the largest symbol has 177 modules, and one is
 // The full detector wants several pixels a module, where that does not make a huge picture.
 constexpr int detector_scale = 4;
 constexpr int detector_side = 2048;
-// What it may do in vain: as much as a second's work, and a tenth of one for each MB. A sound video needs it for no frame.
-constexpr std::int64_t vain_work = 100'000'000, vain_work_a_byte = 10;
 
 struct Workspace {
     Bytes file;
@@ -61,7 +59,7 @@ FrameReader::FrameReader(const std::string& path, std::size_t threads, std::opti
     : file_(path),
       movie_(movie_offset ? read_movie(file_, *movie_offset) : read_movie(file_)),
       pool_(threads == 0 ? available_cores() : threads),
-      budget_(vain_work + vain_work_a_byte * static_cast<std::int64_t>(file_.size())),
+      budget_(DetectionBudget::work_for(file_.size())),
       vain_(movie_.samples.size()) {}
 
 FrameReader::~FrameReader() { delete symbol_.load(); }

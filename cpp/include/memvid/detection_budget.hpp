@@ -12,6 +12,10 @@ namespace memvid {
 class DetectionBudget {
 public:
     explicit DetectionBudget(std::int64_t work) : left_(work) {}
+    // For frames in a file of ours: a second's work, and a tenth of one for each MB. A sound video needs it for no frame.
+    static std::int64_t work_for(std::uint64_t file_bytes) {
+        return 100'000'000 + 10 * static_cast<std::int64_t>(file_bytes);
+    }
 
     bool is_spent() const { return left_.load(std::memory_order_relaxed) <= 0; }
     void spend(std::int64_t work) { left_.fetch_sub(work, std::memory_order_relaxed); }

@@ -44,7 +44,6 @@ __all__ = ["Salvage", "Slot", "salvage"]
 _BATCH = 512
 _SEARCHED = 32  # pictures a worker takes at a time; a divisor of that
 _STYLES = 64  # frames whose format is looked at
-_VAIN_WORK, _VAIN_WORK_A_BYTE = 100_000_000, 10  # as the native reader has them
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +173,7 @@ def _search(data: VideoBytes, slots: list[Slot], found: Salvage, progress: Progr
         return slots
     found.size = size = sizes.most_common(1)[0][0]
 
-    budget = _core.DetectionBudget(_VAIN_WORK + _VAIN_WORK_A_BYTE * len(data))
+    budget = _core.DetectionBudget(_core.DetectionBudget.work_for(len(data)))
 
     def read(span: tuple[int, int]) -> Slot:
         at, behind = span
