@@ -224,7 +224,8 @@ ChunkBatch ChunkReader::read(std::span<const std::int64_t> ids, const ReadLimits
         end = begin + 1;
         const auto row = row_of(reading.ids[begin]);
         if (!row) continue;
-        while (end < reading.ids.size() && row_of(reading.ids[end]) == row) ++end;
+        const std::int64_t behind = table_.first_chunks[*row] + table_.counts[*row];
+        while (end < reading.ids.size() && reading.ids[end] < behind) ++end;
         for (std::size_t i = begin; i < end; ++i) reading.chunks[i].frame = table_.frames[*row];
         PageRead& read = reads.emplace_back(*row, begin, end);
         if (const auto known = pages.get(*row)) {

@@ -28,9 +28,11 @@ class QueryCache:
             return vector
 
     def put(self, query: str, vector: NDArray[np.float32]) -> None:
-        """Keep ``float32[dim]`` of a query."""
+        """Keep ``float32[dim]`` of a query: a copy, not a view that keeps a whole batch in memory."""
+        if self._size == 0:
+            return
         with self._lock:
-            self._vectors[query] = vector
+            self._vectors[query] = vector.copy()
             while len(self._vectors) > self._size:
                 self._vectors.popitem(last=False)
 

@@ -297,14 +297,15 @@ class MemvidRetriever(AsyncSearches):
 
     def _embed(self, queries: Sequence[str]) -> tuple[NDArray[np.float32], int]:
         """``float32[n, dim]`` of the queries, and how many of them were known."""
-        vectors = {query: vector for query in set(queries) if (vector := self._queries.get(query)) is not None}
+        found = {query: self._queries.get(query) for query in queries}
+        vectors = {query: vector for query, vector in found.items() if vector is not None}
         cached = sum(query in vectors for query in queries)
-        missing = [query for query in dict.fromkeys(queries) if query not in vectors]
+        missing = [query for query in found if query not in vectors]
         if missing:
             made = encode_queries(self._embedder, missing)
             for query, vector in zip(missing, made, strict=True):
-                vectors[query] = vector.copy()  # a row alone, not a view that keeps the whole batch in memory
-                self._queries.put(query, vectors[query])
+                vectors[query] = vector
+                self._queries.put(query, vector)
             if len(missing) == len(queries):  # all of them new, and in their order
                 return made, 0
         return np.stack([vectors[query] for query in queries]), cached

@@ -218,17 +218,18 @@ class PageStore(NotPicklable):
         except ResourceLimitError as error:
             raise ResourceLimitError(f"{error}: {self._remedy}") from error
         found = []
-        for i, text in enumerate(texts):
+        attributes = self._has_attributes
+        for i, (text, stored, frame) in enumerate(zip(texts, metadatas, frames, strict=True)):
             if text is None:
                 found.append(self._read_again(int(ids[i]), question))
-            elif self._has_attributes:
+            elif attributes:
                 value, fault = self._read_attributes(int(ids[i]), question)
-                found.append(StoredChunk(text, value, frames[i], fault))
-            elif stored := metadatas[i]:
+                found.append(StoredChunk(text, value, frame, fault))
+            elif stored:
                 value, fault = question.read(stored)
-                found.append(StoredChunk(text, value, frames[i], fault))
+                found.append(StoredChunk(text, value, frame, fault))
             else:
-                found.append(StoredChunk(text, {}, frames[i], None))
+                found.append(StoredChunk(text, {}, frame, None))
         return found
 
     def check_count(self, count: int) -> None:
