@@ -24,9 +24,10 @@ std::optional<std::uint32_t> read_varint(ByteView bytes, std::size_t& at) {
     return std::nullopt;
 }
 
-std::optional<PageHeader> parse_version_1(const std::uint8_t* p) {
+// Versions 1 and 2, which have the same fields; the second knows more kinds of pages.
+std::optional<PageHeader> parse_fields(const std::uint8_t* p, PageKind last) {
     constexpr std::uint8_t known = page_flag::zstd | page_flag::dictionary | page_flag::run | page_flag::may_be_ignored;
-    if (p[4] > static_cast<std::uint8_t>(PageKind::attributes) || (p[5] & ~known) != 0) return std::nullopt;
+    if (p[4] > static_cast<std::uint8_t>(last) || (p[5] & ~known) != 0) return std::nullopt;
     return PageHeader{static_cast<PageKind>(p[4]),
                       p[5],
                       static_cast<std::uint16_t>(p[6] | p[7] << 8),
@@ -41,7 +42,9 @@ std::optional<PageHeader> parse_page_header(ByteView payload) {
     if (!is_page(payload)) return std::nullopt;
     switch (payload[3]) {  // a case for each of page_format_versions
         case 1:
-            return parse_version_1(payload.data());
+            return parse_fields(payload.data(), PageKind::attributes);
+        case 2:
+            return parse_fields(payload.data(), PageKind::metadata);
         default:
             return std::nullopt;
     }

@@ -56,7 +56,7 @@ if TYPE_CHECKING:
         VideoIdentity,
     )
 
-__version__ = "0.2.0.dev0"
+__version__ = "0.2.0"
 
 _HOMES = {
     "AppendResult": "memvid.types",

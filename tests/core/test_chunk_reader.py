@@ -140,7 +140,7 @@ def test_a_dictionary_that_is_none_is_refused(tmp_path: Path) -> None:
 # Each changes a sound page of two chunks, 5 and 6, in frame 1; the checksum is made right again afterwards.
 FORGERIES: dict[str, Callable[[bytearray], None]] = {
     "nothing": lambda page: None,
-    "version": lambda page: page.__setitem__(3, 2),
+    "version": lambda page: page.__setitem__(3, 3),
     "kind": lambda page: page.__setitem__(4, PageKind.ATTRIBUTES),
     "unknown kind": lambda page: page.__setitem__(4, 9),
     "unknown flag": lambda page: page.__setitem__(5, page[5] | 0x20),

@@ -42,7 +42,7 @@ def test_both_readers_know_the_same_versions_and_the_last_is_written() -> None:
 
 def test_golden_bytes() -> None:
     payload = seal(BODY, tag=0x11223344, page_number=5)
-    assert payload[:24].hex() == "894d56" + "01" + "02" + "00" + "0100" + "44332211" + "05000000" + "0700000000000000"
+    assert payload[:24].hex() == "894d56" + "02" + "02" + "00" + "0100" + "44332211" + "05000000" + "0700000000000000"
     assert payload[24:28].hex() == zlib.crc32(payload[:24] + payload[28:]).to_bytes(4, "little").hex()
     assert payload[28:] == BODY.body
 
@@ -103,9 +103,9 @@ def test_a_page_cut_off_behind_its_header() -> None:
 @pytest.mark.parametrize(
     ("offset", "value", "message"),
     [
-        (3, 2, "format version 2"),
+        (3, 3, "format version 3"),
         (3, 0, "format version 0"),
-        (4, 7, "page kind 7"),
+        (4, 9, "page kind 9"),
         (5, 0x08, "mandatory page flags 0x08"),
         (5, 0x20, "mandatory page flags 0x20"),
     ],
@@ -117,6 +117,17 @@ def test_a_sound_page_from_the_future_is_refused(offset: int, value: int, messag
         parse_header(bytes(payload), frame_index=0)
     with pytest.raises(UnsupportedVideoError, match=message):
         parse_header(reseal(payload), frame_index=0)
+
+
+@pytest.mark.parametrize("kind", PageKind)
+def test_a_page_of_version_1_is_none_of_the_later_kinds(kind: PageKind) -> None:
+    payload = bytearray(seal(replace(BODY, kind=kind), tag=1, page_number=0))
+    payload[3] = 1
+    if kind <= PageKind.ATTRIBUTES:
+        assert read_page(reseal(payload), frame_index=0).kind == kind
+    else:
+        with pytest.raises(UnsupportedVideoError, match=f"page kind {kind}"):
+            read_page(reseal(payload), frame_index=0)
 
 
 @pytest.mark.parametrize("flag", [0x40, 0x80])

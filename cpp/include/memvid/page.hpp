@@ -12,10 +12,20 @@
 namespace memvid {
 
 // The versions of pages that are read, oldest first; the last is the one that is written. Python takes them from here.
-constexpr std::array<std::uint8_t, 1> page_format_versions{1};
+constexpr std::array<std::uint8_t, 2> page_format_versions{1, 2};
 constexpr std::size_t run_head_bytes = 8;  // part number and number of parts
 
-enum class PageKind : std::uint8_t { header, dictionary, data, continuation, tombstones, parity, attributes };
+enum class PageKind : std::uint8_t {
+    header,
+    dictionary,
+    data,
+    continuation,
+    tombstones,
+    parity,
+    attributes,  // the last one of version 1
+    commit,
+    metadata
+};
 
 namespace page_flag {
 constexpr std::uint8_t zstd = 1, dictionary = 2, run = 4;

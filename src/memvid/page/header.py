@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
+from functools import partial
 from struct import Struct
 from zlib import crc32
 
@@ -56,6 +57,8 @@ class PageKind(IntEnum):
     TOMBSTONES = 4
     PARITY = 5
     ATTRIBUTES = 6
+    COMMIT = 7
+    METADATA = 8
 
 
 class PageFlag(IntFlag):
@@ -160,17 +163,21 @@ def parse_header(payload: bytes, *, frame_index: int) -> PageHeader:
     return parse(payload, frame_index)
 
 
-def _parse_version_1(payload: bytes, frame_index: int) -> PageHeader:
+def _parse(payload: bytes, frame_index: int, *, kinds: int) -> PageHeader:
+    """Versions 1 and 2, which have the same fields; the second knows more kinds of pages."""
     _, _, kind, flags, count, tag, page_number, first_chunk, checksum = _FIELDS.unpack_from(payload)
-    if kind >= len(_KINDS):
-        raise _refusal(payload, frame_index, f"page kind {kind}, this release knows 0 to {len(_KINDS) - 1}")
+    if kind >= kinds:
+        raise _refusal(payload, frame_index, f"page kind {kind}, this release knows 0 to {kinds - 1}")
     if unknown := flags & _UNKNOWN_MANDATORY:
         raise _refusal(payload, frame_index, f"mandatory page flags {unknown:#04x}, which this release does not know")
     return PageHeader(_KINDS[kind], flags, count, tag, page_number, first_chunk, checksum)
 
 
 # How the header of each version is read: one for each of PAGE_FORMAT_VERSIONS, and none is ever taken out.
-_PARSERS: dict[int, Callable[[bytes, int], PageHeader]] = {1: _parse_version_1}
+_PARSERS: dict[int, Callable[[bytes, int], PageHeader]] = {
+    1: partial(_parse, kinds=PageKind.ATTRIBUTES + 1),
+    2: partial(_parse, kinds=len(_KINDS)),
+}
 
 
 def verify(payload: bytes, *, frame_index: int) -> None:

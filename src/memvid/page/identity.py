@@ -15,22 +15,27 @@ from memvid.page.header import FORMAT_VERSION
 __all__ = ["HeaderInfo", "decode_header_body", "encode_header_body", "memory_tag"]
 
 _EXPLANATION = """\
-This is a memvid memory: a text, cut into chunks, in a sequence of QR codes. You are reading code 0. To read the \
-rest you need a QR reader that gives raw bytes, and a zstd library (RFC 8878).
+This is a memvid memory: a text, cut into chunks, in a sequence of QR codes. To read the rest you need a QR reader \
+that gives raw bytes, and a zstd library (RFC 8878).
 
 Each code holds one page: a header of 28 bytes, then a body. Numbers are little endian.
- 0 magic 89 4D 56 (hex) | 3 format version, 1 byte | 4 kind, 1 byte | 5 flags, 1 byte | 6 count, 2 bytes: chunks \
-that start here | 8 tag, 4 bytes, the same in all pages | 12 page number, 4 bytes, from 0 | 16 id of the first chunk, \
-8 bytes | 24 checksum, 4 bytes: CRC-32 (as in zip and PNG) of bytes 0 to 23 and the body.
-Kinds: 0 this page, 1 dictionary, 2 data, 3 continuation, 4 deleted chunks, 5 parity, 6 metadata of bare texts. Flags: \
-1 the body is a zstd frame; 2 that frame needs the dictionary; 4 the body is one part of a larger one: it starts with \
-part number and number of parts, 4 bytes each. Join the parts of successive pages (the first has its own kind, the \
-rest kind 3), then decompress. The dictionary (kind 1, if there is one) comes first: a zstd dictionary, compressed.
-A data body holds, for each of its count chunks, the length of its text and the length of its metadata as varints (7 \
-bits a byte, lowest first, high bit set on all but the last byte); then all texts in UTF-8; then all metadata, JSON in \
-UTF-8. The ids of a page's chunks count up from the first one's, in the header.
+ 0 magic 89 4D 56 (hex) | 3 format version, 1 byte | 4 kind, 1 byte | 5 flags, 1 byte | 6 count, 2 bytes: chunks that \
+start here | 8 tag, 4 bytes, the same in all pages | 12 page number, 4 bytes, from 0 | 16 id of the first chunk, 8 \
+bytes | 24 checksum, 4 bytes: CRC-32 (as in zip and PNG) of bytes 0 to 23 and the body.
+Kinds: 0 this page, 1 dictionary, 2 data, 3 continuation, 4 deleted chunks, 5 parity, 6 metadata of bare texts, 7 \
+commit, 8 changed metadata. Flags: 1 the body is a zstd frame; 2 that frame needs the dictionary; 4 the body is one \
+part of a larger one: it starts with part number and number of parts, 4 bytes each. Join the parts of successive \
+pages (the first has its own kind, the rest kind 3), then decompress. The dictionary (kind 1, if there is one) comes \
+first: a zstd dictionary, compressed.
+A varint is a number, 7 bits a byte, lowest first, high bit set on all but the last byte. A data body holds, for each \
+of its count chunks, the length of its text and the length of its metadata as varints; then all texts in UTF-8; then \
+all metadata, JSON in UTF-8. The ids of a page's chunks count up from the first one's, in the header.
+Kind 4 lists runs of deleted ids, as pairs of varints: ids between the run before and this one, ids in this one. Kind \
+8 has, for each of some chunks, a varint (its id less the one before, less 1; the first: its id), the length of its \
+new metadata, and that; the latest counts. Kind 7 stands before each later change: JSON that says what it is. Kind 5 \
+brings lost codes back (Reed-Solomon, as by zfec); others are read without it.
 If "bare" below is true, the data codes hold plain UTF-8 text, one chunk each, without header; kind 6 has their \
-metadata, laid out like data with texts of length 0.
+metadata, laid out like data with texts of length 0. If there is a "cover", the first code is text for people.
 Parameters:
 """
 
@@ -56,7 +61,11 @@ class HeaderInfo:
     :ivar chunks_per_frame: at most so many chunks a frame, in appends too, if that was limited.
     :ivar parity: parity frames for each frame, in appends too, if there are any.
     :ivar writer: name and version of the program that wrote the file.
-    :ivar format_version: of the pages.
+    :ivar cover: CRC-32 of the text that the cover's code has, if the video begins with one.
+    :ivar title: what the memory is called, if its builder said so.
+    :ivar date: when it was built, if its builder said so.
+    :ivar message: what its builder said of the build.
+    :ivar format_version: of the build's pages; those that were appended may be of a later one.
     """
 
     memory_id: str
@@ -76,6 +85,10 @@ class HeaderInfo:
     chunks_per_frame: int | None = None
     parity: float | None = None
     writer: str | None = None
+    cover: int | None = None
+    title: str | None = None
+    date: str | None = None
+    message: str | None = None
     format_version: int = FORMAT_VERSION
 
     @property
@@ -105,6 +118,10 @@ _OPTIONAL: dict[str, type] = {
     "chunks_per_frame": int,
     "parity": float,
     "writer": str,
+    "cover": int,
+    "title": str,
+    "date": str,
+    "message": str,
 }
 
 

@@ -123,7 +123,7 @@ class PageStore(NotPicklable):
 
         :raises FrameError: it cannot be read.
         """
-        return decode_header_body(self._read_blob(PageKind.HEADER, 0))
+        return decode_header_body(self._read_blob(PageKind.HEADER, self._table.header_frame))
 
     @cached_property
     def dictionary(self) -> bytes | None:

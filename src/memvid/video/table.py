@@ -19,10 +19,13 @@ from memvid.errors import ChunkNotFoundError, UnsupportedVideoError, VideoFormat
 from memvid.page import ChunkIds, PageKind
 from memvid.remedies import REMEDY
 
-__all__ = ["BARE", "LARGEST_GAP", "PageTable", "PageTableBuilder"]
+__all__ = ["BARE", "COVER", "LARGEST_GAP", "PageTable", "PageTableBuilder"]
 
 BARE = 255
 """The kind of a frame that holds one chunk's bare text and no page."""
+
+COVER = 254
+"""The kind of a frame that shows a picture for people, with some text and no page. It counts no chunk."""
 
 LARGEST_GAP = 0xFFFF_FFFF
 """Most chunk ids in a row that can be left out."""
@@ -38,7 +41,7 @@ class PageTable:
     """The frames of a video, ``n`` of them.
 
     :ivar tag: the memory's tag.
-    :ivar kinds: ``uint8[n]``, a :class:`~memvid.page.PageKind` or :data:`BARE`.
+    :ivar kinds: ``uint8[n]``, a :class:`~memvid.page.PageKind`, :data:`BARE` or :data:`COVER`.
     :ivar counts: ``uint16[n]``, chunks that start in the frame.
     :ivar checksums: ``uint32[n]``, CRC-32 of the page.
     :ivar first_chunks: ``int64[n]``, id of the first chunk that starts in the frame, or would.
@@ -208,6 +211,12 @@ class PageTable:
         which = np.unique(np.searchsorted(ends, frames, side="right") - 1)
         texts = [self.first_chunks[starts[at] : ends[at]] for at in which.tolist() if at >= 0]
         return ChunkIds.union(ChunkIds.of_runs(first, first + 1) for first in texts)
+
+    @property
+    def header_frame(self) -> int:
+        """The frame of the header page, which a cover may be before; where there is none, that which should be it."""
+        frames = self.frames_of_kind(PageKind.HEADER)
+        return int(frames[0]) if len(frames) else 0
 
     def frames_of_kind(self, kind: int) -> NDArray[np.int64]:
         """Frames of one kind, ascending."""

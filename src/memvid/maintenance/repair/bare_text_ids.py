@@ -66,7 +66,7 @@ def add_texts(
     findings: Findings,
 ) -> None:
     """Bare texts as groups, with the ids that their frames stand for."""
-    front = len(result.header_pages)
+    front = result.header_frame + len(result.header_pages)
     built = result.header.chunks if result.header is not None else 0
     certain = True
     described = {} if table is not None else _ids_by_metadata(frames, pages)

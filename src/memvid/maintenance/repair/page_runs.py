@@ -60,7 +60,9 @@ class Sorted:
     :ivar tag: of the memory.
     :ivar header: its header page, if that is whole.
     :ivar groups: everything whole but header page and dictionary, in order.
-    :ivar front: the payloads of the header page, and of the dictionary.
+    :ivar header_frame: where the header page began.
+    :ivar header_pages: its payloads.
+    :ivar dictionary_pages: those of the dictionary.
     :ivar claimed: ids of the chunks that were there, as far as one page or another says so.
     :ivar deleted: ids of the chunks that the pages say were deleted.
     """
@@ -68,6 +70,7 @@ class Sorted:
     tag: int = 0
     header: HeaderInfo | None = None
     groups: list[Group] = field(default_factory=list)
+    header_frame: int = 0
     header_pages: list[bytes] = field(default_factory=list)
     dictionary: bytes | None = None
     dictionary_pages: list[bytes] = field(default_factory=list)

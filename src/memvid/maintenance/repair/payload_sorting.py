@@ -180,7 +180,7 @@ def _gather(
                 continue
             if header.kind == PageKind.HEADER:
                 result.header = decode_header_body(open_blob(header.kind, payloads, first_frame=number, tag=result.tag))
-                result.header_pages = payloads
+                result.header_frame, result.header_pages = number, payloads
             elif header.kind == PageKind.DICTIONARY:
                 result.dictionary = open_blob(header.kind, payloads, first_frame=number, tag=result.tag)
                 result.dictionary_pages = payloads

@@ -59,10 +59,11 @@ class FrontCheck:
         self._check_deleted()
 
     def _check_header(self) -> None:
+        frame = self._table.header_frame
         try:
-            self.header = header = decode_header_body(self._read_blob(PageKind.HEADER, 0))
+            self.header = header = decode_header_body(self._read_blob(PageKind.HEADER, frame))
         except VideoError as error:
-            self._error("header", f"the header page cannot be read: {error}", frame=0)
+            self._error("header", f"the header page cannot be read: {error}", frame=frame)
             return
         if header.tag != self._table.tag:
             self._error("header", f"it is that of memory {header.tag:08x}, the frames are of {self._table.tag:08x}")

@@ -6,7 +6,7 @@ from memvid.errors import ChunkTooLargeError, FrameError
 from memvid.maintenance.verify.front_check import FrontCheck
 from memvid.page import PageHeader, PageKind, Record, RecordPage, check_record
 from memvid.page.parity import PARITY_OVERHEAD
-from memvid.video import BARE, PageTable, frame_capacity
+from memvid.video import BARE, COVER, PageTable, frame_capacity
 
 __all__ = ["PageRules"]
 
@@ -24,7 +24,8 @@ class PageRules:
     def __init__(self, table: PageTable, front: FrontCheck) -> None:
         config = front.config
         self._next_chunk = front.next_chunk
-        self._front = table.run_of(0).stop
+        self._header = int((table.kinds[:1] == COVER).sum())  # the header page is the first page, behind a cover
+        self._front = table.run_of(self._header).stop
         self._bare = None if config is None else config.bare
         self._described = 0  # id behind the last one that a page of metadata has told of
         self._most: int | None = None  # bytes of a page, of a page of parity, of a bare text
@@ -47,7 +48,7 @@ class PageRules:
             raise _error(f"a {kind.name} page names {header.count} chunks from {header.first_chunk} on", frame)
         if kind == PageKind.PARITY and header.flags & 7:
             raise _error(f"a PARITY page has the flags {header.flags:#x}", frame)
-        if (kind == PageKind.HEADER) != (frame == 0):
+        if (kind == PageKind.HEADER) != (frame == self._header):
             raise _error(f"a {kind.name} page", frame)
         if kind == PageKind.DICTIONARY and frame != self._front:
             raise _error("the dictionary is not behind the header page", frame)
