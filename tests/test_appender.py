@@ -469,8 +469,6 @@ class TestDelete:
                 delete(video, chunk_ids=[wrong])  # type: ignore[list-item]
         with pytest.raises(QueryError):
             delete(video, where={"nothing": 1})
-        with pytest.raises(EmptyMemoryError, match="keeps at least one"):
-            delete(video, chunk_ids=[0, 1, 2])
         assert all_files(tmp_path) == before
         delete(video, chunk_ids=[1, 1])
         with pytest.raises(ChunkNotFoundError, match="deleted already"):

@@ -88,11 +88,14 @@ class TestChunks:
     def encoder(self) -> MemvidEncoder:
         return MemvidEncoder(embedder=EMBEDDER)
 
-    def test_nothing_to_build(self, encoder: MemvidEncoder, tmp_path: Path) -> None:
-        with pytest.raises(EmptyMemoryError, match=r"add chunks with add_chunks\(\)") as caught:
-            encoder.build_video(tmp_path / "m.mp4")
+    def test_nothing_to_append(self, encoder: MemvidEncoder, tmp_path: Path) -> None:
+        encoder.build_video(tmp_path / "m.mp4")
+        with (
+            MemvidEncoder.open(tmp_path / "m.mp4", embedder=EMBEDDER) as memory,
+            pytest.raises(EmptyMemoryError, match=r"add chunks with add_chunks\(\)") as caught,
+        ):
+            memory.append()
         assert isinstance(caught.value, ValueError)
-        assert list(tmp_path.iterdir()) == []
 
     @pytest.mark.parametrize("chunk", [None, 5, b"bytes", ["list"], {"a": 1}, np.str_])
     def test_a_chunk_that_is_no_string(self, encoder: MemvidEncoder, chunk: Any) -> None:

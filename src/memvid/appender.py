@@ -169,7 +169,7 @@ class MemvidAppender(ChunkCollector):
 
         :param progress: called from this thread with a :class:`Progress`, a few times a second.
         :param checkpoint: keeps embeddings until the append has succeeded, as in :meth:`MemvidEncoder.build_video`.
-        :raises EmptyMemoryError: there is nothing to do, or no chunk would be left.
+        :raises EmptyMemoryError: there is nothing to do.
         :raises OutputError: someone else is writing this memory, the disk is full, ...
         :raises VideoError: the video cannot be read, or not be appended to.
         :raises IndexFileError: the index is missing, damaged, or belongs to another video.

@@ -11,7 +11,6 @@ from memvid.building.chunk_collector import ChunkCollector, EncoderStats
 from memvid.building.outputs import check_outputs, new_folders
 from memvid.config import EncoderConfig, make_config
 from memvid.embedding import EmbedderLike, resolve_embedder
-from memvid.errors import EmptyMemoryError
 from memvid.interrupts import interruptible
 from memvid.types import BuildResult, ProgressCallback, StrPath
 
@@ -94,6 +93,8 @@ class MemvidEncoder(ChunkCollector):
     ) -> BuildResult:
         """Write the video and its index; either both appear, complete and read back, or neither does.
 
+        Without a chunk it is an empty memory, to be added to with :meth:`open`.
+
         Files of these names are replaced at the end, in one step. The encoder keeps its chunks: building again gives
         the same bytes. Names, folders and options are checked before anything else is done; a folder is made where only
         the last one of a path is missing.
@@ -110,7 +111,6 @@ class MemvidEncoder(ChunkCollector):
             was never interrupted, provided that the same batch of texts always gets the same vectors; if chunks
             changed, provided that a text's vector does not depend on the texts embedded with it (true of
             :class:`MiniLMEmbedder`, not of every function). 4 bytes a dimension and 24 a chunk on the disk.
-        :raises EmptyMemoryError: no chunk was added.
         :raises ModelMismatchError: ``checkpoint`` has embeddings of another model.
         :raises ChunkTooLargeError: a bare chunk does not fit its code.
         :raises EmbeddingError: the embedder failed, or disagrees with embeddings that were given.
@@ -121,8 +121,6 @@ class MemvidEncoder(ChunkCollector):
         """
         spool = self._open_spool()
         self._asked = len(spool)
-        if not len(spool):
-            raise EmptyMemoryError("there is nothing to build: add chunks with add_chunks() or add_text() first")
         video, index = check_outputs(output_file, index_file, codec=self.config.codec)
         kept = None if checkpoint is None else Path(checkpoint)
         with new_folders(video, index):

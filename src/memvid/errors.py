@@ -11,7 +11,7 @@ Each one inherits :class:`MemvidError` and the builtin a caller would expect, so
     ├── MetadataError (ValueError)          metadata is not a JSON object
     ├── DocumentError (ValueError)          a file cannot be read as text
     │   └── DocumentNotFoundError (FileNotFoundError)
-    ├── EmptyMemoryError (ValueError)       there is nothing to build
+    ├── EmptyMemoryError (ValueError)       there is nothing to store, or to bring back
     ├── EmbeddingError (ValueError)         vectors of a wrong shape or dtype, or not finite
     ├── ModelMismatchError (ValueError)     another embedding model than that of the index or the checkpoint
     ├── QueryError (ValueError)             an empty query, a top_k below 1
@@ -127,7 +127,7 @@ class DocumentNotFoundError(DocumentError, FileNotFoundError):
 
 
 class EmptyMemoryError(MemvidError, ValueError):
-    """A build without a chunk."""
+    """Nothing to append, no text in any file to build of, or no chunk that a repair could bring back."""
 
 
 class EmbeddingError(MemvidError, ValueError):

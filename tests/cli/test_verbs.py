@@ -162,6 +162,19 @@ def test_commands_can_be_copied_and_steer_no_terminal(
 
 
 class TestBuild:
+    def test_an_empty_memory_has_to_be_asked_for(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        (tmp_path / "a.txt").write_text("  ", encoding="utf-8")
+        memory = tmp_path / "m.mp4"
+        assert run("build", tmp_path, "-o", memory, *MODEL) == 1
+        assert "there is nothing to store" in capsys.readouterr().err
+        assert run("build", "-o", memory, *MODEL) == run("build", tmp_path, "--empty", "-o", memory, *MODEL) == 2
+        assert run("build", "--empty", "-o", memory, *MODEL) == 0
+        (tmp_path / "a.txt").write_text("One thing is stored here.", encoding="utf-8")
+        assert run("append", memory, tmp_path / "a.txt") == 0
+        capsys.readouterr()
+        assert run("search", memory, "thing") == 0
+        assert "One thing is stored here." in capsys.readouterr().out
+
     def test_says_what_it_made(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (tmp_path / "a.txt").write_text("One thing is stored here.", encoding="utf-8")
         (tmp_path / ".hidden").write_text("no", encoding="utf-8")

@@ -17,7 +17,6 @@ from memvid.errors import (
     ChunkNotFoundError,
     ClosedError,
     EmbeddingError,
-    EmptyMemoryError,
     IndexMismatchError,
     IndexNotFoundError,
     MetadataError,
@@ -439,12 +438,25 @@ def test_the_manifest_is_readable(tmp_path: Path) -> None:
         assert "30 chunks" in repr(index)
 
 
-def test_an_empty_or_uneven_build_is_refused_and_the_old_index_stays(tmp_path: Path) -> None:
+def test_an_index_of_nothing_is_a_manifest_alone(tmp_path: Path) -> None:
+    index_file = tmp_path / "memory_index.json"
+    builder = IndexManager.create(index_file, model=MODEL)
+    assert [path.name for path in builder.stage(VIDEO)] == ["memory_index.json.new"]
+    builder.commit.commit()
+    assert [path.name for path in tmp_path.iterdir()] == ["memory_index.json"]
+    content = json.loads(index_file.read_bytes())
+    assert (content["version"], content["vectors"]["count"], "files" in content) == (3, 0, False)
+    with IndexManager.open(index_file, video=VIDEO, model=MODEL) as index:
+        assert (index.count, index.ids.tolist(), index.search(make_vectors(2), 3)[0].shape) == (0, [], (2, 0))
+        assert index.keyword_search("any words", 3)[0].tolist() == []
+        assert index.ids_where({"any": 1}).tolist() == []
+        index.verify()
+
+
+def test_an_uneven_build_is_refused_and_the_old_index_stays(tmp_path: Path) -> None:
     index_file = build(tmp_path, 30)
     before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
     builder = IndexManager.create(index_file, model=MODEL)
-    with pytest.raises(EmptyMemoryError):
-        builder.stage(VIDEO)
     builder.add(0, make_vectors(2))
     with pytest.raises(EmbeddingError, match="must rise"):
         builder.add(1, make_vectors(2))

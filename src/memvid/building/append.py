@@ -25,7 +25,7 @@ from memvid.building.spool import Spool, SpoolSegment
 from memvid.building.video_chunks import VideoChunks
 from memvid.config import EncoderConfig, possible_fps
 from memvid.embedding import Embedder, model_info
-from memvid.errors import EmptyMemoryError, FrameError, ResourceLimitError
+from memvid.errors import FrameError, ResourceLimitError
 from memvid.index import IndexManager, Manifest, stage_deletions
 from memvid.index.updating import UpdatePlan, next_number, plan_update, unused_files
 from memvid.page import ChunkIds, HeaderInfo, PageCompressor
@@ -141,11 +141,6 @@ class Appender:
                 self._spool.number_from(first)
                 gone = self._deletions.resolve(memory.index, self._spool)
                 chunks = memory.index.count + len(self._spool) - len(gone)
-                if chunks == 0:
-                    raise EmptyMemoryError(
-                        f"all {len(gone)} chunks would be deleted, and a memory keeps at least one: remove its files "
-                        "instead"
-                    )
                 frames, indexed, manifest = 0, Indexed(), memory.index.manifest
                 if len(self._spool) or gone:
                     table, manifest, indexed = self._write(memory, gone, commit)

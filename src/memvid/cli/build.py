@@ -49,7 +49,7 @@ def _choice(flag: str, choices: tuple[str, ...], text: str) -> Callable[[Any], A
 
 
 @click.command()
-@click.argument("files", nargs=-1, required=True, metavar="FILES...")
+@click.argument("files", nargs=-1, metavar="FILES...")
 @click.option(
     "-o",
     "--output",
@@ -60,6 +60,7 @@ def _choice(flag: str, choices: tuple[str, ...], text: str) -> Callable[[Any], A
 )
 @options.index_file
 @click.option("-f", "--force", is_flag=True, help="Replace a memory that is there already.")
+@click.option("--empty", is_flag=True, help="Make a memory of nothing, to be appended to.")
 @click.option("--resume", is_flag=True, help="Go on with a build that was cut off, if there is one.")
 @_number("--chunk-size", "Characters a chunk has at most.")
 @_number("--overlap", "Characters of whole sentences that a chunk repeats of the one before.")
@@ -99,6 +100,7 @@ def build(
     output: Path,
     index_file: Path | None,
     force: bool,
+    empty: bool,
     resume: bool,
     no_split: bool,
     encoding: str,
@@ -121,7 +123,10 @@ def build(
     memvid build passages.jsonl --no-split -o memory.mp4 --force
     memvid build library/ -o library.mp4 --resume
     git log | memvid build - -o history.mp4
+    memvid build --empty -o memory.mp4
     """
+    if empty == bool(files):
+        raise click.UsageError("name files, or give --empty and none")
     given = {name: value for name, value in settings.items() if value is not None}
     config = EncoderConfig(**given, keywords=not no_keywords)
 
@@ -155,14 +160,19 @@ def build(
         reader = DocumentReader(plan, encoder.config, encoding=encoding, split=not no_split, progress=bars)
         texts, metadatas = itertools.tee(reader.chunks())
         encoder.add_chunks((text for text, _ in texts), metadatas=(metadata for _, metadata in metadatas))
-        if not len(encoder):
+        if not len(encoder) and not empty:
             raise EmptyMemoryError(nothing_text(plan))
         result = encoder.build_video(output, index, progress=bars, checkpoint=checkpoint)
     if as_json:
         emit_json(_report(result, plan, reader.documents, embedder.name))
     else:
         _print(result, plan, reader.documents, embedder.name, checkpoint)
-        emit(f'\nAsk it:  {command_line("memvid", "search", *options.model_arguments(model), output)} "your question"')
+        asking = command_line("memvid", "search", *options.model_arguments(model), output)
+        emit(
+            f"\nAdd to it:  {command_line('memvid', 'append', output)} FILES"
+            if empty
+            else f'\nAsk it:  {asking} "your question"'
+        )
 
 
 def _report(result: BuildResult, plan: FilePlan, documents: int, model: str) -> JsonObject:
@@ -191,10 +201,10 @@ def _print(result: BuildResult, plan: FilePlan, documents: int, model: str, chec
     total = result.seconds.get("total", 0.0)
     rate = f", {result.chunks / total:,.0f} chunks a second" if total and not result.embeddings_resumed else ""
     chunks = f"{counted(result.chunks, 'chunk')} from {counted(documents, 'document')}"
-    ratio = result.video_bytes / result.text_bytes
+    ratio = f", {result.video_bytes / result.text_bytes:.2f} of the text" if result.text_bytes else ""
     listed = [
         ("text", f"{format_bytes(result.text_bytes)} in {chunks}"),
-        ("video", f"{format_bytes(result.video_bytes)} in {counted(result.frames, 'frame')}, {ratio:.2f} of the text"),
+        ("video", f"{format_bytes(result.video_bytes)} in {counted(result.frames, 'frame')}{ratio}"),
         ("index", f"{format_bytes(result.index_bytes)}, {result.index_file}"),
         ("embeddings", _embeddings(result, model)),
         *kept_rows(checkpoint),

@@ -6,7 +6,7 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from memvid.errors import EmbeddingError, EmptyMemoryError, IndexFormatError
+from memvid.errors import EmbeddingError, IndexFormatError
 from memvid.index.digests import file_digest, remember_verified
 from memvid.index.manifest import Manifest, Segment, SideFile, VectorInfo, own_name, side_file_name
 from memvid.index.record_writer import RecordWriter
@@ -110,33 +110,39 @@ class IndexBuilder(NotPicklable):
         """Write all index files under their staged names and return those; nothing counts before the commit.
 
         :param deleted: all chunks of the memory that were deleted, whether a segment has them or not.
-        :raises EmptyMemoryError: nothing was added.
+        Where nothing was added there is no new segment.
+
         :raises EmbeddingError: not as many vectors as texts, or more than chunks in the page table.
         :raises OutputError: the disk is full.
         """
         count = len(self._vectors)
-        if count == 0:
-            raise EmptyMemoryError("there are no chunks: add some before building")
         if not count == len(self._records) <= self._records.paged or self._next_vector != self._next_record:
             raise EmbeddingError(
                 f"{count} vectors for {len(self._records)} texts in pages of {self._records.paged} chunks in all"
             )
-        self._records.finish()
-        self._vectors.save(self._staged["vectors"])
-        segment = Segment(count, {role: self._side_file(role) for role in _ROLES})
+        segments = self._kept
+        if count:
+            self._records.finish()
+            self._vectors.save(self._staged["vectors"])
+            segments = (*segments, Segment(count, {role: self._side_file(role) for role in _ROLES}))
+        else:
+            self._records.close()
+            for role in _ROLES:
+                self._commit.drop(self._index_file.with_name(side_file_name(self._index_file, role, self._number)))
+            self._staged.clear()
         manifest = Manifest(
             video=video,
             model=self._model,
             vectors=VectorInfo(
                 dtype=self._config.vector_dtype,
                 dim=self._model.dim,
-                count=sum(kept.count for kept in self._kept) + count,
+                count=sum(segment.count for segment in segments),
                 connectivity=self._config.connectivity,
                 expansion_add=self._config.expansion_add,
                 expansion_search=self._config.expansion_search,
             ),
             keywords=self._config.keywords,
-            segments=(*self._kept, segment),
+            segments=segments,
         )
         self._manifest, staged = _stage_manifest(self._index_file, self._commit, manifest, deleted, self._number)
         return [*self._staged.values(), *staged]
@@ -145,10 +151,10 @@ class IndexBuilder(NotPicklable):
     def manifest(self) -> Manifest:
         """What was staged.
 
-        :raises EmptyMemoryError: nothing was.
+        :raises EmbeddingError: nothing was.
         """
         if self._manifest is None:
-            raise EmptyMemoryError("this index has not been staged yet")
+            raise EmbeddingError("this index has not been staged yet")
         return self._manifest
 
     @uninterrupted

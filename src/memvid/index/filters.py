@@ -41,10 +41,10 @@ def attributes_of(metadata: Mapping[str, Any]) -> dict[str, bytes]:
     return {name: token for name, token in tokens if token is not None}
 
 
-def parse_filter(where: object, fields: Collection[str]) -> list[tuple[str, list[bytes]]]:
+def parse_filter(where: object, fields: Collection[str] | None) -> list[tuple[str, list[bytes]]]:
     """Check a filter and return its fields, each with the values allowed.
 
-    :param fields: the fields that exist in this index.
+    :param fields: the fields that exist in this index; ``None`` takes any: an empty memory has none.
     :raises QueryError: it is not a mapping, names a field no chunk has, or asks for something other than scalars.
     """
     if not isinstance(where, Mapping) or not where:
@@ -59,7 +59,7 @@ def parse_filter(where: object, fields: Collection[str]) -> list[tuple[str, list
             raise QueryError(
                 f"where[{name!r}]={wanted!r}: expected a string, a finite number, True, False, None, or a list of these"
             )
-        if name not in fields:
+        if fields is not None and name not in fields:
             near = difflib.get_close_matches(name, fields, n=1)
             hint = f"did you mean {near[0]!r}?" if near else "fields are " + (", ".join(sorted(fields)[:20]) or "none")
             raise QueryError(

@@ -40,8 +40,9 @@ __all__ = [
     "side_file_name",
 ]
 
-VERSION = 2
-"""The newest version this release reads. An index of one segment without deletions is of version 1."""
+VERSION = 3
+"""The newest version this release reads. An index of one segment without deletions is of version 1; one without a
+segment, that of an empty memory, is of version 3."""
 
 MEND = "rebuild it from the video with `memvid reindex VIDEO`"
 
@@ -96,7 +97,7 @@ class Manifest:
     :ivar model: the embedding model of the vectors.
     :ivar vectors: how they are kept.
     :ivar keywords: whether there is a keyword index.
-    :ivar segments: at least one; chunk ids rise from each to the next.
+    :ivar segments: chunk ids rise from each to the next; none, as long as the memory is empty.
     :ivar deleted: the list of deleted chunks, if there are any.
     """
 
@@ -128,9 +129,8 @@ class Manifest:
 
     def to_bytes(self) -> bytes:
         """The file's bytes."""
-        base, *appended = self.segments
+        appended = self.segments[1:]
         content: dict[str, Any] = {
-            "files": _files_to_json(base.files),
             "format": _FORMAT,
             "keywords": self.keywords,
             "model": {"digest": self.model.digest, "dim": self.model.dim, "name": self.model.name},
@@ -143,15 +143,17 @@ class Manifest:
                 "expansion_search": self.vectors.expansion_search,
                 "metric": "cos",
             },
-            "version": 2 if appended or self.deleted else 1,
             "video": {"bytes": self.video.bytes, "digest": self.video.digest, "frames": self.video.frames},
         }
+        if self.segments:
+            content["files"] = _files_to_json(self.segments[0].files)
         if appended:
             content["segments"] = [
                 {"count": segment.count, "files": _files_to_json(segment.files)} for segment in appended
             ]
         if self.deleted is not None:
             content["deleted"] = _file_to_json(self.deleted)
+        content["version"] = _version_of(content)
         content["sha256"] = _content_digest(content)
         return (json.dumps(content, indent=2, sort_keys=True) + "\n").encode()
 
@@ -258,7 +260,7 @@ def _load(data: bytes, index_file: Path) -> dict[str, Any]:
     version = content.get("version")
     if not isinstance(version, int) or version > VERSION:
         raise IndexFormatError(f"{where} has version {version!r}, this release reads {VERSION}: upgrade, or {MEND}")
-    if version != (2 if "segments" in content or "deleted" in content else 1):
+    if version != _version_of(content):
         raise IndexFormatError(f"{where} has version {version} and not what belongs to it: {MEND}")
     expected, found = content.pop("sha256", None), _content_digest(content)
     if expected != found:
@@ -271,11 +273,11 @@ def _parse(content: dict[str, Any]) -> Manifest:
     dtype = _one_of("dtype", vectors["dtype"], ("i8", "f16", "f32"))
     _one_of("metric", vectors["metric"], ("cos",))
     digest = model["digest"]
-    count = _number(vectors["count"], 1)
+    count = _number(vectors["count"])
     appended = [
         Segment(_number(entry["count"], 1), _segment_files(entry["files"])) for entry in content.get("segments", [])
     ]
-    base = Segment(_number(count - sum(segment.count for segment in appended), 1), _segment_files(content["files"]))
+    segments = (*_base_segment(content, count - sum(segment.count for segment in appended)), *appended)
     return Manifest(
         video=VideoIdentity(_text(video["digest"]), _number(video["frames"]), _number(video["bytes"])),
         model=ModelInfo(_text(model["name"]), _number(model["dim"], 1), None if digest is None else _text(digest)),
@@ -288,9 +290,25 @@ def _parse(content: dict[str, Any]) -> Manifest:
             expansion_search=_number(vectors["expansion_search"], 1, 1 << 20),
         ),
         keywords=content["keywords"] is True,
-        segments=(base, *appended),
+        segments=segments,
         deleted=_side_file(content["deleted"]) if "deleted" in content else None,
     )
+
+
+def _version_of(content: Mapping[str, Any]) -> int:
+    """The oldest version that has all that is in a manifest."""
+    if "files" not in content:
+        return 3
+    return 2 if "segments" in content or "deleted" in content else 1
+
+
+def _base_segment(content: dict[str, Any], count: int) -> tuple[Segment, ...]:
+    """The first segment, which only an empty memory has none of."""
+    if "files" not in content:
+        if count:
+            raise ValueError(f"{count} vectors are in no segment")
+        return ()
+    return (Segment(_number(count, 1), _segment_files(content["files"])),)
 
 
 def _segment_files(entry: dict[str, Any]) -> dict[str, SideFile]:

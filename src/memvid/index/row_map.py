@@ -31,6 +31,8 @@ class RowMap:
     @classmethod
     def joined(cls, maps: Sequence[RowMap]) -> RowMap:
         """The rows of several, one behind the other; the ids rise from each to the next."""
+        if not maps:
+            return cls(np.zeros(1, np.int64), np.zeros(1, np.int64))
         return cls(np.concatenate([each._starts for each in maps]), np.concatenate([each._lengths for each in maps]))
 
     def __len__(self) -> int:

@@ -32,7 +32,7 @@ _T = TypeVar("_T")
 class Records:
     """Frames, metadata, filters and keywords of all segments, without the chunks that were deleted.
 
-    :param parts: at least one; each knows ids above those of the one before.
+    :param parts: each knows ids above those of the one before.
     :param deleted: the chunks that were deleted; segments may or may not have them still.
     :ivar row_map: rows of all chunks in the segments, deleted ones among them.
     """
@@ -48,7 +48,7 @@ class Records:
     @cached_property
     def length_codes(self) -> npt.NDArray[np.uint8]:
         """uint8[rows]: the length of each chunk in words, as :func:`~memvid.index.keywords.length_code` writes it."""
-        return np.concatenate([part.length_codes for part in self.parts])
+        return np.concatenate([np.empty(0, np.uint8), *(part.length_codes for part in self.parts)])
 
     @cached_property
     def alive(self) -> npt.NDArray[np.bool_] | None:
@@ -97,8 +97,9 @@ class Records:
         :raises QueryError: the filter is not one.
         """
         ids: IntArray | None = None
-        for field, values in parse_filter(where, {name for part in self.parts for name in part.fields}):
-            found = np.concatenate([part.ids_matching(field, values) for part in self.parts])
+        fields = {name for part in self.parts for name in part.fields} if self.count else None
+        for field, values in parse_filter(where, fields):
+            found = np.concatenate([np.empty(0, np.int64), *(part.ids_matching(field, values) for part in self.parts)])
             ids = found if ids is None else np.intersect1d(ids, found, assume_unique=True)
         return self._living(np.empty(0, np.int64) if ids is None else ids)
 

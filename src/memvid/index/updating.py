@@ -44,7 +44,7 @@ def plan_update(manifest: Manifest, added: int) -> UpdatePlan:
 def next_number(index_file: Path, manifest: Manifest) -> int:
     """A number that no file of an append has, used or left behind, here or where the index was copied from."""
     named = (number_of(role, file.name) for role, file in manifest.side_files())
-    return 1 + max(*named, *numbered_files(index_file).values())
+    return 1 + max([0, *named, *numbered_files(index_file).values()])
 
 
 def unused_files(index_file: Path, manifest: Manifest) -> list[Path]:

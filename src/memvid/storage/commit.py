@@ -148,6 +148,12 @@ class Commit(NotPicklable):
             os.close(create_private(staged))
         return staged
 
+    def drop(self, final: Path) -> None:
+        """Take a file out of the set again: there is nothing to be put in its place."""
+        self._finals.remove(final)
+        with output_errors(final):
+            staged_name(final).unlink(missing_ok=True)
+
     def lock(self) -> None:
         """Keep others from building this memory; :meth:`stage` does so anyway.
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from memvid import maintenance
 from memvid.cli import main
-from memvid.errors import ChunkNotFoundError, ConfigError, EmptyMemoryError, FrameError, OutputError, QueryError
+from memvid.errors import ChunkNotFoundError, ConfigError, FrameError, OutputError, QueryError
 from memvid.index.schema import OWN_WORDS
 from memvid.maintenance import delete, erase, verify
 from memvid.maintenance.rewrite.compact import Compaction
@@ -161,8 +161,6 @@ def test_what_is_wrong(tmp_path: Path) -> None:
             erase(video, chunk_ids=[number])
     with pytest.raises(QueryError):
         erase(video, where={"nothing": 1})
-    with pytest.raises(EmptyMemoryError):
-        erase(video, chunk_ids=[0, 1])
     assert all_files(tmp_path) == before
 
 

@@ -118,7 +118,7 @@ def repair(
         findings.error("container", problem.message, old, offset=problem.offset)
     allowance = unpack_allowance(old, found.file_bytes, unpacked_bytes)
     ordered = sort_pages(found, old, findings, allowance, digest=_digest_of(old_index))
-    if not ordered.chunks:
+    if not ordered.chunks and (ordered.header is None or ordered.expected - ordered.deleted):
         raise EmptyMemoryError(f"no chunk of {old} can be brought back: {_first_reason(findings)}")
     kept = open_vectors(old_index)
     try:

@@ -100,8 +100,8 @@ class Rewrite:
             self._header_pages = self._pack_header(header)
         self._groups = [(group, self._payloads_of(group)) for group in ordered.groups]
         self.chunks = ordered.chunks
-        behind = max(ends[-1] for ids in (ordered.expected, ordered.deleted) if (ends := ids.ends.tolist()))
-        if behind > max(int(self.chunks.ends[-1]), header.next_chunk or 0):  # no other chunk gets a lost id
+        behind = max([0, *ordered.expected.ends.tolist()[-1:], *ordered.deleted.ends.tolist()[-1:]])
+        if behind > max([header.next_chunk or 0, *self.chunks.ends.tolist()[-1:]]):  # no other chunk gets a lost id
             header = replace(header, next_chunk=behind)
             self._header_pages = self._pack_header(header)
         self.model = model_of(header)

@@ -17,7 +17,7 @@ from memvid.building.build import Builder
 from memvid.building.spool import Spool
 from memvid.config import EncoderConfig
 from memvid.embedding import AbsentEmbedder, Embedder, EmbedderLike, model_info, resolve_embedder
-from memvid.errors import EmptyMemoryError, UnsupportedVideoError
+from memvid.errors import UnsupportedVideoError
 from memvid.index import IndexManager
 from memvid.index.manifest import own_name
 from memvid.interrupts import interruptible, uninterrupted
@@ -186,8 +186,6 @@ class Compaction:
         gone = self.index.deleted | erased
         with closing(Spool()) as spool:
             bridged = self._fill(spool, gone)
-            if not len(spool):
-                raise EmptyMemoryError("no chunk would be left: remove the memory's files instead")
             builder = Builder(
                 spool,
                 self._config(),

@@ -33,7 +33,7 @@ def delete(
     :param progress: called from this thread with a :class:`Progress`.
     :raises ChunkNotFoundError: there is no chunk of that id, or none with this metadata, or it was deleted before.
     :raises QueryError: ``where`` is no filter, or names a field that no chunk has.
-    :raises EmptyMemoryError: nothing was asked for, or no chunk would be left.
+    :raises EmptyMemoryError: nothing was asked for.
     :raises VideoError: the video cannot be read, or not be appended to.
     :raises IndexFileError: the index is missing, damaged, or belongs to another video.
     :raises OutputError: someone else is writing this memory, the disk is full, ...

@@ -81,7 +81,6 @@ def erase(
     :raises ChunkNotFoundError: there is no chunk of that id, or none with this metadata: then nothing has changed.
     :raises QueryError: ``where`` is no filter.
     :raises ConfigError: neither is given.
-    :raises EmptyMemoryError: no chunk would be left.
     :raises FrameError: something is left, and nothing has changed; report it. Otherwise as :func:`compact`.
     """
     given = np.array(check_chunk_ids(chunk_ids), np.int64)

@@ -154,8 +154,6 @@ class FrontCheck:
             )
             return
         self.deleted = deleted = tombstones.deleted
-        if not table.chunk_ids() - deleted:
-            self._error("chunks", "there is none that was not deleted, and a memory has at least one")
         if deleted and int((deleted.ends - deleted.starts).max()) > LONGEST_DELETION:
             self._error("tombstones", f"more than {LONGEST_DELETION} chunks in a row are deleted: no index can say so")
         if self.header is not None:
