@@ -1,5 +1,5 @@
-# zxing-cpp, QR only, reader and writer: an installed package if asked for, a source folder if named, else its sdist.
-option(MEMVID_SYSTEM_ZXING "Use an installed zxing-cpp 3 (built with its writer)" OFF)
+# zxing-cpp, QR only, its reader: an installed package if asked for, a source folder if named, else its sdist.
+option(MEMVID_SYSTEM_ZXING "Use an installed zxing-cpp 3" OFF)
 set(MEMVID_ZXING_SOURCE_DIR "" CACHE PATH "Unpacked source of zxing-cpp 3 (the folder that holds core/)")
 
 if(MEMVID_SYSTEM_ZXING)
@@ -14,8 +14,7 @@ else()
         set(MEMVID_ZXING_SOURCE_DIR_FETCHED "${MEMVID_ZXING_SOURCE_DIR}")
     endif()
     set(ZXING_READERS ON)
-    set(ZXING_WRITERS NEW)
-    set(ZXING_USE_BUNDLED_ZINT ON)
+    set(ZXING_WRITERS OFF)
     set(ZXING_C_API OFF)
     foreach(format 1D AZTEC DATAMATRIX MAXICODE PDF417)
         set(ZXING_ENABLE_${format} OFF)

@@ -5,6 +5,7 @@
 #include "memvid/error.hpp"
 #include "memvid/grey_symbol.hpp"
 #include "memvid/picture_reader.hpp"
+#include "memvid/symbol_writer.hpp"
 
 using namespace memvid;
 using namespace memvid::fuzzing;

@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "memvid/error.hpp"
-#include "memvid/page_checksum.hpp"
 
 namespace memvid {
 
@@ -101,17 +100,14 @@ FrameWriter::~FrameWriter() {
 
 Bytes FrameWriter::draw(ByteView payload) const {
     thread_local PngEncoder encoder;
-    SymbolOptions symbol = options_.symbol;
-    symbol.content = is_page(payload) ? Content::binary : Content::utf8;
-    return encoder.encode(create_symbol(payload, symbol), geometry_);
+    return encoder.encode(create_symbol(payload, options_.symbol), geometry_);
 }
 
 void FrameWriter::write(std::span<const ByteView> payloads, const Poll& poll) {
     const std::lock_guard lock(mutex_);
     check_usable();
     std::vector<Bytes> frames(payloads.size());
-    pool_.parallel_for(
-        payloads.size(), [&](std::size_t i) { frames[i] = draw(payloads[i]); }, poll);
+    pool_.parallel_for(payloads.size(), [&](std::size_t i) { frames[i] = draw(payloads[i]); }, poll);
     broken_ = true;  // unless all that follows succeeds
     for (const auto& frame : frames) mp4_.append(frame);
     broken_ = false;

@@ -85,7 +85,7 @@ inline void save(const std::string& path, ByteView bytes) {
 
 inline WriterOptions options(int version, ErrorCorrection level = ErrorCorrection::L) {
     WriterOptions result;
-    result.symbol = {version, level, 0, Content::binary};
+    result.symbol = {version, level, 0};
     result.threads = 2;
     return result;
 }

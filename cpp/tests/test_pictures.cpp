@@ -4,6 +4,7 @@
 #include "check.hpp"
 #include "memvid/grey_symbol.hpp"
 #include "memvid/picture_reader.hpp"
+#include "memvid/symbol_writer.hpp"
 
 using namespace memvid;
 

@@ -4,7 +4,8 @@
 #include "fixtures.hpp"
 #include "memvid/finder_patterns.hpp"
 #include "memvid/qr_code.hpp"
-#include "memvid/qr_layout.hpp"
+#include "memvid/symbol_reader.hpp"
+#include "memvid/symbol_writer.hpp"
 
 using namespace memvid;
 using namespace memvid::testing;
@@ -35,9 +36,7 @@ struct Frame {
     std::optional<PngDecoder::Picture> picture;
 };
 
-int capacity(int version, ErrorCorrection level, Content content = Content::binary) {
-    return symbol_capacity({version, level, 0, content});
-}
+int capacity(int version, ErrorCorrection level) { return symbol_capacity({version, level, 0}); }
 
 }  // namespace
 
@@ -52,23 +51,21 @@ TEST(capacities_are_those_of_the_standard) {
                 {39, {2809, 2213, 1579, 1219}}, {40, {2953, 2331, 1663, 1273}}};
     for (const auto& row : rows)
         for (std::size_t level = 0; level < 4; ++level)
-            CHECK_EQUAL(byte_capacity(row.version, levels[level], 0), row.by_level[level]);
+            CHECK_EQUAL(capacity(row.version, levels[level]), row.by_level[level]);
 }
 
 TEST(a_full_symbol_can_be_created_and_a_fuller_one_not) {
     Random random(1);
     for (int version = min_symbol_version; version <= max_symbol_version; ++version)
-        for (const auto level : levels)
-            for (const auto content : {Content::binary, Content::utf8}) {
-                const auto fits = static_cast<std::size_t>(capacity(version, level, content));
-                const SymbolOptions options{version, level, 3, content};
-                Bytes payload = random.bytes(fits);
-                if (content == Content::utf8) std::fill(payload.begin(), payload.end(), 'q');
-                const Symbol symbol = create_symbol(payload, options);
-                CHECK_EQUAL(symbol.side, 4 * version + 17);
-                payload.push_back('q');
-                CHECK_ERROR(too_large, create_symbol(payload, options));
-            }
+        for (const auto level : levels) {
+            const auto fits = static_cast<std::size_t>(capacity(version, level));
+            const SymbolOptions options{version, level, 3};
+            Bytes payload = random.bytes(fits);
+            const Symbol symbol = create_symbol(payload, options);
+            CHECK_EQUAL(symbol.side, 4 * version + 17);
+            payload.push_back('q');
+            CHECK_ERROR(too_large, create_symbol(payload, options));
+        }
 }
 
 TEST(both_readers_agree_on_every_version_level_and_mask) {
@@ -78,44 +75,30 @@ TEST(both_readers_agree_on_every_version_level_and_mask) {
             for (int mask = 0; mask < 8; ++mask) {
                 const auto fits = static_cast<std::size_t>(capacity(version, level));
                 const Bytes payload = random.bytes(mask == 0 ? fits : random.below(fits) + 1);
-                const Frame frame(create_symbol(payload, {version, level, mask, Content::binary}), version);
+                const Frame frame(create_symbol(payload, {version, level, mask}), version);
                 CHECK(frame.by_table() == payload);
                 CHECK(frame.by_zxing() == payload);
             }
 }
 
-TEST(texts_of_mixed_segments_are_read_whole) {
-    // The writer packs digits three, and capitals two to a group: other segments than bytes, in every class of
-    // versions.
-    const std::string texts[] = {
-        "1",
-        "12",
-        "1234567890",
-        "00000000000001",
-        "A",
-        "AB",
-        "HTTP://EXAMPLE.ORG/",
-        "$%*+-./: ",
-        "abc1234567890123456789abc",
-        "lower ABCDEFGHIJKLMNOPQRSTUVWXYZ 0123456789012345678901234567890 lower",
-        "0123456789012345678901234567890123456789ABCDEFGHIJKLMNOPQRSTUVWXYZbytes\xc3\xa9\xf0\x9f\x98\x80",
-        std::string(40, '9') + std::string(41, 'Z') + std::string(7, '#')};
-    for (const int version : {7, 12, 30})
+TEST(digits_and_capitals_are_bytes_like_others) {
+    const std::string texts[] = {"7", "00000000000001",
+                                 "HTTP://EXAMPLE.ORG/ $%*+-.:", "0123456789ABCDEFGHIJ\x89MV\xe3\x81\x82"};
+    for (const int version : {4, 12, 30})
         for (const auto& text : texts)
-            for (const auto content : {Content::binary, Content::utf8})
-                for (const int mask : {-1, 0, 5}) {
-                    const Bytes payload = to_bytes(text);
-                    const Frame frame(create_symbol(payload, {version, ErrorCorrection::L, mask, content}), version);
-                    CHECK(frame.by_table() == payload);
-                    CHECK(frame.by_zxing() == payload);
-                }
+            for (const int mask : {-1, 0, 5}) {
+                const Bytes payload = to_bytes(text);
+                const Frame frame(create_symbol(payload, {version, ErrorCorrection::L, mask}), version);
+                CHECK(frame.by_table() == payload);
+                CHECK(frame.by_zxing() == payload);
+            }
 }
 
 TEST(the_detector_reads_an_enlarged_frame) {
     Random random(3);
     for (const int version : {1, 7, 25}) {
         const Bytes payload = random.bytes(static_cast<std::size_t>(capacity(version, ErrorCorrection::L)));
-        const Frame frame(create_symbol(payload, {version, ErrorCorrection::L, 0, Content::binary}), version);
+        const Frame frame(create_symbol(payload, {version, ErrorCorrection::L, 0}), version);
         CHECK(frame.by_zxing(Detection::full, 4) == payload);
     }
 }
@@ -127,7 +110,7 @@ TEST(the_table_never_reads_beyond_the_picture) {
         const int side = 4 * version + 17;
         const auto stride = static_cast<std::size_t>(side + 7) / 8;
         const SymbolReader reader({version, 0, 0}, stride);
-        const Symbol sound = create_symbol(Bytes(5, 'x'), {version, ErrorCorrection::L, 0, Content::binary});
+        const Symbol sound = create_symbol(Bytes(5, 'x'), {version, ErrorCorrection::L, 0});
         for (int round = 0; round < 300; ++round) {
             Bytes bits = random.bytes(stride * static_cast<std::size_t>(side));
             // Format bits that hold, so that the data is looked at.
@@ -150,11 +133,9 @@ TEST(the_table_never_reads_beyond_the_picture) {
 
 TEST(impossible_options_are_refused) {
     const Bytes payload = to_bytes("x");
-    for (const int version : {-1, 0, 41})
-        CHECK_ERROR(config, create_symbol(payload, {version, ErrorCorrection::L, 0, Content::binary}));
-    for (const int mask : {-2, 8})
-        CHECK_ERROR(config, create_symbol(payload, {5, ErrorCorrection::L, mask, Content::binary}));
-    CHECK_ERROR(config, create_symbol({}, {5, ErrorCorrection::L, 0, Content::binary}));
+    for (const int version : {-1, 0, 41}) CHECK_ERROR(config, create_symbol(payload, {version, ErrorCorrection::L, 0}));
+    for (const int mask : {-2, 8}) CHECK_ERROR(config, create_symbol(payload, {5, ErrorCorrection::L, mask}));
+    CHECK_ERROR(config, create_symbol({}, {5, ErrorCorrection::L, 0}));
 }
 
 TEST(finder_patterns_of_any_size_and_brightness_are_counted) {
@@ -167,8 +148,7 @@ TEST(finder_patterns_of_any_size_and_brightness_are_counted) {
                 for (int x = 0; x < side; ++x) {
                     const int column = x % pitch / module - 3, row = y % pitch / module - 3;
                     const int ring = std::max(std::abs(column), std::abs(row));
-                    if (ring <= 3 && ring != 2)
-                        pixels[static_cast<std::size_t>(y * side + x)] = light ? 220 : 40;
+                    if (ring <= 3 && ring != 2) pixels[static_cast<std::size_t>(y * side + x)] = light ? 220 : 40;
                 }
             const std::size_t count = count_finder_patterns({pixels.data(), side, side, side}, 1000);
             CHECK(count >= across * across && count <= 3 * across * across);

@@ -116,8 +116,7 @@ TEST(every_flipped_module_is_corrected_or_refused) {
     for (const bool bare : {false, true}) {
         const int version = bare ? 1 : 3;
         const Bytes payload = bare ? to_bytes("bare text") : make_page(45, 3);
-        const Symbol sound =
-            create_symbol(payload, {version, ErrorCorrection::L, 0, bare ? Content::utf8 : Content::binary});
+        const Symbol sound = create_symbol(payload, {version, ErrorCorrection::L, 0});
         std::vector<Symbol> symbols(1, sound);
         for (std::size_t i = 0; i < sound.modules.size(); ++i) {
             symbols.push_back(sound);
@@ -157,7 +156,7 @@ TEST(a_frame_of_another_place_is_wrong) {
 
 TEST(a_blackened_frame_holds_no_symbol) {
     const TemporaryFolder folder;
-    const Symbol sound = create_symbol(make_page(45, 3), {3, ErrorCorrection::L, 0, Content::binary});
+    const Symbol sound = create_symbol(make_page(45, 3), {3, ErrorCorrection::L, 0});
     const Symbol black{sound.side, Bytes(sound.modules.size(), 1)}, white{sound.side, Bytes(sound.modules.size(), 0)};
     write_symbols(folder.file("a.mp4"), 3, {black, sound, white});
     const FrameReader reader(folder.file("a.mp4"), 1);

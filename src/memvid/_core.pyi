@@ -20,9 +20,7 @@ def read_symbol(
 
 @final
 class SymbolOptions:
-    def __init__(
-        self, *, version: int = ..., level: str = ..., data_mask: int | None = ..., utf8: bool = ...
-    ) -> None: ...
+    def __init__(self, *, version: int = ..., level: str = ..., data_mask: int | None = ...) -> None: ...
 
 class FrameSource:
     @property

@@ -58,7 +58,8 @@ class EncoderConfig:
     :ivar fps: frames a second when the video is played.
     :ivar symbol_version: QR symbol version, 1 to 40: 4 * version + 17 modules a side, one version a video.
     :ivar error_correction: QR error correction level, ``"L"`` (7 %) to ``"H"`` (30 %).
-    :ivar data_mask: QR data mask, 0 to 7; ``None`` tries all eight, which takes about six times as long.
+    :ivar data_mask: QR data mask, 0 to 7; ``None`` tries all eight, which takes forty times as long:
+        2 ms a code of version 40.
     :ivar compression: ``"zstd"``, or ``"none"`` for bytes as they are.
     :ivar compression_level: zstd level, 1 to 22.
     :ivar dictionary: bytes of the zstd dictionary trained on the corpus; ``None`` sizes it to the corpus, 0 is without.

@@ -33,6 +33,7 @@ from memvid.errors import (
     VideoFormatError,
     VideoNotFoundError,
 )
+from memvid.page import page_checksum
 from tests.video.video_support import box, make_pages, make_video, movie, png, symbol_picture, write_video
 
 if TYPE_CHECKING:
@@ -49,10 +50,15 @@ def random_payload(options: _core.SymbolOptions, *, spare: int = 0) -> bytes:
     return np.random.default_rng(size).bytes(size)
 
 
-def segno_picture(payload: bytes, version: int, level: str) -> NDArray[np.uint8]:
-    code = segno.make(payload, version=version, error=level, mode="byte", boost_error=False, micro=False)
+def segno_symbol(payload: bytes, version: int, level: str, mask: int | None = None) -> NDArray[np.uint8]:
+    """One byte segment without an ECI."""
+    code = segno.make(payload, version=version, error=level, mode="byte", mask=mask, boost_error=False, micro=False)
     dark = np.array([list(row) for row in code.matrix], np.uint8)
-    return np.pad(((1 - dark) * 255).astype(np.uint8), ((4, 5), (4, 5)), constant_values=255)
+    return ((1 - dark) * 255).astype(np.uint8)
+
+
+def segno_picture(payload: bytes, version: int, level: str) -> NDArray[np.uint8]:
+    return np.pad(segno_symbol(payload, version, level), ((4, 5), (4, 5)), constant_values=255)
 
 
 def segno_bits(version: int, level: str) -> int:
@@ -84,19 +90,71 @@ def test_the_build_names_its_parts() -> None:
     assert 1 <= _core.available_cores() <= (os.cpu_count() or 1)
 
 
-@pytest.mark.parametrize("utf8", [False, True])
 @pytest.mark.parametrize("level", LEVELS)
-def test_capacity_is_exact(level: str, utf8: bool) -> None:
+def test_capacity_is_exact(level: str) -> None:
     for version in range(1, 41):
-        options = _core.SymbolOptions(version=version, level=level, utf8=utf8)
+        options = _core.SymbolOptions(version=version, level=level)
         capacity = _core.symbol_capacity(options)
-        # What is in front of the bytes: an ECI designator, the mode, the count.
-        assert capacity == (segno_bits(version, level) - (12 if utf8 else 20) - 4 - (8 if version < 10 else 16)) // 8
-        payload = b"x" * capacity if utf8 else random_payload(options)
+        # What is in front of the bytes: the mode and the count.
+        assert capacity == (segno_bits(version, level) - 4 - (8 if version < 10 else 16)) // 8
+        payload = random_payload(options)
         side = 4 * version + 17
         assert _core.create_symbol(payload, options).shape == (side, side)
         with pytest.raises(ChunkTooLargeError, match=f"{capacity + 1} bytes .* version {version}, .* {capacity}"):
             _core.create_symbol(payload + b"x", options)
+    assert level != "L" or capacity == 2953
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_symbol_is_one_byte_segment_and_no_eci(level: str) -> None:
+    """Digits, capitals and what could be Kanji, which other writers pack in modes of their own.
+
+    segno is told to make one byte segment. Full symbols: its padding of others is not the standard's.
+    """
+    contents = [
+        b"0123456789",
+        b"HTTP://EXAMPLE.ORG/ $%*+-.:",
+        "日本語の漢字".encode("shift_jis"),
+        b"\x89MV 2026 ABCDEFG",
+    ]
+    for version in range(1, 41):
+        content = contents[version % len(contents)]
+        mask = version % 8
+        options = _core.SymbolOptions(version=version, level=level, data_mask=mask)
+        capacity = _core.symbol_capacity(options)
+        payload = (content * (capacity // len(content) + 1))[:capacity]
+        assert np.array_equal(_core.create_symbol(payload, options), segno_symbol(payload, version, level, mask))
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_symbols_are_those_of_another_writer(level: str) -> None:
+    """zxing-cpp's, which can leave the ECI out, but makes one byte segment only of bytes that no other mode has."""
+    rng = np.random.default_rng(4)
+    for version in range(1, 41):
+        mask = version % 8
+        options = _core.SymbolOptions(version=version, level=level, data_mask=mask)
+        capacity = _core.symbol_capacity(options)
+        for size in {1, capacity // 2, capacity - 2, capacity - 1, capacity}:
+            payload = (rng.integers(0, 256, size, np.uint8) | 0x80).tobytes()
+            other = zxingcpp.create_barcode(
+                payload, zxingcpp.BarcodeFormat.QRCode, ec_level=level, version=version, dataMask=mask, eci="0"
+            )
+            theirs = np.array(zxingcpp.write_barcode_to_image(other, scale=1, add_quiet_zones=False))
+            assert np.array_equal(_core.create_symbol(payload, options), theirs)
+
+
+def test_the_best_mask_is_taken() -> None:
+    evaluate_mask: Any = segno.encoder.evaluate_mask
+    for version, level in [(1, "H"), (2, "L"), (7, "Q"), (14, "M"), (25, "L")]:
+        payload = random_payload(_core.SymbolOptions(version=version, level=level), spare=-1)
+        penalties, symbols = [], []
+        for mask in range(8):
+            symbol = _core.create_symbol(payload, _core.SymbolOptions(version=version, level=level, data_mask=mask))
+            dark = [bytearray(row) for row in (symbol == 0).tolist()]
+            penalties.append(evaluate_mask(dark, len(dark), len(dark)))
+            symbols.append(symbol)
+        best = _core.create_symbol(payload, _core.SymbolOptions(version=version, level=level, data_mask=None))
+        assert np.array_equal(best, symbols[penalties.index(min(penalties))])
 
 
 @pytest.mark.parametrize(("version", "level"), SHAPES)
@@ -113,9 +171,34 @@ def test_the_zxing_wheel_reads_our_symbols(version: int, level: str) -> None:
 
 def test_a_bare_text_is_text_to_other_readers() -> None:
     text = "Grüße, 世界 🙂"
-    (code,) = zxingcpp.read_barcodes(symbol_picture(text.encode(), 5, utf8=True))
+    (code,) = zxingcpp.read_barcodes(symbol_picture(text.encode(), 5))
     assert code.text == text
     assert code.content_type == zxingcpp.ContentType.Text
+
+
+@pytest.mark.parametrize("eci", [None, "26", "899"])
+@pytest.mark.parametrize("version", [5, 12, 30])
+def test_codes_of_old_memories_are_read(eci: str | None, version: int, tmp_path: Path) -> None:
+    """With an ECI, 899 for pages and 26 for texts, and digits and capitals in segments of their own."""
+    payloads = [
+        make_pages(1, size=60)[0],
+        b"8675309" * 6 + b" then bytes \xff\x00 ABCDEFGHIJKLMNOPQRSTUVWXYZ",
+        "Grüße 2026 UND 12345678901234567890 ABCDEFGHIJ".encode(),
+    ]
+    pictures = []
+    for payload in payloads:
+        code = zxingcpp.create_barcode(
+            payload, zxingcpp.BarcodeFormat.QRCode, version=version, ec_level="L", **({"eci": eci} if eci else {})
+        )
+        symbol = np.array(zxingcpp.write_barcode_to_image(code, scale=1, add_quiet_zones=False))
+        assert not np.array_equal(symbol, _core.create_symbol(payload, _core.SymbolOptions(version=version)))
+        pictures.append(np.pad(symbol, ((4, 5), (4, 5)), constant_values=255))
+        assert _core.read_symbol(pictures[-1], pure=True) == payload
+    make_video(tmp_path / "old.mp4", [png(picture) for picture in pictures], *pictures[0].shape)
+    reader = _core.FrameReader(str(tmp_path / "old.mp4"))
+    reader.expect(np.array([page_checksum(payload) for payload in payloads], np.uint32))
+    assert reader.read(frames(0, 1, 2))[0] == payloads
+    assert reader.counters()["fast"] == 3
 
 
 @pytest.mark.parametrize(("version", "level"), SHAPES)

@@ -15,7 +15,7 @@
 #include "memvid/mp4.hpp"
 #include "memvid/page_checksum.hpp"
 #include "memvid/png_frame.hpp"
-#include "memvid/qr_layout.hpp"
+#include "memvid/symbol_reader.hpp"
 #include "memvid/thread_pool.hpp"
 
 namespace memvid {

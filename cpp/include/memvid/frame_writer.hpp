@@ -10,7 +10,7 @@
 #include "memvid/file.hpp"
 #include "memvid/mp4.hpp"
 #include "memvid/png_frame.hpp"
-#include "memvid/qr_code.hpp"
+#include "memvid/symbol_writer.hpp"
 #include "memvid/thread_pool.hpp"
 
 namespace memvid {

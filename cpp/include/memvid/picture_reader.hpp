@@ -9,7 +9,7 @@
 #include "memvid/detection_budget.hpp"
 #include "memvid/frame_source.hpp"
 #include "memvid/grey_symbol.hpp"
-#include "memvid/qr_layout.hpp"
+#include "memvid/symbol_reader.hpp"
 
 namespace memvid {
 

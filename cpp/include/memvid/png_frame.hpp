@@ -7,7 +7,7 @@
 
 #include "memvid/bit_image.hpp"
 #include "memvid/bytes.hpp"
-#include "memvid/qr_code.hpp"
+#include "memvid/symbol_writer.hpp"
 
 struct libdeflate_compressor;
 struct libdeflate_decompressor;

@@ -1,14 +1,8 @@
-// Where the bits of a QR code stand (ISO/IEC 18004), precomputed, so that a perfect symbol of known place is read by
-// walking a table: no binarizer, no detector, no error correction. The caller's checksum says whether it was perfect.
+// What ISO/IEC 18004 says about QR codes: how much fits into one, and where its bits stand.
 #pragma once
 
-#include <array>
 #include <cstdint>
-#include <optional>
 #include <vector>
-
-#include "memvid/bit_image.hpp"
-#include "memvid/bytes.hpp"
 
 namespace memvid {
 
@@ -17,34 +11,43 @@ enum class ErrorCorrection : std::uint8_t { L, M, Q, H };
 constexpr int min_symbol_version = 1;
 constexpr int max_symbol_version = 40;
 
-// Codewords of a symbol that carry data, the rest correct errors.
+// The four bits that open a segment.
+enum SegmentMode : unsigned { mode_end = 0, mode_numeric = 1, mode_alphanumeric = 2, mode_bytes = 4, mode_eci = 7 };
+
+// Bits of a segment's count of characters.
+unsigned count_bits(unsigned mode, int version);
+
+// Bytes that fit into one symbol as a single byte segment.
+int byte_capacity(int version, ErrorCorrection level);
+
+// Codewords of a symbol that carry data, and all of them: the rest correct errors.
 int data_codewords(int version, ErrorCorrection level);
+int total_codewords(int version);
 
-// Bytes that fit into one symbol as a single byte segment behind an ECI of `eci_bits` bits.
-int byte_capacity(int version, ErrorCorrection level, int eci_bits);
+// The blocks that the data is cut into, each with as many codewords that correct its errors.
+int block_count(int version, ErrorCorrection level);
+int correction_per_block(int version, ErrorCorrection level);
 
-// Reads symbols of one version out of pictures of one width.
-class SymbolReader {
-public:
-    // `stride`: bytes a row of the pictures.
-    SymbolReader(const SymbolGeometry& geometry, std::size_t stride);
+// Which data codeword each of those drawn is. Blocks are drawn interleaved: the first codeword of every block, then the
+// second of every block, ... Short blocks come first and lack the last one.
+std::vector<std::uint16_t> interleaving(int version, ErrorCorrection level);
 
-    // The content bytes, without the ECI designator, or nothing when the format bits or the segments are not sound.
-    // No error is corrected: a wrong module is a wrong byte.
-    std::optional<Bytes> read(const BitImageView& image) const;
-
-private:
-    struct LevelTable {
-        std::vector<std::uint16_t> destination;  // of each data codeword, in the order it is drawn
-    };
-
-    std::optional<int> read_format(const BitImageView& image) const;
-
-    SymbolGeometry geometry_;
-    std::size_t stride_;
-    std::vector<std::uint32_t> bit_positions_;        // of each data bit, in drawing order: offset in the picture
-    std::array<std::vector<std::uint8_t>, 8> masks_;  // per data mask: what to xor each codeword with
-    std::array<LevelTable, 4> levels_;
+struct Module {
+    std::uint8_t x;
+    std::uint8_t y;
 };
+
+// The modules that carry codewords, in the order of their bits, and then those few that are left over.
+std::vector<Module> data_modules(int version);
+
+// The modules of finders, separators and timing, alignment patterns and version information that are black.
+std::vector<Module> black_function_modules(int version);
+
+// Whether a data mask turns a module over.
+bool masked(int mask, int x, int y);
+
+// The 15 bits that say level and mask; and the level that two of them say.
+int format_word(ErrorCorrection level, int mask);
+ErrorCorrection format_level(int level_bits);
 
 }  // namespace memvid

@@ -43,7 +43,7 @@ _BLOCK = 16
 _SEGMENT, _WORD, _HASH_LOG = 1024, 8, 20
 _TRIAL_LEVEL = 12
 _TRIAL_PAGES = 64
-_PAGE_BYTES = 2950
+_PAGE_BYTES = 2953
 
 
 def dictionary_size(corpus_bytes: int, size: int | None = None) -> int:

@@ -231,10 +231,6 @@ def _symbol_version(found: Salvage, ordered: Sorted) -> int:
     """The version of the codes: by the size of our own pictures, else the smallest that holds all payloads."""
     if found.size is not None:
         return (found.size[1] - 26) // 4
-    sizes = {(group.kind == BARE, len(payload)) for group in ordered.groups for payload in group.payloads}
-
-    def holds(version: int) -> bool:
-        config = EncoderConfig(symbol_version=version)
-        return all(size <= frame_capacity(config, bare=bare) for bare, size in sizes)
-
-    return next(filter(holds, range(1, 41)), 40)
+    most = max((len(payload) for group in ordered.groups for payload in group.payloads), default=0)
+    versions = range(1, 41)
+    return next((version for version in versions if frame_capacity(EncoderConfig(symbol_version=version)) >= most), 40)
