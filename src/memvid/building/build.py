@@ -12,7 +12,7 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
@@ -45,7 +45,7 @@ from memvid.storage.commit import Commit
 from memvid.types import BuildResult, ChunkRanges, ModelInfo, ProgressCallback, VideoIdentity
 from memvid.video import PageTable, VideoReader, VideoWriter, frame_capacity
 
-__all__ = ["Builder"]
+__all__ = ["About", "Builder"]
 
 _DEFAULTS = EncoderConfig()
 
@@ -62,6 +62,20 @@ _IDENTITY_OPTIONS = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a header page says of a memory in the words of whoever built it.
+
+    :ivar title: what it is called.
+    :ivar date: when it was built, in ISO 8601.
+    :ivar message: what is said of the build.
+    """
+
+    title: str | None = None
+    date: str | None = None
+    message: str | None = None
+
+
 class Builder:
     """Builds one video and its index from a spool. For one use.
 
@@ -69,6 +83,7 @@ class Builder:
     :param checkpoint: file that keeps the embeddings until the build has succeeded, and has those of an earlier one.
     :param deleted: chunks of the spool that stand for deleted ones: they are not indexed, and the video says so.
     :param next_chunk: what is appended later gets no id below it.
+    :param about: what the header page is to say of it.
     :param commit: a commit of these files that is begun already and holds their locks.
     :param check: gets the paths of the complete video and index files, the manifest last, before they are committed.
     :raises ConfigError: the options cannot be carried out here, see :func:`check_feasible`; likewise
@@ -89,6 +104,7 @@ class Builder:
         *,
         deleted: ChunkIds | None = None,
         next_chunk: int = 0,
+        about: About | None = None,
         commit: Commit | None = None,
         check: Callable[[Path, Sequence[Path]], None] | None = None,
     ) -> None:
@@ -103,6 +119,7 @@ class Builder:
         self._deleted = ChunkIds.of([]) if deleted is None else deleted
         self._reporter.indexed -= len(self._deleted)
         self._next_chunk = next_chunk
+        self._about = about or About()
         self._commit = commit
         self._check = check
         self._seconds: dict[str, float] = {}
@@ -228,6 +245,7 @@ class Builder:
             compression_level=_unless_default(config, "compression_level"),
             chunks_per_frame=_unless_default(config, "chunks_per_frame"),
             parity=float(config.parity) or None,
+            **asdict(self._about),
         )
         return pack_blob(PageKind.HEADER, encode_header_body(header), capacity=self._capacity) + dictionary_pages
 

@@ -88,6 +88,9 @@ def _choice(flag: str, choices: tuple[str, ...], text: str) -> Callable[[Any], A
 @_number("--connectivity", "HNSW neighbours of a vector.")
 @_number("--expansion-add", "HNSW candidates while building.")
 @_number("--expansion-search", "HNSW candidates while searching.")
+@click.option("--title", metavar="TEXT", help="What the memory is called.")
+@options.message
+@options.date
 @click.option("--no-keywords", is_flag=True, help="Leave the keyword index out.")
 @options.threads
 @options.as_json
@@ -106,6 +109,9 @@ def build(
     encoding: str,
     model: str | None,
     no_keywords: bool,
+    title: str | None,
+    message: str | None,
+    date: str | None,
     as_json: bool,
     **settings: Any,
 ) -> None:
@@ -162,7 +168,9 @@ def build(
         encoder.add_chunks((text for text, _ in texts), metadatas=(metadata for _, metadata in metadatas))
         if not len(encoder) and not empty:
             raise EmptyMemoryError(nothing_text(plan))
-        result = encoder.build_video(output, index, progress=bars, checkpoint=checkpoint)
+        result = encoder.build_video(
+            output, index, progress=bars, checkpoint=checkpoint, title=title, date=date, message=message
+        )
     if as_json:
         emit_json(_report(result, plan, reader.documents, embedder.name))
     else:

@@ -144,10 +144,10 @@ class PageTable:
         """SHA-256 in hexadecimal: the identity of what is in the video, whatever it is packed in."""
         return hashlib.sha256(self.to_bytes()).hexdigest()
 
-    def chunk_ids(self, *, start: int = 0) -> ChunkIds:
-        """All chunk ids of the frames from ``start`` on."""
-        at = int(np.searchsorted(self._data_frames, start))
-        return ChunkIds.of_runs(self._starts[at:], self._ends[at:])
+    def chunk_ids(self, *, start: int = 0, stop: int | None = None) -> ChunkIds:
+        """All chunk ids of the frames from ``start`` on, up to the one before ``stop``."""
+        part = slice(*np.searchsorted(self._data_frames, [start, len(self) if stop is None else stop]))
+        return ChunkIds.of_runs(self._starts[part], self._ends[part])
 
     def frames_of(self, chunk_ids: NDArray[np.int64]) -> NDArray[np.int64]:
         """Frames in which the chunks start, ``int64[n]``, in their order. Costs a binary search each.

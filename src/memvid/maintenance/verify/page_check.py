@@ -161,7 +161,7 @@ class PageCheck:
                 frame_index=frame,
             )
         self._obey(self._rules.check, header, frame)
-        if kind in (PageKind.HEADER, PageKind.DICTIONARY):
+        if kind in (PageKind.HEADER, PageKind.DICTIONARY, PageKind.COMMIT):
             open_blob(header.kind, run, first_frame=frame, tag=self._table.tag)
         elif kind == PageKind.TOMBSTONES:
             self._tombstones.add(run, first_frame=frame, tag=self._table.tag)

@@ -11,6 +11,7 @@ from memvid.video import BARE, COVER, PageTable, frame_capacity
 __all__ = ["PageRules"]
 
 _OF_CHUNKS = (PageKind.DATA, PageKind.ATTRIBUTES)
+_PLAIN = {PageKind.PARITY: 7, PageKind.COMMIT: 3}  # flags that they have not: no run, not compressed
 
 
 class PageRules:
@@ -44,8 +45,8 @@ class PageRules:
             raise _error("it continues no page", frame)
         if kind not in _OF_CHUNKS and (header.count or header.first_chunk):
             raise _error(f"a {kind.name} page names {header.count} chunks from {header.first_chunk} on", frame)
-        if kind == PageKind.PARITY and header.flags & 7:
-            raise _error(f"a PARITY page has the flags {header.flags:#x}", frame)
+        if header.flags & _PLAIN.get(kind, 0):
+            raise _error(f"a {kind.name} page has the flags {header.flags:#x}", frame)
         if (kind == PageKind.HEADER) != (frame == self._header):
             raise _error(f"a {kind.name} page", frame)
         if kind == PageKind.DICTIONARY and frame != self._front:
