@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -14,8 +13,6 @@ __all__ = [
     "BuildResult",
     "Chunk",
     "ChunkRanges",
-    "CommitInfo",
-    "DateLike",
     "JsonObject",
     "MemoryInfo",
     "ModelInfo",
@@ -33,9 +30,6 @@ JsonObject: TypeAlias = dict[str, Any]
 ChunkRanges: TypeAlias = tuple[tuple[int, int], ...]
 """First and last id of each run of chunks, ascending."""
 """What a chunk's metadata is."""
-
-DateLike: TypeAlias = datetime.date | str
-"""A date, perhaps with a time; or a string of one in ISO 8601."""
 
 StrPath: TypeAlias = str | os.PathLike[str]
 """What names a file or a folder."""
@@ -68,30 +62,6 @@ class Chunk:
 
     def __repr__(self) -> str:
         return f"Chunk({self.chunk_id}, frame {self.frame_index}, {_shorten(self.text)})"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CommitInfo:
-    """One change of a memory: its build, or an append.
-
-    :ivar number: the build, or the last compaction, is 1; each append has the next number.
-    :ivar date: when it was made, in ISO 8601, if that was given.
-    :ivar message: what was said of it.
-    :ivar first_chunk: id of the first chunk added, or that it would have had.
-    :ivar added: chunks added.
-    :ivar deleted: chunks deleted.
-    :ivar changed: chunks whose metadata was changed.
-    :ivar chunks: chunks in the memory afterwards, without those that were deleted.
-    """
-
-    number: int
-    date: str | None = None
-    message: str | None = None
-    first_chunk: int
-    added: int
-    deleted: int
-    changed: int
-    chunks: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,8 +192,6 @@ class AppendResult:
         be used; it stays in the video as it is.
     :ivar copied: whether the video had other names (hard links, as ``cp -al`` makes them), so that a copy of it grew,
         and they keep the memory as it was.
-    :ivar changed: chunks whose metadata was changed.
-    :ivar commit: number of the commit.
     """
 
     video_file: Path
@@ -241,8 +209,6 @@ class AppendResult:
     embeddings_resumed: int = 0
     unusable_metadata: ChunkRanges = ()
     copied: bool = False
-    changed: int = 0
-    commit: int = 0
 
     def __repr__(self) -> str:
         return (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from memvid.video.cover import centred, cover_picture, cover_text, has_cover_room
 from memvid.video.parity import load_zfec
 from memvid.video.reader import VideoReader
 from memvid.video.store import PageStore
@@ -18,6 +19,10 @@ __all__ = [
     "VideoAppender",
     "VideoReader",
     "VideoWriter",
+    "centred",
+    "cover_picture",
+    "cover_text",
     "frame_capacity",
+    "has_cover_room",
     "load_zfec",
 ]

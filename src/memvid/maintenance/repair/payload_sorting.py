@@ -11,6 +11,7 @@ from memvid.allowance import Allowance
 from memvid.checks import ID_LIMIT
 from memvid.errors import VideoError
 from memvid.maintenance.repair.bare_text_ids import add_texts, texts_by_checksum, texts_by_order
+from memvid.maintenance.repair.lost_cover import find_cover
 from memvid.maintenance.repair.page_runs import Group, Sorted
 from memvid.maintenance.repair.parity_recovery import restore_pages
 from memvid.maintenance.repair.salvage import Salvage, Slot
@@ -72,12 +73,20 @@ def sort_pages(
     by_number = {number: slot.payload or b"" for number, slot in numbered.items()}
     bare = [slot for slot in found.slots if slot.payload is not None and not is_page(slot.payload)]
     texts = texts_by_order(found, numbered) if table is None else texts_by_checksum(bare, table)
+    cover = find_cover(bare, by_number, table)
+    if cover is not None:
+        texts[0] = cover  # parity knows it as one
     restore_pages(by_number, texts, table, tag, path, findings)
+    if cover is not None:
+        del texts[0]
+    result.cover = cover
     _gather(by_number, result, TombstoneReader(found.file_bytes), allowance, path, findings)
     if table is not None and table.digest != digest and not _is_plausible(table, result, bare=bool(texts)):
         findings.error("page table", "it does not fit the pages that are there: it is not gone by", path)
         table = None
         texts = texts_by_order(found, numbered)
+        if cover is not None and texts.get(0) == cover:
+            del texts[0]
     if texts and (result.header is None or result.header.bare):
         add_texts(texts, by_number, table, result, path, findings)
     result.groups.sort(key=lambda group: group.frame)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from memvid.building.page_writer import blob_pages
 from memvid.config import EncoderConfig
+from memvid.maintenance.repair.lost_cover import new_cover
 from memvid.maintenance.repair.page_runs import Group, Sorted
 from memvid.maintenance.repair.salvage import Salvage
 from memvid.maintenance.rewrite.kept_vectors import IndexVectors
@@ -31,6 +32,7 @@ from memvid.page import (
     pack,
     pack_attributes,
     pack_blob,
+    page_checksum,
     parse_header,
     seal,
 )
@@ -104,6 +106,11 @@ class Rewrite:
         if behind > max([header.next_chunk or 0, *self.chunks.ends.tolist()[-1:]]):  # no other chunk gets a lost id
             header = replace(header, next_chunk=behind)
             self._header_pages = self._pack_header(header)
+        self._cover = ordered.cover
+        if header.cover is not None and page_checksum(ordered.cover or b"") != header.cover:
+            self._cover = new_cover(header, len(self.chunks - ordered.deleted))
+            header = replace(header, cover=None if self._cover is None else page_checksum(self._cover))
+            self._header_pages = self._pack_header(header)
         self.model = model_of(header)
 
     def write(self, path: Path, progress: ProgressCallback | None) -> None:
@@ -116,6 +123,8 @@ class Rewrite:
         total = len(self._header_pages) + len(ordered.dictionary_pages)
         total += sum(len(payloads) for _, payloads in self._groups) + len(self._tombstones)
         batch: list[bytes] = []
+        if self._cover is not None:
+            writer.write_cover(self._cover)
 
         def flush() -> None:
             writer.write(batch)
