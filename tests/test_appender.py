@@ -380,7 +380,7 @@ class TestReaders:
         video = build(tmp_path, texts, embeddings=vectors, metadatas=[{"even": n % 2 == 0} for n in range(3000)])
         gone = list(range(0, 3000, 3))
         result = delete(video, chunk_ids=gone)
-        assert (result.deleted, result.chunks, result.added, result.frames) == (1000, 2000, 0, 1)
+        assert (result.deleted, result.chunks, result.added, result.frames) == (1000, 2000, 0, 2)
         with open_memory(video) as memory:
             ids, scores = memory._index.search(vectors[:60], 8)
             assert not np.isin(ids, gone).any()

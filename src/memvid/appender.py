@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from memvid.building.append import Appender, frame_config
 from memvid.building.chunk_collector import ChunkCollector
 from memvid.building.deletions import Deletions
-from memvid.checks import check_chunk_ids
+from memvid.checks import check_chunk_ids, check_date, check_words
 from memvid.config import EncoderConfig, make_config
 from memvid.embedding import AbsentEmbedder, Embedder, EmbedderLike, embedder_of, model_info, resolve_embedder
 from memvid.errors import (
@@ -29,7 +29,7 @@ from memvid.index.filters import value_token
 from memvid.interrupts import interruptible
 from memvid.page import ChunkIds
 from memvid.storage.commit import default_index_file, open_settled, recover, refuse_links
-from memvid.types import AppendResult, JsonObject, ModelInfo, ProgressCallback, StrPath, Where
+from memvid.types import AppendResult, DateLike, JsonObject, ModelInfo, ProgressCallback, StrPath, Where
 from memvid.video import PageStore, VideoReader
 
 __all__ = ["MemvidAppender"]
@@ -157,7 +157,14 @@ class MemvidAppender(ChunkCollector):
             raise
 
     @interruptible
-    def append(self, *, progress: ProgressCallback | None = None, checkpoint: StrPath | None = None) -> AppendResult:
+    def append(
+        self,
+        *,
+        progress: ProgressCallback | None = None,
+        checkpoint: StrPath | None = None,
+        date: DateLike | None = None,
+        message: str | None = None,
+    ) -> AppendResult:
         """Make all additions and deletions at once: on return they are on the disk; when it raises, none was made.
 
         The new frames are written behind the old ones and read back, the index gets one more segment: what is there is
@@ -169,6 +176,9 @@ class MemvidAppender(ChunkCollector):
 
         :param progress: called from this thread with a :class:`Progress`, a few times a second.
         :param checkpoint: keeps embeddings until the append has succeeded, as in :meth:`MemvidEncoder.build_video`.
+        :param date: when this is done, a date or a string in ISO 8601, for the memory's log: the clock is not asked.
+        :param message: what is to be said of it in the log.
+        :raises ConfigError: ``date`` is none, or ``message`` is no text or a long one.
         :raises EmptyMemoryError: there is nothing to do.
         :raises OutputError: someone else is writing this memory, the disk is full, ...
         :raises VideoError: the video cannot be read, or not be appended to.
@@ -191,6 +201,8 @@ class MemvidAppender(ChunkCollector):
             threads=self.config.threads,
             progress=progress,
             checkpoint=None if checkpoint is None else Path(checkpoint),
+            date=check_date(date),
+            message=check_words("message", message),
         ).run()
         self.clear()
         self._known = None  # not read here: nothing may fail any more, since the append has been made

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Iterable
 from numbers import Integral
 from typing import TypeGuard
 
-from memvid.errors import ChunkNotFoundError
+from memvid.errors import ChunkNotFoundError, ConfigError
 
-__all__ = ["ID_LIMIT", "check_chunk_id", "check_chunk_ids", "is_int", "is_number", "is_whole"]
+__all__ = [
+    "ID_LIMIT",
+    "check_chunk_id",
+    "check_chunk_ids",
+    "check_date",
+    "check_words",
+    "is_int",
+    "is_number",
+    "is_whole",
+]
+
+_MOST_WORDS = 4096  # bytes of a message: it stands in frames of its own
 
 ID_LIMIT = 1 << 62
 """Above every id and every count that a memory may claim: sums of a few of them do not overflow."""
@@ -29,6 +41,45 @@ def is_whole(value: object, low: int) -> bool:
     if type(value) is int:  # nearly always, and asking for an abstract class takes its time
         return value >= low
     return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= low
+
+
+def check_words(name: str, value: object) -> str | None:
+    """A title or a message, if one was given.
+
+    :raises ConfigError: it is no text, none of Unicode, or has more than 4096 bytes.
+    """
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise ConfigError(f"{name} is a {type(value).__name__}: expected a string")
+    try:
+        size = len(value.encode())
+    except UnicodeEncodeError as error:
+        raise ConfigError(
+            f"{name} has the lone surrogate U+{ord(value[error.start]):04X}: give whole characters"
+        ) from error
+    if size > _MOST_WORDS:
+        raise ConfigError(f"{name} has {size} bytes: at most {_MOST_WORDS} are possible")
+    return value
+
+
+def check_date(value: object) -> str | None:
+    """A date, or a date and a time, in ISO 8601, if one was given.
+
+    :raises ConfigError: it is neither, nor a string of one.
+    """
+    if value is None:
+        return None
+    if isinstance(value, datetime.date):  # a time is one, too
+        return value.isoformat()
+    if isinstance(value, str):
+        for parse in (datetime.date.fromisoformat, datetime.datetime.fromisoformat):
+            try:
+                parse(value)
+            except ValueError:
+                continue
+            return value
+    raise ConfigError(f"date={value!r:.80} is not possible: expected a date, or a string like 2026-11-27")
 
 
 def check_chunk_ids(chunk_ids: Iterable[object]) -> list[int]:

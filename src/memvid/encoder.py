@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from memvid.building.build import Builder
+from memvid.building.build import About, Builder
 from memvid.building.chunk_collector import ChunkCollector, EncoderStats
 from memvid.building.outputs import check_outputs, new_folders
+from memvid.checks import check_date, check_words
 from memvid.config import EncoderConfig, make_config
 from memvid.embedding import EmbedderLike, resolve_embedder
 from memvid.interrupts import interruptible
-from memvid.types import BuildResult, ProgressCallback, StrPath
+from memvid.types import BuildResult, DateLike, ProgressCallback, StrPath
 
 if TYPE_CHECKING:
     from memvid.appender import MemvidAppender
@@ -90,6 +91,9 @@ class MemvidEncoder(ChunkCollector):
         *,
         progress: ProgressCallback | None = None,
         checkpoint: StrPath | None = None,
+        title: str | None = None,
+        date: DateLike | None = None,
+        message: str | None = None,
     ) -> BuildResult:
         """Write the video and its index; either both appear, complete and read back, or neither does.
 
@@ -111,6 +115,9 @@ class MemvidEncoder(ChunkCollector):
             was never interrupted, provided that the same batch of texts always gets the same vectors; if chunks
             changed, provided that a text's vector does not depend on the texts embedded with it (true of
             :class:`MiniLMEmbedder`, not of every function). 4 bytes a dimension and 24 a chunk on the disk.
+        :param title: what the memory is called.
+        :param date: when this is done, a date or a string in ISO 8601, for the memory's log: the clock is not asked.
+        :param message: what is to be said of it in the log.
         :raises ModelMismatchError: ``checkpoint`` has embeddings of another model.
         :raises ChunkTooLargeError: a bare chunk does not fit its code.
         :raises EmbeddingError: the embedder failed, or disagrees with embeddings that were given.
@@ -121,10 +128,11 @@ class MemvidEncoder(ChunkCollector):
         """
         spool = self._open_spool()
         self._asked = len(spool)
+        about = About(check_words("title", title), check_date(date), check_words("message", message))
         video, index = check_outputs(output_file, index_file, codec=self.config.codec)
         kept = None if checkpoint is None else Path(checkpoint)
         with new_folders(video, index):
-            return Builder(spool, self.config, self._embedder, video, index, progress, kept).run()
+            return Builder(spool, self.config, self._embedder, video, index, progress, kept, about=about).run()
 
     def __repr__(self) -> str:
         return "MemvidEncoder(closed)" if self._spool is None else f"MemvidEncoder({len(self._spool)} chunks)"

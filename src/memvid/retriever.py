@@ -25,7 +25,7 @@ from memvid.index import IndexManager
 from memvid.pickling import check_picklable
 from memvid.query_cache import QueryCache, Tally
 from memvid.storage.commit import default_index_file, open_settled, recover
-from memvid.types import Chunk, MemoryInfo, RetrieverStats, SearchResult, StrPath, Where
+from memvid.types import Chunk, CommitInfo, MemoryInfo, RetrieverStats, SearchResult, StrPath, Where
 from memvid.video import PageStore, VideoReader
 
 __all__ = ["MemoryInfo", "MemvidRetriever", "RetrieverStats"]
@@ -157,6 +157,14 @@ class MemvidRetriever(AsyncSearches):
         ids = self._video.table.ids_around(int(chunk_id), before, after, without=self._index.deleted)
         self._store.check_count(len(ids))
         return self._chunks(ids.numbers().tolist())
+
+    def log(self) -> list[CommitInfo]:
+        """The changes of the memory since it was built or compacted, the first one first; reads a frame for each.
+
+        :raises FrameError: a page that says what was changed cannot be read.
+        """
+        self._check_open()
+        return [info for _, info in self._store.commits()]
 
     def warm(self) -> None:
         """Load what the first query would load: the model, the index, the dictionary."""

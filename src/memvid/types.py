@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -13,6 +14,8 @@ __all__ = [
     "BuildResult",
     "Chunk",
     "ChunkRanges",
+    "CommitInfo",
+    "DateLike",
     "JsonObject",
     "MemoryInfo",
     "ModelInfo",
@@ -30,6 +33,9 @@ JsonObject: TypeAlias = dict[str, Any]
 ChunkRanges: TypeAlias = tuple[tuple[int, int], ...]
 """First and last id of each run of chunks, ascending."""
 """What a chunk's metadata is."""
+
+DateLike: TypeAlias = datetime.date | str
+"""A date, perhaps with a time; or a string of one in ISO 8601."""
 
 StrPath: TypeAlias = str | os.PathLike[str]
 """What names a file or a folder."""
@@ -62,6 +68,35 @@ class Chunk:
 
     def __repr__(self) -> str:
         return f"Chunk({self.chunk_id}, frame {self.frame_index}, {_shorten(self.text)})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommitInfo:
+    """One change of a memory: its build, or an append.
+
+    :ivar number: the build, or the last compaction, is 1; each append has the next number.
+    :ivar date: when it was made, in ISO 8601, if that was given.
+    :ivar message: what was said of it.
+    :ivar first_chunk: id of the first chunk added, or that it would have had.
+    :ivar added: chunks added.
+    :ivar deleted: chunks deleted.
+    :ivar changed: chunks whose metadata was changed.
+    :ivar chunks: chunks in the memory afterwards, without those that were deleted.
+    """
+
+    number: int
+    date: str | None = None
+    message: str | None = None
+    first_chunk: int
+    added: int
+    deleted: int
+    changed: int
+    chunks: int
+
+    @property
+    def chunk_ids(self) -> range:
+        """The ids of the chunks added."""
+        return range(self.first_chunk, self.first_chunk + self.added)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +144,20 @@ class VideoIdentity:
     :ivar digest: SHA-256 of the page table in hexadecimal: the same memory in other packaging has the same one.
     :ivar frames: frames in the video.
     :ivar bytes: size of the file.
+    :ivar lost: of the frames, how many are known to be lost.
+    :ivar tag: of the memory, which all its pages have; ``None`` if an index of an earlier release does not say.
     """
 
     digest: str
     frames: int
     bytes: int
+    tag: int | None = None
+    lost: int = 0
+
+    @property
+    def readable(self) -> int:
+        """Frames that are not lost."""
+        return self.frames - self.lost
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +236,8 @@ class AppendResult:
         be used; it stays in the video as it is.
     :ivar copied: whether the video had other names (hard links, as ``cp -al`` makes them), so that a copy of it grew,
         and they keep the memory as it was.
+    :ivar changed: chunks whose metadata was changed.
+    :ivar commit: number of the commit.
     """
 
     video_file: Path
@@ -209,6 +255,8 @@ class AppendResult:
     embeddings_resumed: int = 0
     unusable_metadata: ChunkRanges = ()
     copied: bool = False
+    changed: int = 0
+    commit: int = 0
 
     def __repr__(self) -> str:
         return (

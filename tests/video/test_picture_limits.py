@@ -115,7 +115,7 @@ class TestManyPictures:
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(decoding, "decode_pictures", note)
-            assert list(decoding.read_payloads(Shown())) == expected  # type: ignore[arg-type]
+            assert list(decoding.read_payloads(Shown())) == expected
         assert counted == [1, 5]  # of 64 and of 12
 
     def test_counting_goes_on_where_it_stopped(self) -> None:

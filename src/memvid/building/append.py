@@ -30,8 +30,8 @@ from memvid.index import IndexManager, Manifest, stage_deletions
 from memvid.index.updating import UpdatePlan, next_number, plan_update, unused_files
 from memvid.page import ChunkIds, HeaderInfo, PageCompressor
 from memvid.storage.commit import Commit
-from memvid.types import AppendResult, ProgressCallback, VideoIdentity
-from memvid.video import PageStore, PageTable, VideoAppender, VideoReader, has_cover_room
+from memvid.types import AppendResult, CommitInfo, ProgressCallback, VideoIdentity
+from memvid.video import PageStore, PageTable, VideoAppender, VideoReader
 
 __all__ = ["Appender", "frame_config", "next_chunk"]
 
@@ -47,17 +47,15 @@ def frame_config(header: HeaderInfo, *, fps: float = 30, threads: int | None = N
         compression_level=header.compression_level or _DEFAULTS.compression_level,
         chunks_per_frame=1 if header.bare else header.chunks_per_frame,
         parity=header.parity or 0,
-        title=header.title,
-        cover=header.is_covered or not has_cover_room(header.symbol_version),
         fps=possible_fps(fps),
         threads=threads,
     )
 
 
 def next_chunk(table: PageTable, header: HeaderInfo, deleted: ChunkIds) -> int:
-    """Id of the chunk that is added next: no chunk had it, also none that was deleted and then lost."""
+    """Id of the chunk that is added next: no chunk had it, also none that was deleted, and none that was lost."""
     behind = int(deleted.ends[-1]) if deleted else 0
-    return max(table.next_chunk, header.next_chunk or 0, behind)
+    return max(table.next_chunk, header.chunks if header.next_chunk is None else header.next_chunk, behind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +74,14 @@ class _Memory:
     def rows(self, first_chunk: int, count: int) -> NDArray[np.float32] | None:
         """Vectors that need not be made again: as :meth:`IndexManager.stored_vectors`."""
         return self.index.stored_vectors(first_chunk, count)
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """What an append does, beside adding chunks."""
+
+    commit: CommitInfo
+    deleted: ChunkIds
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +113,8 @@ class Appender:
     :param threads: worker threads; ``None`` uses the cores this process may run on.
     :param progress: called from the thread that calls :meth:`run`.
     :param checkpoint: file that keeps the embeddings until the append has succeeded, and has those of an earlier one.
+    :param date: when it is made, in ISO 8601.
+    :param message: what is said of it.
     """
 
     def __init__(
@@ -120,6 +128,8 @@ class Appender:
         threads: int | None = None,
         progress: ProgressCallback | None = None,
         checkpoint: Path | None = None,
+        date: str | None = None,
+        message: str | None = None,
     ) -> None:
         self._spool = spool
         self._deletions = deletions
@@ -129,6 +139,8 @@ class Appender:
         self._threads = threads
         self._reporter = Reporter(progress, len(spool))
         self._checkpoint = checkpoint
+        self._date = date
+        self._message = message
         self._seconds: dict[str, float] = {}
 
     def run(self) -> AppendResult:
@@ -144,8 +156,14 @@ class Appender:
                 gone = self._deletions.resolve(memory.index, self._spool)
                 chunks = memory.index.count + len(self._spool) - len(gone)
                 frames, indexed, manifest = 0, Indexed(), memory.index.manifest
+                number = memory.store.last_commit()
                 if len(self._spool) or gone:
-                    table, manifest, indexed = self._write(memory, gone, commit)
+                    number += 1
+                    info = CommitInfo(
+                        number=number, date=self._date, message=self._message,
+                        first_chunk=first, added=len(self._spool), deleted=len(gone), changed=0, chunks=chunks,
+                    )  # fmt: skip
+                    table, manifest, indexed = self._write(memory, _Change(info, gone), commit)
                     frames = len(table) - memory.video.frame_count
         self._seconds["total"] = time.perf_counter() - begin
         return AppendResult(
@@ -164,6 +182,7 @@ class Appender:
             embeddings_resumed=indexed.resumed,
             unusable_metadata=indexed.unusable_metadata,
             copied=commit.copied,
+            commit=number,
         )
 
     @contextmanager
@@ -178,7 +197,7 @@ class Appender:
         finally:
             video.close()
 
-    def _write(self, memory: _Memory, gone: ChunkIds, commit: Commit) -> tuple[PageTable, Manifest, Indexed]:
+    def _write(self, memory: _Memory, change: _Change, commit: Commit) -> tuple[PageTable, Manifest, Indexed]:
         """Write everything, read it back, and commit it."""
         config = frame_config(memory.store.header, fps=memory.video.fps, threads=self._threads)
         video = VideoAppender(commit.stage_growth(self._video_file), config, table=memory.video.table)
@@ -186,11 +205,11 @@ class Appender:
         model = memory.index.manifest.model
         with nullcontext() if self._checkpoint is None else Checkpoint(self._checkpoint, model) as checkpoint:
             if len(self._spool):
-                table, manifest, indexed = self._add(memory, gone, _Target(config, video, commit, checkpoint))
+                table, manifest, indexed = self._add(memory, change, _Target(config, video, commit, checkpoint))
             else:
-                table, identity = self._write_video(memory, gone, config, video)
+                table, identity = self._write_video(memory, change, config, video)
                 number = next_number(self._index_file, memory.index.manifest)
-                deleted = memory.index.deleted | gone
+                deleted = memory.index.deleted | change.deleted
                 manifest, _ = stage_deletions(
                     self._index_file, memory.index.manifest,
                     video=identity, deleted=deleted, number=number, commit=commit,
@@ -203,7 +222,7 @@ class Appender:
                 checkpoint.remove()
         return table, manifest, indexed
 
-    def _add(self, memory: _Memory, gone: ChunkIds, target: _Target) -> tuple[PageTable, Manifest, Indexed]:
+    def _add(self, memory: _Memory, change: _Change, target: _Target) -> tuple[PageTable, Manifest, Indexed]:
         """Add chunks to video and index at the same time."""
         manifest = memory.index.manifest
         plan, merged = self._plan(memory)
@@ -223,17 +242,18 @@ class Appender:
                 sources.insert(0, merged)
                 start = merged.start
                 ids |= merged.ids
-            self._reporter.indexed = len(ids - gone)
+            self._reporter.indexed = len(ids - change.deleted)
             source = _InTurn(sources)
-            with IndexFeed(source, index, self._embedder, target.checkpoint, skip=gone) as feed:
+            with IndexFeed(source, index, self._embedder, target.checkpoint, skip=change.deleted) as feed:
                 feed.start()
                 self._reporter.feed = feed
-                table, identity = self._write_video(memory, gone, target.config, target.video)
+                table, identity = self._write_video(memory, change, target.config, target.video)
                 self._reporter.wait_for_index()
                 self._seconds.update(feed.seconds)
                 frames = start + np.flatnonzero(table.counts[start:])
                 index.add_pages(frames, table.first_chunks[frames], table.counts[frames])
-                index.stage(identity, deleted=memory.index.deleted | gone)
+                missing = ChunkIds.of_ranges(memory.index.manifest.missing)
+                index.stage(identity, deleted=memory.index.deleted | change.deleted, missing=missing)
                 return table, index.manifest, feed.indexed
         except BaseException:
             index.abort()
@@ -258,7 +278,7 @@ class Appender:
         return plan, merged
 
     def _write_video(
-        self, memory: _Memory, gone: ChunkIds, config: EncoderConfig, video: VideoAppender
+        self, memory: _Memory, change: _Change, config: EncoderConfig, video: VideoAppender
     ) -> tuple[PageTable, VideoIdentity]:
         """Write the new frames behind the old ones and read them back; nothing of it counts yet."""
         compressor = None
@@ -267,21 +287,28 @@ class Appender:
         writer = PageWriter(
             video, config, tag=memory.video.table.tag, compressor=compressor, report=self._reporter.stage("write")
         )
+        writer.write_commit(change.commit)
         if len(self._spool):
             writer.write_chunks(self._spool)
-        writer.write_tombstones(gone)
+        writer.write_tombstones(change.deleted)
         table = video.finish()
         self._seconds["pack and write"] = writer.seconds
         with timed(self._seconds, "verify"):
-            return table, self._read_back(memory, gone, video)
+            return table, self._read_back(memory, change, video)
 
-    def _read_back(self, memory: _Memory, gone: ChunkIds, video: VideoAppender) -> VideoIdentity:
+    def _read_back(self, memory: _Memory, change: _Change, video: VideoAppender) -> VideoIdentity:
         start = memory.video.frame_count
         reader = VideoReader(video.path, threads=self._threads, movie=video.movie)
         try:
             read_back(reader, self._spool, self._reporter.stage("verify"), start=start)
-            if PageStore(reader, cache_bytes=0).deleted_since(start) != gone:
-                raise FrameError("the list of deleted chunks is not read back as it was written: nothing was changed")
+            store = PageStore(reader, cache_bytes=0)
+            if (
+                store.read_commit(start) != change.commit
+                or store.deleted_in(start, len(reader.table)) != change.deleted
+            ):
+                raise FrameError(
+                    "what the append says of itself is not read back as it was written: nothing was changed"
+                )
             return reader.identity
         finally:
             reader.close()

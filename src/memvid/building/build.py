@@ -12,7 +12,7 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
@@ -37,16 +37,15 @@ from memvid.page import (
     encode_header_body,
     memory_tag,
     pack_blob,
-    page_checksum,
     sample_plan,
     train_dictionary,
 )
 from memvid.page.dictionary import SAMPLE_BYTES
 from memvid.storage.commit import Commit
 from memvid.types import BuildResult, ChunkRanges, ModelInfo, ProgressCallback, VideoIdentity
-from memvid.video import PageTable, VideoReader, VideoWriter, cover_picture, cover_text, frame_capacity
+from memvid.video import PageTable, VideoReader, VideoWriter, frame_capacity
 
-__all__ = ["Builder"]
+__all__ = ["About", "Builder"]
 
 _DEFAULTS = EncoderConfig()
 
@@ -62,7 +61,19 @@ _IDENTITY_OPTIONS = (
     "chunks_per_frame",
 )
 
-_LATER_OPTIONS = ("parity", "title", "cover")  # the same; they are new, and count where they are chosen
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a header page says of a memory in the words of whoever built it.
+
+    :ivar title: what it is called.
+    :ivar date: when it was built, in ISO 8601.
+    :ivar message: what is said of the build.
+    """
+
+    title: str | None = None
+    date: str | None = None
+    message: str | None = None
 
 
 class Builder:
@@ -72,6 +83,7 @@ class Builder:
     :param checkpoint: file that keeps the embeddings until the build has succeeded, and has those of an earlier one.
     :param deleted: chunks of the spool that stand for deleted ones: they are not indexed, and the video says so.
     :param next_chunk: what is appended later gets no id below it.
+    :param about: what the header page is to say of it.
     :param commit: a commit of these files that is begun already and holds their locks.
     :param check: gets the paths of the complete video and index files, the manifest last, before they are committed.
     :raises ConfigError: the options cannot be carried out here, see :func:`check_feasible`; likewise
@@ -92,6 +104,7 @@ class Builder:
         *,
         deleted: ChunkIds | None = None,
         next_chunk: int = 0,
+        about: About | None = None,
         commit: Commit | None = None,
         check: Callable[[Path, Sequence[Path]], None] | None = None,
     ) -> None:
@@ -106,13 +119,14 @@ class Builder:
         self._deleted = ChunkIds.of([]) if deleted is None else deleted
         self._reporter.indexed -= len(self._deleted)
         self._next_chunk = next_chunk
+        self._about = about or About()
         self._commit = commit
         self._check = check
         self._seconds: dict[str, float] = {}
         self._capacity = frame_capacity(config)
         digest = spool.digest()
         options = asdict(config)
-        named = (*_IDENTITY_OPTIONS, *(name for name in _LATER_OPTIONS if options[name] != getattr(_DEFAULTS, name)))
+        named = (*_IDENTITY_OPTIONS, *["parity"] * bool(config.parity))
         digest.update(json.dumps({name: options[name] for name in named}, sort_keys=True).encode())
         runs = list(spool.runs())
         self._has_gaps = runs != [(0, len(spool))]
@@ -191,18 +205,11 @@ class Builder:
         writer = PageWriter(
             video, self._config, tag=self._tag, compressor=compressor, report=self._reporter.stage("write")
         )
-        cover = self._cover()
-        try:
-            if cover is not None:
-                video.write_cover(cover)
-            writer.write_pages(self._front_pages(dictionary, cover))
-            writer.write_chunks(self._spool)
-            writer.write_tombstones(self._deleted)
-            self._seconds["pack and write"] = writer.seconds
-            return video.finish()
-        except BaseException:
-            video.abandon()
-            raise
+        writer.write_pages(self._front_pages(dictionary))
+        writer.write_chunks(self._spool)
+        writer.write_tombstones(self._deleted)
+        self._seconds["pack and write"] = writer.seconds
+        return video.finish()
 
     def _train(self) -> bytes | None:
         if self._config.compression == "none":
@@ -212,28 +219,15 @@ class Builder:
         samples = [sample for sample in self._spool.sample(plan, SAMPLE_BYTES) if sample]
         return train_dictionary(samples, self._spool.text_bytes, size=size)
 
-    def _cover(self) -> bytes | None:
-        """What the cover's code holds; ``None`` if there is to be none, or frames are too small for one."""
-        config = self._config
-        if not config.cover:
-            return None
-        payload = cover_text(
-            title=config.title,
-            chunks=len(self._spool) - len(self._deleted),
-            documents=self._spool.documents,
-            date=None,
-        ).encode()
-        return None if cover_picture(payload, config.symbol_version) is None else payload
-
-    def _front_pages(self, dictionary: bytes | None, cover: bytes | None) -> list[PageBody]:
+    def _front_pages(self, dictionary: bytes | None) -> list[PageBody]:
         """The header page, and the dictionary's."""
         dictionary_pages: list[PageBody] = []
         if dictionary is not None:
             dictionary_pages = blob_pages(PageKind.DICTIONARY, dictionary, self._capacity)
         model = model_info(self._embedder)
         config = self._config
-        # Of bare texts with gaps between their ids it also says that they do not count up.
-        states_next = self._next_chunk > self._spool.next_chunk or (config.bare and self._has_gaps)
+        # It also says that ids do not count up from 0: else all below the number of chunks should be there.
+        states_next = self._next_chunk > self._spool.next_chunk or self._has_gaps or bool(self._deleted)
         header = HeaderInfo(
             memory_id=self._memory_id,
             chunks=len(self._spool) - len(self._deleted),
@@ -251,8 +245,7 @@ class Builder:
             compression_level=_unless_default(config, "compression_level"),
             chunks_per_frame=_unless_default(config, "chunks_per_frame"),
             parity=float(config.parity) or None,
-            title=config.title,
-            cover=None if cover is None else page_checksum(cover),
+            **asdict(self._about),
         )
         return pack_blob(PageKind.HEADER, encode_header_body(header), capacity=self._capacity) + dictionary_pages
 

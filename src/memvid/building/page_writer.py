@@ -19,6 +19,7 @@ from memvid.page import (
     PageBody,
     PageCompressor,
     PageKind,
+    encode_commit,
     encode_tombstones,
     pack,
     pack_attributes,
@@ -31,6 +32,7 @@ from memvid.video import PageStore, VideoReader, frame_capacity
 from memvid.workers import WorkerPool
 
 if TYPE_CHECKING:
+    from memvid.types import CommitInfo
     from memvid.video import VideoAppender, VideoWriter
 
 __all__ = ["PageWriter", "blob_pages", "read_back"]
@@ -82,6 +84,10 @@ class PageWriter:
         else:
             self._write_packed(spool)
         self._report(len(spool))
+
+    def write_commit(self, info: CommitInfo) -> None:
+        """Write what begins here: the first page of an append."""
+        self.write_pages(pack_blob(PageKind.COMMIT, encode_commit(info), capacity=self._capacity))
 
     def write_tombstones(self, deleted: ChunkIds) -> None:
         """Write which chunks are deleted, if any are."""

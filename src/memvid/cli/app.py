@@ -19,6 +19,7 @@ from memvid.cli.erase import erase
 from memvid.cli.export import export
 from memvid.cli.importing import import_old
 from memvid.cli.info import info
+from memvid.cli.log import log
 from memvid.cli.output import ReaderGoneError, one_line
 from memvid.cli.own_words import in_own_words
 from memvid.cli.process import INTERRUPTED
@@ -61,7 +62,7 @@ def app() -> None:
 
 
 for _verb in (
-    *(demo, build, search, chat, info, append, delete, compact, erase),
+    *(demo, build, search, chat, info, append, delete, log, compact, erase),
     *(verify, repair, reindex, export, survive, import_old),
 ):
     app.add_command(_verb)

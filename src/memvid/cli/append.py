@@ -41,6 +41,8 @@ __all__ = ["append"]
 @click.option("--no-split", is_flag=True, help="Store each document (a line of a .jsonl, a file) as one chunk.")
 @click.option("--encoding", default="utf-8", show_default=True, help="Encoding of the text files.")
 @options.index_model
+@options.message
+@options.date
 @options.threads
 @options.as_json
 @click.pass_obj
@@ -55,6 +57,8 @@ def append(
     no_split: bool,
     encoding: str,
     model: str | None,
+    message: str | None,
+    date: str | None,
     as_json: bool,
     **settings: int | None,
 ) -> None:
@@ -91,7 +95,7 @@ def append(
             encoder.upsert(chunks, key=key, metadatas=(metadata for _, metadata in metadatas))
         if not len(encoder):
             raise EmptyMemoryError(nothing_text(plan))
-        result = encoder.append(progress=bars, checkpoint=checkpoint)
+        result = encoder.append(progress=bars, checkpoint=checkpoint, date=date, message=message)
     if as_json:
         emit_json(_report(result, plan, reader.documents))
     else:
@@ -116,6 +120,7 @@ def _report(result: AppendResult, plan: FilePlan, documents: int) -> JsonObject:
         "embeddings": {"made": result.embeddings_made, "resumed": result.embeddings_resumed},
         "unusable_metadata": result.unusable_metadata,
         "copied": result.copied,
+        "commit": result.commit,
         "seconds": dict(result.seconds),
     }
 

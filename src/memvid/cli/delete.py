@@ -22,6 +22,8 @@ __all__ = ["delete"]
 @options.index_file
 @options.chunk_ids
 @options.where
+@options.message
+@options.date
 @options.as_json
 def delete(
     *,
@@ -29,6 +31,8 @@ def delete(
     index_file: Path | None,
     chunk_ids: tuple[int, ...],
     conditions: tuple[str, ...],
+    message: str | None,
+    date: str | None,
     as_json: bool,
 ) -> None:
     """Delete chunks of MEMORY, by id or by metadata.
@@ -44,7 +48,7 @@ def delete(
     if not chunk_ids and not conditions:
         raise click.UsageError("nothing to delete: give --id or --where")
     where = options.parse_where(conditions)
-    result = maintenance.delete(memory, index_file, chunk_ids=chunk_ids, where=where)
+    result = maintenance.delete(memory, index_file, chunk_ids=chunk_ids, where=where, date=date, message=message)
     if as_json:
         emit_json(asdict(result))
         return

@@ -31,13 +31,7 @@ def info(*, memory: Path, index_file: Path | None, model: str | None, as_json: b
     \b
     memvid info memory.mp4
     """
-    from memvid.embedding import AbsentEmbedder
-    from memvid.retriever import MemvidRetriever
-
-    embedder = options.load_embedder(model)
-    if embedder is None and (named := options.index_model_info(memory, index_file)) is not None:
-        embedder = AbsentEmbedder(named)  # nothing is asked
-    with MemvidRetriever(memory, index_file, embedder=embedder) as retriever:
+    with options.open_unasked(memory, index_file, model) as retriever:
         found = retriever.info
     if as_json:
         emit_json({"video_file": memory, **asdict(found)})

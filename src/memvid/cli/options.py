@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,20 +14,25 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from memvid.embedding import Embedder
+    from memvid.retriever import MemvidRetriever
     from memvid.types import ModelInfo
 
 __all__ = [
     "as_json",
     "chunk_ids",
+    "date",
     "file_path",
     "index_embedder",
     "index_file",
     "index_model",
     "index_model_info",
     "load_embedder",
+    "memories_argument",
     "memory_argument",
+    "message",
     "model",
     "model_arguments",
+    "open_unasked",
     "parse_where",
     "threads",
     "unpacked_bytes",
@@ -91,12 +97,28 @@ unpacked_bytes = click.option(
     "times its size]",
 )
 
+message = click.option("--message", metavar="TEXT", help="What is done, for `memvid log`.")
+
+
+def _read_date(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
+    return datetime.now().astimezone().isoformat(timespec="seconds") if value == "now" else value
+
+
+date = click.option(
+    "--date", metavar="DATE", callback=_read_date, help="When, for `memvid log`: 2026-11-27, or 'now' to ask the clock."
+)
+
 threads = click.option("--threads", type=int, help="Worker threads.  [default: the cores there are]")
 
 
 def memory_argument(function: _Function) -> _Function:
     """The video to open."""
     return click.argument("memory", type=file_path)(function)
+
+
+def memories_argument(function: _Function) -> _Function:
+    """The videos to open, copies of one memory."""
+    return click.argument("memories", metavar="MEMORY...", type=file_path, nargs=-1, required=True)(function)
 
 
 def video_argument(function: _Function) -> _Function:
@@ -142,6 +164,17 @@ def index_model_info(memory: Path, index_file: Path | None) -> ModelInfo | None:
         return read_manifest(index).model
     except (MemvidError, OSError, ValueError):
         return None
+
+
+def open_unasked(memory: Path, index_file: Path | None, name: str | None = None) -> MemvidRetriever:
+    """The memory, for what asks it no question, and so needs no model."""
+    from memvid.embedding import AbsentEmbedder
+    from memvid.retriever import MemvidRetriever
+
+    embedder = load_embedder(name)
+    if embedder is None and (named := index_model_info(memory, index_file)) is not None:
+        embedder = AbsentEmbedder(named)
+    return MemvidRetriever(memory, index_file, embedder=embedder)
 
 
 def model_arguments(name: str | None) -> tuple[str, ...]:

@@ -15,6 +15,8 @@ from memvid.cli.results import unusable_rows
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from memvid.maintenance import ReindexResult
+
 __all__ = ["reindex"]
 
 
@@ -39,12 +41,13 @@ def reindex(
     model: str | None,
     unpacked_bytes: int | None,
     as_json: bool,
-) -> None:
+) -> int:
     """Make the index anew, from the video alone.
 
     For an index that was lost or damaged, or for another model. Every frame of VIDEO is read and verified, every chunk
     embedded again. The old index is replaced at the end, in one step. A run that was cut off goes on when it is
-    started again.
+    started again. The exit code is 1 if the video has lost chunks: the new index has the rest, and remembers which are
+    missing.
 
     \b
     memvid reindex memory.mp4
@@ -65,6 +68,7 @@ def reindex(
             checkpoint=checkpoint,
             unpacked_bytes=unpacked_bytes,
         )
+    lost = 1 if result.missing or result.unnamed else 0
     if as_json:
         emit_json(
             {
@@ -74,11 +78,13 @@ def reindex(
                 "index_bytes": result.index_bytes,
                 "model": result.model.name,
                 "embeddings": {"made": result.embeddings_made, "resumed": result.embeddings_resumed},
+                "missing": result.missing,
+                "unnamed": result.unnamed,
                 "unusable_metadata": result.unusable_metadata,
                 "seconds": result.seconds,
             }
         )
-        return
+        return lost
     resumed = f", {result.embeddings_resumed:,} resumed" if result.embeddings_resumed else ""
     chunks = counted(result.chunks, "chunk")
     emit(heading(str(result.index_file)))
@@ -87,9 +93,21 @@ def reindex(
             [
                 ("index", f"{format_bytes(result.index_bytes)} for {chunks} of {result.video_file}"),
                 ("embeddings", f"{result.embeddings_made:,} made by {result.model.name}{resumed}"),
+                *missing_rows(result),
                 *unusable_rows(result.unusable_metadata),
                 *kept_rows(checkpoint),
                 ("time", format_seconds(result.seconds)),
             ]
         )
     )
+    return lost
+
+
+def missing_rows(result: ReindexResult) -> list[tuple[str, str]]:
+    """What the video has lost."""
+    from memvid.maintenance.verify.findings import describe_chunks
+
+    named = describe_chunks(result.missing) if result.missing else ""
+    unnamed = f"{result.unnamed:,} chunks that nothing names" if result.unnamed else ""
+    what = " and ".join(filter(None, (named, unnamed)))
+    return [("missing", f"{what}: the video has lost them")] if what else []

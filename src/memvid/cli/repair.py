@@ -22,7 +22,7 @@ _SHOWN = 20  # findings printed for reading
 
 
 @click.command()
-@options.memory_argument
+@options.memories_argument
 @click.option(
     "-o", "--output", type=options.file_path, required=True, help="The video to make; must not be there already."
 )
@@ -36,22 +36,29 @@ _SHOWN = 20  # findings printed for reading
 @options.unpacked_bytes
 @options.as_json
 def repair(
-    *, memory: Path, output: Path, index_file: Path | None, model: str | None, unpacked_bytes: int | None, as_json: bool
+    *,
+    memories: tuple[Path, ...],
+    output: Path,
+    index_file: Path | None,
+    model: str | None,
+    unpacked_bytes: int | None,
+    as_json: bool,
 ) -> None:
     """Make a sound memory out of a damaged one.
 
     Every frame of MEMORY that can still be read goes into a new video, with a new index beside it; the old files stay
     as they are. Also for files that were cut off, or written anew by another program. Chunks that are lost are named,
-    the others keep their ids.
+    the others keep their ids. Of several copies of one memory it takes every frame that any of them still has.
 
     \b
     memvid repair damaged.mp4 -o memory.mp4
+    memvid repair copy.mp4 other.mp4 -o memory.mp4
     """
     from memvid import maintenance
 
     with ProgressBars() as bars:
         result = maintenance.repair(
-            memory,
+            memories,
             output,
             index=index_file,
             embedder=options.load_embedder(model),

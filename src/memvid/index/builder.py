@@ -106,11 +106,15 @@ class IndexBuilder(NotPicklable):
         """Add rows of the page table: integers[m] each, in chunk order. Pages where no chunk starts may be left out."""
         self._records.add_pages(frame_indexes, first_chunks, counts)
 
-    def stage(self, video: VideoIdentity, *, deleted: ChunkIds | None = None) -> list[Path]:
+    def stage(
+        self, video: VideoIdentity, *, deleted: ChunkIds | None = None, missing: ChunkIds | None = None
+    ) -> list[Path]:
         """Write all index files under their staged names and return those; nothing counts before the commit.
 
-        :param deleted: all chunks of the memory that were deleted, whether a segment has them or not.
         Where nothing was added there is no new segment.
+
+        :param deleted: all chunks of the memory that were deleted, whether a segment has them or not.
+        :param missing: chunks that the video has lost.
 
         :raises EmbeddingError: not as many vectors as texts, or more than chunks in the page table.
         :raises OutputError: the disk is full.
@@ -143,6 +147,7 @@ class IndexBuilder(NotPicklable):
             ),
             keywords=self._config.keywords,
             segments=segments,
+            missing=() if missing is None else missing.in_few_runs(_MISSING_RUNS).ranges,
         )
         self._manifest, staged = _stage_manifest(self._index_file, self._commit, manifest, deleted, self._number)
         return [*self._staged.values(), *staged]
@@ -168,6 +173,7 @@ class IndexBuilder(NotPicklable):
 
 
 _ROLES = ("vectors", "records")
+_MISSING_RUNS = 1000  # that a manifest names: chunks that are there may be among them
 
 
 def stage_deletions(

@@ -18,7 +18,7 @@ from memvid.errors import (
 )
 from memvid.index.arrays import FloatArray, IntArray
 from memvid.index.builder import IndexBuilder
-from memvid.index.manifest import MEND, Manifest, Segment, read_manifest
+from memvid.index.manifest import Manifest, Segment, read_manifest
 from memvid.index.nearest import NearestChunks
 from memvid.index.renamed import find_side_files
 from memvid.index.side_files import check_complete, check_graph, check_side_file, open_records, open_vectors
@@ -115,10 +115,7 @@ class IndexManager(NotPicklable):
         recover(path, video_file=video_file)
         manifest = read_manifest(path)
         if video is not None and video.digest != manifest.video.digest:
-            raise IndexMismatchError(
-                f"index {str(path)!r} belongs to another video (its digest is {manifest.video.digest[:16]}, "
-                f"the video's {video.digest[:16]}): give the right pair, or {MEND}"
-            )
+            raise IndexMismatchError(f"index {str(path)!r}: {manifest.difference(video)}")
         _check_model(path, manifest.model, model)
         manifest = find_side_files(path, manifest)
         check_complete(path, manifest)
@@ -217,6 +214,11 @@ class IndexManager(NotPicklable):
         self._check_open()
         _check_at_least_one("k", k)
         return self._records.keyword_search(text, int(k))
+
+    def ids_with_words(self, text: str) -> IntArray:
+        """int64[n], ascending: the chunks that have all words of ``text``, of a long one the first 64."""
+        self._check_open()
+        return self._records.ids_with_words(text)
 
     def metadata(self, ids: Sequence[int] | IntArray) -> list[JsonObject]:
         """The metadata of each chunk, ``{}`` where none was given.

@@ -19,7 +19,7 @@ from memvid.remedies import IMPORT_REMEDY
 from memvid.storage.files import open_regular
 from memvid.storage.journal import is_plain_name
 from memvid.storage.lfs_pointer import LFS_REMEDY, is_lfs_pointer
-from memvid.types import ModelInfo, VideoIdentity
+from memvid.types import ChunkRanges, ModelInfo, VideoIdentity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -99,6 +99,7 @@ class Manifest:
     :ivar keywords: whether there is a keyword index.
     :ivar segments: chunk ids rise from each to the next; none, as long as the memory is empty.
     :ivar deleted: the list of deleted chunks, if there are any.
+    :ivar missing: chunks that the video had lost when the index was made, as far as anything still said so.
     """
 
     video: VideoIdentity
@@ -107,6 +108,7 @@ class Manifest:
     keywords: bool
     segments: tuple[Segment, ...]
     deleted: SideFile | None = None
+    missing: ChunkRanges = ()
 
     @property
     def options(self) -> EncoderConfig:
@@ -118,6 +120,24 @@ class Manifest:
             expansion_add=vectors.expansion_add,
             expansion_search=vectors.expansion_search,
             keywords=self.keywords,
+        )
+
+    def difference(self, video: VideoIdentity) -> str:
+        """Why this is not the index of a video whose digest is another one, and what to do."""
+        own = self.video
+        if own.tag is None or own.tag != video.tag:
+            return (
+                f"it belongs to another video{'' if own.tag else ' or to another state of this one'} (its digest is "
+                f"{own.digest[:16]}, the video's {video.digest[:16]}): give the right pair, or {MEND}"
+            )
+        if video.readable < own.readable:
+            return (
+                f"its video has lost frames: it had {own.frames}, and {video.readable} are left: restore it from a copy"
+                ", or bring back the rest with `memvid repair VIDEO -o NEW.mp4`"
+            )
+        return (
+            f"it belongs to another state of its video (with {own.frames} frames, now there are {video.frames}): give "
+            f"the right pair, or {MEND}"
         )
 
     def side_files(self) -> Iterator[tuple[str, SideFile]]:
@@ -143,7 +163,7 @@ class Manifest:
                 "expansion_search": self.vectors.expansion_search,
                 "metric": "cos",
             },
-            "video": {"bytes": self.video.bytes, "digest": self.video.digest, "frames": self.video.frames},
+            "video": _video_to_json(self.video),
         }
         if self.segments:
             content["files"] = _files_to_json(self.segments[0].files)
@@ -153,6 +173,8 @@ class Manifest:
             ]
         if self.deleted is not None:
             content["deleted"] = _file_to_json(self.deleted)
+        if self.missing:
+            content["missing"] = [list(span) for span in self.missing]
         content["version"] = _version_of(content)
         content["sha256"] = _content_digest(content)
         return (json.dumps(content, indent=2, sort_keys=True) + "\n").encode()
@@ -212,6 +234,21 @@ def _stem(index_file: Path) -> str:
     return name[:-5] if name.lower().endswith(".json") and len(name) > 5 else name
 
 
+def _video_to_json(video: VideoIdentity) -> dict[str, Any]:
+    known = {"bytes": video.bytes, "digest": video.digest, "frames": video.frames}
+    return known if video.tag is None else {**known, "tag": f"{video.tag:08x}"}
+
+
+def _video(entry: dict[str, Any]) -> VideoIdentity:
+    tag = _number(int(_text(entry["tag"]), 16), 0, 0xFFFF_FFFF) if "tag" in entry else None
+    return VideoIdentity(_text(entry["digest"]), _number(entry["frames"]), _number(entry["bytes"]), tag)
+
+
+def _span(entry: Any) -> tuple[int, int]:
+    first, last = entry
+    return _number(first), _number(last, _number(first))
+
+
 def _file_to_json(file: SideFile) -> dict[str, Any]:
     return {"bytes": file.bytes, "name": file.name, "sha256": file.sha256}
 
@@ -269,7 +306,7 @@ def _load(data: bytes, index_file: Path) -> dict[str, Any]:
 
 
 def _parse(content: dict[str, Any]) -> Manifest:
-    video, model, vectors = content["video"], content["model"], content["vectors"]
+    model, vectors = content["model"], content["vectors"]
     dtype = _one_of("dtype", vectors["dtype"], ("i8", "f16", "f32"))
     _one_of("metric", vectors["metric"], ("cos",))
     digest = model["digest"]
@@ -279,7 +316,7 @@ def _parse(content: dict[str, Any]) -> Manifest:
     ]
     segments = (*_base_segment(content, count - sum(segment.count for segment in appended)), *appended)
     return Manifest(
-        video=VideoIdentity(_text(video["digest"]), _number(video["frames"]), _number(video["bytes"])),
+        video=_video(content["video"]),
         model=ModelInfo(_text(model["name"]), _number(model["dim"], 1), None if digest is None else _text(digest)),
         vectors=VectorInfo(
             dtype=dtype,
@@ -292,6 +329,7 @@ def _parse(content: dict[str, Any]) -> Manifest:
         keywords=content["keywords"] is True,
         segments=segments,
         deleted=_side_file(content["deleted"]) if "deleted" in content else None,
+        missing=tuple(_span(span) for span in content.get("missing", [])),
     )
 
 

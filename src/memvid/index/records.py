@@ -168,6 +168,13 @@ class RecordReader:
         query = f'"{term}"'
         if among:
             query += " AND (" + " OR ".join(f'"{other}"' for other in among) + ")"
+        return self._ask(query)
+
+    def matches_all(self, terms: Sequence[str]) -> IntArray:
+        """Ids of the chunks with all of the terms; ascending."""
+        return self._ask(" AND ".join(f'"{term}"' for term in terms))
+
+    def _ask(self, query: str) -> IntArray:
         with self._lend() as connection:
             cursor = connection.execute(
                 "SELECT rowid FROM keywords WHERE keywords MATCH ? LIMIT ?", (query, self._count)

@@ -112,6 +112,13 @@ class Records:
             rows=self.row_map.rows, lengths=self.length_codes,
         )  # fmt: skip
 
+    def ids_with_words(self, text: str) -> IntArray:
+        """Ids int64[m], ascending, of chunks with all of the words; of none, if there are none to go by."""
+        terms = query_terms(text) if self._keywords else []
+        if not terms:
+            return np.empty(0, np.int64)
+        return self._living(np.concatenate([np.empty(0, np.int64), *(part.matches_all(terms) for part in self.parts)]))
+
     def check(self) -> None:
         """As :meth:`RecordReader.check`, of all segments."""
         for part in self.parts:

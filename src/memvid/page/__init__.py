@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from memvid.page.chunk_ids import ChunkIds, ChunkRanges
+from memvid.page.commits import decode_commit, encode_commit
 from memvid.page.compression import MAX_BODY_BYTES, PageCompressor, PageDecompressor
 from memvid.page.dictionary import sample_plan, train_dictionary
 from memvid.page.header import (
@@ -55,11 +56,13 @@ __all__ = [
     "RecordPage",
     "TombstoneReader",
     "check_record",
+    "decode_commit",
     "decode_header_body",
     "decode_metadata",
     "decode_tombstones",
     "decoded_bytes",
     "encode_body",
+    "encode_commit",
     "encode_header_body",
     "encode_metadata",
     "encode_text",

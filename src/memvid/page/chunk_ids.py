@@ -97,6 +97,16 @@ class ChunkIds:
         """The highest ids, up to so many of them."""
         return self - self.first(max(len(self) - count, 0))
 
+    def in_few_runs(self, most: int) -> ChunkIds:
+        """These ids in at most so many runs, for which the shortest gaps between them are filled."""
+        if len(self.starts) <= most:
+            return self
+        gaps = self.starts[1:] - self.ends[:-1]
+        kept = np.sort(np.argsort(gaps, kind="stable")[len(gaps) - most + 1 :])
+        return ChunkIds(
+            np.concatenate([self.starts[:1], self.starts[kept + 1]]), np.concatenate([self.ends[kept], self.ends[-1:]])
+        )
+
     def numbers(self) -> NDArray[np.int64]:
         """``int64[n]``: all ids, written out: for as many as are to be read."""
         sizes = self.ends - self.starts

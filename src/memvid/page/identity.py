@@ -8,9 +8,10 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from memvid._core import PAGE_FORMAT_VERSIONS
-from memvid.checks import ID_LIMIT
+from memvid.checks import ID_LIMIT, is_int
 from memvid.errors import UnsupportedVideoError, VideoFormatError
 from memvid.page.header import FORMAT_VERSION
+from memvid.types import ChunkRanges
 
 __all__ = ["HeaderInfo", "decode_header_body", "encode_header_body", "memory_tag"]
 
@@ -65,6 +66,8 @@ class HeaderInfo:
     :ivar title: what the memory is called, if its builder said so.
     :ivar date: when it was built, if its builder said so.
     :ivar message: what its builder said of the build.
+    :ivar lost: chunks that were lost before a repair wrote this page, first and last id of each run; some that are
+        there may be among them.
     :ivar format_version: of the build's pages; those that were appended may be of a later one.
     """
 
@@ -89,12 +92,8 @@ class HeaderInfo:
     title: str | None = None
     date: str | None = None
     message: str | None = None
+    lost: ChunkRanges | None = None
     format_version: int = FORMAT_VERSION
-
-    @property
-    def is_covered(self) -> bool:
-        """Whether what is written of this memory gets a cover, if frames have room: no, if it was built without one."""
-        return self.cover is not None or self.format_version < 2  # there were none
 
     @property
     def tag(self) -> int:
@@ -127,6 +126,7 @@ _OPTIONAL: dict[str, type] = {
     "title": str,
     "date": str,
     "message": str,
+    "lost": list,
 }
 
 
@@ -178,7 +178,16 @@ def _parameter(values: dict[str, Any], name: str) -> Any:
     expected = _REQUIRED.get(name) or _OPTIONAL[name]
     if type(value) is not expected or (isinstance(value, int) and not 0 <= value <= ID_LIMIT):
         raise _error(f"has {name}={_short(value)}, expected {expected.__name__}")
-    return value
+    return _runs(value) if isinstance(value, list) else value
+
+
+def _runs(value: list[Any]) -> ChunkRanges:
+    """First and last ids of runs of chunks."""
+    for run in value:
+        sound = isinstance(run, list) and len(run) == 2 and all(is_int(edge, 0, ID_LIMIT) for edge in run)
+        if not sound or run[0] > run[1]:
+            raise _error(f"has a run of lost chunks that is {run!r:.80}")
+    return tuple((first, last) for first, last in value)
 
 
 def _short(value: object) -> str:

@@ -25,7 +25,11 @@ _ZSTD = int(PageFlag.ZSTD)
 _DICTIONARY = int(PageFlag.DICTIONARY)
 _BODY_START = HEADER_BYTES + RUN_HEAD.size
 _ZSTD_HEAD = 18  # bytes of a zstd frame that say how large it is, at most
-_LARGEST = {PageKind.HEADER: 1 << 20, PageKind.DICTIONARY: MAX_DICTIONARY_BYTES}  # a real header has about 2 kB
+_LARGEST = {
+    PageKind.HEADER: 1 << 20,  # a real one has about 3 kB
+    PageKind.DICTIONARY: MAX_DICTIONARY_BYTES,
+    PageKind.COMMIT: 1 << 16,
+}
 
 
 def run_parts(header: PageHeader, payload: bytes, *, frame_index: int) -> tuple[int, int]:

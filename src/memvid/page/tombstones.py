@@ -69,15 +69,17 @@ class TombstoneReader:
         self._left = _FREE_BYTES + 2 * video_bytes
         self._lists: list[ChunkIds] = []
 
-    def add(self, payloads: Sequence[bytes], *, first_frame: int, tag: int | None = None) -> None:
-        """Take the payloads of a page, or of a run of pages.
+    def add(self, payloads: Sequence[bytes], *, first_frame: int, tag: int | None = None) -> ChunkIds:
+        """Take the payloads of a page, or of a run of pages; the chunks that it says were deleted.
 
         :raises FrameError: they are no list of deleted chunks, or more than the video's bytes can hold.
         """
         limit = min(self._left, MAX_BODY_BYTES)
         body = open_blob(PageKind.TOMBSTONES, payloads, first_frame=first_frame, tag=tag, limit=limit)
         self._left -= len(body)
-        self._lists.append(decode_tombstones(body, frame_index=first_frame))
+        deleted = decode_tombstones(body, frame_index=first_frame)
+        self._lists.append(deleted)
+        return deleted
 
     @property
     def deleted(self) -> ChunkIds:

@@ -33,6 +33,7 @@ class VideoReader(NotPicklable):
     :param path: the video.
     :param threads: worker threads for a batch; ``None`` uses the cores this process may run on.
     :param movie: read by the movie header at this byte, that of an append which does not count yet.
+    :ivar has_table: whether it carries its page table, and so is as it was written.
     :ivar in_place: whether it is memvid's own format with each page in the frame of its number, and so can grow.
     :raises VideoNotFoundError: no file is there.
     :raises VideoFormatError: it is empty, cut off, or not a video of memvid.
@@ -62,6 +63,7 @@ class VideoReader(NotPicklable):
         if reader.frame_count == 0:
             raise VideoFormatError(f"{self._path} has no frame")
         blob = reader.page_table
+        self.has_table = reader.has_table if isinstance(reader, PictureVideo) else blob is not None
         self.table = self._scan() if blob is None else PageTable.from_bytes(blob)
         reader = self._open_reader()  # another one, if frames are not in their places
         if len(self.table) != reader.frame_count:
@@ -70,7 +72,7 @@ class VideoReader(NotPicklable):
         self._parity: ParityReader | None = ParityReader(self.table, reader.read)  # and with it the file
         self._rebuilt = 0
         self._lock = threading.Lock()
-        self.identity = VideoIdentity(self.table.digest, reader.frame_count, reader.file_size)
+        self.identity = VideoIdentity(self.table.digest, reader.frame_count, reader.file_size, self.table.tag)
         self.width, self.height = reader.width, reader.height
         self.fps = reader.fps
         self.codec = reader.codec
@@ -193,7 +195,6 @@ class VideoReader(NotPicklable):
         reader = self._open_reader()
         table = PageTableBuilder()
         tag: int | None = None
-        cover = b""
         least = 0
         for start in range(0, reader.frame_count, _SCAN_FRAMES):
             frames = np.arange(start, min(start + _SCAN_FRAMES, reader.frame_count))
@@ -201,8 +202,7 @@ class VideoReader(NotPicklable):
             for frame_index, payload, status in zip(frames.tolist(), payloads, statuses.tolist(), strict=True):
                 if payload is None:
                     return self._scan_by_parity(self._frame_error(frame_index, status))
-                if not is_page(payload) and (tag is not None or frame_index == 0):
-                    cover = cover or payload
+                if tag is not None and not is_page(payload):
                     table.add_text(page_checksum(payload))
                     continue
                 try:
@@ -212,8 +212,6 @@ class VideoReader(NotPicklable):
                 tag = header.tag
                 table.add(header.kind, header.count, header.first_chunk, header.checksum)
                 least = max(least, least_frames(payload, frame_index))
-        if tag is None:
-            read_page(cover, frame_index=0)  # says that it is none
         if least > reader.frame_count:
             return self._scan_by_parity(
                 FrameError(

@@ -6,6 +6,7 @@ import sys
 import threading
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -27,6 +28,7 @@ from memvid.page import (
     Record,
     RecordPage,
     TombstoneReader,
+    decode_commit,
     decode_header_body,
     encode_body,
     open_blob,
@@ -36,7 +38,7 @@ from memvid.page import (
 )
 from memvid.pickling import NotPicklable
 from memvid.remedies import REMEDY
-from memvid.types import JsonObject
+from memvid.types import CommitInfo, JsonObject
 from memvid.video.question import Question
 from memvid.video.reader import VideoReader
 from memvid.video.table import BARE
@@ -165,19 +167,56 @@ class PageStore(NotPicklable):
 
         :raises FrameError: one cannot be read.
         """
-        return self.deleted_since(0)
+        return self.deleted_in(0, len(self._table))
 
-    def deleted_since(self, start: int) -> ChunkIds:
-        """The chunks that tombstones pages from frame ``start`` on say were deleted.
+    def deleted_in(self, start: int, stop: int) -> ChunkIds:
+        """The chunks that tombstones pages from frame ``start`` on, before ``stop``, say were deleted.
 
         :raises FrameError: one cannot be read.
         """
         tombstones = TombstoneReader(self._video.identity.bytes)
-        for frame in self._table.frames_of_kind(PageKind.TOMBSTONES).tolist():
-            if frame >= start:
-                payloads = self._video.read(list(self._table.run_of(frame)))
-                tombstones.add(payloads, first_frame=frame, tag=self._table.tag)
+        for frame in self._frames_in(PageKind.TOMBSTONES, start, stop):
+            payloads = self._video.read(list(self._table.run_of(frame)))
+            tombstones.add(payloads, first_frame=frame, tag=self._table.tag)
         return tombstones.deleted
+
+    def commits(self) -> list[tuple[int, CommitInfo]]:
+        """All commits, each with the frame of its page; of the first one, the build, with that of the header page.
+
+        Reads a frame for each.
+
+        :raises FrameError: one cannot be read.
+        """
+        table = self._table
+        frames = table.frames_of_kind(PageKind.COMMIT).tolist()
+        built = table.chunk_ids(stop=frames[0] if frames else None)
+        count = len(built - self.deleted_in(0, frames[0] if frames else len(table)))
+        header = self.header
+        first = CommitInfo(
+            number=1, date=header.date, message=header.message,
+            first_chunk=0, added=count, deleted=0, changed=0, chunks=count,
+        )  # fmt: skip
+        return [(table.header_frame, first), *((frame, self.read_commit(frame)) for frame in frames)]
+
+    def read_commit(self, frame: int) -> CommitInfo:
+        """What the COMMIT page in a frame says.
+
+        :raises FrameError: it cannot be read.
+        """
+        return decode_commit(self._read_blob(PageKind.COMMIT, frame), frame_index=frame)
+
+    def last_commit(self) -> int:
+        """The number of the last commit; where its page is damaged, as counted on from the one before."""
+        frames = self._table.frames_of_kind(PageKind.COMMIT)[::-1].tolist()
+        for skipped, frame in enumerate(frames):
+            with suppress(FrameError):
+                return self.read_commit(frame).number + skipped
+        return 1 + len(frames)
+
+    def _frames_in(self, kind: PageKind, start: int, stop: int) -> list[int]:
+        frames = self._table.frames_of_kind(kind)
+        part: list[int] = frames[slice(*np.searchsorted(frames, [start, stop]))].tolist()
+        return part
 
     def warm(self) -> None:
         """Read what every query needs: the dictionary."""

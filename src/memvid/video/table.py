@@ -144,10 +144,10 @@ class PageTable:
         """SHA-256 in hexadecimal: the identity of what is in the video, whatever it is packed in."""
         return hashlib.sha256(self.to_bytes()).hexdigest()
 
-    def chunk_ids(self, *, start: int = 0) -> ChunkIds:
-        """All chunk ids of the frames from ``start`` on."""
-        at = int(np.searchsorted(self._data_frames, start))
-        return ChunkIds.of_runs(self._starts[at:], self._ends[at:])
+    def chunk_ids(self, *, start: int = 0, stop: int | None = None) -> ChunkIds:
+        """All chunk ids of the frames from ``start`` on, up to the one before ``stop``."""
+        part = slice(*np.searchsorted(self._data_frames, [start, len(self) if stop is None else stop]))
+        return ChunkIds.of_runs(self._starts[part], self._ends[part])
 
     def frames_of(self, chunk_ids: NDArray[np.int64]) -> NDArray[np.int64]:
         """Frames in which the chunks start, ``int64[n]``, in their order. Costs a binary search each.
@@ -263,13 +263,7 @@ class PageTableBuilder:
         self._next_chunk = first_chunk + count
 
     def add_text(self, checksum: int) -> None:
-        """Add a frame with a bare text: pages of metadata behind it say which it is, or else ids count on.
-
-        In front of all pages it is the cover.
-        """
-        if not self._kinds:
-            self.add(COVER, 0, 0, checksum)
-            return
+        """Add a frame with a bare text: pages of metadata behind it say which it is, or else ids count on."""
         if self._described:
             self._number_texts()
         self._texts.append(len(self._kinds))

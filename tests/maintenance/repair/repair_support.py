@@ -34,9 +34,10 @@ def mend(video: Path, **options: Any) -> RepairResult:
 
 
 def check(result: RepairResult, lost: Sequence[int] = (), *, texts: Sequence[str] = TEXTS) -> None:
-    """The new memory is sound and has all chunks but those lost, each as it was."""
+    """The new memory is sound but for the chunks that it lost, and has all others as they were."""
     report = verify(result.video_file, result.index_file, deep=True)
-    assert report.ok
+    assert report.ok == (not lost)
+    assert [chunk for first, last in report.lost_chunks for chunk in range(first, last + 1)] == list(lost)
     assert [finding.code for finding in report.findings] == ["chunks"] * bool(lost)
     assert [chunk for first, last in result.lost for chunk in range(first, last + 1)] == list(lost)
     left = [number for number in range(len(texts)) if number not in set(lost)]

@@ -2,99 +2,203 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from itertools import chain, pairwise
 
 from memvid.checks import ID_LIMIT
 from memvid.maintenance.repair.page_runs import Group, Sorted
-from memvid.maintenance.repair.salvage import Salvage, Slot
-from memvid.maintenance.verify.findings import Findings
-from memvid.page import PageKind, is_page, page_checksum, parse_header
+from memvid.maintenance.repair.salvage import Slot
+from memvid.maintenance.rewrite.kept_vectors import IndexVectors
+from memvid.maintenance.verify.findings import Findings, describe_chunks
+from memvid.page import ChunkIds, PageKind, is_page, page_checksum, parse_header
 from memvid.video import BARE, PageTable
 
-__all__ = ["add_texts", "texts_by_checksum", "texts_by_order"]
+__all__ = ["Texts", "add_texts", "texts_by_checksum", "texts_by_order"]
+
+_MOST = 0.9  # of the texts that an index must know to be that of their memory
 
 
-def texts_by_checksum(slots: list[Slot], table: PageTable) -> dict[int, bytes]:
+@dataclass(slots=True)
+class Texts:
+    """Bare texts that were found.
+
+    :ivar placed: by frame, as far as that is certain.
+    :ivar loose: those of which nothing says where they were, each once.
+    """
+
+    placed: dict[int, bytes] = field(default_factory=dict)
+    loose: dict[bytes, None] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.placed or self.loose)
+
+
+def texts_by_checksum(slots: list[Slot], table: PageTable) -> Texts:
     """Bare texts by frame, as the page table tells them apart; equal texts are as good as each other."""
     free: dict[int, list[int]] = {}
     for frame in table.frames_of_kind(BARE)[::-1].tolist():
         free.setdefault(int(table.checksums[frame]), []).append(frame)
-    found: dict[int, bytes] = {}
+    found = Texts()
     for slot in slots:
         payload = slot.payload or b""
         waiting = free.get(page_checksum(payload), [])
         if slot.frame in waiting:
             waiting.remove(slot.frame)
-            found[slot.frame] = payload
+            found.placed[slot.frame] = payload
         elif waiting:
-            found[waiting.pop()] = payload
+            found.placed[waiting.pop()] = payload
     return found
 
 
-def texts_by_order(found: Salvage, numbered: dict[int, Slot]) -> dict[int, bytes]:
-    """Bare texts by frame where no page table says: by the sample table, else counted on from pages, whole by whole.
+def texts_by_order(slots: list[Slot], numbers: dict[int, int], result: Sorted) -> Texts:
+    """Bare texts by frame where no page table says, counted on from pages where no frame can be missing in between.
 
-    Where a frame between may be missing without a trace, counting ends: a text under a wrong id is worse than none.
+    A text under a wrong id would be worse than one under a new one.
+
+    :param slots: of one copy, in order.
+    :param numbers: those of the pages, by the identity of their slots.
+    :param result: what is known of the memory as a whole.
     """
-    if not found.searched or all(slot.frame is not None for slot in found.slots):
-        return {
-            slot.frame: slot.payload
-            for slot in found.slots
-            if slot.frame is not None and slot.payload is not None and not is_page(slot.payload)
-        }
-    frames: dict[int, int] = {slot.offset: number for number, slot in numbered.items()}
-    slots = sorted((slot for slot in found.slots if slot.offset >= 0), key=lambda slot: slot.offset)
+    found = Texts()
+    if any(slot.offset >= 0 and slot.frame is None for slot in slots):
+        _place_by_contact(slots, numbers, found)
+        return found
+    texts: list[Slot] = []
+    last = -1
+    for slot in slots:
+        number = numbers.get(id(slot))
+        if number is not None:
+            _place(texts, range(last + 1, number), found)
+            texts, last = [], number
+        elif slot.payload is None or not is_page(slot.payload):
+            texts.append(slot)
+    header = result.header
+    built = header.chunks if header is not None and last + 1 == result.front else 0
+    _place(texts, range(last + 1, last + 1 + built), found)
+    return found
+
+
+def _place(texts: Sequence[Slot], frames: range, found: Texts) -> None:
+    """The texts between two pages; certain if there are as many as frames, with or without those shown twice."""
+    changed = [slot for at, slot in enumerate(texts) if at == 0 or slot.payload != texts[at - 1].payload]
+    for shown in (texts, changed):
+        if len(shown) == len(frames):
+            found.placed.update(
+                (frame, slot.payload) for frame, slot in zip(frames, shown, strict=True) if slot.payload is not None
+            )
+            return
+    found.loose.update((slot.payload, None) for slot in texts if slot.payload is not None)
+
+
+def _place_by_contact(slots: list[Slot], numbers: dict[int, int], found: Texts) -> None:
+    """Texts in a file that was searched: counted on from pages, through whole pictures that touch each other."""
+    frames: dict[int, int] = {slot.offset: numbers[id(slot)] for slot in slots if id(slot) in numbers}
+    slots = sorted((slot for slot in slots if slot.offset >= 0), key=lambda slot: slot.offset)
     for before, after in pairwise(slots):
         if before.whole and before.end == after.offset and before.offset in frames and after.offset not in frames:
             frames[after.offset] = frames[before.offset] + 1
     for after, before in pairwise(slots[::-1]):
         if before.whole and before.end == after.offset and after.offset in frames and before.offset not in frames:
             frames[before.offset] = frames[after.offset] - 1
-    return {
-        frames[slot.offset]: slot.payload
-        for slot in slots
-        if slot.payload is not None and slot.offset in frames and not is_page(slot.payload)
-    }
+    for slot in slots:
+        if slot.payload is None or is_page(slot.payload):
+            continue
+        if slot.offset in frames:
+            found.placed[frames[slot.offset]] = slot.payload
+        else:
+            found.loose[slot.payload] = None
 
 
 def add_texts(
-    frames: dict[int, bytes],
+    texts: Texts,
     pages: dict[int, bytes],
     table: PageTable | None,
+    index: IndexVectors | None,
     result: Sorted,
     path: object,
     findings: Findings,
 ) -> None:
-    """Bare texts as groups, with the ids that their frames stand for."""
-    front = result.header_frame + len(result.header_pages)
-    built = result.header.chunks if result.header is not None else 0
+    """Bare texts as groups: with the ids that their frames stand for or the index knows, else with new ones."""
+    by_words = {} if table is not None or index is None else _by_words(texts, index)
+    by_frame = _ids_of_frames(texts.placed, pages, table, result)
+    taken: set[int] = set()
+    anew: dict[bytes, None] = {}
+    placed = [(frame, text) for frame, text in sorted(texts.placed.items()) if frame not in pages]
+    for frame, text in [*placed, *((None, text) for text in texts.loose)]:
+        if not _is_text(text, frame, path, findings):
+            continue
+        chunk = None if frame is None else by_frame.get(frame)
+        likely = by_words.get(text, ())
+        if by_words and chunk not in likely:
+            chunk = next((known for known in likely if known not in taken), None)
+        if chunk is None:
+            anew[text] = None
+            continue
+        taken.add(chunk)
+        moved = frame is None or by_frame.get(frame) != chunk
+        at = index.frame_of(chunk) if moved and index is not None else frame
+        result.groups.append(Group(at or 0, BARE, chunk, 1, [text]))
+    if anew:
+        _number_anew([*anew], index, result, path, findings)
+
+
+def _number_anew(
+    texts: list[bytes], index: IndexVectors | None, result: Sorted, path: object, findings: Findings
+) -> None:
+    """Give texts that nothing says the ids of new ones, which no chunk ever had."""
+    header = result.header
+    known = ChunkIds.union([result.expected, result.deleted, *([] if index is None else [index.every])])
+    said = (0, 0) if header is None else (header.chunks, header.next_chunk or 0)
+    first = max(*said, *known.ends.tolist())
+    behind = max((group.frame for group in result.groups), default=0) + 1
+    result.groups += [Group(behind + at, BARE, first + at, 1, [text]) for at, text in enumerate(texts)]
+    findings.error(
+        "frame",
+        f"nothing says which chunks {len(texts)} texts are: they come back as "
+        f"{describe_chunks(((first, first + len(texts) - 1),))}",
+        path,
+    )
+
+
+def _is_text(text: bytes, frame: int | None, path: object, findings: Findings) -> bool:
+    try:
+        text.decode()
+    except UnicodeDecodeError as error:
+        where = "a frame" if frame is None else f"frame {frame}"
+        findings.error("page", f"{where}: its text is not UTF-8: {error}", path, frame=frame)
+        return False
+    return True
+
+
+def _by_words(texts: Texts, index: IndexVectors) -> dict[bytes, tuple[int, ...]]:
+    """Which chunks each text can be by its words and its length, if the index is that of nearly all texts."""
+    every = {*texts.placed.values(), *texts.loose}
+    found = {text: ids for text in every if (ids := index.chunks_like(text))}
+    return found if len(found) >= _MOST * len(every) else {}
+
+
+def _ids_of_frames(
+    frames: dict[int, bytes], pages: dict[int, bytes], table: PageTable | None, result: Sorted
+) -> dict[int, int]:
+    """Ids of bare texts by frame: by the page table, by pages of metadata, or, where ids have no gaps, counted."""
+    if table is not None:
+        return {frame: int(table.first_chunks[frame]) for frame in frames}
+    found = _ids_by_metadata(frames, pages)
+    header, front = result.header, result.front
+    if header is None or header.next_chunk is not None:
+        return found
     certain = True
-    described = {} if table is not None else _ids_by_metadata(frames, pages)
     for frame in sorted(frames):
-        if frame in pages:
+        if frame in found:
             continue
-        if table is not None:
-            chunk = int(table.first_chunks[frame])
-        elif frame in described:
-            chunk = described[frame]
-        elif result.header is not None and result.header.next_chunk is not None:
-            findings.error("frame", f"frame {frame} holds a text, but nothing says which", path, frame=frame)
-            continue
-        elif frame < front + built:
-            chunk = frame - front
+        if frame < front + header.chunks:
+            found[frame] = frame - front
         else:  # appended: every frame before it must be known
-            pages_before = sum(front <= page < frame for page in pages)
-            certain = certain and all(at in frames or at in pages for at in range(front + built, frame))
-            if not certain:
-                findings.error("frame", f"frame {frame} holds a text, but nothing says which", path, frame=frame)
-                continue
-            chunk = frame - front - pages_before
-        try:
-            frames[frame].decode()
-        except UnicodeDecodeError as error:
-            findings.error("page", f"frame {frame}: its text is not UTF-8: {error}", path, frame=frame)
-            continue
-        result.groups.append(Group(frame, BARE, chunk, 1, [frames[frame]]))
+            certain = certain and all(at in frames or at in pages for at in range(front + header.chunks, frame))
+            if certain:
+                found[frame] = frame - front - sum(front <= page < frame for page in pages)
+    return found
 
 
 def _ids_by_metadata(frames: dict[int, bytes], pages: dict[int, bytes]) -> dict[int, int]:

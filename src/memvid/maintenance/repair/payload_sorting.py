@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import Counter
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from memvid.allowance import Allowance
 from memvid.checks import ID_LIMIT
 from memvid.errors import VideoError
-from memvid.maintenance.repair.bare_text_ids import add_texts, texts_by_checksum, texts_by_order
-from memvid.maintenance.repair.lost_cover import find_cover
+from memvid.maintenance.repair.bare_text_ids import Texts, add_texts, texts_by_checksum, texts_by_order
+from memvid.maintenance.repair.copies import choose_pages, choose_table, choose_tag
 from memvid.maintenance.repair.page_runs import Group, Sorted
 from memvid.maintenance.repair.parity_recovery import restore_pages
 from memvid.maintenance.repair.salvage import Salvage, Slot
 from memvid.maintenance.repair.usable_chunks import usable_chunks
+from memvid.maintenance.rewrite.kept_vectors import IndexVectors
 from memvid.maintenance.verify.findings import Findings, describe_chunks
 from memvid.page import (
     ChunkIds,
@@ -24,76 +25,90 @@ from memvid.page import (
     PageHeader,
     PageKind,
     TombstoneReader,
+    decode_commit,
     decode_header_body,
     is_page,
     open_blob,
     open_run,
-    page_checksum,
     parse_header,
 )
 from memvid.page.reading import run_parts
-from memvid.remedies import IMPORT_REMEDY
-from memvid.video import BARE, PageTable
+from memvid.types import VideoIdentity
+from memvid.video import BARE, PageTable, expected_chunks
 
 __all__ = ["sort_pages"]
 
-_CREDIBLE_CHUNKS = 1 << 22  # that a header page may say there were, however little of the video is left
-_MOST_A_FRAME = 0xFFFF
-
 
 def sort_pages(
-    found: Salvage, path: object, findings: Findings, allowance: Allowance, *, digest: str | None = None
+    copies: Sequence[Salvage],
+    findings: Findings,
+    allowance: Allowance,
+    *,
+    video: VideoIdentity | None = None,
+    index: IndexVectors | None = None,
 ) -> Sorted:
     """Put together what belongs together; what does not fit goes to ``findings``.
 
+    :param copies: what was salvaged of each copy of the memory.
     :param allowance: what all pages together may unpack to.
-    :param digest: that of the page table that counts, if an index names it.
-    :raises VideoError: there is no page of any memory.
+    :param video: the video that an index names, whatever became of its files.
+    :param index: an index whose files are sound, of this memory or another one.
+    :raises VideoError: there is no page of any memory, or copies are none of one memory.
     :raises ResourceLimitError: they unpack to more than allowed.
     """
-    pages = [slot for slot in found.slots if slot.payload is not None and is_page(slot.payload)]
-    headers = {id(slot): parse_header(slot.payload or b"", frame_index=slot.frame or 0) for slot in pages}
-    tag = _choose_tag(list(headers.values()))
-    tables = sorted((table for table in found.tables if table.tag == tag), key=lambda table: table.digest == digest)
-    table = tables[-1] if tables else None
-    foreign = sum(header.tag != tag for header in headers.values())
-    if foreign:
-        findings.error("frame", f"{foreign} frames are of another memory: they are left out", path)
-    for slot in found.slots:
-        if slot.payload is None:
-            _note_unreadable(slot, table, path, findings)
-    numbered: dict[int, Slot] = {}
-    for slot in pages:
-        header = headers[id(slot)]
-        if header.tag == tag:
-            old = numbered.get(header.page_number)
-            if old is None or _is_better(slot, old, header.page_number, table):
-                numbered[header.page_number] = slot
+    digest = None if video is None else video.digest
+    tag = choose_tag(copies, None if video is None else video.tag)
+    table = choose_table(copies, tag, digest)
+    for copy in copies:
+        for slot in copy.slots:
+            if slot.payload is None:
+                _note_unreadable(slot, table, copy.path, findings)
+    path = copies[0].path
+    numbered = choose_pages(copies, tag, table, findings)
     result = Sorted(tag=tag)
     by_number = {number: slot.payload or b"" for number, slot in numbered.items()}
-    bare = [slot for slot in found.slots if slot.payload is not None and not is_page(slot.payload)]
-    texts = texts_by_order(found, numbered) if table is None else texts_by_checksum(bare, table)
-    cover = find_cover(bare, by_number, table)
-    if cover is not None:
-        texts[0] = cover  # parity knows it as one
-    restore_pages(by_number, texts, table, tag, path, findings)
-    if cover is not None:
-        del texts[0]
-    result.cover = cover
-    _gather(by_number, result, TombstoneReader(found.file_bytes), allowance, path, findings)
+    texts = _texts_by_order(copies, numbered, result) if table is None else _texts_by_checksum(copies, table)
+    restore_pages(by_number, texts.placed, table, tag, path, findings)
+    size = sum(copy.file_bytes for copy in copies)
+    _gather(by_number, result, TombstoneReader(size), allowance, path, findings)
     if table is not None and table.digest != digest and not _is_plausible(table, result, bare=bool(texts)):
         findings.error("page table", "it does not fit the pages that are there: it is not gone by", path)
         table = None
-        texts = texts_by_order(found, numbered)
-        if cover is not None and texts.get(0) == cover:
-            del texts[0]
+    if table is None:
+        texts = _texts_by_order(copies, numbered, result)
+    _expect(table, result, sum(len(copy.slots) for copy in copies))
     if texts and (result.header is None or result.header.bare):
-        add_texts(texts, by_number, table, result, path, findings)
+        add_texts(texts, by_number, table, index, result, path, findings)
     result.groups.sort(key=lambda group: group.frame)
     if table is not None:
         _note_lost_metadata(table, result, path, findings)
-    _expect(table, result, len(found.slots))
     return result
+
+
+def _texts_by_checksum(copies: Sequence[Salvage], table: PageTable) -> Texts:
+    return texts_by_checksum([slot for copy in copies for slot in _texts_of(copy)], table)
+
+
+def _texts_of(copy: Salvage) -> Iterator[Slot]:
+    return (slot for slot in copy.slots if slot.payload is not None and not is_page(slot.payload))
+
+
+def _texts_by_order(copies: Sequence[Salvage], numbered: dict[int, Slot], result: Sorted) -> Texts:
+    """Of several copies, what the first that tells the place of a text says of it."""
+    texts = Texts()
+    for copy in copies:
+        own = {id(slot): number for number, slot in numbered.items()}
+        for slot in copy.slots:  # the same page may have been taken from another copy
+            if slot.payload is not None and is_page(slot.payload):
+                header = parse_header(slot.payload, frame_index=slot.frame or 0)
+                if header.tag == result.tag:
+                    own.setdefault(id(slot), header.page_number)
+        found = texts_by_order(copy.slots, own, result)
+        texts.placed = found.placed | texts.placed
+        texts.loose |= found.loose
+    for text in texts.placed.values():
+        texts.loose.pop(text, None)
+    return texts
 
 
 def _note_unreadable(slot: Slot, table: PageTable | None, path: object, findings: Findings) -> None:
@@ -135,27 +150,6 @@ def _is_plausible(table: PageTable, result: Sorted, *, bare: bool) -> bool:
         and (not group.count or group.first_chunk == int(table.first_chunks[group.frame]))
         for group in result.groups
     )
-
-
-def _choose_tag(headers: list[PageHeader]) -> int:
-    """The tag of the header page, or else of most pages."""
-    if not headers:
-        raise VideoError(
-            f"there is no frame of a memvid memory in the file: nothing can be brought back; {IMPORT_REMEDY}"
-        )
-    front = Counter(header.tag for header in headers if header.kind == PageKind.HEADER)
-    return (front or Counter(header.tag for header in headers)).most_common(1)[0][0]
-
-
-def _is_better(slot: Slot, old: Slot, number: int, table: PageTable | None) -> bool:
-    """Which of two pages of one number counts: that of the page table, then that in its place, then the later."""
-
-    def rank(candidate: Slot) -> tuple[bool, bool, int]:
-        known = table is not None and number < len(table)
-        listed = known and table is not None and page_checksum(candidate.payload or b"") == table.checksums[number]
-        return bool(listed), candidate.frame == number, candidate.offset
-
-    return rank(slot) > rank(old)
 
 
 def _gather(
@@ -204,6 +198,10 @@ def _gather(
             elif header.kind == PageKind.TOMBSTONES:
                 tombstones.add(payloads, first_frame=number, tag=result.tag)
                 result.groups.append(Group(number, header.kind, 0, 0, payloads))
+            elif header.kind == PageKind.COMMIT:
+                body = open_blob(header.kind, payloads, first_frame=number, tag=result.tag)
+                result.added.append(decode_commit(body, frame_index=number).chunk_ids)
+                result.groups.append(Group(number, header.kind, 0, 0, payloads))
             elif header.kind != PageKind.PARITY:  # which is made anew
                 result.groups.append(Group(number, header.kind, 0, 0, payloads))
         except VideoError as error:
@@ -243,10 +241,7 @@ def _chunks_of(header: PageHeader) -> ChunkIds:
 
 
 def _expect(table: PageTable | None, result: Sorted, frames: int) -> None:
-    """Which chunks there were, as far as page table and header page say; a header can say anything."""
+    """Which chunks there were, as far as page table, header page and commits say."""
     if table is not None:
         result.claimed.append(table.chunk_ids())
-    elif result.header is not None and len(result.chunks) < result.header.chunks <= max(
-        _CREDIBLE_CHUNKS, _MOST_A_FRAME * frames
-    ):
-        result.claimed.append(ChunkIds.of(range(result.header.chunks)))
+    result.claimed.append(expected_chunks(result.header, result.added, there=result.chunks, frames=frames))

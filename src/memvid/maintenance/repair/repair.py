@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +16,9 @@ from memvid.building.outputs import check_outputs, new_folders
 from memvid.building.video_chunks import VideoChunks, fill_index
 from memvid.config import EncoderConfig
 from memvid.embedding import AbsentEmbedder, Embedder, EmbedderLike, embedder_of, model_info, resolve_embedder
-from memvid.errors import EmptyMemoryError, IndexFileError, MemvidError, OutputError
+from memvid.errors import EmptyMemoryError, IndexFileError, MemvidError, OutputError, VideoNotFoundError
 from memvid.index import IndexManager
-from memvid.index.manifest import read_manifest
+from memvid.index.manifest import Manifest, read_manifest
 from memvid.interrupts import interruptible
 from memvid.maintenance.repair.page_runs import Sorted
 from memvid.maintenance.repair.payload_sorting import sort_pages
@@ -29,7 +30,7 @@ from memvid.maintenance.verify.findings import Finding, Findings, describe_chunk
 from memvid.page import ChunkIds, ChunkRanges
 from memvid.storage.commit import Commit, default_index_file, recover
 from memvid.types import ProgressCallback, StrPath
-from memvid.video import PageStore, VideoReader
+from memvid.video import PageStore, PageTable, VideoReader
 from memvid.video.codecs import refuse_index
 from memvid.video.video_bytes import VideoBytes
 
@@ -69,7 +70,7 @@ class RepairResult:
 
 @interruptible
 def repair(
-    video: StrPath,
+    video: StrPath | Sequence[StrPath],
     output: StrPath,
     *,
     index: StrPath | None = None,
@@ -80,23 +81,26 @@ def repair(
 ) -> RepairResult:
     """Write a new, sound memory with every chunk of a damaged one that can still be read and verified.
 
+    Of several copies of one memory, each damaged in its own way, it takes every page that any of them has.
+
     The old files are not touched, except that a commit that was cut off is finished first, as at each opening. Chunks
     keep their ids; those that are lost leave gaps. Frames are found by the sample table and, where that does not lead
     to all of them, by searching the file for pictures; they are put in order by their page numbers, and only what its
     checksum proves is taken. Where nothing was lost, the new video has the bytes that the build wrote. The payloads of
     all frames are in memory.
 
-    :param video: the damaged video.
+    :param video: the damaged video, or several copies of one memory.
     :param output: the new video; must not exist. Its folder is made where only the last one of the path is missing.
-    :param index: the damaged memory's index, if it is not ``<stem>_index.json`` beside the video. Its embeddings are
-        taken if it is sound and knows the same chunks; it may be missing.
+    :param index: the damaged memory's index, if it is not ``<stem>_index.json`` beside the first video. Its embeddings
+        are taken if it is sound and knows the same chunks; it may be missing.
     :param output_index: the new index's manifest; ``None`` puts ``<stem>_index.json`` beside the new video.
     :param embedder: makes embeddings that the old index has not; ``None`` takes the model that the header page names.
     :param progress: called from this thread with the stages ``"frames"``, ``"search"``, ``"write"`` and ``"index"``.
     :param unpacked_bytes: what the video may unpack to, counting 256 bytes for a chunk; ``None``: 64 MiB and 32 times
         its size. Only a file that was made to do harm exceeds that, or a few chunks of many megabytes.
     :raises VideoNotFoundError: there is no such video.
-    :raises VideoFormatError: there is no frame of a memory in it.
+    :raises VideoFormatError: there is no frame of a memory in it; or copies are of different memories, or of one that
+        was changed in one copy and otherwise in another.
     :raises UnsupportedVideoError: there are pages of a newer version in it.
     :raises EmptyMemoryError: no chunk can be brought back.
     :raises ResourceLimitError: it unpacks to more than ``unpacked_bytes``.
@@ -104,56 +108,74 @@ def repair(
     :raises OutputError: there is a file of the new name, or it is no video's, the disk is full, ...
     """
     begin = time.perf_counter()
-    old = Path(video)
-    old_index = default_index_file(old) if index is None else Path(index)
+    old = _paths(video)
+    old_index = default_index_file(old[0]) if index is None else Path(index)
     new, new_index = check_outputs(output, output_index, codec="png")
     _check_absent(new, new_index)
     findings = Findings()
     with suppress(MemvidError):  # else it stays cut off, and is not searched for
-        recover(old_index, video_file=old)
-    with VideoBytes(old) as data:
-        refuse_index(data, old)
-        found = salvage(old, data, progress)
-    for problem in found.problems:
-        findings.error("container", problem.message, old, offset=problem.offset)
-    allowance = unpack_allowance(old, found.file_bytes, unpacked_bytes)
-    ordered = sort_pages(found, old, findings, allowance, digest=_digest_of(old_index))
-    if not ordered.chunks and (ordered.header is None or ordered.expected - ordered.deleted):
-        raise EmptyMemoryError(f"no chunk of {old} can be brought back: {_first_reason(findings)}")
+        recover(old_index, video_file=old[0])
+    found = [_salvage(path, findings, progress) for path in old]
+    allowance = unpack_allowance(old[0], sum(copy.file_bytes for copy in found), unpacked_bytes)
+    manifest = _read_manifest(old_index)
     kept = open_vectors(old_index)
     try:
-        proven = kept if kept is not None and _knows(kept, found, ordered) else None
+        named = None if manifest is None else manifest.video
+        ordered = sort_pages(found, findings, allowance, video=named, index=kept)
+        if not ordered.chunks and (ordered.header is None or ordered.expected - ordered.deleted):
+            raise EmptyMemoryError(f"no chunk of {old[0]} can be brought back: {_first_reason(findings)}")
+        tables = [table for copy in found for table in copy.tables]
+        proven = kept if kept is not None and _knows(kept, tables, ordered) else None
         if proven is not None:
-            ordered.claimed.append(proven.chunks)
-        by_index = _deleted_by(proven, found)
+            ordered.claimed += [proven.chunks, ChunkIds.of_ranges(proven.manifest.missing)]
+        by_index = _deleted_by(proven, tables)
         present = ordered.chunks
         deleted = (present & by_index) - ordered.deleted
         if deleted:
             which = describe_chunks(deleted.ranges)
-            findings.error("page", f"the list of what was deleted is lost: deleted by the index are {which}", old)
-        rewrite = Rewrite(found, ordered, proven, deleted)
+            findings.error("page", f"the list of what was deleted is lost: deleted by the index are {which}", old[0])
+        gone = by_index | ordered.deleted
+        lost = ordered.expected - present - gone
+        rewrite = Rewrite(found, ordered, proven, deleted, lost)
         with (
             new_folders(new, new_index),
-            Commit(new_index, video_file=new, made_from=[old, old_index]) as commit,
+            Commit(new_index, video_file=new, made_from=[*old, old_index]) as commit,
         ):
             frames, indexed = _write(commit, new, new_index, rewrite, proven, embedder, progress)
     finally:
         if kept is not None:
             kept.close()
-    gone = by_index | ordered.deleted
     return RepairResult(
         video_file=new,
         index_file=new_index,
         chunks=len(present),
         deleted=len(present & gone),
         frames=frames,
-        lost=(ordered.expected - present - gone).ranges,
+        lost=lost.ranges,
         unusable_metadata=_without_metadata(findings),
         findings=tuple(findings.found),
         embeddings_kept=indexed.chunks - indexed.made,
         embeddings_made=indexed.made,
         seconds=time.perf_counter() - begin,
     )
+
+
+def _paths(video: StrPath | Sequence[StrPath]) -> list[Path]:
+    """The copies of the memory, each once."""
+    given = [video] if isinstance(video, (str, os.PathLike)) else video
+    paths = [*dict.fromkeys(map(Path, given))]
+    if not paths:
+        raise VideoNotFoundError("there is no video to repair: name one, or several copies of one memory")
+    return paths
+
+
+def _salvage(path: Path, findings: Findings, progress: ProgressCallback | None) -> Salvage:
+    with VideoBytes(path) as data:
+        refuse_index(data, path)
+        found = salvage(path, data, progress)
+    for problem in found.problems:
+        findings.error("container", problem.message, path, offset=problem.offset)
+    return found
 
 
 def _without_metadata(findings: Findings) -> ChunkRanges:
@@ -172,27 +194,29 @@ def _first_reason(findings: Findings) -> str:
     return findings.found[0].message if findings.found else "its pages say that they hold none"
 
 
-def _digest_of(index_file: Path) -> str | None:
-    """The video that an index names, whatever became of its side files."""
+def _read_manifest(index_file: Path) -> Manifest | None:
+    """What an index says of itself, whatever became of its side files."""
     try:
-        return read_manifest(index_file).video.digest
+        return read_manifest(index_file)
     except IndexFileError:  # missing or damaged: then nothing is known
         return None
 
 
-def _knows(kept: IndexVectors, found: Salvage, ordered: Sorted) -> bool:
+def _knows(kept: IndexVectors, tables: Sequence[PageTable], ordered: Sorted) -> bool:
     """Whether an index is that of this memory: by the digest of a page table, or by every chunk that is left."""
-    if any(table.digest == kept.manifest.video.digest for table in found.tables):
+    if any(table.digest == kept.manifest.video.digest for table in tables):
         return True
-    return all(kept.fits(*opened) for opened in open_groups(ordered))
+    return kept.is_of(ordered.tag) is not False and all(
+        kept.fits(*opened, ordered.tag) for opened in open_groups(ordered)
+    )
 
 
-def _deleted_by(kept: IndexVectors | None, found: Salvage) -> ChunkIds:
+def _deleted_by(kept: IndexVectors | None, tables: Sequence[PageTable]) -> ChunkIds:
     """Chunks that were deleted, by the index.
 
     Not by the index of another state of the memory: an old copy is repaired to bring back what was deleted since.
     """
-    if kept is None or (found.tables and all(table.digest != kept.manifest.video.digest for table in found.tables)):
+    if kept is None or (tables and all(table.digest != kept.manifest.video.digest for table in tables)):
         return ChunkIds.of([])
     return kept.deleted
 
@@ -220,7 +244,7 @@ def _write(
             source = VideoChunks(store, reader.table, kept, corrected=True)
             indexed = fill_index(source, builder, chosen, total=len(source), progress=progress)
             add_frames(builder, reader.table)
-            builder.stage(reader.identity, deleted=store.deleted)
+            builder.stage(reader.identity, deleted=store.deleted, missing=rewrite.lost)
             commit.commit()
             return reader.frame_count, indexed
         finally:

@@ -1,7 +1,8 @@
 """Every payload that can still be read out of a damaged video, by whatever way leads to its frame.
 
-First the native reader goes through the sample table, if there is one. Only if that leaves something unread, or out of
-place, the whole file is searched for pictures. Nothing counts here but what its own checksum proves: the page's, or, of
+Of memvid's own format, the native reader goes through the sample table, if there is one. Only if that leaves something
+unread, or out of place, the whole file is searched for pictures. A video in another codec or container goes through its
+decoder, from the first picture to the last. Nothing counts here but what its own checksum proves: the page's, or, of
 a bare text, that of the picture or of a page table.
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -18,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from memvid import _core
-from memvid.errors import DependencyError, FrameError, MemvidError, UnsupportedVideoError
+from memvid.errors import FrameError, MemvidError, ResourceLimitError, UnsupportedVideoError, VideoError
 from memvid.maintenance.damaged.container import Container, Problem, find_page_tables, read_container, uncommitted_from
 from memvid.maintenance.damaged.loose_pictures import (
     MAX_FRAME_BYTES,
@@ -34,7 +35,7 @@ from memvid.maintenance.damaged.loose_pictures import (
 from memvid.page import is_page, parse_header, verify
 from memvid.types import Progress, ProgressCallback
 from memvid.video import PageTable
-from memvid.video.codecs import Frames, open_frames, open_pictures
+from memvid.video.codecs import EveryPicture
 from memvid.video.codecs.decoding import read_payloads as read_pictures
 from memvid.video.video_bytes import VideoBytes
 from memvid.workers import WorkerPool
@@ -46,7 +47,7 @@ _SEARCHED = 32  # pictures a worker takes at a time; a divisor of that
 _STYLES = 64  # frames whose format is looked at
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Slot:
     """A place where a frame is, or was.
 
@@ -68,6 +69,7 @@ class Slot:
 class Salvage:
     """What was found.
 
+    :ivar path: the file.
     :ivar slots: frames in the order of the sample table, or of the file.
     :ivar tables: page tables that are in the file, the one that counts last.
     :ivar size: width and height of the frames, if they are pictures of our own.
@@ -78,6 +80,7 @@ class Salvage:
     :ivar searched: whether the whole file was searched for pictures.
     """
 
+    path: Path
     slots: list[Slot] = field(default_factory=list)
     tables: list[PageTable] = field(default_factory=list)
     size: Size | None = None
@@ -96,32 +99,16 @@ def salvage(path: Path, data: VideoBytes, progress: ProgressCallback | None) -> 
     :raises UnsupportedVideoError: there are pages of a newer version, or the codec is none that is read.
     :raises DependencyError: its codec needs a package that is not installed.
     """
-    container = read_container(data)
-    found = Salvage(file_bytes=len(data))
-    reader: Frames | None = None
-    refused: MemvidError | None = None
-    slots: list[Slot] = []
-    try:
-        reader = open_frames(os.fspath(path), threads=0)
-        if 1 <= round(reader.fps) <= 240:
-            found.fps = round(reader.fps)
-        if reader.codec == "png":
-            found.size = (reader.width, reader.height)
-        else:
-            container = Container()  # nothing but its decoder finds frames in it
-        slots = list(_read_samples(reader, container, data, progress))
-    except MemvidError as error:  # that is why this is done
-        refused = error
-    found.tables = find_page_tables(data)
-    found.problems = container.problems
-    if container.problems or not _is_usable(slots, own=reader is not None and reader.codec == "png"):
-        found.searched = True
-        slots = _search(data, slots, found, progress)
-        if not any(slot.payload for slot in slots):
-            if isinstance(refused, (DependencyError, UnsupportedVideoError)):
-                raise refused
-            slots += _read_pictures(path)
-    found.slots = slots
+    found = Salvage(path, file_bytes=len(data), tables=find_page_tables(data))
+    native, refusal = _open_native(path)
+    own = native is not None and native.codec == "png"
+    _read_own(native if own else None, data, found, progress)
+    if not any(slot.payload for slot in found.slots):
+        found.slots += _read_pictures(path, found)
+    if native is not None and 1 <= round(native.fps) <= 240:
+        found.fps = round(native.fps)
+    if isinstance(refusal, UnsupportedVideoError) and not any(slot.payload for slot in found.slots):
+        raise refusal
     _note_styles(found, data)
     found.problems += [
         Problem(f"bytes {run.start} to {run.stop - 1} cannot be read: the disk does not give them", run.start)
@@ -130,11 +117,45 @@ def salvage(path: Path, data: VideoBytes, progress: ProgressCallback | None) -> 
     return found
 
 
-def _is_usable(slots: list[Slot], *, own: bool) -> bool:
-    """Whether the sample table is all that is needed; of other codecs' videos, whether it leads to anything."""
-    if not slots:
-        return False
-    return all(map(_is_in_place, slots)) if own else any(slot.payload is not None for slot in slots)
+def _open_native(path: Path) -> tuple[_core.FrameReader | None, MemvidError | None]:
+    """Our own reader, which knows frames of our own format; of other codecs in an MP4, only that they are others."""
+    try:
+        return _core.FrameReader(os.fspath(path), threads=0), None
+    except MemvidError as error:  # that is why this is done
+        return None, error
+
+
+def _read_own(
+    native: _core.FrameReader | None, data: VideoBytes, found: Salvage, progress: ProgressCallback | None
+) -> None:
+    """Frames of our own format: by the sample table, and where that does not lead to all of them, wherever they are."""
+    container = read_container(data)
+    slots: list[Slot] = []
+    if native is not None:
+        with suppress(VideoError):  # its pictures are of an impossible size: they are searched for
+            found.size = (native.width, native.height)
+            slots = list(_read_samples(native, container, data, progress))
+    if container.problems or not slots or not all(map(_is_in_place, slots)):
+        found.searched = True
+        slots = _search(data, slots, found, progress)
+    if slots or native is not None:
+        found.problems += container.problems
+    found.slots += slots
+
+
+def _read_pictures(path: Path, found: Salvage) -> Iterator[Slot]:
+    """What a decoder makes of a video in another codec, or in a container that is none of ours.
+
+    :raises DependencyError: nothing that is installed decodes it.
+    """
+    position = 0
+    try:
+        for payload in read_pictures(EveryPicture(os.fspath(path))):
+            good = payload if payload is not None and _is_good(payload, whole=True) else None
+            yield Slot(-1, position, good, good is not None, -1)
+            position += 1
+    except (VideoError, ResourceLimitError) as error:
+        found.problems.append(Problem(f"from picture {position} on nothing is decoded: {error}", 0))
 
 
 def _is_in_place(slot: Slot) -> bool:
@@ -146,7 +167,7 @@ def _is_in_place(slot: Slot) -> bool:
 
 
 def _read_samples(
-    reader: Frames, container: Container, data: VideoBytes, progress: ProgressCallback | None
+    reader: _core.FrameReader, container: Container, data: VideoBytes, progress: ProgressCallback | None
 ) -> Iterator[Slot]:
     """The frames of the sample table."""
     for start in range(0, reader.frame_count, _BATCH):
@@ -193,16 +214,6 @@ def _search(data: VideoBytes, slots: list[Slot], found: Salvage, progress: Progr
             if progress is not None:
                 progress(Progress("search", len(result), len(spans)))
     return result
-
-
-def _read_pictures(path: Path) -> Iterator[Slot]:
-    """What can be read of a video in another codec that cannot be opened, as frames of it are lost.
-
-    Not of bare texts: nothing says which they are.
-    """
-    with suppress(MemvidError), closing(open_pictures(os.fspath(path))) as source:
-        for position, payload in enumerate(read_pictures(source)):
-            yield Slot(-1, position, payload if payload is not None and is_page(payload) else None, False, -1)
 
 
 def _read_slot(png: bytes, at: int, frame: int | None, size: Size, budget: _core.DetectionBudget) -> Slot:

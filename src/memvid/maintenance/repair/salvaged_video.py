@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from memvid.building.page_writer import blob_pages
 from memvid.config import EncoderConfig
-from memvid.maintenance.repair.lost_cover import new_cover
+from memvid.maintenance.damaged.loose_pictures import SymbolStyle
 from memvid.maintenance.repair.page_runs import Group, Sorted
 from memvid.maintenance.repair.salvage import Salvage
 from memvid.maintenance.rewrite.kept_vectors import IndexVectors
@@ -32,7 +33,6 @@ from memvid.page import (
     pack,
     pack_attributes,
     pack_blob,
-    page_checksum,
     parse_header,
     seal,
 )
@@ -42,6 +42,7 @@ from memvid.video import BARE, VideoWriter, frame_capacity
 __all__ = ["Rewrite", "open_groups"]
 
 _WRITE_FRAMES = 128  # handed to the native writer at once
+_LOST_RUNS = 1000  # of chunks, that the header page names
 
 
 def open_groups(ordered: Sorted) -> Iterator[tuple[int, int, RecordPage, list[bytes]]]:
@@ -81,36 +82,36 @@ class Rewrite:
 
     :param kept: the memory's old index, if it is sound.
     :param deleted: chunks among them that no page is left to say were deleted: one is added.
+    :ivar lost: chunks that were there and are not among them: the header page names them.
     :ivar chunks: ids of the chunks.
     :ivar model: the embedding model that the header page names.
     """
 
-    def __init__(self, found: Salvage, ordered: Sorted, kept: IndexVectors | None, deleted: ChunkIds) -> None:
+    def __init__(
+        self,
+        found: Sequence[Salvage],
+        ordered: Sorted,
+        kept: IndexVectors | None,
+        deleted: ChunkIds,
+        lost: ChunkIds,
+    ) -> None:
         self._ordered = ordered
         self._config = _frame_config(found, ordered)
         self._tombstones: list[bytes] = []
         if len(deleted):
             pages = blob_pages(PageKind.TOMBSTONES, encode_tombstones(deleted), frame_capacity(self._config))
             self._tombstones = [seal(page, tag=ordered.tag, page_number=0) for page in pages]
-        self._header_pages = ordered.header_pages
-        header = ordered.header
-        if header is None:
-            header = self._make_header(None if kept is None else kept.manifest.model)
-            self._header_pages = self._pack_header(header)
-        elif header.dictionary_pages and ordered.dictionary is None:
+        self.lost = lost
+        header = ordered.header or self._make_header(None if kept is None else kept.manifest.model)
+        if header.dictionary_pages and ordered.dictionary is None:
             header = replace(header, dictionary_pages=0, dictionary_bytes=0)
-            self._header_pages = self._pack_header(header)
         self._groups = [(group, self._payloads_of(group)) for group in ordered.groups]
         self.chunks = ordered.chunks
         behind = max([0, *ordered.expected.ends.tolist()[-1:], *ordered.deleted.ends.tolist()[-1:]])
         if behind > max([header.next_chunk or 0, *self.chunks.ends.tolist()[-1:]]):  # no other chunk gets a lost id
             header = replace(header, next_chunk=behind)
-            self._header_pages = self._pack_header(header)
-        self._cover = ordered.cover
-        if header.cover is not None and page_checksum(ordered.cover or b"") != header.cover:
-            self._cover = new_cover(header, len(self.chunks - ordered.deleted))
-            header = replace(header, cover=None if self._cover is None else page_checksum(self._cover))
-            self._header_pages = self._pack_header(header)
+        header = replace(header, lost=lost.in_few_runs(_LOST_RUNS).ranges or None)
+        self._header_pages = ordered.header_pages if header == ordered.header else self._pack_header(header)
         self.model = model_of(header)
 
     def write(self, path: Path, progress: ProgressCallback | None) -> None:
@@ -123,8 +124,6 @@ class Rewrite:
         total = len(self._header_pages) + len(ordered.dictionary_pages)
         total += sum(len(payloads) for _, payloads in self._groups) + len(self._tombstones)
         batch: list[bytes] = []
-        if self._cover is not None:
-            writer.write_cover(self._cover)
 
         def flush() -> None:
             writer.write(batch)
@@ -222,24 +221,26 @@ def _reseal(payload: bytes, tag: int, page_number: int) -> bytes:
     return seal(body, tag=tag, page_number=page_number)
 
 
-def _frame_config(found: Salvage, ordered: Sorted) -> EncoderConfig:
+def _frame_config(found: Sequence[Salvage], ordered: Sorted) -> EncoderConfig:
     """How the frames were drawn: by the header page, or else by what they look like."""
     header = ordered.header
-    masks = {mask for _, mask in found.styles}
-    levels = [level for (level, _), _ in found.styles.most_common(1)]
+    styles = sum((copy.styles for copy in found), Counter[SymbolStyle]())
+    masks = {mask for _, mask in styles}
+    levels = [level for (level, _), _ in styles.most_common(1)]
     return EncoderConfig(
         symbol_version=_symbol_version(found, ordered) if header is None else header.symbol_version,
         error_correction=(levels[0] if levels else "L") if header is None else header.error_correction,  # type: ignore[arg-type]
         data_mask=masks.pop() if len(masks) == 1 else None,
-        fps=found.fps or 30,
+        fps=next((copy.fps for copy in found if copy.fps), 30),
         parity=0 if header is None else header.parity or 0,
     )
 
 
-def _symbol_version(found: Salvage, ordered: Sorted) -> int:
+def _symbol_version(found: Sequence[Salvage], ordered: Sorted) -> int:
     """The version of the codes: by the size of our own pictures, else the smallest that holds all payloads."""
-    if found.size is not None:
-        return (found.size[1] - 26) // 4
+    for copy in found:
+        if copy.size is not None:
+            return (copy.size[1] - 26) // 4
     most = max((len(payload) for group in ordered.groups for payload in group.payloads), default=0)
     versions = range(1, 41)
     return next((version for version in versions if frame_capacity(EncoderConfig(symbol_version=version)) >= most), 40)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from memvid.appender import MemvidAppender
 from memvid.errors import ChunkNotFoundError
 from memvid.interrupts import interruptible
-from memvid.types import AppendResult, ProgressCallback, StrPath, Where
+from memvid.types import AppendResult, DateLike, ProgressCallback, StrPath, Where
 
 __all__ = ["delete"]
 
@@ -19,6 +19,8 @@ def delete(
     *,
     chunk_ids: Iterable[int] = (),
     where: Where | None = None,
+    date: DateLike | None = None,
+    message: str | None = None,
     progress: ProgressCallback | None = None,
 ) -> AppendResult:
     """Delete chunks at once: searches skip them, reading them raises. Their text stays in the file until compaction.
@@ -30,6 +32,7 @@ def delete(
     :param index: the index's manifest; ``None`` takes ``<stem>_index.json`` beside the video.
     :param chunk_ids: the chunks.
     :param where: all chunks whose metadata has these values; a list stands for any of its values.
+    :param date: as for :meth:`MemvidAppender.append`; likewise ``message``.
     :param progress: called from this thread with a :class:`Progress`.
     :raises ChunkNotFoundError: there is no chunk of that id, or none with this metadata, or it was deleted before.
     :raises QueryError: ``where`` is no filter, or names a field that no chunk has.
@@ -42,4 +45,4 @@ def delete(
         memory.delete(chunk_ids)
         if where is not None and not memory.delete_where(where):
             raise ChunkNotFoundError(f"no chunk of {video} has this metadata: nothing was deleted")
-        return memory.append(progress=progress)
+        return memory.append(progress=progress, date=date, message=message)

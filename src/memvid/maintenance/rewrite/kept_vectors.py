@@ -41,14 +41,35 @@ class IndexVectors:
         """Ids of the chunks in the index."""
         return self._index.chunk_ids
 
+    @property
+    def every(self) -> ChunkIds:
+        """The same, and those that were deleted."""
+        return self.chunks | self.deleted
+
+    def frame_of(self, chunk: int) -> int:
+        """The frame in which a chunk of the index starts."""
+        return int(self._index.frames_of([chunk])[0])
+
+    def chunks_like(self, text: bytes) -> tuple[int, ...]:
+        """Chunks with all words of a text, and as long: nearly always it is that of one alone."""
+        code = length_code(text.count(b" "))
+        ids = self._index.ids_with_words(text.decode("utf-8", "replace"))
+        return tuple(ids[self._index.length_codes(ids) == code].tolist())
+
     def missing(self, chunks: ChunkIds) -> int:
         """How many of the chunks are not in the index."""
         return len(chunks - self.chunks)
 
-    def fits(self, frame: int, first_chunk: int, page: RecordPage, metadatas: list[bytes]) -> bool:
+    def is_of(self, tag: int) -> bool | None:
+        """Whether it is an index of this memory, in whatever state; ``None`` if it does not say."""
+        known = self.manifest.video.tag
+        return None if known is None else known == tag
+
+    def fits(self, frame: int, first_chunk: int, page: RecordPage, metadatas: list[bytes], tag: int) -> bool:
         """Whether chunks that were read from the video are those that the index knows by their ids.
 
-        By frame, length and metadata; chunks that it does not know do not speak against it.
+        By frame and length, and by metadata if it does not say that it is of this memory: pages of metadata may be
+        lost. Chunks that it does not know do not speak against it.
 
         :param metadatas: as they are stored.
         """
@@ -61,8 +82,11 @@ class IndexVectors:
             return (
                 bool((self._index.frames_of(ids[known]) == frame).all())
                 and [length_code(page.text_bytes(slot).count(b" ")) for slot in known.tolist()] == codes.tolist()
-                and all(
-                    map(is_json_of, self._index.metadata_json(ids[known]), [metadatas[at] for at in known.tolist()])
+                and (
+                    self.is_of(tag)
+                    or all(
+                        map(is_json_of, self._index.metadata_json(ids[known]), [metadatas[at] for at in known.tolist()])
+                    )
                 )
             )
         except IndexFormatError:  # what it says of them cannot even be read

@@ -21,6 +21,7 @@ from memvid.index import IndexBuilder, IndexManager
 from memvid.index.manifest import read_manifest
 from memvid.index.updating import unused_files
 from memvid.interrupts import interruptible
+from memvid.maintenance.verify.missing_chunks import KnownChunks, MissingChunks, known_chunks
 from memvid.page import HeaderInfo
 from memvid.storage.commit import Commit, default_index_file
 from memvid.types import ChunkRanges, ModelInfo, ProgressCallback, StrPath
@@ -40,6 +41,9 @@ class ReindexResult:
     :ivar model: the embedding model.
     :ivar embeddings_made: embeddings the embedder made.
     :ivar embeddings_resumed: embeddings that were in the checkpoint of an interrupted run.
+    :ivar missing: chunks that the video should have and has lost, as far as header page, commits, and the index that
+        was there say which; the new index keeps them.
+    :ivar unnamed: how many more are missing.
     :ivar unusable_metadata: chunks whose metadata cannot be used: it is not in the index, so no filter finds it, and
         stays in the video as it is.
     :ivar seconds: wall time.
@@ -52,6 +56,8 @@ class ReindexResult:
     model: ModelInfo
     embeddings_made: int
     embeddings_resumed: int
+    missing: ChunkRanges
+    unnamed: int
     unusable_metadata: ChunkRanges
     seconds: float
 
@@ -114,7 +120,12 @@ def reindex(
                     source = VideoChunks(store, table)
                     indexed = fill_index(source, builder, chosen, total=len(source), checkpoint=kept, progress=progress)
                     add_frames(builder, table)
-                    staged = builder.stage(reader.identity, deleted=store.deleted)
+                    # A video with a page table is whole, be it an old copy; else the index knows what it was.
+                    known = KnownChunks() if reader.has_table else known_chunks(index_file, table.tag)
+                    added = [info.chunk_ids for _, info in store.commits()[1:]]
+                    deleted = store.deleted | known.deleted
+                    missing = MissingChunks.of(table, header, added, deleted, known.ids)
+                    staged = builder.stage(reader.identity, deleted=deleted, missing=missing.ids)
                     index_bytes = sum(path.stat().st_size for path in staged)
                     commit.commit(obsolete=partial(unused_files, index_file, builder.manifest))
                     if kept is not None:
@@ -127,11 +138,13 @@ def reindex(
     return ReindexResult(
         video_file=video_file,
         index_file=index_file,
-        chunks=indexed.chunks,
+        chunks=indexed.chunks - len((deleted - store.deleted) & table.chunk_ids()),
         index_bytes=index_bytes,
         model=model,
         embeddings_made=indexed.made,
         embeddings_resumed=indexed.resumed,
+        missing=missing.ids.ranges,
+        unnamed=missing.unnamed,
         unusable_metadata=indexed.unusable_metadata,
         seconds=time.perf_counter() - begin,
     )
@@ -161,11 +174,11 @@ def add_frames(index: IndexBuilder, table: PageTable) -> None:
 
 
 def _options(index_file: Path, reader: VideoReader) -> EncoderConfig:
-    """The options of the index that is there, if it is this video's; else the defaults."""
+    """The options of the index that is there, if it is this memory's; else the defaults."""
     try:
         manifest = read_manifest(index_file)
     except IndexFileError:  # missing or damaged, which is why it is made anew
         return EncoderConfig()
-    if manifest.video.digest != reader.identity.digest:
+    if manifest.video.digest != reader.identity.digest and manifest.video.tag != reader.table.tag:
         return EncoderConfig()
     return manifest.options

@@ -10,7 +10,8 @@ from memvid import _core
 from memvid.building.append import frame_config, next_chunk
 from memvid.config import EncoderConfig
 from memvid.errors import ConfigError, DependencyError, MemvidError, VideoError
-from memvid.maintenance.verify.findings import Findings, describe_chunks
+from memvid.maintenance.verify.commit_check import commit_faults
+from memvid.maintenance.verify.findings import Findings
 from memvid.page import (
     LONGEST_DELETION,
     MIN_CAPACITY,
@@ -19,6 +20,7 @@ from memvid.page import (
     PageDecompressor,
     PageKind,
     TombstoneReader,
+    decode_commit,
     decode_header_body,
     open_blob,
 )
@@ -38,6 +40,7 @@ class FrontCheck:
     :ivar config: how pages and frames of the memory are made; ``None`` if nothing can be made as its header page says.
     :ivar decompressor: opens its pages; ``None`` if the dictionary cannot be read.
     :ivar deleted: the chunks that were deleted; ``None`` if that cannot be read.
+    :ivar added: the chunks that each commit says it has added.
     :ivar next_chunk: id of the chunk that is added next, as far as all that says.
     """
 
@@ -50,13 +53,16 @@ class FrontCheck:
         self.config: EncoderConfig | None = None
         self.decompressor: PageDecompressor | None = None
         self.deleted: ChunkIds | None = None
+        self.added: list[range] = []
         self.next_chunk = table.next_chunk
+        self._lists: dict[int, ChunkIds] = {}  # of deleted chunks, by frame
 
     def run(self) -> None:
-        """Check header page, dictionary and deletions, in this order."""
+        """Check header page, dictionary, deletions and commits, in this order."""
         self._check_header()
         self._check_dictionary()
         self._check_deleted()
+        self._check_commits()
 
     def _check_header(self) -> None:
         frame = self._table.header_frame
@@ -71,14 +77,6 @@ class FrontCheck:
         built, frames = header.chunks, len(self._table)
         if built > MAX_COUNT * frames:
             self._error("header", f"it says {built} chunks, more than {frames} frames can hold")
-        elif self._table.chunk_count < built:
-            gone = ChunkIds.of(range(built)) - self._table.chunk_ids()
-            self._findings.warn(
-                "chunks",
-                f"of the chunks it was built with it has not {describe_chunks(gone.ranges)}: they were lost before "
-                "a repair",
-                self._path,
-            )
 
     def _check_options(self, header: HeaderInfo) -> None:
         """Whether more pages can be made as the header page says, and put behind those there are."""
@@ -145,7 +143,7 @@ class FrontCheck:
         frame = 0
         try:
             for frame in table.frames_of_kind(PageKind.TOMBSTONES).tolist():
-                tombstones.add(self._read_run(frame), first_frame=frame, tag=table.tag)
+                self._lists[frame] = tombstones.add(self._read_run(frame), first_frame=frame, tag=table.tag)
         except VideoError as error:
             self._error(
                 "tombstones",
@@ -165,6 +163,27 @@ class FrontCheck:
                     f"by header page and deletions the next one would be {behind} ids behind the last one, and at most "
                     f"{LARGEST_GAP} can be left out: nothing can be added",
                 )
+
+    def _check_commits(self) -> None:
+        """Whether the commits are those of the pages, which a damaged one, or one of the tombstones, cannot tell."""
+        commits = []
+        for frame in self._table.frames_of_kind(PageKind.COMMIT).tolist():
+            try:
+                info = decode_commit(self._read_blob(PageKind.COMMIT, frame), frame_index=frame)
+            except VideoError as error:
+                self._error("commit", f"what was changed cannot be read: {error}", frame=frame)
+                return
+            commits.append((frame, info))
+            self.added.append(info.chunk_ids)
+        if self.deleted is None:
+            return
+
+        def deleted_in(start: int, stop: int) -> ChunkIds:
+            return ChunkIds.union(ids for frame, ids in self._lists.items() if start <= frame < stop)
+
+        for frame, impossible, what in commit_faults(self._table, commits, deleted_in):
+            note = self._findings.error if impossible else self._findings.warn
+            note("commit", what, self._path, frame=frame)
 
     def _read_blob(self, kind: PageKind, frame: int) -> bytes:
         return open_blob(kind, self._read_run(frame), first_frame=frame, tag=self._table.tag)

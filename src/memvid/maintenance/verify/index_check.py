@@ -63,6 +63,14 @@ class IndexCheck:
         """Chunks that the index says were deleted, as far as it can be read."""
         return ChunkIds.of([]) if self._records is None else self._records.deleted
 
+    def claimed(self, tag: int) -> ChunkIds:
+        """Chunks that it says there are, or were lost, if it is an index of the memory of this tag in any state."""
+        manifest = self._manifest
+        if manifest is None or manifest.video.tag != tag:
+            return ChunkIds.of([])
+        indexed = ChunkIds.of([]) if self._records is None else self._ids(self._records)
+        return indexed | ChunkIds.of_ranges(manifest.missing)
+
     def take(self, first_chunk: int, texts: list[bytes], metadatas: list[bytes]) -> None:
         """Compare chunks that were read from the video with what the index says of them."""
         if self._records is None:
@@ -91,12 +99,7 @@ class IndexCheck:
         if manifest is None:
             return
         if facts.identity is not None and manifest.video.digest != facts.identity.digest:
-            self._findings.error(
-                "manifest",
-                f"it belongs to another video or to another state of this one (its digest is "
-                f"{manifest.video.digest[:16]}, the video's {facts.identity.digest[:16]}): {MEND}",
-                self._path,
-            )
+            self._findings.error("manifest", manifest.difference(facts.identity), self._path)
         elif records is not None:
             self._compare_frames(facts, records)
             self._compare_filters()

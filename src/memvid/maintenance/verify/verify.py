@@ -9,6 +9,7 @@ from pathlib import Path
 from memvid.errors import MemvidError
 from memvid.maintenance.verify.findings import Finding, Findings
 from memvid.maintenance.verify.index_check import IndexCheck
+from memvid.maintenance.verify.missing_chunks import MissingChunks
 from memvid.maintenance.verify.video_check import VideoCheck
 from memvid.page import ChunkIds, ChunkRanges
 from memvid.storage.commit import OPEN_TRIES, default_index_file, recover, snapshot
@@ -133,6 +134,13 @@ def _verify(
         if facts is not None:
             index_check.compare(facts)
             gone = index_check.deleted if facts.deleted is None else facts.deleted
+            claimed = index_check.claimed(facts.table.tag)
+            missing = MissingChunks.of(facts.table, facts.header, facts.added, gone, claimed)
+            if missing:
+                findings.error(
+                    "chunks", f"missing are {missing}: the frames they were in are lost", video_file,
+                    chunks=missing.ids.ranges,
+                )  # fmt: skip
             findings.leave_out(gone)
             deleted = len(gone & facts.table.chunk_ids())
     finally:

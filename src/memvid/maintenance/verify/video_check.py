@@ -44,12 +44,14 @@ class VideoFacts:
     :ivar identity: ``None`` if the table could not be told for certain.
     :ivar header: its header page, if it can be read.
     :ivar deleted: the chunks it says were deleted; ``None`` if that cannot be read.
+    :ivar added: the chunks that each commit says it has added.
     """
 
     table: PageTable
     identity: VideoIdentity | None
     header: HeaderInfo | None
     deleted: ChunkIds | None
+    added: list[range]
 
 
 class VideoCheck:
@@ -132,8 +134,8 @@ class VideoCheck:
             )
             self.frames.run(pages, self._progress)
             self.chunks_read = pages.chunks
-        identity = VideoIdentity(table.digest, reader.frame_count, reader.file_size) if certain else None
-        return VideoFacts(table, identity, front.header, front.deleted)
+        identity = VideoIdentity(table.digest, reader.frame_count, reader.file_size, table.tag) if certain else None
+        return VideoFacts(table, identity, front.header, front.deleted, front.added)
 
     def close(self) -> None:
         """Let go of the file."""

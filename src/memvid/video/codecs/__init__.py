@@ -5,12 +5,13 @@ from __future__ import annotations
 from memvid.video.codecs.decoding import decode_pictures, find_pages
 from memvid.video.codecs.frames import Frames, PictureVideo, native_source, open_frames, refuse_index
 from memvid.video.codecs.profiles import PROFILES, CodecProfile, available_codecs, check_codec
-from memvid.video.codecs.sources import PictureSource, open_pictures
+from memvid.video.codecs.sources import EveryPicture, PictureSource, open_pictures
 from memvid.video.codecs.writing import PictureWriter
 
 __all__ = [
     "PROFILES",
     "CodecProfile",
+    "EveryPicture",
     "Frames",
     "PictureSource",
     "PictureVideo",

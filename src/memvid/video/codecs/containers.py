@@ -13,25 +13,30 @@ from memvid.video.video_bytes import VideoBytes
 
 __all__ = ["av_name", "open_container"]
 
+# What FFmpeg may take a file for. Some of its other formats are lists of further files, which it would open.
+_FORMATS = "mov,mp4,matroska,webm,avi,mpegts,mpeg,flv,ogg,asf,ivf,nut,mxf,h264,hevc,obu,m4v,gif,apng,yuv4mpegpipe"
+
 
 def av_name(path: StrPath) -> str:
     """What FFmpeg is to be given: of a relative name, it would take ``pipe:0`` or ``concat:a`` for something else."""
     return os.path.abspath(path)  # noqa: PTH100  # Path.absolute() leaves dots in it
 
 
-def open_container(path: str | Path) -> Any:
-    """A file to be read, whatever encoding its titles are in.
+def open_container(path: str | Path, *, hidden: bool = False) -> Any:
+    """A file to be read, whatever its name, and whatever encoding its titles are in.
 
     FFmpeg gets its bytes from :class:`VideoBytes`: it would give up a whole file for one sector that cannot be read.
 
     Releases of PyAV before 19 refuse titles that are not UTF-8 unless they are told what to do with them; later ones
     cannot be told.
 
+    :param hidden: also pictures that an edit list of an MP4 hides: a program that cuts without encoding leaves them in.
     :raises VideoError: the file cannot be opened at all.
     """
     av = load_pyav("opening this video")
     options: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
-    return av.open(_Stream(Path(path)), **options)
+    container_options = {"format_whitelist": _FORMATS} | ({"ignore_editlist": "1"} if hidden else {})
+    return av.open(_Stream(Path(path)), container_options=container_options, **options)
 
 
 class _Stream:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TypeAlias
 
@@ -26,7 +27,7 @@ __all__ = ["Frames", "PictureVideo", "native_source", "open_frames", "refuse_ind
 Frames: TypeAlias = "_core.FrameReader | PictureVideo"
 """What :class:`VideoReader` reads frames from; both have the same methods."""
 
-_OTHER_CONTAINERS = (b"\x1aE\xdf\xa3", b"RIFF")  # Matroska and WebM, AVI
+_OTHER_CONTAINERS = (b"\x1aE\xdf\xa3", b"RIFF")  # Matroska and WebM, AVI: OpenCV opens them, too
 _BATCH = 32  # pictures fetched at once, where they are not large
 _LOOKED_AT = 4096  # bytes of what is no MP4
 
@@ -54,16 +55,22 @@ def open_frames(path: str, *, threads: int) -> Frames:
     except VideoFormatError:
         with VideoBytes(Path(path)) as file:
             start = refuse_index(file, path)
-        if not start.startswith(_OTHER_CONTAINERS):
+        if start.startswith(_OTHER_CONTAINERS):
+            return PictureVideo(path, threads=threads)
+        if start[4:8] == b"ftyp" or find_spec("av") is None:
             raise
+        found = _in_another_container(path, threads)
+        if found is None:
+            raise
+        return found
     else:
         if native.codec == "png":
-            return native if native.frame_count else _in_fragments(path, threads) or native
+            return native if native.frame_count else _in_another_container(path, threads) or native
     return PictureVideo(path, threads=threads)
 
 
-def _in_fragments(path: str, threads: int) -> PictureVideo | None:
-    """Our own frames in an MP4 that another program wrote in fragments, whose movie header lists none."""
+def _in_another_container(path: str, threads: int) -> PictureVideo | None:
+    """What only FFmpeg finds frames in: ``.ts`` and its like, and an MP4 in fragments, whose header lists none."""
     try:
         return PictureVideo(path, threads=threads)
     except (VideoFormatError, DependencyError):
@@ -107,9 +114,11 @@ class PictureVideo:
     The page table comes from the box behind the MP4, or from the user's cache, or from all frames, once.
 
     :param threads: for QR codes; 0 uses the cores this process may run on.
+    :ivar has_table: whether the file carries the page table.
     """
 
     def __init__(self, path: str, *, threads: int = 0) -> None:
+        self.has_table = False
         self._source = open_pictures(path)
         self._room = max(1, BATCH_PIXELS // max(1, self._source.width * self._source.height))
         try:
@@ -176,6 +185,7 @@ class PictureVideo:
                 raise VideoFormatError(
                     f"{path} has {self._source.frame_count} frames, its page table {frames}: the video is damaged"
                 )
+            self.has_table = True
             return blob, np.arange(frames)
         cached = load_table(path)
         if cached is not None:

@@ -26,15 +26,25 @@ from memvid.video.codecs.counting import Counting, Picture
 from memvid.video.codecs.picture_limits import MOST_PIXELS, check_pixels, check_size, detection_budget, fits
 from memvid.video.codecs.profiles import INSTALL, load_opencv, load_pyav
 
-__all__ = ["AvSource", "OpenCvSource", "Picture", "PictureSource", "open_pictures"]
+__all__ = ["AvSource", "EveryPicture", "OpenCvSource", "Picture", "PictureSource", "Pictures", "open_pictures"]
 
 _NEAR = 8  # frames: decoding so many and dropping them costs less than a seek
-_NEAR_RATE = 0.9
 _PLANAR = ("yuv", "gray", "nv12", "nv21")  # pixel formats whose first plane is the brightness
 
 
-class PictureSource(Protocol):
-    """Pictures of one video. Safe to share between threads, which wait for each other."""
+class Pictures(Protocol):
+    """Pictures of one video, in order."""
+
+    @property
+    def detection_budget(self) -> _core.DetectionBudget:
+        """What the detector may do in vain with all pictures of the video."""
+
+    def pictures(self) -> Iterator[Picture | None]:
+        """All pictures that can be decoded, in order; ``None`` for each of what is damaged, where that is known."""
+
+
+class PictureSource(Pictures, Protocol):
+    """Pictures of one video, also by position. Safe to share between threads, which wait for each other."""
 
     @property
     def codec(self) -> str:
@@ -56,15 +66,8 @@ class PictureSource(Protocol):
     def frame_count(self) -> int:
         """Frames, as the container has them."""
 
-    @property
-    def detection_budget(self) -> _core.DetectionBudget:
-        """What the detector may do in vain with all pictures of the video."""
-
     def fetch(self, positions: Sequence[int], *, counted: bool = False) -> list[Picture | None]:
         """``uint8[height, width]`` of each position, ``None`` where there is none; cheapest in ascending order."""
-
-    def pictures(self) -> Iterator[Picture | None]:
-        """All pictures that can be decoded, in order; ``None`` for each of what is damaged, where that is known."""
 
     def close(self) -> None:
         """Let go of the file."""
@@ -77,11 +80,52 @@ def open_pictures(path: str) -> PictureSource:
     :raises VideoFormatError: it is none.
     :raises DependencyError: OpenCV cannot decode it, and PyAV is not installed.
     """
+    _check_file(path)
+    return AvSource(path) if find_spec("av") is not None else OpenCvSource(path)
+
+
+def _check_file(path: str) -> None:
     try:
         check_regular(path)
     except OSError as error:
         raise VideoError(f"video {path!r} cannot be read: {error.strerror}") from error
-    return AvSource(path) if find_spec("av") is not None else OpenCvSource(path)
+
+
+class EveryPicture:
+    """All pictures that a decoder makes of a video in any codec, in order, however damaged its file is.
+
+    Where the file breaks off they end; those that an edit list hides are among them.
+
+    :raises VideoError: it is no file, or may not be read.
+    """
+
+    def __init__(self, path: str) -> None:
+        _check_file(path)
+        self._path = path
+        self.detection_budget = detection_budget(path)
+
+    def pictures(self) -> Iterator[Picture | None]:
+        """The pictures; ``None`` for each of what is damaged, where that is known.
+
+        :raises VideoFormatError: it is no video, or one of impossible pictures.
+        :raises ResourceLimitError: there are more pixels in it than a decoder should be kept busy with.
+        :raises DependencyError: OpenCV cannot decode it, and PyAV is not installed.
+        """
+        if find_spec("av") is None:
+            yield from OpenCvSource(self._path).pictures()
+            return
+        av = load_pyav("decoding this video")
+        reformatter = _new_reformatter()
+        with _av_errors(self._path), _open_stream(self._path, hidden=True) as container:
+            context = container.streams.video[0].codec_context
+            check_size(self._path, context.width, context.height)
+            frames = _undamaged(container, self._path)
+            while True:
+                try:
+                    frame = next(frames)
+                except (StopIteration, av.FFmpegError):
+                    return
+                yield None if frame is None else _brightness(frame, reformatter)
 
 
 class AvSource:
@@ -99,6 +143,8 @@ class AvSource:
             self.height: int = stream.codec_context.height
             check_size(path, self.width, self.height)
             self.detection_budget = detection_budget(path)
+            rate = stream.average_rate or stream.guessed_rate
+            self.fps: float = float(rate) if rate else 0.0
             self._keys: list[int] = []
             self._decoded: dict[int, int | None] = {}  # when a frame is decoded, by when it is shown
             self.frame_count = 0
@@ -114,7 +160,6 @@ class AvSource:
         self._keys.sort()
         self._times = sorted(self._decoded)
         self._ordered = len(self._times) == self.frame_count  # otherwise time stamps do not tell frames apart
-        self.fps: float = _frame_rate(self._times, stream)
         self._frames: Iterator[Any] = iter(())
         self._now: int | None = None  # the time of the frame that was decoded last
         self._counting = Counting(self.pictures)
@@ -150,19 +195,7 @@ class AvSource:
             self._frames = iter(())
 
     def _open(self) -> Any:
-        container = open_container(self._path)
-        if not container.streams.video:
-            container.close()
-            raise VideoFormatError(f"{self._path} has no video track")
-        if container.streams.video[0].codec_context is None:
-            container.close()
-            raise VideoFormatError(f"{self._path} cannot be decoded: PyAV does not know its codec, or it is damaged")
-        # Threads over frames would decode further ones before they give out the first, and a forked child, in which
-        # there are none, would wait for any for ever.
-        context = container.streams.video[0].codec_context
-        context.thread_count = 1
-        context.options = {"max_pixels": str(MOST_PIXELS)}  # of pictures further on, which may be larger
-        return container
+        return _open_stream(self._path)
 
     def _at(self, position: int) -> Picture | None:
         if not 0 <= position < len(self._times):
@@ -203,14 +236,12 @@ class AvSource:
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
-        av = load_pyav("decoding this video")
         try:
-            yield
-        except av.FFmpegError as error:
+            with _av_errors(self._path):
+                yield
+        except VideoFormatError:
             self._now = None
-            if isinstance(error, MemoryError):
-                raise
-            raise VideoFormatError(f"{self._path} cannot be decoded: {error}: {REMEDY}") from error
+            raise
 
 
 class OpenCvSource:
@@ -297,13 +328,35 @@ class OpenCvSource:
         return _grey(self._capture)
 
 
-def _frame_rate(times: Sequence[int], stream: Any) -> float:
-    """Frames a second, without the first one, which may be shown for longer; 0 if nothing says it."""
-    rate = float(stream.base_rate or stream.average_rate or 0)
-    if len(times) > 2 and times[-1] > times[1]:
-        mean = float((len(times) - 2) / ((times[-1] - times[1]) * stream.time_base))
-        return rate if _NEAR_RATE * mean < rate < mean / _NEAR_RATE else mean  # times are rounded
-    return rate
+@contextmanager
+def _av_errors(path: str) -> Iterator[None]:
+    av = load_pyav("decoding this video")
+    try:
+        yield
+    except av.FFmpegError as error:
+        if isinstance(error, MemoryError):
+            raise
+        raise VideoFormatError(f"{path} cannot be decoded: {error}: {REMEDY}") from error
+
+
+def _open_stream(path: str, *, hidden: bool = False) -> Any:
+    """A container whose first video track can be decoded."""
+    container = open_container(path, hidden=hidden)
+    if not container.streams.video:
+        container.close()
+        raise VideoFormatError(f"{path} has no video track")
+    if container.streams.video[0].codec_context is None:
+        container.close()
+        raise VideoFormatError(f"{path} cannot be decoded: PyAV does not know its codec, or it is damaged")
+    # Threads over frames would decode further ones before they give out the first, and a forked child, in which
+    # there are none, would wait for any for ever.
+    context = container.streams.video[0].codec_context
+    context.thread_count = 1
+    options = {"max_pixels": str(MOST_PIXELS)}  # of pictures further on, which may be larger
+    if hidden:  # what a decoder makes up for a damaged part of a picture is worse for a code than what is left there
+        options["ec"] = "0"
+    context.options = options
+    return container
 
 
 def _new_reformatter() -> Any:

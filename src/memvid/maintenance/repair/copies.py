@@ -1,0 +1,115 @@
+"""Salvaged copies of one memory, taken together: whether they are that, and which of their pages count."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from memvid.errors import VideoError, VideoFormatError
+from memvid.maintenance.repair.salvage import Salvage, Slot
+from memvid.maintenance.verify.findings import Findings
+from memvid.page import HEADER_BYTES, PageHeader, PageKind, is_page, page_checksum, parse_header
+from memvid.page.reading import run_parts
+from memvid.remedies import IMPORT_REMEDY
+from memvid.video import PageTable
+
+__all__ = ["choose_pages", "choose_table", "choose_tag"]
+
+
+def choose_tag(copies: Sequence[Salvage], indexed: int | None) -> int:
+    """The memory that all copies are of; of one without any page, the one that the index is of, or its texts alone.
+
+    :param indexed: the tag that an index names.
+    :raises VideoFormatError: they are of different memories.
+    :raises VideoError: there is neither a page nor a text.
+    """
+    tags = {copy.path: tag for copy in copies if (tag := _tag_of(copy)) is not None}
+    if len(set(tags.values())) > 1:
+        first = next(iter(tags))
+        other = next(path for path, tag in tags.items() if tag != tags[first])
+        raise VideoFormatError(
+            f"{other} is of another memory ({tags[other]:08x}) than {first} ({tags[first]:08x}): repair each by itself"
+        )
+    if tags:
+        return next(iter(tags.values()))
+    texts = [slot.payload for copy in copies for slot in copy.slots if slot.payload is not None]
+    if len(texts) * 2 < sum(len(copy.slots) for copy in copies) or not texts:
+        raise VideoError(
+            f"there is no frame of a memvid memory in {copies[0].path}: nothing can be brought back; {IMPORT_REMEDY}"
+        )
+    return page_checksum(b"".join(texts)) if indexed is None else indexed
+
+
+def choose_table(copies: Sequence[Salvage], tag: int, digest: str | None) -> PageTable | None:
+    """The page table to go by: the one that an index names, or else the longest that counts in its file."""
+    own = [[table for table in copy.tables if table.tag == tag] for copy in copies]
+    named = [table for tables in own for table in tables if table.digest == digest]
+    return max(named or [tables[-1] for tables in own if tables], key=len, default=None)
+
+
+def choose_pages(copies: Sequence[Salvage], tag: int, table: PageTable | None, findings: Findings) -> dict[int, Slot]:
+    """The pages of the memory by their numbers.
+
+    :raises VideoFormatError: copies have different pages under one number, so their memories have grown apart.
+    """
+    chosen: dict[int, Slot] = {}
+    owners: dict[int, Salvage] = {}
+    for copy in copies:
+        own: dict[int, Slot] = {}
+        foreign = 0
+        for slot in copy.slots:
+            if slot.payload is None or not is_page(slot.payload):
+                continue
+            header = parse_header(slot.payload, frame_index=slot.frame or 0)
+            if header.tag != tag:
+                foreign += 1
+            elif (old := own.get(header.page_number)) is None or _is_better(slot, old, header.page_number, table):
+                own[header.page_number] = slot
+        if foreign:
+            findings.error("frame", f"{foreign} frames are of another memory: they are left out", copy.path)
+        for number, slot in own.items():
+            if number not in chosen:
+                chosen[number], owners[number] = slot, copy
+            elif not _is_same(slot.payload or b"", chosen[number].payload or b"", number):
+                raise VideoFormatError(
+                    f"{owners[number].path} and {copy.path} are copies of one memory that were changed apart from each "
+                    f"other: page {number} of one is not that of the other; repair each by itself"
+                )
+    return chosen
+
+
+def _tag_of(copy: Salvage) -> int | None:
+    """The tag of the header page, or else of most pages."""
+    headers = [
+        parse_header(slot.payload, frame_index=slot.frame or 0)
+        for slot in copy.slots
+        if slot.payload is not None and is_page(slot.payload)
+    ]
+    front = Counter(header.tag for header in headers if header.kind == PageKind.HEADER)
+    most = (front or Counter(header.tag for header in headers)).most_common(1)
+    return most[0][0] if most else None
+
+
+def _is_better(slot: Slot, old: Slot, number: int, table: PageTable | None) -> bool:
+    """Which of two pages of one number counts: that of the page table, then that in its place, then the later."""
+
+    def rank(candidate: Slot) -> tuple[bool, bool, int]:
+        known = table is not None and number < len(table)
+        listed = known and table is not None and page_checksum(candidate.payload or b"") == table.checksums[number]
+        return bool(listed), candidate.frame == number, candidate.offset
+
+    return rank(slot) > rank(old)
+
+
+def _is_same(page: bytes, other: bytes, number: int) -> bool:
+    """Whether two pages say the same, whatever version they are written in. Of header pages, repairs write new ones."""
+    one, two = (parse_header(payload, frame_index=number) for payload in (page, other))
+    if _is_of_header(one, page, number) and _is_of_header(two, other, number):
+        return True
+    same = (one.kind, one.flags, one.count, one.first_chunk) == (two.kind, two.flags, two.count, two.first_chunk)
+    return same and page[HEADER_BYTES:] == other[HEADER_BYTES:]
+
+
+def _is_of_header(header: PageHeader, payload: bytes, number: int) -> bool:
+    """Whether a page is of the header page, going by its place: the run that begins in frame 0, or behind a cover."""
+    return number - run_parts(header, payload, frame_index=number)[0] <= 1 and header.first_chunk == 0 == header.count

@@ -1,0 +1,31 @@
+"""Which chunks a memory should have, as far as it says so itself, beyond those that are there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from memvid.page import ChunkIds, HeaderInfo
+
+__all__ = ["expected_chunks"]
+
+_CREDIBLE_CHUNKS = 1 << 22  # that a header page may say there were, however little of the video is left
+_MOST_A_FRAME = 0xFFFF
+
+
+def expected_chunks(header: HeaderInfo | None, added: Iterable[range], *, there: ChunkIds, frames: int) -> ChunkIds:
+    """The chunks that header page and commits say there were; deleted ones are among them.
+
+    :param header: the header page, if it can be read.
+    :param added: ids that commits say they have added.
+    :param there: the chunks of the video.
+    :param frames: frames of the video; they can say anything, so more than such a one could have had is not believed.
+    """
+    most = max(_CREDIBLE_CHUNKS, _MOST_A_FRAME * frames)
+    claims = [ids for ids in added if len(ids) <= most]
+    if header is not None:
+        claims += [range(first, last + 1) for first, last in header.lost or () if last - first < most]
+        # A memory of version 1 whose ids have gaps does not always say so.
+        counts_up = header.next_chunk is None and (header.format_version > 1 or len(there) < header.chunks)
+        if counts_up and header.chunks <= most:
+            claims.append(range(header.chunks))
+    return ChunkIds.union([there, *map(ChunkIds.of, claims)])

@@ -1,0 +1,122 @@
+"""One random loss, and whether memvid makes of it what can be made."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from memvid.errors import MemvidError
+from memvid.maintenance import reindex, repair, verify
+from memvid.page import ChunkRanges
+from tests.maintenance.losses.loss_damages import damage
+from tests.maintenance.losses.loss_memories import Memory, copy_memory
+from tests.maintenance.losses.loss_oracle import Readable, look
+from tests.memory_support import EMBEDDER, open_memory
+
+__all__ = ["Trial", "try_loss"]
+
+
+@dataclass(slots=True)
+class Trial:
+    """What came of a loss.
+
+    :ivar what: the loss.
+    :ivar chunks: chunks of the memory.
+    :ivar readable: of them, those that a second implementation reads.
+    :ivar repaired: of them, those that a repair brings back.
+    :ivar problems: what was not as it should be.
+    """
+
+    what: str
+    chunks: int
+    readable: int
+    repaired: int
+    problems: list[str]
+
+
+def try_loss(memory: Memory, folder: Path, seed: int) -> Trial:
+    """Damage a copy of a memory in ``folder``, which is emptied before, and see what memvid makes of it."""
+    shutil.rmtree(folder, ignore_errors=True)
+    chooser = random.Random(seed)
+    video = copy_memory(memory, folder / "damaged")
+    index = video.with_name("memory_index.json")
+    video, what = damage(video, memory.codec, chooser)
+    indexed = chooser.random() < 0.6
+    if not indexed:
+        for path in index.parent.glob("memory_index*"):
+            path.unlink()
+    found = look(video, memory.tag)
+    readable = _readable(memory, found)
+    trial = Trial(f"{what}{'' if indexed else ', no index'}", len(memory.texts), len(readable), 0, [])
+    try:
+        whole = verify(video, index, deep=True).ok
+        if whole and len(readable) < len(memory.texts):
+            trial.problems.append(f"verify says sound, and {len(memory.texts) - len(readable)} chunks are missing")
+        _try_repair(memory, found, readable, video, folder, trial, knows=indexed or found.header)
+        _try_reindex(memory, readable, video, index, trial)
+    except Exception as error:  # whatever it is, it should have been one of ours, and not here
+        trial.problems.append(f"{type(error).__name__}: {error}")
+    return trial
+
+
+def _readable(memory: Memory, found: Readable) -> set[int]:
+    """Chunks of the memory whose text can be read."""
+    if memory.kind == "bare":
+        bare = set(found.bare)
+        return {chunk for chunk, text in memory.texts.items() if text in bare}
+    return {chunk for chunk in memory.texts if found.texts.get(chunk) == memory.texts[chunk]}
+
+
+def _try_repair(
+    memory: Memory, found: Readable, readable: set[int], video: Path, folder: Path, trial: Trial, *, knows: bool
+) -> None:
+    output = folder / "repaired" / "memory.mp4"
+    try:
+        result = repair(video, output, index=video.with_name("memory_index.json"), embedder=EMBEDDER)
+    except MemvidError as error:
+        if readable:
+            trial.problems.append(f"repair refuses, {len(readable)} chunks can be read: {error}")
+        return
+    with open_memory(output) as opened:
+        chunks = {chunk.chunk_id: chunk.text for chunk in opened.get_chunks_by_id(opened.chunk_ids())}
+    own = {chunk for chunk in chunks if chunk in memory.texts}
+    wrong = [chunk for chunk in own if chunks[chunk] != memory.texts[chunk]]
+    # Of bare texts in another order nothing but an index, or the page table, says which is which.
+    ordered = not any(name in trial.what for name in ("shuffle", "swap")) or "no index" not in trial.what
+    if wrong and ((knows and ordered) or memory.kind != "bare"):
+        trial.problems.append(f"repair gives other texts under {wrong[:8]}")
+    texts = set(chunks.values())
+    if memory.deleted & set(chunks) and found.header and "no index" not in trial.what:
+        trial.problems.append(f"deleted chunks are there again: {sorted(memory.deleted & set(chunks))}")
+    back = {chunk for chunk in memory.texts if memory.texts[chunk] in texts}
+    trial.repaired = len(back)
+    if lacking := readable - back:
+        trial.problems.append(f"repair lacks {len(lacking)} chunks that can be read: {sorted(lacking)[:8]}")
+    strange = texts - set(memory.texts.values()) - {""}
+    if strange and not memory.deleted:
+        trial.problems.append(f"repair gives {len(strange)} texts that nobody stored")
+    unnamed = set(memory.texts) - back - _ids(result.lost)
+    if unnamed and knows:
+        trial.problems.append(f"repair does not name {len(unnamed)} lost chunks: {sorted(unnamed)[:8]}")
+    if knows and verify(output, deep=True).ok != (len(back) == len(memory.texts)):
+        trial.problems.append(f"verify of the repaired one is {len(back) < len(memory.texts)}, {len(back)} are back")
+
+
+def _try_reindex(memory: Memory, readable: set[int], video: Path, index: Path, trial: Trial) -> None:
+    try:
+        result = reindex(video, index, embedder=EMBEDDER)
+    except MemvidError:
+        return
+    if result.chunks < len(memory.texts):
+        if verify(video, index, deep=True).ok:
+            trial.problems.append(f"verify says sound after reindex, which has {result.chunks} chunks")
+        with open_memory(video, index) as opened:
+            texts = {chunk.text for chunk in opened.get_chunks_by_id(opened.chunk_ids())}
+            if len(texts) != result.chunks or not texts <= set(memory.texts.values()):
+                trial.problems.append("what reindex has is not what was stored")
+
+
+def _ids(ranges: ChunkRanges) -> set[int]:
+    return {chunk for first, last in ranges for chunk in range(first, last + 1)}
