@@ -95,9 +95,9 @@ def test_each_change_is_in_the_log(tmp_path: Path, options: dict[str, Any]) -> N
 
 def test_the_build_says_what_it_is(tmp_path: Path) -> None:
     video = tmp_path / "m.mp4"
-    with MemvidEncoder(embedder=EMBEDDER) as encoder:
+    with MemvidEncoder(embedder=EMBEDDER, title="Notes") as encoder:
         encoder.add_chunks(["one", "two"])
-        encoder.build_video(video, title="Notes", date="2026-01-01T12:00:00+01:00", message="all of them")
+        encoder.build_video(video, date="2026-01-01T12:00:00+01:00", message="all of them")
     assert log(video) == [(1, "2026-01-01T12:00:00+01:00", "all of them", 0, 2, 0, 2)]
     delete(video, chunk_ids=[0])
     compact(video)

@@ -126,11 +126,11 @@ def test_texts_come_back_exactly_through_a_dictionary(pairs: Pairs) -> None:
     assert_round_trip([*known, *pairs], {"symbol_version": 20, "dictionary": 1024})
 
 
-def test_a_bare_memory_without_metadata_has_a_frame_for_each_text_behind_the_header(tmp_path: Path) -> None:
+def test_a_bare_memory_without_metadata_has_a_frame_for_each_text_behind_its_front(tmp_path: Path) -> None:
     video = build(tmp_path, ["one", "two", "three"], symbol_version=40, **BARE)
     with open_memory(video) as memory:
-        assert memory.info.frames == 4
-        assert [memory.get_chunks_by_id([i])[0].frame_index for i in range(3)] == [1, 2, 3]
+        assert memory.info.frames == 5  # cover and header page are in front
+        assert [memory.get_chunks_by_id([i])[0].frame_index for i in range(3)] == [2, 3, 4]
 
 
 def test_metadata_of_many_bare_chunks_is_found(tmp_path: Path) -> None:

@@ -19,6 +19,12 @@ void write(FrameWriter& writer, const py::list& payloads) {
     writer.write(views, check_signals);
 }
 
+void write_cover(FrameWriter& writer, const py::array_t<std::uint8_t, py::array::c_style>& pixels) {
+    const ByteView view(pixels.data(), static_cast<std::size_t>(pixels.size()));
+    const py::gil_scoped_release release;
+    writer.write_cover(view);
+}
+
 void finish(FrameWriter& writer, const py::bytes& page_table) {
     const ByteView table = view_of(page_table);
     const py::gil_scoped_release release;
@@ -57,6 +63,8 @@ void register_frame_writer(py::module_& module) {
                                    return self.movie_offset();
                                })
         .def("write", &write, py::arg("payloads"), "Appends a frame for each of the payloads (bytes).")
+        .def("write_cover", &write_cover, py::arg("pixels"),
+             "Appends a picture, uint8[height, width], as the first frame, which is shown for a second.")
         .def("finish", &finish, py::arg("page_table"),
              "Writes the movie header and waits until the device has the file.")
         .def_property_readonly("frames",

@@ -113,6 +113,19 @@ void FrameWriter::write(std::span<const ByteView> payloads, const Poll& poll) {
     broken_ = false;
 }
 
+void FrameWriter::write_cover(ByteView pixels) {
+    const std::lock_guard lock(mutex_);
+    check_usable();
+    if (mp4_.frames() != 0) throw Error(ErrorCode::config, "the cover is the first frame of a video");
+    if (pixels.size() != static_cast<std::size_t>(geometry_.width) * static_cast<std::size_t>(geometry_.height))
+        throw Error(ErrorCode::config, "the cover is not of the size of the frames");
+    const Bytes frame = PngEncoder().encode(pixels, geometry_.width, geometry_.height);
+    broken_ = true;
+    mp4_.append(frame);
+    mp4_.hold_first();
+    broken_ = false;
+}
+
 void FrameWriter::finish(ByteView page_table) {
     const std::lock_guard lock(mutex_);
     check_usable();

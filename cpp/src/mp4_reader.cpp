@@ -12,6 +12,7 @@ namespace {
 constexpr std::uint64_t max_movie_bytes = std::uint64_t{4} << 30;
 // No picture is smaller; the table of frames then takes no more memory than twice the file.
 constexpr std::uint64_t min_frame_bytes = 8;
+constexpr std::uint32_t longest_first = 1 << 16;  // frames that the first one is shown for, whatever a file says
 
 [[noreturn]] void fail(const std::string& path, const std::string& what) {
     throw Error(ErrorCode::format, path + " " + what);
@@ -191,12 +192,24 @@ std::vector<Sample> read_samples(const BoxView& stbl, std::uint64_t file_size) {
     return samples;
 }
 
-double read_frame_rate(const BoxView& mdia, const BoxView& stbl) {
+// The frame rate is that of the duration which most frames have.
+void read_durations(const BoxView& mdia, const BoxView& stbl, Movie& movie) {
     const BoxView mdhd = mdia.need("mdhd");
     const std::uint32_t timescale = mdhd.u8(0) == 1 ? mdhd.u32(20) : mdhd.u32(12);
     const BoxView stts = stbl.need("stts");
-    if (stts.u32(4) == 0 || stts.u32(12) == 0) return 0;
-    return static_cast<double>(timescale) / stts.u32(12);
+    const std::uint32_t runs = stts.u32(4);
+    const ByteView table = stts.table(8, runs, 8);
+    std::uint32_t most = 0, usual = 0;
+    for (std::uint32_t run = 0; run < runs; ++run) {
+        const std::uint32_t samples = load_be32(table.data() + run * std::size_t{8});
+        if (samples < most) continue;
+        most = samples;
+        usual = load_be32(table.data() + run * std::size_t{8} + 4);
+    }
+    if (usual == 0) return;
+    movie.frames_per_second = static_cast<double>(timescale) / usual;
+    if (runs > 1 && load_be32(table.data()) == 1)
+        movie.first_frames = std::clamp(load_be32(table.data() + 4) / usual, std::uint32_t{1}, longest_first);
 }
 
 Movie parse_movie(const InputFile& file, const Bytes& moov) {
@@ -222,7 +235,7 @@ Movie parse_movie(const InputFile& file, const Bytes& moov) {
     movie.width = entry.width;
     movie.height = entry.height;
     movie.samples = read_samples(stbl, file.size());
-    movie.frames_per_second = read_frame_rate(*video, stbl);
+    read_durations(*video, stbl, movie);
     return movie;
 }
 

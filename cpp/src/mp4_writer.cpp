@@ -91,6 +91,7 @@ Mp4Writer::Mp4Writer(OutputFile& file, const Movie& movie, std::uint64_t movie_o
       width_(movie.width),
       height_(movie.height),
       frames_per_second_(std::clamp(static_cast<int>(std::lround(movie.frames_per_second)), 1, 1000)),
+      first_frames_(movie.first_frames),
       samples_(movie.samples) {
     const std::uint64_t end = file_.size();
     file_.truncate(end);  // without what an append left that never counted
@@ -168,6 +169,23 @@ void Mp4Writer::write_chunks(ByteWriter& out, Bytes& bytes) const {
     for (const auto offset : offsets) out.u64(offset);
 }
 
+// How long samples are shown: one tick each, but for the first.
+void Mp4Writer::write_durations(ByteWriter& out, Bytes& bytes) const {
+    std::vector<std::pair<std::uint32_t, std::uint32_t>> runs;  // samples, ticks
+    auto count = static_cast<std::uint32_t>(samples_.size());
+    if (count > 0 && first_frames_ != 1) {
+        runs.emplace_back(1, first_frames_);
+        --count;
+    }
+    if (count > 0) runs.emplace_back(count, 1);
+    const Box stts(bytes, "stts", 0, 0);
+    out.u32(static_cast<std::uint32_t>(runs.size()));
+    for (const auto& [samples, ticks] : runs) {
+        out.u32(samples);
+        out.u32(ticks);
+    }
+}
+
 void Mp4Writer::write_sample_table(ByteWriter& out, Bytes& bytes) const {
     const auto count = static_cast<std::uint32_t>(samples_.size());
     std::uint32_t largest = 0;
@@ -176,7 +194,7 @@ void Mp4Writer::write_sample_table(ByteWriter& out, Bytes& bytes) const {
         largest = std::max(largest, sample.size);
         total += sample.size;
     }
-    const std::uint64_t bit_rate = count == 0 ? 0 : total * 8 * static_cast<unsigned>(frames_per_second_) / count;
+    const std::uint64_t bit_rate = count == 0 ? 0 : total * 8 * static_cast<unsigned>(frames_per_second_) / duration();
     const auto peak = static_cast<std::uint64_t>(largest) * 8 * static_cast<unsigned>(frames_per_second_);
     const auto clamp = [](std::uint64_t value) {
         return static_cast<std::uint32_t>(std::min<std::uint64_t>(value, std::numeric_limits<std::uint32_t>::max()));
@@ -212,14 +230,7 @@ void Mp4Writer::write_sample_table(ByteWriter& out, Bytes& bytes) const {
         write_descriptor(out, 6, 1);  // synchronisation layer: the one of MP4 files
         out.u8(2);
     }
-    {
-        const Box stts(bytes, "stts", 0, 0);
-        out.u32(count > 0 ? 1 : 0);
-        if (count > 0) {
-            out.u32(count);
-            out.u32(1);
-        }
-    }
+    write_durations(out, bytes);
     write_chunks(out, bytes);
 }
 
@@ -227,7 +238,7 @@ Bytes Mp4Writer::movie_box(ByteView page_table) const {
     Bytes bytes;
     bytes.reserve(samples_.size() * 4 + page_table.size() + 1024);
     ByteWriter out(bytes);
-    const std::uint64_t duration = samples_.size();
+    const std::uint64_t duration = this->duration();
     {
         const Box moov(bytes, "moov");
         {

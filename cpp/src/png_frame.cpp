@@ -78,10 +78,27 @@ PngEncoder::PngEncoder() : compressor_(libdeflate_alloc_compressor(deflate_level
 PngEncoder::~PngEncoder() = default;
 PngEncoder::PngEncoder(PngEncoder&&) noexcept = default;
 
+void PngEncoder::clear(int width, int height) {
+    const std::size_t pitch = row_bytes(width) + 1;
+    raw_.assign(pitch * static_cast<std::size_t>(height), 0xff);
+    for (int y = 0; y < height; ++y) raw_[static_cast<std::size_t>(y) * pitch] = 0;  // filter type: none
+}
+
+Bytes PngEncoder::encode(ByteView pixels, int width, int height) {
+    clear(width, height);
+    const std::size_t pitch = row_bytes(width) + 1;
+    for (int y = 0; y < height; ++y) {
+        std::uint8_t* row = raw_.data() + static_cast<std::size_t>(y) * pitch + 1;
+        for (int x = 0; x < width; ++x)
+            if (pixels[static_cast<std::size_t>(y) * static_cast<std::size_t>(width) + static_cast<std::size_t>(x)] == 0)
+                row[x >> 3] &= static_cast<std::uint8_t>(~(1 << (7 - (x & 7))));
+    }
+    return compress(width, height);
+}
+
 Bytes PngEncoder::encode(const Symbol& symbol, const FrameGeometry& geometry) {
+    clear(geometry.width, geometry.height);
     const std::size_t pitch = row_bytes(geometry.width) + 1;
-    raw_.assign(pitch * static_cast<std::size_t>(geometry.height), 0xff);
-    for (int y = 0; y < geometry.height; ++y) raw_[static_cast<std::size_t>(y) * pitch] = 0;  // filter type: none
     for (int y = 0; y < symbol.side; ++y) {
         std::uint8_t* row = raw_.data() + static_cast<std::size_t>(y + geometry.symbol.top) * pitch + 1;
         const std::uint8_t* modules = symbol.modules.data() + static_cast<std::size_t>(y * symbol.side);
@@ -90,13 +107,17 @@ Bytes PngEncoder::encode(const Symbol& symbol, const FrameGeometry& geometry) {
             row[column >> 3] &= static_cast<std::uint8_t>(~(modules[x] << (7 - (column & 7))));
         }
     }
+    return compress(geometry.width, geometry.height);
+}
+
+Bytes PngEncoder::compress(int width, int height) {
     Bytes stream(libdeflate_zlib_compress_bound(compressor_.get(), raw_.size()));
     stream.resize(libdeflate_zlib_compress(compressor_.get(), raw_.data(), raw_.size(), stream.data(), stream.size()));
 
     Bytes header, png;
     ByteWriter header_writer(header);
-    header_writer.u32(static_cast<std::uint32_t>(geometry.width));
-    header_writer.u32(static_cast<std::uint32_t>(geometry.height));
+    header_writer.u32(static_cast<std::uint32_t>(width));
+    header_writer.u32(static_cast<std::uint32_t>(height));
     header_writer.u8(1);     // bit depth
     header_writer.zeros(4);  // greyscale, deflate, adaptive filters, not interlaced
     png.reserve(stream.size() + 64);

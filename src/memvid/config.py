@@ -25,6 +25,7 @@ QUESTION_BYTES = 128 * MIB
 MAX_DICTIONARY_BYTES = 16 * MIB
 _CRF = {"h264": 51, "vp9": 63, "av1": 63}  # the worst there is
 _MAX_FPS = 240
+_LONGEST_TITLE = 80
 
 
 def _require(condition: bool, name: str, value: object, expected: str) -> None:
@@ -67,6 +68,8 @@ class EncoderConfig:
         ``compression="none"`` each code holds the bare UTF-8 text, for phones and paper.
     :ivar parity: parity frames for each frame, 0 (none) to 1: that share of a group's frames may be lost and is
         rebuilt. Costs its rate in bytes; needs ``pip install "memvid[parity]"``.
+    :ivar title: the memory's name, for its cover and its header page.
+    :ivar cover: whether the first picture is a cover that a person can read, where frames have room for one.
     :ivar vector_dtype: how the index keeps vectors: ``"i8"``, ``"f16"`` or ``"f32"``.
     :ivar connectivity: HNSW neighbours a node (M).
     :ivar expansion_add: HNSW candidates while building (efConstruction).
@@ -89,6 +92,8 @@ class EncoderConfig:
     dictionary: int | None = None
     chunks_per_frame: int | None = None
     parity: float = 0
+    title: str | None = None
+    cover: bool = True
     vector_dtype: VectorDtype = "i8"
     connectivity: int = 16
     expansion_add: int = 128
@@ -136,6 +141,15 @@ class EncoderConfig:
         _check_int("connectivity", self.connectivity, 2, 256)
         _check_int("expansion_add", self.expansion_add, 8, 4096)
         _check_int("expansion_search", self.expansion_search, 8, 65536)
+        if self.title is not None:
+            possible = isinstance(self.title, str) and self.title.isprintable() and bool(self.title.strip())
+            _require(
+                possible and len(self.title) <= _LONGEST_TITLE,
+                "title",
+                self.title,
+                f"one line of at most {_LONGEST_TITLE} characters",
+            )
+        _require(isinstance(self.cover, bool), "cover", self.cover, "True or False")
         _require(isinstance(self.keywords, bool), "keywords", self.keywords, "True or False")
         if self.threads is not None:
             _check_int("threads", self.threads, 1, 1024)

@@ -91,7 +91,6 @@ class MemvidEncoder(ChunkCollector):
         *,
         progress: ProgressCallback | None = None,
         checkpoint: StrPath | None = None,
-        title: str | None = None,
         date: DateLike | None = None,
         message: str | None = None,
     ) -> BuildResult:
@@ -115,7 +114,6 @@ class MemvidEncoder(ChunkCollector):
             was never interrupted, provided that the same batch of texts always gets the same vectors; if chunks
             changed, provided that a text's vector does not depend on the texts embedded with it (true of
             :class:`MiniLMEmbedder`, not of every function). 4 bytes a dimension and 24 a chunk on the disk.
-        :param title: what the memory is called.
         :param date: when this is done, a date or a string in ISO 8601, for the memory's log: the clock is not asked.
         :param message: what is to be said of it in the log.
         :raises ModelMismatchError: ``checkpoint`` has embeddings of another model.
@@ -128,7 +126,7 @@ class MemvidEncoder(ChunkCollector):
         """
         spool = self._open_spool()
         self._asked = len(spool)
-        about = About(check_words("title", title), check_date(date), check_words("message", message))
+        about = About(check_date(date), check_words("message", message))
         video, index = check_outputs(output_file, index_file, codec=self.config.codec)
         kept = None if checkpoint is None else Path(checkpoint)
         with new_folders(video, index):

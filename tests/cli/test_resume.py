@@ -178,7 +178,7 @@ IMPOSSIBLE = {
     "PyAV": ["--codec", "h264"],
     "OpenCV": ["--codec", "mp4v"],
     "the smallest that holds one is 4": ["--symbol-version", "1"],
-    "the smallest that holds one is 8": ["--symbol-version", "2", "--error-correction", "H"],
+    "the smallest that holds one is 7": ["--symbol-version", "2", "--error-correction", "H"],
 }
 
 

@@ -42,6 +42,8 @@ public:
     // Draws, packs and appends one frame for each payload, in order. When a payload or the poll is at fault, none is
     // appended; after an error of the output the file is of no use any more, and every further call throws.
     void write(std::span<const ByteView> payloads, const Poll& poll);
+    // The first frame of a new video, as it is: rows of one byte a pixel, 0 black, else white. Shown for a second.
+    void write_cover(ByteView pixels);
     // Writes the index of frames and the page table, and waits until the device has the file.
     void finish(ByteView page_table);
     // Cuts an append off, finished or not: the file is as it was before. Does nothing to one that was committed.

@@ -30,6 +30,7 @@ struct Movie {
     int width = 0;
     int height = 0;
     double frames_per_second = 0;
+    std::uint32_t first_frames = 1;  // as long as so many others the first frame is shown
     int tracks = 0;  // of all kinds
     std::vector<Sample> samples;
     std::optional<Bytes> page_table;  // our own box; gone when someone else re-muxed the file
@@ -65,6 +66,8 @@ public:
 
     // Throws Error(output) when there are too many, or the system refuses.
     void append(ByteView sample);
+    // Has the first frame shown for a second.
+    void hold_first() { first_frames_ = static_cast<std::uint32_t>(frames_per_second_); }
     // Frames there are, with those that were there before.
     std::size_t frames() const { return samples_.size(); }
     // Writes the `moov` box with the page table in it, and returns where; nothing may be appended afterwards.
@@ -72,7 +75,9 @@ public:
 
 private:
     Bytes movie_box(ByteView page_table) const;
+    std::uint64_t duration() const { return samples_.empty() ? 0 : samples_.size() + first_frames_ - 1; }
     void write_sample_table(ByteWriter& out, Bytes& bytes) const;
+    void write_durations(ByteWriter& out, Bytes& bytes) const;
     void write_chunks(ByteWriter& out, Bytes& bytes) const;
     void begin_data(std::uint32_t size);
 
@@ -81,6 +86,7 @@ private:
     int height_;
     int frames_per_second_;
     std::uint64_t data_start_ = 0;
+    std::uint32_t first_frames_ = 1;
     std::vector<Sample> samples_;
 };
 

@@ -35,8 +35,14 @@ public:
     PngEncoder(PngEncoder&&) noexcept;
 
     Bytes encode(const Symbol& symbol, const FrameGeometry& geometry);
+    // Any picture: rows of one byte a pixel, 0 black, else white.
+    Bytes encode(ByteView pixels, int width, int height);
 
 private:
+    // White rows of a picture, each behind its filter type.
+    void clear(int width, int height);
+    Bytes compress(int width, int height);
+
     std::unique_ptr<libdeflate_compressor, void (*)(libdeflate_compressor*)> compressor_;
     Bytes raw_;
 };

@@ -31,7 +31,7 @@ from memvid.index.updating import UpdatePlan, next_number, plan_update, unused_f
 from memvid.page import ChunkIds, HeaderInfo, PageCompressor
 from memvid.storage.commit import Commit
 from memvid.types import AppendResult, CommitInfo, ProgressCallback, VideoIdentity
-from memvid.video import PageStore, PageTable, VideoAppender, VideoReader
+from memvid.video import PageStore, PageTable, VideoAppender, VideoReader, has_cover_room
 
 __all__ = ["Appender", "frame_config", "next_chunk"]
 
@@ -47,6 +47,8 @@ def frame_config(header: HeaderInfo, *, fps: float = 30, threads: int | None = N
         compression_level=header.compression_level or _DEFAULTS.compression_level,
         chunks_per_frame=1 if header.bare else header.chunks_per_frame,
         parity=header.parity or 0,
+        title=header.title,
+        cover=header.is_covered or not has_cover_room(header.symbol_version),
         fps=possible_fps(fps),
         threads=threads,
     )

@@ -37,13 +37,14 @@ from memvid.page import (
     encode_header_body,
     memory_tag,
     pack_blob,
+    page_checksum,
     sample_plan,
     train_dictionary,
 )
 from memvid.page.dictionary import SAMPLE_BYTES
 from memvid.storage.commit import Commit
 from memvid.types import BuildResult, ChunkRanges, ModelInfo, ProgressCallback, VideoIdentity
-from memvid.video import PageTable, VideoReader, VideoWriter, frame_capacity
+from memvid.video import PageTable, VideoReader, VideoWriter, cover_picture, cover_text, frame_capacity
 
 __all__ = ["About", "Builder"]
 
@@ -61,17 +62,17 @@ _IDENTITY_OPTIONS = (
     "chunks_per_frame",
 )
 
+_LATER_OPTIONS = ("parity", "title", "cover")  # the same; they are new, and count where they are chosen
+
 
 @dataclass(frozen=True, slots=True)
 class About:
     """What a header page says of a memory in the words of whoever built it.
 
-    :ivar title: what it is called.
     :ivar date: when it was built, in ISO 8601.
     :ivar message: what is said of the build.
     """
 
-    title: str | None = None
     date: str | None = None
     message: str | None = None
 
@@ -126,7 +127,7 @@ class Builder:
         self._capacity = frame_capacity(config)
         digest = spool.digest()
         options = asdict(config)
-        named = (*_IDENTITY_OPTIONS, *["parity"] * bool(config.parity))
+        named = (*_IDENTITY_OPTIONS, *(name for name in _LATER_OPTIONS if options[name] != getattr(_DEFAULTS, name)))
         digest.update(json.dumps({name: options[name] for name in named}, sort_keys=True).encode())
         runs = list(spool.runs())
         self._has_gaps = runs != [(0, len(spool))]
@@ -205,11 +206,18 @@ class Builder:
         writer = PageWriter(
             video, self._config, tag=self._tag, compressor=compressor, report=self._reporter.stage("write")
         )
-        writer.write_pages(self._front_pages(dictionary))
-        writer.write_chunks(self._spool)
-        writer.write_tombstones(self._deleted)
-        self._seconds["pack and write"] = writer.seconds
-        return video.finish()
+        cover = self._cover()
+        try:
+            if cover is not None:
+                video.write_cover(cover)
+            writer.write_pages(self._front_pages(dictionary, cover))
+            writer.write_chunks(self._spool)
+            writer.write_tombstones(self._deleted)
+            self._seconds["pack and write"] = writer.seconds
+            return video.finish()
+        except BaseException:
+            video.abandon()
+            raise
 
     def _train(self) -> bytes | None:
         if self._config.compression == "none":
@@ -219,7 +227,20 @@ class Builder:
         samples = [sample for sample in self._spool.sample(plan, SAMPLE_BYTES) if sample]
         return train_dictionary(samples, self._spool.text_bytes, size=size)
 
-    def _front_pages(self, dictionary: bytes | None) -> list[PageBody]:
+    def _cover(self) -> bytes | None:
+        """What the cover's code holds; ``None`` if there is to be none, or frames are too small for one."""
+        config = self._config
+        if not config.cover:
+            return None
+        payload = cover_text(
+            title=config.title,
+            chunks=len(self._spool) - len(self._deleted),
+            documents=self._spool.documents,
+            date=self._about.date,
+        ).encode()
+        return None if cover_picture(payload, config.symbol_version) is None else payload
+
+    def _front_pages(self, dictionary: bytes | None, cover: bytes | None) -> list[PageBody]:
         """The header page, and the dictionary's."""
         dictionary_pages: list[PageBody] = []
         if dictionary is not None:
@@ -245,6 +266,8 @@ class Builder:
             compression_level=_unless_default(config, "compression_level"),
             chunks_per_frame=_unless_default(config, "chunks_per_frame"),
             parity=float(config.parity) or None,
+            title=config.title,
+            cover=None if cover is None else page_checksum(cover),
             **asdict(self._about),
         )
         return pack_blob(PageKind.HEADER, encode_header_body(header), capacity=self._capacity) + dictionary_pages

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -29,6 +30,7 @@ __all__ = ["Spool", "SpoolSegment", "hash_record"]
 _LENGTHS = Struct("<II")
 _OFFSETS_EVERY = 256  # records between two remembered file positions
 _BUFFER_BYTES = 1 << 20
+_LARGEST_COUNTED = 1 << 16  # bytes of metadata in which a document is looked for
 
 
 def hash_record(digest: Any, text: bytes | memoryview, metadata: bytes) -> None:
@@ -163,6 +165,7 @@ class Spool:
         self._offsets = [0]
         self._vector_runs: list[tuple[int, int]] = []  # (first chunk, chunks) that have vectors, ascending
         self._digest = hashlib.sha256()
+        self._sources: set[int] = set()  # hashes of their names
         self.dim: int | None = None
 
     def __len__(self) -> int:
@@ -172,6 +175,11 @@ class Spool:
     def text_bytes(self) -> int:
         """UTF-8 bytes of all texts."""
         return self._state.text_bytes
+
+    @property
+    def documents(self) -> int:
+        """Documents the chunks are from, as far as their metadata has a ``source``."""
+        return len(self._sources)
 
     @property
     def vector_count(self) -> int:
@@ -305,6 +313,7 @@ class _Adder:
         self._state = _State(old.records, old.bytes, old.text_bytes, old.vectors)
         self._digest = spool._digest.copy()
         self._offsets: list[int] = []
+        self._sources: set[int] = set()
         self._added = 0
         self._vectors = 0
         self._dim = spool.dim
@@ -323,6 +332,11 @@ class _Adder:
         lengths = _LENGTHS.pack(len(record.text), len(record.metadata))
         self._spool._records_file.append(b"".join((lengths, record.text, record.metadata)))
         hash_record(self._digest, record.text, record.metadata)
+        if b'"source":' in record.metadata and len(record.metadata) <= _LARGEST_COUNTED:
+            with suppress(ValueError, RecursionError):  # a repair keeps what cannot be used
+                source = json.loads(record.metadata).get("source")
+                if isinstance(source, str):
+                    self._sources.add(hash(source))
         state.records += 1
         state.bytes += _LENGTHS.size + len(record.text) + len(record.metadata)
         state.text_bytes += len(record.text)
@@ -351,6 +365,7 @@ class _Adder:
         spool._state = self._state
         spool._digest = self._digest
         spool._offsets += self._offsets
+        spool._sources |= self._sources
 
     def forget(self) -> None:
         """Cut the files back to where they were."""

@@ -83,12 +83,13 @@ def _choice(flag: str, choices: tuple[str, ...], text: str) -> Callable[[Any], A
     metavar="RATE",
     help="Parity frames for each frame, up to 1: frames that are lost are rebuilt.  [default: 0]",
 )
+@click.option("--title", metavar="TEXT", help="The memory's name, for its cover and its header page.")
+@click.option("--no-cover", is_flag=True, help="Leave out the first picture, which tells people what the file is.")
 @_number("--fps", "Frames a second when the video is played.")
 @_choice("--vector-dtype", ("i8", "f16", "f32"), "How the index keeps vectors.")
 @_number("--connectivity", "HNSW neighbours of a vector.")
 @_number("--expansion-add", "HNSW candidates while building.")
 @_number("--expansion-search", "HNSW candidates while searching.")
-@click.option("--title", metavar="TEXT", help="What the memory is called.")
 @options.message
 @options.date
 @click.option("--no-keywords", is_flag=True, help="Leave the keyword index out.")
@@ -109,7 +110,7 @@ def build(
     encoding: str,
     model: str | None,
     no_keywords: bool,
-    title: str | None,
+    no_cover: bool,
     message: str | None,
     date: str | None,
     as_json: bool,
@@ -134,7 +135,7 @@ def build(
     if empty == bool(files):
         raise click.UsageError("name files, or give --empty and none")
     given = {name: value for name, value in settings.items() if value is not None}
-    config = EncoderConfig(**given, keywords=not no_keywords)
+    config = EncoderConfig(**given, keywords=not no_keywords, cover=not no_cover)
 
     from memvid.building.checkpoint import check_unused, checkpoint_file
     from memvid.building.feasible import check_feasible
@@ -168,9 +169,7 @@ def build(
         encoder.add_chunks((text for text, _ in texts), metadatas=(metadata for _, metadata in metadatas))
         if not len(encoder) and not empty:
             raise EmptyMemoryError(nothing_text(plan))
-        result = encoder.build_video(
-            output, index, progress=bars, checkpoint=checkpoint, title=title, date=date, message=message
-        )
+        result = encoder.build_video(output, index, progress=bars, checkpoint=checkpoint, date=date, message=message)
     if as_json:
         emit_json(_report(result, plan, reader.documents, embedder.name))
     else:

@@ -21,7 +21,7 @@ from memvid.storage.disk import discard, output_errors, staged_name, sync_folder
 from memvid.storage.files import create_private
 from memvid.storage.locks import FileLocks
 from memvid.types import Progress, ProgressCallback, StrPath
-from memvid.video import BARE, PageStore, VideoReader, VideoWriter
+from memvid.video import BARE, COVER, PageStore, VideoReader, VideoWriter
 
 __all__ = ["ExportResult", "export"]
 
@@ -146,6 +146,14 @@ def _opened(path: Path, threads: int | None) -> Iterator[tuple[VideoReader, Head
 def _write(source: VideoReader, staged: Path, config: EncoderConfig, progress: ProgressCallback | None) -> bytes:
     """Write all payloads; returns the SHA-256 over them."""
     writer = VideoWriter(staged, config, tag=source.table.tag)
+    try:
+        return _copy_frames(source, writer, progress)
+    except BaseException:
+        writer.abandon()
+        raise
+
+
+def _copy_frames(source: VideoReader, writer: VideoWriter, progress: ProgressCallback | None) -> bytes:
     digest = hashlib.sha256()
     table = source.table
     payloads = source.read_all()
@@ -153,7 +161,10 @@ def _write(source: VideoReader, staged: Path, config: EncoderConfig, progress: P
         start = 0
         for at, (frame, payload) in enumerate(batch):
             digest.update(payload)
-            if table.kinds[frame] == BARE:  # a bare text does not say its chunk's id
+            if table.kinds[frame] == COVER:
+                writer.write_cover(payload)
+                start = at + 1
+            elif table.kinds[frame] == BARE:  # a bare text does not say its chunk's id
                 writer.write([earlier for _, earlier in batch[start:at]])
                 writer.skip_to(int(table.first_chunks[frame]))
                 start = at

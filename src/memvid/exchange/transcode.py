@@ -91,7 +91,7 @@ def _encode(source: Path, target: Path, step: Step, side: int) -> None:
         options["crf"] = str(step.quality)
     with open_container(source) as read:
         stream = read.streams.video[0]
-        before = Fraction(stream.average_rate or 30)
+        before = Fraction(stream.guessed_rate or 30)
         width, height = stream.codec_context.width, stream.codec_context.height
         if step.scale is not None:
             width = height = round(side * step.scale / 2) * 2
@@ -105,17 +105,30 @@ def _encode(source: Path, target: Path, step: Step, side: int) -> None:
             options=options,
             gop=step.gop,
         )
-        for frame in _at_rate(read.decode(stream), before, Fraction(step.fps or before)):
+        frames = read.decode(stream)
+        for frame in frames if step.fps is None else _at_rate(frames, before, Fraction(step.fps)):
             scaled = frame.reformat(width=width, height=height, format="yuv420p", interpolation="BICUBIC")
             sink.append_luma(np.ascontiguousarray(scaled.to_ndarray()))
         sink.finish()
 
 
 def _at_rate(frames: Iterator[Any], before: Fraction, after: Fraction) -> Iterator[Any]:
-    """The frames as they are shown at another rate: each from its own time, rounded, to that of the next."""
+    """The frames as they are shown at another rate: each from its own time, rounded, to that of the next.
+
+    :param before: at which the last one is shown.
+    """
     shown = 0
-    for number, frame in enumerate(frames, start=1):
-        until = int(number * after / before + Fraction(1, 2))
-        for _ in range(shown, until):
-            yield frame
-        shown = max(shown, until)
+    last: Any = None
+    until = Fraction(0)
+    for frame in frames:
+        if last is not None:
+            for _ in range(shown, number := _rounded(frame.pts * frame.time_base * after)):
+                yield last
+            shown = max(shown, number)
+        last, until = frame, frame.pts * frame.time_base + 1 / before
+    for _ in range(shown, _rounded(until * after)):
+        yield last
+
+
+def _rounded(number: Fraction) -> int:
+    return int(number + Fraction(1, 2))

@@ -96,6 +96,11 @@ class HeaderInfo:
     format_version: int = FORMAT_VERSION
 
     @property
+    def is_covered(self) -> bool:
+        """Whether what is written of this memory gets a cover, if frames have room: no, if it was built without one."""
+        return self.cover is not None or self.format_version < 2  # there were none
+
+    @property
     def tag(self) -> int:
         """The memory's tag, which every page carries."""
         return memory_tag(self.memory_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from memvid.video.cover import centred, cover_picture, cover_text, has_cover_room
 from memvid.video.expected import expected_chunks
 from memvid.video.parity import load_zfec
 from memvid.video.reader import VideoReader
@@ -19,7 +20,11 @@ __all__ = [
     "VideoAppender",
     "VideoReader",
     "VideoWriter",
+    "centred",
+    "cover_picture",
+    "cover_text",
     "expected_chunks",
     "frame_capacity",
+    "has_cover_room",
     "load_zfec",
 ]

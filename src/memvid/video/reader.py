@@ -195,6 +195,7 @@ class VideoReader(NotPicklable):
         reader = self._open_reader()
         table = PageTableBuilder()
         tag: int | None = None
+        cover = b""
         least = 0
         for start in range(0, reader.frame_count, _SCAN_FRAMES):
             frames = np.arange(start, min(start + _SCAN_FRAMES, reader.frame_count))
@@ -202,7 +203,8 @@ class VideoReader(NotPicklable):
             for frame_index, payload, status in zip(frames.tolist(), payloads, statuses.tolist(), strict=True):
                 if payload is None:
                     return self._scan_by_parity(self._frame_error(frame_index, status))
-                if tag is not None and not is_page(payload):
+                if not is_page(payload) and (tag is not None or frame_index == 0):
+                    cover = cover or payload
                     table.add_text(page_checksum(payload))
                     continue
                 try:
@@ -212,6 +214,8 @@ class VideoReader(NotPicklable):
                 tag = header.tag
                 table.add(header.kind, header.count, header.first_chunk, header.checksum)
                 least = max(least, least_frames(payload, frame_index))
+        if tag is None:
+            read_page(cover, frame_index=0)  # says that it is none
         if least > reader.frame_count:
             return self._scan_by_parity(
                 FrameError(

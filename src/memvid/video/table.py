@@ -263,7 +263,13 @@ class PageTableBuilder:
         self._next_chunk = first_chunk + count
 
     def add_text(self, checksum: int) -> None:
-        """Add a frame with a bare text: pages of metadata behind it say which it is, or else ids count on."""
+        """Add a frame with a bare text: pages of metadata behind it say which it is, or else ids count on.
+
+        In front of all pages it is the cover.
+        """
+        if not self._kinds:
+            self.add(COVER, 0, 0, checksum)
+            return
         if self._described:
             self._number_texts()
         self._texts.append(len(self._kinds))

@@ -20,8 +20,9 @@ from memvid.pickling import NotPicklable
 from memvid.storage.disk import output_errors
 from memvid.types import StrPath
 from memvid.video.codecs import PictureWriter
+from memvid.video.cover import centred, cover_picture
 from memvid.video.parity import ParityEncoder
-from memvid.video.table import BARE, PageTable, PageTableBuilder
+from memvid.video.table import BARE, COVER, PageTable, PageTableBuilder
 
 _PARITY_PAGES = 128  # handed to the native writer at once
 
@@ -131,10 +132,35 @@ class VideoWriter(_TableWriter):
 
     def __init__(self, path: StrPath, config: EncoderConfig, *, tag: int) -> None:
         super().__init__(path, PageTableBuilder(), tag=tag, parity=config.parity)
+        self._version = config.symbol_version
         with output_errors(self._path):
             _refuse_content(self._path)
         with self._remedies():
             self._native = self._open_native(config)
+
+    def abandon(self) -> None:
+        """Remove what is beside the file, which is the caller's to remove."""
+        if isinstance(self._native, PictureWriter):
+            self._native.abandon()
+
+    def write_cover(self, payload: bytes) -> None:
+        """Draw and append the cover, before all other frames.
+
+        :param payload: what its code holds: :func:`~memvid.video.cover.cover_text` in UTF-8.
+        :raises OutputError: the disk is full, ...
+        :raises ChunkTooLargeError: it does not fit into a symbol.
+        """
+        picture = cover_picture(payload, self._version)
+        with self._remedies():
+            if picture is None:
+                self._native.write([payload])
+            elif isinstance(self._native, PictureWriter):
+                self._native.write_cover(picture)
+            else:
+                self._native.write_cover(centred(picture, self._native.width, self._native.height))
+        self._table.add(COVER, 0, 0, page_checksum(payload))
+        if self._parity is not None:
+            self._parity.add([payload])
 
     def _open_native(self, config: EncoderConfig) -> _core.FrameWriter | PictureWriter:
         if config.codec == "png":

@@ -75,7 +75,6 @@ SHALLOW: list[tuple[str, Change, str, str]] = [
     ("plain", parameter(next_chunk=1 << 40), "chunks", "nothing can be added"),
     ("bare", parameter(compression="zstd"), "header", "bare=True with compression='zstd'"),
     ("packed", parameter(dictionary_bytes=7), "header", "the dictionary has 7 bytes, and it has 1024"),
-    ("plain", deletions((0, 100)), "chunks", "there is none that was not deleted"),
     ("plain", deletions(((1 << 32) - 2,) * 2, ((1 << 33) - 9,) * 2), "chunks", "nothing can be added"),
     ("plain", both(deletions((1, (1 << 32) - 1)), deletions((1 << 31, (1 << 32) + 9))), "tombstones", "in a row"),
 ]  # fmt: skip

@@ -125,6 +125,8 @@ def symbol_style(pixels: NDArray[np.uint8]) -> SymbolStyle | None:
     if not len(rows):
         return None
     top, left = int(rows.min()), int(columns.min())
+    if rows.max() - top != columns.max() - left:  # a cover
+        return None
     bits = pixels[top + 8 : top + 9, left : left + 5].ravel() < 128
     if len(bits) < 5:
         return None

@@ -33,6 +33,11 @@ class Texts:
     def __bool__(self) -> bool:
         return bool(self.placed or self.loose)
 
+    def leave_out(self, text: bytes) -> None:
+        """Forget a text that is none of a chunk."""
+        self.placed = {frame: other for frame, other in self.placed.items() if other != text}
+        self.loose.pop(text, None)
+
 
 def texts_by_checksum(slots: list[Slot], table: PageTable) -> Texts:
     """Bare texts by frame, as the page table tells them apart; equal texts are as good as each other."""

@@ -63,6 +63,7 @@ class Sorted:
     :ivar header_frame: where the header page began.
     :ivar header_pages: its payloads.
     :ivar dictionary_pages: those of the dictionary.
+    :ivar cover: what the code on the cover holds, if it was found.
     :ivar added: ids of the chunks that commits say they have added.
     :ivar claimed: ids of the chunks that were there, as far as one page or another says so.
     :ivar deleted: ids of the chunks that the pages say were deleted.
@@ -75,6 +76,7 @@ class Sorted:
     header_pages: list[bytes] = field(default_factory=list)
     dictionary: bytes | None = None
     dictionary_pages: list[bytes] = field(default_factory=list)
+    cover: bytes | None = None
     added: list[range] = field(default_factory=list)
     claimed: list[ChunkIds] = field(default_factory=list)
     deleted: ChunkIds = field(default_factory=lambda: ChunkIds.of([]))

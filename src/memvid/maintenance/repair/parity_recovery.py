@@ -5,7 +5,7 @@ from __future__ import annotations
 from memvid.errors import DependencyError, FrameError, MemvidError
 from memvid.maintenance.verify.findings import Findings
 from memvid.page import PageKind, is_page, page_checksum, parse_header, parse_parity_head, read_page
-from memvid.video import BARE, PageTable
+from memvid.video import BARE, COVER, PageTable
 from memvid.video.parity import ParityBlock
 
 __all__ = ["restore_pages"]
@@ -70,6 +70,7 @@ def _prove_text(payload: bytes, frame: int, table: PageTable | None) -> None:
     """
     if table is None:
         raise FrameError(f"frame {frame} holds a bare text, and no page table proves it", frame_index=frame)
-    listed = frame < len(table) and table.kinds[frame] == BARE and table.checksums[frame] == page_checksum(payload)
+    listed = frame < len(table) and table.kinds[frame] in (BARE, COVER)
+    listed = listed and table.checksums[frame] == page_checksum(payload)
     if not listed:
         raise FrameError(f"frame {frame}: what comes of it is not the text that was there", frame_index=frame)

@@ -12,6 +12,7 @@ from memvid.checks import ID_LIMIT
 from memvid.errors import VideoError
 from memvid.maintenance.repair.bare_text_ids import Texts, add_texts, texts_by_checksum, texts_by_order
 from memvid.maintenance.repair.copies import choose_pages, choose_table, choose_tag
+from memvid.maintenance.repair.lost_cover import find_cover
 from memvid.maintenance.repair.page_runs import Group, Sorted
 from memvid.maintenance.repair.parity_recovery import restore_pages
 from memvid.maintenance.repair.salvage import Salvage, Slot
@@ -67,7 +68,10 @@ def sort_pages(
     numbered = choose_pages(copies, tag, table, findings)
     result = Sorted(tag=tag)
     by_number = {number: slot.payload or b"" for number, slot in numbered.items()}
+    result.cover = cover = find_cover((slot for copy in copies for slot in _texts_of(copy)), by_number, table)
     texts = _texts_by_order(copies, numbered, result) if table is None else _texts_by_checksum(copies, table)
+    if cover is not None:
+        texts.placed[0] = cover  # parity knows it as one
     restore_pages(by_number, texts.placed, table, tag, path, findings)
     size = sum(copy.file_bytes for copy in copies)
     _gather(by_number, result, TombstoneReader(size), allowance, path, findings)
@@ -76,6 +80,8 @@ def sort_pages(
         table = None
     if table is None:
         texts = _texts_by_order(copies, numbered, result)
+    if cover is not None:
+        texts.leave_out(cover)
     _expect(table, result, sum(len(copy.slots) for copy in copies))
     if texts and (result.header is None or result.header.bare):
         add_texts(texts, by_number, table, index, result, path, findings)

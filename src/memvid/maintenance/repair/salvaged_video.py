@@ -11,6 +11,7 @@ from pathlib import Path
 from memvid.building.page_writer import blob_pages
 from memvid.config import EncoderConfig
 from memvid.maintenance.damaged.loose_pictures import SymbolStyle
+from memvid.maintenance.repair.lost_cover import new_cover
 from memvid.maintenance.repair.page_runs import Group, Sorted
 from memvid.maintenance.repair.salvage import Salvage
 from memvid.maintenance.rewrite.kept_vectors import IndexVectors
@@ -33,6 +34,7 @@ from memvid.page import (
     pack,
     pack_attributes,
     pack_blob,
+    page_checksum,
     parse_header,
     seal,
 )
@@ -110,6 +112,10 @@ class Rewrite:
         behind = max([0, *ordered.expected.ends.tolist()[-1:], *ordered.deleted.ends.tolist()[-1:]])
         if behind > max([header.next_chunk or 0, *self.chunks.ends.tolist()[-1:]]):  # no other chunk gets a lost id
             header = replace(header, next_chunk=behind)
+        self._cover = ordered.cover
+        if header.cover is not None and page_checksum(ordered.cover or b"") != header.cover:
+            self._cover = new_cover(header, len(self.chunks - ordered.deleted))
+        header = replace(header, cover=None if self._cover is None else page_checksum(self._cover))
         header = replace(header, lost=lost.in_few_runs(_LOST_RUNS).ranges or None)
         self._header_pages = ordered.header_pages if header == ordered.header else self._pack_header(header)
         self.model = model_of(header)
@@ -124,6 +130,8 @@ class Rewrite:
         total = len(self._header_pages) + len(ordered.dictionary_pages)
         total += sum(len(payloads) for _, payloads in self._groups) + len(self._tombstones)
         batch: list[bytes] = []
+        if self._cover is not None:
+            writer.write_cover(self._cover)
 
         def flush() -> None:
             writer.write(batch)

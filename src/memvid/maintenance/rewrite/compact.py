@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from memvid.allowance import unpack_allowance
 from memvid.building.append import frame_config, next_chunk
-from memvid.building.build import About, Builder
+from memvid.building.build import Builder
 from memvid.building.spool import Spool
 from memvid.config import EncoderConfig
 from memvid.embedding import AbsentEmbedder, Embedder, EmbedderLike, model_info, resolve_embedder
@@ -193,7 +193,6 @@ class Compaction:
                 self._video_file,
                 self._index_file,
                 self._progress,
-                about=About(title=self._store.header.title),
                 commit=self._commit,
                 deleted=bridged,
                 next_chunk=next_chunk(table, self._store.header, self.index.deleted),

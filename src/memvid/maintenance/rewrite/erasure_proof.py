@@ -11,7 +11,7 @@ from memvid.maintenance.rewrite.text_traces import BLOCK, Fragments
 from memvid.page import PageDecompressor, PageKind, encode_header_body, join_run, open_body
 from memvid.storage.disk import output_errors
 from memvid.storage.files import open_regular
-from memvid.video import BARE, PageStore, VideoReader
+from memvid.video import BARE, COVER, PageStore, VideoReader
 
 __all__ = ["Erasure"]
 
@@ -83,7 +83,7 @@ def _contents(video: VideoReader, store: PageStore) -> Iterator[bytes]:
         if table.kinds[frame] != PageKind.CONTINUATION:
             run, first = [], frame
         run.append(payload)
-        if table.kinds[first] != BARE and len(run) == len(table.run_of(first)):
+        if table.kinds[first] not in (BARE, COVER) and len(run) == len(table.run_of(first)):
             header, stored = join_run(run, first_frame=first, tag=table.tag)
             yield open_body(stored, header.flags, decompressor, frame_index=first)
 

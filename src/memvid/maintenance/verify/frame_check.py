@@ -17,7 +17,7 @@ from memvid.maintenance.verify.findings import Findings
 from memvid.maintenance.verify.page_check import PageCheck
 from memvid.page import HeaderInfo, PageKind, is_page, parse_header
 from memvid.types import Progress, ProgressCallback
-from memvid.video import PageTable
+from memvid.video import COVER, PageTable, centred, cover_picture
 from memvid.video.codecs import Frames, PictureVideo, open_frames
 from memvid.video.frame_status import REASONS, UNREADABLE
 from memvid.video.parity_reader import GroupMargin, ParityReader
@@ -87,6 +87,9 @@ class FrameCheck:
                     continue
                 if second:
                     self._warn_frame(frame, "memvid reads it, but no QR reader that goes by error correction does")
+                elif self._own and self._table.kinds[frame] == COVER:
+                    imperfect -= 1
+                    self._check_cover(frame, payload)
                 elif imperfect:
                     imperfect -= self._check_bits(frame, payload)
                 if (wrong := self._check_picture(frame)) is not None:
@@ -184,6 +187,16 @@ class FrameCheck:
         count = "" if wrong is None else f"{wrong} modules are not as they were drawn; "
         self._warn_frame(frame, f"only error correction still reads it: {count}`memvid repair` draws it anew")
         return 1
+
+    def _check_cover(self, frame: int, payload: bytes) -> None:
+        """Compare the cover, which is no symbol alone, with what a writer draws."""
+        if self._header is None:
+            return
+        pixels = self._reader.read_pixels(frame)
+        drawn = cover_picture(payload, self._header.symbol_version)
+        if drawn is not None and not np.array_equal(centred(drawn, pixels.shape[1], pixels.shape[0]), pixels):
+            self.corrected += 1
+            self._warn_frame(frame, "the cover is not as it was drawn; `memvid repair` draws it anew")
 
     def _check_picture(self, frame: int) -> str | None:
         """What is wrong with the picture of a frame, apart from what it shows."""

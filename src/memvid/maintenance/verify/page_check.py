@@ -29,7 +29,7 @@ from memvid.page import (
     read_metadata,
     read_page,
 )
-from memvid.video import BARE, PageTable, PageTableBuilder
+from memvid.video import BARE, COVER, PageTable, PageTableBuilder
 
 __all__ = ["PageCheck", "TakeChunks"]
 
@@ -153,6 +153,9 @@ class PageCheck:
         if kind == BARE:
             self._open_bare(run[0])
             return
+        if kind == COVER:
+            self._obey(self._rules.check_cover, run[0], frame)
+            return
         header = read_page(run[0], frame_index=frame, tag=self._table.tag)
         if header.kind != kind or (header.kind == PageKind.DATA and not self._is_row(header.count, header.first_chunk)):
             raise FrameError(
@@ -193,6 +196,8 @@ class PageCheck:
             if is_page(payload):
                 header = parse_header(payload, frame_index=frame)
                 self._rows.add(header.kind, header.count, header.first_chunk, header.checksum)
+            elif self._table.kinds[frame] == COVER:
+                self._rows.add(COVER, 0, 0, page_checksum(payload))
             else:
                 self._rows.add(BARE, 1, int(self._table.first_chunks[frame]), page_checksum(payload))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from memvid.errors import ChunkTooLargeError, FrameError
 from memvid.maintenance.verify.front_check import FrontCheck
-from memvid.page import PageHeader, PageKind, Record, RecordPage, check_record
+from memvid.page import PageHeader, PageKind, Record, RecordPage, check_record, is_page, page_checksum
 from memvid.page.parity import PARITY_OVERHEAD
 from memvid.video import BARE, COVER, PageTable, frame_capacity
 
@@ -25,8 +25,9 @@ class PageRules:
     def __init__(self, table: PageTable, front: FrontCheck) -> None:
         config = front.config
         self._next_chunk = front.next_chunk
-        self._header = int((table.kinds[:1] == COVER).sum())  # the header page is the first page, behind a cover
-        self._front = table.run_of(self._header).stop
+        self._header = front.header
+        self._start = int((table.kinds[:1] == COVER).sum())  # the header page is the first page, behind a cover
+        self._front = table.run_of(self._start).stop
         self._bare = None if config is None else config.bare
         self._described = 0  # id behind the last one that a page of metadata has told of
         self._most: int | None = None  # bytes of a page or a bare text, and of a page of parity
@@ -47,8 +48,10 @@ class PageRules:
             raise _error(f"a {kind.name} page names {header.count} chunks from {header.first_chunk} on", frame)
         if header.flags & _PLAIN.get(kind, 0):
             raise _error(f"a {kind.name} page has the flags {header.flags:#x}", frame)
-        if (kind == PageKind.HEADER) != (frame == self._header):
+        if (kind == PageKind.HEADER) != (frame == self._start):
             raise _error(f"a {kind.name} page", frame)
+        if kind == PageKind.HEADER and not frame and self._header is not None and self._header.cover is not None:
+            raise _error("a header page that tells of a cover, without one", frame)
         if kind == PageKind.DICTIONARY and frame != self._front:
             raise _error("the dictionary is not behind the header page", frame)
         if self._bare is not None and kind in _OF_CHUNKS and self._bare == (kind == PageKind.DATA):
@@ -63,12 +66,26 @@ class PageRules:
         """
         if kind == BARE and self._bare is False:
             raise _error("a bare text in a memory that is not bare", frame)
-        if kind in (BARE, PageKind.PARITY) and len(payloads) > 1:
+        if kind in (BARE, COVER, PageKind.PARITY) and len(payloads) > 1:
             raise _error("it continues no page", frame + 1)
         most = self._most_parity if kind == PageKind.PARITY else self._most
         for at, payload in enumerate(payloads, frame):
             if most is not None and len(payload) > most:
                 raise _error(f"{len(payload)} bytes, and as the header page says frames are made they hold {most}", at)
+
+    def check_cover(self, payload: bytes, frame: int) -> None:
+        """Check that a cover is the one that the header page tells of.
+
+        :raises FrameError: it is not.
+        """
+        if frame or is_page(payload):
+            raise _error("a cover", frame)
+        try:
+            payload.decode()
+        except UnicodeDecodeError as error:
+            raise _error(f"a cover that is no text ({error})", frame) from error
+        if self._header is not None and self._header.cover != page_checksum(payload):
+            raise _error("a cover that the header page does not know", frame)
 
     def check_chunks(self, page: RecordPage, first_chunk: int, frame: int) -> None:
         """Check that every chunk of a page could be packed again.

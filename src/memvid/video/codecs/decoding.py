@@ -26,7 +26,7 @@ from memvid.remedies import IMPORT_REMEDY, REMEDY
 from memvid.video.codecs.picture_limits import BATCH_PIXELS
 from memvid.video.codecs.sources import Picture, Pictures
 from memvid.video.parity import ParityBlock, ParityGroup, parity_pages
-from memvid.video.table import BARE, PageTable, PageTableBuilder
+from memvid.video.table import BARE, COVER, PageTable, PageTableBuilder
 
 __all__ = ["FoundPages", "batches", "decode_pictures", "find_pages", "read_payloads"]
 
@@ -104,6 +104,7 @@ class FoundPages:
     :ivar payloads: checksum and place in the page table of every page that was read, by its number.
     :ivar positions: where in the video each of them is shown first.
     :ivar parity: what the parity pages among them protect, by their numbers.
+    :ivar cover: checksum and position of what is in front of all pages, and no page.
     :ivar frames: pictures in the video.
     :ivar trailing: how many of them, behind all others, hold nothing that can be read.
     """
@@ -112,6 +113,7 @@ class FoundPages:
     positions: dict[int, int] = field(default_factory=dict)
     parity: dict[int, ParityHead] = field(default_factory=dict)
     tag: int | None = None
+    cover: tuple[int, int] | None = None
     frames: int = 0
     trailing: int = 0
 
@@ -145,6 +147,8 @@ class FoundPages:
             # A bare text does not say which one it is; frames that were dropped or doubled are found out by the index.
             number, row = position, (BARE, 1, -1, page_checksum(payload))
         else:
+            if self.cover is None:
+                self.cover = page_checksum(payload), position
             return False
         self.rows.setdefault(number, row)
         self.positions.setdefault(number, position)
@@ -159,6 +163,8 @@ class FoundPages:
         """
         if self.tag is None:
             raise VideoFormatError(f"{path}: none of its {self.frames} frames holds a page of memvid; {IMPORT_REMEDY}")
+        if self.cover is not None and 0 not in self.rows:
+            self.rows[0], self.positions[0] = (COVER, 0, 0, self.cover[0]), self.cover[1]
         blocks = sorted({ParityBlock.of(head, number) for number, head in self.parity.items()})
         count = max(max(self.rows) + 1, *(block.stop for block in blocks), 0)
         if count > len(self.rows):  # not a list of those that are missing: a page can be number four billion
@@ -196,7 +202,7 @@ class FoundPages:
     def _rebuild(self, block: ParityBlock, group: ParityGroup, read: ReadPages) -> None:
         """Fill in the rows of pages of a group that are missing, as far as it brings them back.
 
-        Not of bare texts: without a page table nothing proves one.
+        Not of bare texts: without a page table nothing proves one. Of a cover the pages do from which it is computed.
         """
         frames = [*group.members, *group.parity]
         there = [frame for frame in frames if frame in self.positions]
@@ -207,6 +213,9 @@ class FoundPages:
         with suppress(MemvidError):
             rebuilt = group.rebuild(left)
             for frame, payload in rebuilt.items():
+                if frame == 0 and not is_page(payload):
+                    self.rows[0] = (COVER, 0, 0, page_checksum(payload))
+                    continue
                 header = read_page(payload, frame_index=frame, tag=self.tag)
                 self.rows[frame] = (header.kind, header.count, header.first_chunk, header.checksum)
             whole = [(left | rebuilt)[frame] for frame in group.members]

@@ -30,11 +30,17 @@ _BLACK, _WHITE, _GREY = 16, 235, 128
 class PictureSink(Protocol):
     """Takes pictures one after the other."""
 
-    def append(self, picture: NDArray[np.uint8]) -> None:
-        """Encode one picture: ``uint8[height, width]``, 0 black, 255 white."""
+    def append(self, picture: NDArray[np.uint8], *, held: bool = False) -> None:
+        """Encode one picture: ``uint8[height, width]``, 0 black, 255 white.
+
+        :param held: have it shown for a second, where the container can say so.
+        """
 
     def finish(self) -> None:
         """Complete the file."""
+
+    def abandon(self) -> None:
+        """Remove what is beside the file that was to be written, which the caller removes."""
 
 
 class AvSink:
@@ -76,18 +82,25 @@ class AvSink:
             stream.codec_context.color_range = 1  # television's
             self._container.start_encoding()
         self._stream = stream
+        self._second = 1 if container == "avi" else max(round(fps), 1)  # in frames; AVI has a frame for each
+        self._frame_time = 1 / Fraction(fps)
+        self._now = 0
         self._planes = np.full((height * 3 // 2, width), _GREY, np.uint8)
         self._height = height
 
-    def append(self, picture: NDArray[np.uint8]) -> None:
+    def append(self, picture: NDArray[np.uint8], *, held: bool = False) -> None:
         self._planes[: self._height] = np.where(picture < 128, np.uint8(_BLACK), np.uint8(_WHITE))
         self.append_luma(self._planes)
+        if held:
+            self._now += self._second - 1
 
     def append_luma(self, planes: NDArray[np.uint8]) -> None:
         """Encode one picture of planes Y, U, V: ``uint8[height * 3 / 2, width]``, as it is."""
         import av
 
         frame = av.VideoFrame.from_ndarray(planes, format="yuv420p")
+        frame.pts, frame.time_base = self._now, self._frame_time
+        self._now += 1
         with self._errors():
             self._container.mux(self._stream.encode(frame))
 
@@ -95,6 +108,9 @@ class AvSink:
         with self._errors():
             self._container.mux(self._stream.encode(None))
             self._container.close()
+
+    def abandon(self) -> None:
+        pass  # there is nothing
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
@@ -116,6 +132,7 @@ class OpenCvSink:
         import cv2
 
         self._finished = False
+        self._writer: Any = None
         self._path = path
         self._written = path.with_name(path.name + suffix)
         with output_errors(path):  # OpenCV would not say why it cannot
@@ -131,7 +148,7 @@ class OpenCvSink:
                 str(path),
             )
 
-    def append(self, picture: NDArray[np.uint8]) -> None:
+    def append(self, picture: NDArray[np.uint8], *, held: bool = False) -> None:  # noqa: ARG002  # OpenCV cannot hold
         self._writer.write(picture)
 
     def finish(self) -> None:
@@ -141,7 +158,13 @@ class OpenCvSink:
         self._finished = True
 
     @uninterrupted
-    def __del__(self) -> None:
+    def abandon(self) -> None:
         if not self._finished:
+            if self._writer is not None:
+                self._writer.release()
             with suppress(OSError):
                 self._written.unlink(missing_ok=True)
+
+    def __del__(self) -> None:
+        if not self._finished:
+            self.abandon()

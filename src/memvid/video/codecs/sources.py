@@ -29,6 +29,7 @@ from memvid.video.codecs.profiles import INSTALL, load_opencv, load_pyav
 __all__ = ["AvSource", "EveryPicture", "OpenCvSource", "Picture", "PictureSource", "Pictures", "open_pictures"]
 
 _NEAR = 8  # frames: decoding so many and dropping them costs less than a seek
+_NEAR_RATE = 0.9
 _PLANAR = ("yuv", "gray", "nv12", "nv21")  # pixel formats whose first plane is the brightness
 
 
@@ -143,8 +144,6 @@ class AvSource:
             self.height: int = stream.codec_context.height
             check_size(path, self.width, self.height)
             self.detection_budget = detection_budget(path)
-            rate = stream.average_rate or stream.guessed_rate
-            self.fps: float = float(rate) if rate else 0.0
             self._keys: list[int] = []
             self._decoded: dict[int, int | None] = {}  # when a frame is decoded, by when it is shown
             self.frame_count = 0
@@ -160,6 +159,7 @@ class AvSource:
         self._keys.sort()
         self._times = sorted(self._decoded)
         self._ordered = len(self._times) == self.frame_count  # otherwise time stamps do not tell frames apart
+        self.fps: float = _frame_rate(self._times, stream)
         self._frames: Iterator[Any] = iter(())
         self._now: int | None = None  # the time of the frame that was decoded last
         self._counting = Counting(self.pictures)
@@ -357,6 +357,15 @@ def _open_stream(path: str, *, hidden: bool = False) -> Any:
         options["ec"] = "0"
     context.options = options
     return container
+
+
+def _frame_rate(times: Sequence[int], stream: Any) -> float:
+    """Frames a second, without the first one, which may be shown for longer; 0 if nothing says it."""
+    rate = float(stream.base_rate or stream.average_rate or 0)
+    if len(times) > 2 and times[-1] > times[1]:
+        mean = float((len(times) - 2) / ((times[-1] - times[1]) * stream.time_base))
+        return rate if _NEAR_RATE * mean < rate < mean / _NEAR_RATE else mean  # times are rounded
+    return rate
 
 
 def _new_reformatter() -> Any:

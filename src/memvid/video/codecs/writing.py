@@ -13,6 +13,7 @@ from memvid.storage.disk import output_errors, sync_file
 from memvid.video.codecs.page_table_box import append_page_table
 from memvid.video.codecs.profiles import check_codec, container_format
 from memvid.video.codecs.sinks import AvSink, OpenCvSink, PictureSink
+from memvid.video.cover import centred
 
 __all__ = ["PictureWriter", "draw_symbol", "picture_side"]
 
@@ -89,6 +90,15 @@ class PictureWriter:
         """Draw and encode a frame for each payload."""
         for payload in payloads:
             self._sink.append(draw_symbol(payload, self._symbols, self._scale, self._side))
+
+    def write_cover(self, modules: NDArray[np.uint8]) -> None:
+        """Encode a picture of a pixel a module as the first frame, which is shown for a second where that can be."""
+        pixels = modules.repeat(self._scale, axis=0).repeat(self._scale, axis=1)
+        self._sink.append(centred(pixels, self._side, self._side), held=True)
+
+    def abandon(self) -> None:
+        """Remove what is beside the file."""
+        self._sink.abandon()
 
     def finish(self, page_table: bytes) -> None:
         """Complete the file, with the page table where its container has a place for it, and wait for the device."""
