@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from memvid.errors import MemvidError
     from memvid.index import IndexBuilder, IndexManager, Manifest, Segment, SideFile, VectorInfo
     from memvid.llm import Backend, Completion, Message, Piece, Quote, TokenCounter, TokenUsage
-    from memvid.page import ChunkIds
+    from memvid.page import ChangedMetadata, ChunkIds
     from memvid.retriever import MemvidRetriever
     from memvid.storage.commit import Commit
     from memvid.types import (
@@ -64,6 +64,7 @@ _HOMES = {
     "Backend": "memvid.llm",
     "BuildResult": "memvid.types",
     "CallableEmbedder": "memvid.embedding",
+    "ChangedMetadata": "memvid.page",
     "ChatConfig": "memvid.config",
     "ChatContext": "memvid.chat",
     "ChatMessage": "memvid.chat",
@@ -115,6 +116,7 @@ __all__ = [
     "Backend",
     "BuildResult",
     "CallableEmbedder",
+    "ChangedMetadata",
     "ChatConfig",
     "ChatContext",
     "ChatMessage",

@@ -27,7 +27,7 @@ from memvid.errors import (
 from memvid.index import IndexManager
 from memvid.index.filters import value_token
 from memvid.interrupts import interruptible
-from memvid.page import ChunkIds
+from memvid.page import ChunkIds, Record, check_record, encode_metadata
 from memvid.storage.commit import default_index_file, open_settled, recover, refuse_links
 from memvid.types import AppendResult, DateLike, JsonObject, ModelInfo, ProgressCallback, StrPath, Where
 from memvid.video import PageStore, VideoReader
@@ -72,6 +72,23 @@ class MemvidAppender(ChunkCollector):
         made_with, chosen, self._known = open_settled(self._index_file, self._video_file, lambda: self._look(embedder))
         super().__init__(make_config(EncoderConfig, made_with, _settings(config, options)), chosen)
         self._deletions = Deletions()
+        self._changes: dict[int, bytes] = {}
+
+    def set_metadata(self, chunk_id: int, metadata: JsonObject | None) -> None:
+        """Have a chunk of the memory get other metadata by :meth:`append`, in place of all that it has.
+
+        Its text is neither stored nor embedded again. What it had stays in the file until it is compacted.
+
+        :param metadata: a JSON object; ``None`` and ``{}`` leave the chunk without any.
+        :raises ChunkNotFoundError: there is no chunk of that id, or it was deleted.
+        :raises MetadataError: it is no JSON object.
+        :raises ChunkTooLargeError: it has more than 64 MiB.
+        """
+        self._open_spool()
+        (number,) = self._check_there([chunk_id], "changed").tolist()
+        data = encode_metadata(metadata)
+        check_record(Record(b"", data), number)
+        self._changes[number] = data
 
     def delete(self, chunk_ids: Iterable[int]) -> int:
         """Have chunks deleted by :meth:`append`.
@@ -83,16 +100,7 @@ class MemvidAppender(ChunkCollector):
         :raises ChunkNotFoundError: there is no chunk of that id, or it was deleted before.
         """
         self._open_spool()
-        wanted = np.unique(np.array(check_chunk_ids(chunk_ids), np.int64))
-        missing = wanted[~np.isin(wanted, self._chunk_ids())]
-        if len(missing):
-            self._known = None  # others may have added it since
-            missing = wanted[~np.isin(wanted, self._chunk_ids())]
-        if len(missing):
-            raise ChunkNotFoundError(
-                f"there is no chunk {int(missing[0])} in {self._video_file}, or it was deleted already: "
-                f"{len(missing)} of {len(wanted)} ids cannot be deleted"
-            )
+        wanted = self._check_there(chunk_ids, "deleted")
         self._deletions.ids |= ChunkIds.of(wanted)
         return len(wanted)
 
@@ -165,7 +173,9 @@ class MemvidAppender(ChunkCollector):
         date: DateLike | None = None,
         message: str | None = None,
     ) -> AppendResult:
-        """Make all additions and deletions at once: on return they are on the disk; when it raises, none was made.
+        """Make all additions, deletions and changes of metadata at once.
+
+        On return they are on the disk; when it raises, none was made.
 
         The new frames are written behind the old ones and read back, the index gets one more segment: what is there is
         not embedded, packed or written again. Readers that are open keep seeing the memory as it was. Afterwards this
@@ -187,14 +197,16 @@ class MemvidAppender(ChunkCollector):
         """
         spool = self._open_spool()
         self._asked = len(spool)
-        if not len(spool) and not self._deletions:
+        if not len(spool) and not self._deletions and not self._changes:
             raise EmptyMemoryError(
-                "there is nothing to append: add chunks with add_chunks() or add_text(), or delete some, first"
+                "there is nothing to append: add chunks with add_chunks() or add_text(), delete some, or change the "
+                "metadata of some, first"
             )
         video_file, index_file = self._files()
         result = Appender(
             spool,
             self._deletions,
+            self._changes,
             self._embedder,
             video_file,
             index_file,
@@ -209,18 +221,36 @@ class MemvidAppender(ChunkCollector):
         return result
 
     def clear(self) -> None:
-        """Forget all additions and deletions that were not made yet."""
+        """Forget all additions, deletions and changes that were not made yet."""
         super().clear()
         self._deletions = Deletions()
+        self._changes = {}
 
-    def _chunk_ids(self) -> NDArray[np.int64]:
+    def _check_there(self, chunk_ids: Iterable[int], what: str) -> NDArray[np.int64]:
+        """``int64[n]``, ascending: the ids, each once.
+
+        :raises ChunkNotFoundError: there is no such chunk.
+        """
+        wanted = np.unique(np.array(check_chunk_ids(chunk_ids), np.int64))
+        missing = wanted[~self._chunk_ids().contains(wanted)]
+        if len(missing):
+            self._known = None  # others may have added it since
+            missing = wanted[~self._chunk_ids().contains(wanted)]
+        if len(missing):
+            raise ChunkNotFoundError(
+                f"there is no chunk {int(missing[0])} in {self._video_file}, or it was deleted already: "
+                f"{len(missing)} of {len(wanted)} ids cannot be {what}"
+            )
+        return wanted
+
+    def _chunk_ids(self) -> ChunkIds:
         """Ids of the memory's chunks when they were last looked at."""
         if self._known is None:
             with self._index() as index:
-                self._known = index.ids
+                self._known = index.chunk_ids
         return self._known
 
-    def _look(self, embedder: EmbedderLike | None) -> tuple[EncoderConfig, Embedder, NDArray[np.int64] | None]:
+    def _look(self, embedder: EmbedderLike | None) -> tuple[EncoderConfig, Embedder, ChunkIds | None]:
         """What the memory was made with, the embedder for what is added to it, and the ids of its chunks."""
         recover(self._index_file, video_file=self._video_file)
         video = VideoReader(self._video_file)
@@ -242,7 +272,7 @@ class MemvidAppender(ChunkCollector):
                 else:
                     chosen = resolve_embedder(embedder)
                     index.check_model(model_info(chosen))
-                return made_with, chosen, index.ids
+                return made_with, chosen, index.chunk_ids
         finally:
             video.close()
 

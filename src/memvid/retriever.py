@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -18,15 +18,17 @@ from memvid.embedding import Embedder, EmbedderLike, encode_queries, model_info,
 from memvid.errors import (
     ChunkDeletedError,
     ClosedError,
+    FrameError,
     QueryError,
     VideoNotFoundError,
 )
 from memvid.index import IndexManager
+from memvid.page import ChunkIds, read_metadata
 from memvid.pickling import check_picklable
 from memvid.query_cache import QueryCache, Tally
 from memvid.storage.commit import default_index_file, open_settled, recover
 from memvid.types import Chunk, CommitInfo, MemoryInfo, RetrieverStats, SearchResult, StrPath, Where
-from memvid.video import PageStore, VideoReader
+from memvid.video import MetadataState, PageStore, VideoReader
 
 __all__ = ["MemoryInfo", "MemvidRetriever", "RetrieverStats"]
 
@@ -164,7 +166,41 @@ class MemvidRetriever(AsyncSearches):
         :raises FrameError: a page that says what was changed cannot be read.
         """
         self._check_open()
-        return [info for _, info in self._store.commits()]
+        return [info for _, info in self._store.history.commits(self._store.header)]
+
+    def scan(self, as_of: int | None = None) -> Iterator[Chunk]:
+        """All chunks in the order of their ids, with their metadata: as they are, or as they were at a commit.
+
+        Reads the pages one after the other, past the cache. What was deleted or changed since that commit is there as
+        long as the memory is not compacted.
+
+        :param as_of: number of a commit, as :meth:`log` lists it.
+        :raises QueryError: there is no such commit; raised at once.
+        :raises FrameError: a frame cannot be read and verified; raised when it is its turn.
+        """
+        self._check_open()
+        frames, history = self._video.frame_count, self._store.history
+        if as_of is None:
+            return self._scan(frames, self._index.deleted, self._store.changed)
+        _check_int("as_of", as_of, 1)
+        commits = history.commits(self._store.header)
+        at = next((at for at, (_, info) in enumerate(commits) if info.number == as_of), None)
+        if at is None:
+            numbers = f"{commits[0][1].number} to {commits[-1][1].number}"
+            raise QueryError(f"as_of={as_of}: there is no such commit; memvid log lists those there are, {numbers}")
+        stop = commits[at + 1][0] if at + 1 < len(commits) else frames
+        return self._scan(stop, history.deleted_in(0, stop), history.changed_in(0, stop))
+
+    def _scan(self, stop: int, deleted: ChunkIds, changed: MetadataState) -> Iterator[Chunk]:
+        """The chunks in the frames before ``stop``."""
+        for frame, page in self._store.scan(stop=stop):
+            first = int(self._video.table.first_chunks[frame])
+            for slot in np.flatnonzero(~deleted.contains(np.arange(first, first + len(page)))).tolist():
+                try:
+                    metadata, fault = read_metadata(self._store.metadata_bytes(page, frame, slot, changed=changed))
+                except FrameError as error:
+                    metadata, fault = {}, f"the page that may have it cannot be read: {error}"
+                yield Chunk(first + slot, page.text(slot), metadata, frame, fault)
 
     def warm(self) -> None:
         """Load what the first query would load: the model, the index, the dictionary."""

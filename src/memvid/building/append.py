@@ -6,7 +6,7 @@ What is there is neither rewritten nor read, but for what the index merges (:mod
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -25,10 +25,10 @@ from memvid.building.spool import Spool, SpoolSegment
 from memvid.building.video_chunks import VideoChunks
 from memvid.config import EncoderConfig, possible_fps
 from memvid.embedding import Embedder, model_info
-from memvid.errors import FrameError, ResourceLimitError
-from memvid.index import IndexManager, Manifest, stage_deletions
+from memvid.errors import ChunkNotFoundError, FrameError, ResourceLimitError
+from memvid.index import IndexManager, Manifest, stage_changes
 from memvid.index.updating import UpdatePlan, next_number, plan_update, unused_files
-from memvid.page import ChunkIds, HeaderInfo, PageCompressor
+from memvid.page import ChunkIds, HeaderInfo, MetadataReader, PageCompressor, Record, check_record, metadata_bodies
 from memvid.storage.commit import Commit
 from memvid.types import AppendResult, CommitInfo, ProgressCallback, VideoIdentity
 from memvid.video import PageStore, PageTable, VideoAppender, VideoReader, has_cover_room
@@ -84,6 +84,11 @@ class _Change:
 
     commit: CommitInfo
     deleted: ChunkIds
+    metadata: Mapping[int, bytes]
+
+    def all_metadata(self, index: IndexManager) -> dict[int, bytes] | None:
+        """All metadata of the memory that was changed, by this append or before; ``None`` if it changes none."""
+        return {**dict(index.changed.items()), **self.metadata} if self.metadata else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +116,7 @@ class _InTurn:
 class Appender:
     """Adds a spool's chunks to a memory and deletes others. For one use.
 
+    :param changes: stored metadata that chunks of the memory get.
     :param embedder: makes the embeddings; must be the model of the index, if any chunk is added.
     :param threads: worker threads; ``None`` uses the cores this process may run on.
     :param progress: called from the thread that calls :meth:`run`.
@@ -123,6 +129,7 @@ class Appender:
         self,
         spool: Spool,
         deletions: Deletions,
+        changes: Mapping[int, bytes],
         embedder: Embedder,
         video_file: Path,
         index_file: Path,
@@ -135,6 +142,7 @@ class Appender:
     ) -> None:
         self._spool = spool
         self._deletions = deletions
+        self._changes = changes
         self._embedder = embedder
         self._video_file = video_file
         self._index_file = index_file
@@ -158,14 +166,16 @@ class Appender:
                 gone = self._deletions.resolve(memory.index, self._spool)
                 chunks = memory.index.count + len(self._spool) - len(gone)
                 frames, indexed, manifest = 0, Indexed(), memory.index.manifest
-                number = memory.store.last_commit()
-                if len(self._spool) or gone:
+                number = memory.store.history.last_commit()
+                changes = self._resolve_changes(memory, gone)
+                if len(self._spool) or gone or changes:
                     number += 1
                     info = CommitInfo(
                         number=number, date=self._date, message=self._message,
-                        first_chunk=first, added=len(self._spool), deleted=len(gone), changed=0, chunks=chunks,
+                        first_chunk=first, added=len(self._spool), deleted=len(gone), changed=len(changes),
+                        chunks=chunks,
                     )  # fmt: skip
-                    table, manifest, indexed = self._write(memory, _Change(info, gone), commit)
+                    table, manifest, indexed = self._write(memory, _Change(info, gone, changes), commit)
                     frames = len(table) - memory.video.frame_count
         self._seconds["total"] = time.perf_counter() - begin
         return AppendResult(
@@ -184,8 +194,34 @@ class Appender:
             embeddings_resumed=indexed.resumed,
             unusable_metadata=indexed.unusable_metadata,
             copied=commit.copied,
+            changed=len(changes),
             commit=number,
         )
+
+    def _resolve_changes(self, memory: _Memory, gone: ChunkIds) -> dict[int, bytes]:
+        """The metadata that chunks get which stay.
+
+        :raises ChunkNotFoundError: a chunk was deleted meanwhile.
+        :raises ResourceLimitError: all changes together would be more than a reader takes.
+        :raises ChunkTooLargeError: a chunk would be too large.
+        """
+        if not self._changes:
+            return {}
+        ids = np.array(sorted(self._changes), np.int64)
+        missing = ids[~memory.index.chunk_ids.contains(ids)]
+        if len(missing):
+            raise ChunkNotFoundError(f"there is no chunk {int(missing[0])} any more: its metadata cannot be changed")
+        changes = {chunk: self._changes[chunk] for chunk in ids[~gone.contains(ids)].tolist()}
+        state = memory.store.changed
+        if state.lost is not None:
+            raise state.lost
+        if MetadataReader.cost(metadata_bodies(changes), len(changes)) > state.left:
+            raise ResourceLimitError(
+                f"{self._video_file} has much changed metadata already, and no room for that of {len(changes)} chunks: "
+                f"`memvid compact {self._video_file}` writes it with the chunks"
+            )
+        _check_sizes(memory, changes)
+        return changes
 
     @contextmanager
     def _opened(self) -> Iterator[_Memory]:
@@ -212,9 +248,9 @@ class Appender:
                 table, identity = self._write_video(memory, change, config, video)
                 number = next_number(self._index_file, memory.index.manifest)
                 deleted = memory.index.deleted | change.deleted
-                manifest, _ = stage_deletions(
-                    self._index_file, memory.index.manifest,
-                    video=identity, deleted=deleted, number=number, commit=commit,
+                manifest, _ = stage_changes(
+                    self._index_file, memory.index.manifest, video=identity,
+                    deleted=deleted, changed=change.all_metadata(memory.index), number=number, commit=commit,
                 )  # fmt: skip
                 indexed = Indexed()
             with timed(self._seconds, "commit"):
@@ -235,6 +271,7 @@ class Appender:
             commit=target.commit,
             number=next_number(self._index_file, manifest),
             kept=plan.kept,
+            changed=manifest.changed,
         )
         try:
             sources: list[SegmentSource] = [self._spool]
@@ -254,8 +291,12 @@ class Appender:
                 self._seconds.update(feed.seconds)
                 frames = start + np.flatnonzero(table.counts[start:])
                 index.add_pages(frames, table.first_chunks[frames], table.counts[frames])
-                missing = ChunkIds.of_ranges(memory.index.manifest.missing)
-                index.stage(identity, deleted=memory.index.deleted | change.deleted, missing=missing)
+                index.stage(
+                    identity,
+                    deleted=memory.index.deleted | change.deleted,
+                    missing=ChunkIds.of_ranges(memory.index.manifest.missing),
+                    changed=change.all_metadata(memory.index),
+                )
                 return table, index.manifest, feed.indexed
         except BaseException:
             index.abort()
@@ -292,6 +333,7 @@ class Appender:
         writer.write_commit(change.commit)
         if len(self._spool):
             writer.write_chunks(self._spool)
+        writer.write_metadata(change.metadata)
         writer.write_tombstones(change.deleted)
         table = video.finish()
         self._seconds["pack and write"] = writer.seconds
@@ -304,13 +346,25 @@ class Appender:
         try:
             read_back(reader, self._spool, self._reporter.stage("verify"), start=start)
             store = PageStore(reader, cache_bytes=0)
-            if (
-                store.read_commit(start) != change.commit
-                or store.deleted_in(start, len(reader.table)) != change.deleted
-            ):
+            history, stop = store.history, len(reader.table)
+            changed = history.changed_in(start, stop).latest
+            said = (history.read_commit(start), history.deleted_in(start, stop), dict(changed.items()))
+            if said != (change.commit, change.deleted, change.metadata):
                 raise FrameError(
                     "what the append says of itself is not read back as it was written: nothing was changed"
                 )
             return reader.identity
         finally:
             reader.close()
+
+
+def _check_sizes(memory: _Memory, changes: Mapping[int, bytes]) -> None:
+    """Whether a page takes each chunk together with its new metadata; looks at those that run over several frames.
+
+    :raises ChunkTooLargeError: one is too large.
+    """
+    ids = np.array(list(changes), np.int64)
+    frames = memory.video.table.frames_of(ids)
+    for chunk_id in ids[memory.video.table.run_lengths(frames) > 1].tolist():
+        (chunk,) = memory.store.read([chunk_id])
+        check_record(Record(chunk.text.encode(), changes[chunk_id]), chunk_id)

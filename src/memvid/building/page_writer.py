@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from functools import partial
 from typing import TYPE_CHECKING
@@ -21,6 +21,7 @@ from memvid.page import (
     PageKind,
     encode_commit,
     encode_tombstones,
+    metadata_bodies,
     pack,
     pack_attributes,
     pack_bare,
@@ -88,6 +89,11 @@ class PageWriter:
     def write_commit(self, info: CommitInfo) -> None:
         """Write what begins here: the first page of an append."""
         self.write_pages(pack_blob(PageKind.COMMIT, encode_commit(info), capacity=self._capacity))
+
+    def write_metadata(self, changes: Mapping[int, bytes]) -> None:
+        """Write the metadata that chunks get, if any do."""
+        for body in metadata_bodies(changes):
+            self.write_pages(blob_pages(PageKind.METADATA, body, self._capacity))
 
     def write_tombstones(self, deleted: ChunkIds) -> None:
         """Write which chunks are deleted, if any are."""

@@ -6,8 +6,8 @@ numbers, metadata, keywords), and the same with a number for what was appended. 
 
 from __future__ import annotations
 
-from memvid.index.builder import IndexBuilder, stage_deletions
+from memvid.index.builder import IndexBuilder, stage_changes
 from memvid.index.manager import IndexManager
 from memvid.index.manifest import Manifest, Segment, SideFile, VectorInfo
 
-__all__ = ["IndexBuilder", "IndexManager", "Manifest", "Segment", "SideFile", "VectorInfo", "stage_deletions"]
+__all__ = ["IndexBuilder", "IndexManager", "Manifest", "Segment", "SideFile", "VectorInfo", "stage_changes"]

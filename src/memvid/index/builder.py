@@ -13,7 +13,7 @@ from memvid.index.record_writer import RecordWriter
 from memvid.index.side_files import open_side_file
 from memvid.index.vectors import VectorWriter, check_vectors
 from memvid.interrupts import uninterrupted
-from memvid.page import ChunkIds, encode_tombstones
+from memvid.page import ChunkIds, encode_changed_metadata, encode_tombstones
 from memvid.pickling import NotPicklable
 from memvid.storage.commit import Commit
 from memvid.storage.disk import output_errors, staged_name
@@ -21,13 +21,13 @@ from memvid.storage.files import open_regular, write_private
 from memvid.storage.hard_links import copy_file
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from memvid.config import EncoderConfig
     from memvid.types import JsonObject, ModelInfo, VideoIdentity
 
-__all__ = ["IndexBuilder", "stage_deletions"]
+__all__ = ["IndexBuilder", "stage_changes"]
 
 
 class IndexBuilder(NotPicklable):
@@ -41,6 +41,7 @@ class IndexBuilder(NotPicklable):
     :param number: of the append whose segment this is, by which its files are named; 0 for a build.
     :param kept: segments of the index there is that stay as they are, in front of this one. Files of them that are not
         under the index's own name, because it was copied, are copied to such names.
+    :param changed: the file of changed metadata that stays with them; likewise.
     """
 
     _elsewhere = "it writes files that one process stages and commits"
@@ -54,6 +55,7 @@ class IndexBuilder(NotPicklable):
         commit: Commit,
         number: int = 0,
         kept: Sequence[Segment] = (),
+        changed: SideFile | None = None,
     ) -> None:
         self._index_file = index_file
         self._model = model
@@ -73,6 +75,7 @@ class IndexBuilder(NotPicklable):
         }
         commit.stage(index_file)
         self._kept = _own_segments(index_file, kept, commit)
+        self._changed = None if changed is None else _own_file(index_file, "metadata", changed, commit)
         self._records = RecordWriter(self._staged["records"], keywords=config.keywords)
 
     @property
@@ -107,7 +110,12 @@ class IndexBuilder(NotPicklable):
         self._records.add_pages(frame_indexes, first_chunks, counts)
 
     def stage(
-        self, video: VideoIdentity, *, deleted: ChunkIds | None = None, missing: ChunkIds | None = None
+        self,
+        video: VideoIdentity,
+        *,
+        deleted: ChunkIds | None = None,
+        missing: ChunkIds | None = None,
+        changed: Mapping[int, bytes] | None = None,
     ) -> list[Path]:
         """Write all index files under their staged names and return those; nothing counts before the commit.
 
@@ -115,6 +123,7 @@ class IndexBuilder(NotPicklable):
 
         :param deleted: all chunks of the memory that were deleted, whether a segment has them or not.
         :param missing: chunks that the video has lost.
+        :param changed: stored metadata of chunks in place of what segments have; ``None`` leaves what there is.
 
         :raises EmbeddingError: not as many vectors as texts, or more than chunks in the page table.
         :raises OutputError: the disk is full.
@@ -148,8 +157,11 @@ class IndexBuilder(NotPicklable):
             keywords=self._config.keywords,
             segments=segments,
             missing=() if missing is None else missing.in_few_runs(_MISSING_RUNS).ranges,
+            changed=self._changed,
         )
-        self._manifest, staged = _stage_manifest(self._index_file, self._commit, manifest, deleted, self._number)
+        self._manifest, staged = _stage_manifest(
+            self._index_file, self._commit, manifest, deleted, changed, self._number
+        )
         return [*self._staged.values(), *staged]
 
     @property
@@ -176,52 +188,78 @@ _ROLES = ("vectors", "records")
 _MISSING_RUNS = 1000  # that a manifest names: chunks that are there may be among them
 
 
-def stage_deletions(
-    index_file: Path, manifest: Manifest, *, video: VideoIdentity, deleted: ChunkIds, number: int, commit: Commit
+def stage_changes(
+    index_file: Path,
+    manifest: Manifest,
+    *,
+    video: VideoIdentity,
+    deleted: ChunkIds,
+    changed: Mapping[int, bytes] | None,
+    number: int,
+    commit: Commit,
 ) -> tuple[Manifest, list[Path]]:
-    """Stage an index that differs from the one there is by its deletions, and by the video they were written into.
+    """Stage an index without a new segment: with other deletions, other metadata, and the video that says so.
 
-    :param number: of the append that deletes.
+    :param changed: as for :meth:`IndexBuilder.stage`.
+    :param number: of the append that changes them.
     :raises OutputError: the disk is full.
     """
     segments = _own_segments(index_file, manifest.segments, commit)
+    own = None if manifest.changed is None else _own_file(index_file, "metadata", manifest.changed, commit)
     commit.stage(index_file)
-    return _stage_manifest(index_file, commit, replace(manifest, video=video, segments=segments), deleted, number)
+    kept = replace(manifest, video=video, segments=segments, changed=own)
+    return _stage_manifest(index_file, commit, kept, deleted, changed, number)
 
 
 def _own_segments(index_file: Path, segments: Sequence[Segment], commit: Commit) -> tuple[Segment, ...]:
     """The segments, with copies of those of their files that are another index's, going by their names."""
 
-    def own(role: str, file: SideFile) -> SideFile:
-        name = own_name(index_file, role, file.name)
-        if name == file.name:
-            return file
-        final = index_file.with_name(name)
-        staged = commit.stage(final)
-        with open_side_file(index_file.with_name(file.name)) as source, output_errors(final):
-            copy_file(source, staged)
-        copy = _describe(staged, name)
-        if copy != replace(file, name=name):
-            raise IndexFormatError(f"{index_file.with_name(file.name)} is being changed by another process: try again")
-        return copy
+    def own_files(segment: Segment) -> dict[str, SideFile]:
+        return {role: _own_file(index_file, role, file, commit) for role, file in segment.files.items()}
 
-    return tuple(
-        replace(segment, files={role: own(role, file) for role, file in segment.files.items()}) for segment in segments
-    )
+    return tuple(replace(segment, files=own_files(segment)) for segment in segments)
+
+
+def _own_file(index_file: Path, role: str, file: SideFile, commit: Commit) -> SideFile:
+    name = own_name(index_file, role, file.name)
+    if name == file.name:
+        return file
+    final = index_file.with_name(name)
+    staged = commit.stage(final)
+    with open_side_file(index_file.with_name(file.name)) as source, output_errors(final):
+        copy_file(source, staged)
+    copy = _describe(staged, name)
+    if copy != replace(file, name=name):
+        raise IndexFormatError(f"{index_file.with_name(file.name)} is being changed by another process: try again")
+    return copy
 
 
 def _stage_manifest(
-    index_file: Path, commit: Commit, manifest: Manifest, deleted: ChunkIds | None, number: int
+    index_file: Path,
+    commit: Commit,
+    manifest: Manifest,
+    deleted: ChunkIds | None,
+    changed: Mapping[int, bytes] | None,
+    number: int,
 ) -> tuple[Manifest, list[Path]]:
-    """Write the list of deletions, if there are any, and the manifest, whose name is staged already."""
+    """Write the list of deletions and the changed metadata, if there are any, and the manifest, which is staged.
+
+    :param changed: ``None`` leaves the file of it that the manifest names.
+    """
     paths = []
-    if deleted:
-        final = index_file.with_name(side_file_name(index_file, "deleted", number))
+
+    def write(role: str, data: bytes) -> SideFile:
+        final = index_file.with_name(side_file_name(index_file, role, number))
         staged = commit.stage(final)
         with output_errors(final):
-            write_private(staged, encode_tombstones(deleted))
-        manifest = replace(manifest, deleted=_describe(staged, final.name))
+            write_private(staged, data)
         paths.append(staged)
+        return _describe(staged, final.name)
+
+    if deleted:
+        manifest = replace(manifest, deleted=write("deleted", encode_tombstones(deleted)))
+    if changed:
+        manifest = replace(manifest, changed=write("metadata", encode_changed_metadata(sorted(changed.items()))))
     staged = staged_name(index_file)
     with output_errors(index_file):
         write_private(staged, manifest.to_bytes())

@@ -18,7 +18,7 @@ from memvid.errors import (
 )
 from memvid.index.arrays import FloatArray, IntArray
 from memvid.index.builder import IndexBuilder
-from memvid.index.manifest import Manifest, Segment, read_manifest
+from memvid.index.manifest import Manifest, Segment, SideFile, read_manifest
 from memvid.index.nearest import NearestChunks
 from memvid.index.renamed import find_side_files
 from memvid.index.side_files import check_complete, check_graph, check_side_file, open_records, open_vectors
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from memvid.index.segments import Records, Vectors
-    from memvid.page import ChunkIds
+    from memvid.page import ChangedMetadata, ChunkIds
     from memvid.types import JsonObject, ModelInfo, VideoIdentity
 
 __all__ = ["IndexManager"]
@@ -73,19 +73,21 @@ class IndexManager(NotPicklable):
         commit: Commit | None = None,
         number: int = 0,
         kept: Sequence[Segment] = (),
+        changed: SideFile | None = None,
     ) -> IndexBuilder:
         """Begin a new index, or one more segment of it; it replaces the old one when its commit is made.
 
         :param commit: the commit to stage the files into, if the caller made one for the video already.
-        :param number: see :class:`IndexBuilder`; likewise ``kept``.
+        :param number: see :class:`IndexBuilder`; likewise ``kept`` and ``changed``.
         :raises OutputError: the folder is missing or read-only.
         """
         path = Path(index_file)
         commit = Commit(path) if commit is None else commit
         try:
             return IndexBuilder(
-                path, model=model, config=config or EncoderConfig(), commit=commit, number=number, kept=kept
-            )
+                path, model=model, config=config or EncoderConfig(), commit=commit,
+                number=number, kept=kept, changed=changed,
+            )  # fmt: skip
         except BaseException:
             commit.abort()
             raise
@@ -156,6 +158,11 @@ class IndexManager(NotPicklable):
     def deleted(self) -> ChunkIds:
         """The chunks that were deleted."""
         return self._records.deleted
+
+    @property
+    def changed(self) -> ChangedMetadata:
+        """Metadata that was changed after its segment was written."""
+        return self._records.changed.metadata
 
     @property
     def dim(self) -> int:

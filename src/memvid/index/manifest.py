@@ -42,14 +42,14 @@ __all__ = [
 
 VERSION = 3
 """The newest version this release reads. An index of one segment without deletions is of version 1; one without a
-segment, that of an empty memory, is of version 3."""
+segment, that of an empty memory, or with changed metadata is of version 3."""
 
 MEND = "rebuild it from the video with `memvid reindex VIDEO`"
 
 _LONGEST_PATH = 504  # bytes from the root on: of 512, SQLite keeps eight for the name of a journal
 _FORMAT = "memvid index"
 _SIZE_LIMIT = 1 << 20  # a real one has about a kilobyte
-_SUFFIXES = {"vectors": ".usearch", "records": ".sqlite", "deleted": ".deleted"}
+_SUFFIXES = {"vectors": ".usearch", "records": ".sqlite", "deleted": ".deleted", "metadata": ".metadata"}
 _ROLES = ("vectors", "records")
 
 
@@ -100,6 +100,7 @@ class Manifest:
     :ivar segments: chunk ids rise from each to the next; none, as long as the memory is empty.
     :ivar deleted: the list of deleted chunks, if there are any.
     :ivar missing: chunks that the video had lost when the index was made, as far as anything still said so.
+    :ivar changed: metadata that was changed after its segment was written, if there is any.
     """
 
     video: VideoIdentity
@@ -109,6 +110,7 @@ class Manifest:
     segments: tuple[Segment, ...]
     deleted: SideFile | None = None
     missing: ChunkRanges = ()
+    changed: SideFile | None = None
 
     @property
     def options(self) -> EncoderConfig:
@@ -146,6 +148,8 @@ class Manifest:
             yield from segment.files.items()
         if self.deleted is not None:
             yield "deleted", self.deleted
+        if self.changed is not None:
+            yield "metadata", self.changed
 
     def to_bytes(self) -> bytes:
         """The file's bytes."""
@@ -175,6 +179,8 @@ class Manifest:
             content["deleted"] = _file_to_json(self.deleted)
         if self.missing:
             content["missing"] = [list(span) for span in self.missing]
+        if self.changed is not None:
+            content["metadata"] = _file_to_json(self.changed)
         content["version"] = _version_of(content)
         content["sha256"] = _content_digest(content)
         return (json.dumps(content, indent=2, sort_keys=True) + "\n").encode()
@@ -330,12 +336,13 @@ def _parse(content: dict[str, Any]) -> Manifest:
         segments=segments,
         deleted=_side_file(content["deleted"]) if "deleted" in content else None,
         missing=tuple(_span(span) for span in content.get("missing", [])),
+        changed=_side_file(content["metadata"]) if "metadata" in content else None,
     )
 
 
 def _version_of(content: Mapping[str, Any]) -> int:
     """The oldest version that has all that is in a manifest."""
-    if "files" not in content:
+    if "files" not in content or "metadata" in content:
         return 3
     return 2 if "segments" in content or "deleted" in content else 1
 

@@ -24,13 +24,16 @@ __all__ = ["find_side_files"]
 
 def find_side_files(index_file: Path, manifest: Manifest) -> Manifest:
     """The manifest with the names that its side files have now. One that is missing has the name it should have."""
-    deleted = manifest.deleted
+    deleted, changed = manifest.deleted, manifest.changed
     segments = tuple(
         replace(segment, files={role: _find(index_file, role, file) for role, file in segment.files.items()})
         for segment in manifest.segments
     )
     return replace(
-        manifest, segments=segments, deleted=None if deleted is None else _find(index_file, "deleted", deleted)
+        manifest,
+        segments=segments,
+        deleted=None if deleted is None else _find(index_file, "deleted", deleted),
+        changed=None if changed is None else _find(index_file, "metadata", changed),
     )
 
 

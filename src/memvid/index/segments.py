@@ -19,6 +19,7 @@ from memvid.types import Where
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from memvid.index.changed_records import ChangedRecords
     from memvid.index.records import RecordReader
     from memvid.index.vectors import VectorReader
     from memvid.page import ChunkIds
@@ -34,12 +35,16 @@ class Records:
 
     :param parts: each knows ids above those of the one before.
     :param deleted: the chunks that were deleted; segments may or may not have them still.
+    :param changed: metadata in place of what segments have.
     :ivar row_map: rows of all chunks in the segments, deleted ones among them.
     """
 
-    def __init__(self, parts: Sequence[RecordReader], deleted: ChunkIds, *, keywords: bool) -> None:
+    def __init__(
+        self, parts: Sequence[RecordReader], deleted: ChunkIds, changed: ChangedRecords, *, keywords: bool
+    ) -> None:
         self.parts = tuple(parts)
         self.deleted = deleted
+        self.changed = changed
         self._keywords = keywords
         maps = [part.row_map for part in parts]
         self._firsts = np.array([each.start for each in maps], np.int64)
@@ -84,12 +89,21 @@ class Records:
 
         :raises ChunkDeletedError: an id of a chunk that was deleted.
         :raises ChunkNotFoundError: an id there is none of.
+        :raises IndexFormatError: it cannot be used.
         """
-        return self._of_each(ids, lambda part, own: part.metadata(own))
+        found = self._of_each(ids, lambda part, own: part.metadata(own))
+        if len(self.changed):
+            changed = map(self.changed.value, ids.tolist())
+            found = [value if new is None else new for value, new in zip(found, changed, strict=True)]
+        return found
 
     def metadata_json(self, ids: IntArray) -> list[str]:
         """The same as it is kept, nothing where none was given."""
-        return self._of_each(ids, lambda part, own: part.metadata_json(own))
+        found = self._of_each(ids, lambda part, own: part.metadata_json(own))
+        if len(self.changed):
+            changed = map(self.changed.json, ids.tolist())
+            found = [json if new is None else new for json, new in zip(found, changed, strict=True)]
+        return found
 
     def ids_where(self, where: Where) -> IntArray:
         """Ids of the chunks whose metadata passes the filter, ascending.
@@ -97,9 +111,12 @@ class Records:
         :raises QueryError: the filter is not one.
         """
         ids: IntArray | None = None
-        fields = {name for part in self.parts for name in part.fields} if self.count else None
+        fields = {name for part in self.parts for name in part.fields} | self.changed.fields if self.count else None
         for field, values in parse_filter(where, fields):
             found = np.concatenate([np.empty(0, np.int64), *(part.ids_matching(field, values) for part in self.parts)])
+            if len(self.changed):
+                found = found[~np.isin(found, self.changed.ids)]
+                found = np.sort(np.concatenate([found, self._known(self.changed.ids_matching(field, values))]))
             ids = found if ids is None else np.intersect1d(ids, found, assume_unique=True)
         return self._living(np.empty(0, np.int64) if ids is None else ids)
 
@@ -134,6 +151,9 @@ class Records:
 
     def _matches(self, term: str, among: Sequence[str]) -> IntArray:
         return self._living(np.concatenate([part.matches(term, among) for part in self.parts]))
+
+    def _known(self, ids: IntArray) -> IntArray:
+        return ids[self.row_map.rows(ids) >= 0]
 
     def _living(self, ids: IntArray) -> IntArray:
         return ids[~self.deleted.contains(ids)] if len(self.deleted.starts) else ids

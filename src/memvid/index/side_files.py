@@ -13,6 +13,7 @@ import numpy as np
 
 from memvid.errors import FrameError, IndexFormatError, MemvidError
 from memvid.index import digests
+from memvid.index.changed_records import ChangedRecords
 from memvid.index.hnsw_file import HnswFileError, check_header, check_links, check_numbers
 from memvid.index.manifest import MEND, Manifest, Segment, SideFile
 from memvid.index.open_file import OpenFile
@@ -58,6 +59,7 @@ def open_records(path: Path, manifest: Manifest, *, always: bool = False) -> Rec
     :raises IndexFormatError: a file is missing, cut off, damaged, or not what the manifest says.
     """
     deleted = read_deleted(path, manifest)
+    changed = _read_changed(path, manifest, always=always)
     parts: list[RecordReader] = []
     try:
         for segment in manifest.segments:
@@ -73,7 +75,7 @@ def open_records(path: Path, manifest: Manifest, *, always: bool = False) -> Rec
         for part in parts:
             part.close()
         raise
-    return Records(parts, deleted, keywords=manifest.keywords)
+    return Records(parts, deleted, changed, keywords=manifest.keywords)
 
 
 def open_vectors(path: Path, manifest: Manifest, records: Records, *, threads: int | None = None) -> Vectors:
@@ -117,6 +119,16 @@ def read_deleted(path: Path, manifest: Manifest) -> ChunkIds:
         return decode_tombstones(data)
     except FrameError as error:
         raise IndexFormatError(f"{path.with_name(side_file.name)} is no list of deleted chunks: {MEND}") from error
+
+
+def _read_changed(path: Path, manifest: Manifest, *, always: bool) -> ChangedRecords:
+    side_file = manifest.changed
+    if side_file is None:
+        return ChangedRecords(path)
+    with open_side_file(path.with_name(side_file.name)) as file:
+        _check_file(file, path.with_name(side_file.name), side_file, always=always)
+        file.seek(0)
+        return ChangedRecords(path.with_name(side_file.name), file.read(side_file.bytes))
 
 
 def check_graph(

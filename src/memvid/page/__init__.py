@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from memvid.page.changed_metadata import (
+    ChangedMetadata,
+    MetadataReader,
+    decode_changed_metadata,
+    encode_changed_metadata,
+    metadata_bodies,
+)
 from memvid.page.chunk_ids import ChunkIds, ChunkRanges
 from memvid.page.commits import decode_commit, encode_commit
 from memvid.page.compression import MAX_BODY_BYTES, PageCompressor, PageDecompressor
@@ -41,9 +48,11 @@ __all__ = [
     "MAX_BODY_BYTES",
     "MAX_CHUNK_BYTES",
     "MIN_CAPACITY",
+    "ChangedMetadata",
     "ChunkIds",
     "ChunkRanges",
     "HeaderInfo",
+    "MetadataReader",
     "PageBody",
     "PageCompressor",
     "PageDecompressor",
@@ -56,12 +65,14 @@ __all__ = [
     "RecordPage",
     "TombstoneReader",
     "check_record",
+    "decode_changed_metadata",
     "decode_commit",
     "decode_header_body",
     "decode_metadata",
     "decode_tombstones",
     "decoded_bytes",
     "encode_body",
+    "encode_changed_metadata",
     "encode_commit",
     "encode_header_body",
     "encode_metadata",
@@ -71,6 +82,7 @@ __all__ = [
     "is_page",
     "join_run",
     "memory_tag",
+    "metadata_bodies",
     "metadata_json",
     "open_blob",
     "open_body",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from memvid.video.cover import centred, cover_picture, cover_text, has_cover_room
 from memvid.video.expected import expected_chunks
+from memvid.video.history import History, MetadataState
 from memvid.video.parity import load_zfec
 from memvid.video.reader import VideoReader
 from memvid.video.store import PageStore
@@ -14,6 +15,8 @@ __all__ = [
     "BARE",
     "COVER",
     "LARGEST_GAP",
+    "History",
+    "MetadataState",
     "PageStore",
     "PageTable",
     "PageTableBuilder",

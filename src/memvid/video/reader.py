@@ -127,13 +127,16 @@ class VideoReader(NotPicklable):
             cache_bytes=cache_bytes,
         )
 
-    def read_all(self, *, corrected: bool = False, start: int = 0, parity: bool = True) -> Iterator[tuple[int, bytes]]:
-        """All frames from ``start`` on and their payloads, in order, a batch in memory at a time.
+    def read_all(
+        self, *, corrected: bool = False, start: int = 0, stop: int | None = None, parity: bool = True
+    ) -> Iterator[tuple[int, bytes]]:
+        """All frames from ``start`` on, before ``stop``, and their payloads, in order, a batch in memory at a time.
 
         :param parity: parity pages, too.
         """
-        for first in range(start, self.frame_count, _SCAN_FRAMES):
-            frames = np.arange(first, min(first + _SCAN_FRAMES, self.frame_count))
+        end = self.frame_count if stop is None else stop
+        for first in range(start, end, _SCAN_FRAMES):
+            frames = np.arange(first, min(first + _SCAN_FRAMES, end))
             if not parity:
                 frames = frames[self.table.kinds[frames] != PageKind.PARITY]
             yield from zip(frames.tolist(), self.read(frames, corrected=corrected), strict=True)

@@ -6,7 +6,6 @@ import sys
 import threading
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -27,8 +26,6 @@ from memvid.page import (
     ReadMetadata,
     Record,
     RecordPage,
-    TombstoneReader,
-    decode_commit,
     decode_header_body,
     encode_body,
     open_blob,
@@ -38,7 +35,8 @@ from memvid.page import (
 )
 from memvid.pickling import NotPicklable
 from memvid.remedies import REMEDY
-from memvid.types import CommitInfo, JsonObject
+from memvid.types import JsonObject
+from memvid.video.history import History, MetadataState
 from memvid.video.question import Question
 from memvid.video.reader import VideoReader
 from memvid.video.table import BARE
@@ -103,6 +101,7 @@ class PageStore(NotPicklable):
     :param cache_bytes: decoded pages to keep, in bytes of memory; 0 keeps none.
     :param question_bytes: what one :meth:`read` may take, and all that run at once together, see
         :class:`~memvid.config.RetrieverConfig`.
+    :ivar history: what appends changed.
     :raises FrameError: the header page cannot be read.
     """
 
@@ -118,6 +117,7 @@ class PageStore(NotPicklable):
         self._native: _core.ChunkReader | None = None
         self._closed = False
         self._lazy_lock = threading.Lock()
+        self.history = History(video)
 
     @cached_property
     def header(self) -> HeaderInfo:
@@ -167,56 +167,12 @@ class PageStore(NotPicklable):
 
         :raises FrameError: one cannot be read.
         """
-        return self.deleted_in(0, len(self._table))
+        return self.history.deleted_in(0, len(self._table))
 
-    def deleted_in(self, start: int, stop: int) -> ChunkIds:
-        """The chunks that tombstones pages from frame ``start`` on, before ``stop``, say were deleted.
-
-        :raises FrameError: one cannot be read.
-        """
-        tombstones = TombstoneReader(self._video.identity.bytes)
-        for frame in self._frames_in(PageKind.TOMBSTONES, start, stop):
-            payloads = self._video.read(list(self._table.run_of(frame)))
-            tombstones.add(payloads, first_frame=frame, tag=self._table.tag)
-        return tombstones.deleted
-
-    def commits(self) -> list[tuple[int, CommitInfo]]:
-        """All commits, each with the frame of its page; of the first one, the build, with that of the header page.
-
-        Reads a frame for each.
-
-        :raises FrameError: one cannot be read.
-        """
-        table = self._table
-        frames = table.frames_of_kind(PageKind.COMMIT).tolist()
-        built = table.chunk_ids(stop=frames[0] if frames else None)
-        count = len(built - self.deleted_in(0, frames[0] if frames else len(table)))
-        header = self.header
-        first = CommitInfo(
-            number=1, date=header.date, message=header.message,
-            first_chunk=0, added=count, deleted=0, changed=0, chunks=count,
-        )  # fmt: skip
-        return [(table.header_frame, first), *((frame, self.read_commit(frame)) for frame in frames)]
-
-    def read_commit(self, frame: int) -> CommitInfo:
-        """What the COMMIT page in a frame says.
-
-        :raises FrameError: it cannot be read.
-        """
-        return decode_commit(self._read_blob(PageKind.COMMIT, frame), frame_index=frame)
-
-    def last_commit(self) -> int:
-        """The number of the last commit; where its page is damaged, as counted on from the one before."""
-        frames = self._table.frames_of_kind(PageKind.COMMIT)[::-1].tolist()
-        for skipped, frame in enumerate(frames):
-            with suppress(FrameError):
-                return self.read_commit(frame).number + skipped
-        return 1 + len(frames)
-
-    def _frames_in(self, kind: PageKind, start: int, stop: int) -> list[int]:
-        frames = self._table.frames_of_kind(kind)
-        part: list[int] = frames[slice(*np.searchsorted(frames, [start, stop]))].tolist()
-        return part
+    @cached_property
+    def changed(self) -> MetadataState:
+        """The metadata that was changed. Reads all pages of it, some for each append that changed any."""
+        return self.history.changed_in(0, len(self._table))
 
     def warm(self) -> None:
         """Read what every query needs: the dictionary."""
@@ -257,12 +213,12 @@ class PageStore(NotPicklable):
         except ResourceLimitError as error:
             raise ResourceLimitError(f"{error}: {self._remedy}") from error
         found = []
-        attributes = self._has_attributes
+        elsewhere = self._is_elsewhere
         for i, (text, stored, frame) in enumerate(zip(texts, metadatas, frames, strict=True)):
             if text is None:
                 found.append(self._read_again(int(ids[i]), question))
-            elif attributes:
-                value, fault = self._read_attributes(int(ids[i]), question)
+            elif elsewhere:
+                value, fault = self._read_metadata(int(ids[i]), stored or b"", question)
                 found.append(StoredChunk(text, value, frame, fault))
             elif stored:
                 value, fault = question.read(stored)
@@ -281,17 +237,20 @@ class PageStore(NotPicklable):
                 f"the chunks that were asked for take more than {self._question_bytes} bytes: {self._remedy}"
             )
 
-    def scan(self, *, corrected: bool = False, start: int = 0) -> Iterator[tuple[int, RecordPage]]:
+    def scan(
+        self, *, corrected: bool = False, start: int = 0, stop: int | None = None
+    ) -> Iterator[tuple[int, RecordPage]]:
         """All pages that hold chunks, in order, with their frames; past the cache, some pages in memory at a time.
 
         :param start: frame to begin with, in which no run goes on.
+        :param stop: frame to end before, in which no run goes on, either; ``None`` reads all.
         :param corrected: decode by zxing-cpp alone, which also proves that any other QR reader can; and read the
             parity, which otherwise nothing here needs, too.
         :raises FrameError: a frame, of whatever kind, cannot be read and verified.
         """
         run: list[bytes] = []
         first = start
-        for frame, payload in self._video.read_all(corrected=corrected, start=start, parity=corrected):
+        for frame, payload in self._video.read_all(corrected=corrected, start=start, stop=stop, parity=corrected):
             if run and self._table.kinds[frame] != PageKind.CONTINUATION:
                 yield from self._open_run(first, run)
                 run = []
@@ -325,8 +284,21 @@ class PageStore(NotPicklable):
         if self._table.counts[frame]:
             yield frame, self._open(frame, payloads)
 
-    def metadata_bytes(self, page: RecordPage, frame: int, slot: int) -> bytes:
+    def metadata_bytes(self, page: RecordPage, frame: int, slot: int, *, changed: MetadataState | None = None) -> bytes:
         """Stored JSON of one chunk's metadata, empty if it has none.
+
+        :param changed: what was changed by then; ``None`` takes all that was.
+        :raises FrameError: the page that may have it cannot be read.
+        """
+        chunk_id = int(self._table.first_chunks[frame]) + slot
+        if changed is None:
+            changed = self.changed
+        if changed and (current := changed.get(chunk_id)) is not None:
+            return current
+        return self.first_metadata(page, frame, slot)
+
+    def first_metadata(self, page: RecordPage, frame: int, slot: int) -> bytes:
+        """The same as it was when the chunk was added.
 
         :raises FrameError: the page that may have it cannot be read.
         """
@@ -373,18 +345,28 @@ class PageStore(NotPicklable):
         slot = chunk_id - int(self._table.first_chunks[frame])
         text = page.text(slot)
         question.answer.spend(sys.getsizeof(text))
-        bare = self._table.kinds[frame] == BARE
-        value, fault = self._read_attributes(chunk_id, question) if bare else question.read(page.metadata_bytes(slot))
+        stored = b"" if self._table.kinds[frame] == BARE else page.metadata_bytes(slot)
+        value, fault = self._read_metadata(chunk_id, stored, question)
         return StoredChunk(text, value, frame, fault)
 
     @cached_property
-    def _has_attributes(self) -> bool:
+    def _is_bare(self) -> bool:
         return bool((self._table.kinds == BARE).any())
 
-    def _read_attributes(self, chunk_id: int, question: Question) -> ReadMetadata:
-        """A bare text's metadata, or why it cannot be had: the text is sound all the same."""
+    @cached_property
+    def _is_elsewhere(self) -> bool:
+        """Whether metadata may be in other pages than the chunks."""
+        return self._is_bare or bool(self.changed)
+
+    def _read_metadata(self, chunk_id: int, stored: bytes, question: Question) -> ReadMetadata:
+        """A chunk's metadata, or why it cannot be had: the text is sound all the same.
+
+        :param stored: what its own page says of it.
+        """
         try:
-            data = self._attributes_of(chunk_id)
+            data = self.changed.get(chunk_id)
+            if data is None:
+                data = self._attributes_of(chunk_id) if self._is_bare else stored
         except FrameError as error:
             return ReadMetadata({}, f"the page that may have it cannot be read: {error}")
         return question.read(data)

@@ -14,9 +14,10 @@ from memvid.video import PageTable, PageTableBuilder
 
 FIRST, SECOND = 2, 5  # frames of the commits
 SOUND = [
-    (FIRST, CommitInfo(number=2, first_chunk=4, added=3, deleted=1, changed=0, chunks=6)),
+    (FIRST, CommitInfo(number=2, first_chunk=4, added=3, deleted=1, changed=1, chunks=6)),
     (SECOND, CommitInfo(number=3, first_chunk=7, added=0, deleted=2, changed=0, chunks=4)),
 ]
+CHANGED = ChunkIds.of([2])
 DELETED = {4: ChunkIds.of([0]), 6: ChunkIds.of([1, 5])}
 
 
@@ -37,7 +38,10 @@ def faults(commits: list[tuple[int, CommitInfo]]) -> list[tuple[int, bool]]:
     def deleted_in(start: int, stop: int) -> ChunkIds:
         return ChunkIds.union(ids for frame, ids in DELETED.items() if start <= frame < stop)
 
-    return [(frame, impossible) for frame, impossible, _ in commit_faults(table(), commits, deleted_in)]
+    def changed_in(start: int, stop: int) -> ChunkIds:
+        return CHANGED if start <= FIRST < stop else ChunkIds.of([])
+
+    return [(frame, impossible) for frame, impossible, _ in commit_faults(table(), commits, deleted_in, changed_in)]
 
 
 def test_what_is_so_is_no_fault() -> None:
@@ -55,6 +59,7 @@ def test_what_is_so_is_no_fault() -> None:
         (0, {"added": 4}, [(FIRST, False)]),
         (0, {"first_chunk": 5}, [(FIRST, True)]),
         (1, {"deleted": 3}, [(SECOND, False)]),
+        (0, {"changed": 0}, [(FIRST, False)]),
         (1, {"chunks": 5}, [(SECOND, False)]),
     ],
 )

@@ -48,7 +48,7 @@ class Group:
     @property
     def spans(self) -> ChunkRanges:
         """The chunks that are there."""
-        if self.kind == PageKind.ATTRIBUTES or self.changed is None:
+        if self.kind in (PageKind.ATTRIBUTES, PageKind.METADATA) or self.changed is None:
             return ((self.first_chunk, self.first_chunk + self.count - 1),)
         return tuple((run.first_chunk, run.stop - 1) for run in self.changed)
 

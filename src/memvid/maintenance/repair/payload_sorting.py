@@ -13,14 +13,15 @@ from memvid.errors import VideoError
 from memvid.maintenance.repair.bare_text_ids import Texts, add_texts, texts_by_checksum, texts_by_order
 from memvid.maintenance.repair.copies import choose_pages, choose_table, choose_tag
 from memvid.maintenance.repair.lost_cover import find_cover
-from memvid.maintenance.repair.page_runs import Group, Sorted
+from memvid.maintenance.repair.page_runs import ChunkRun, Group, Sorted
 from memvid.maintenance.repair.parity_recovery import restore_pages
 from memvid.maintenance.repair.salvage import Salvage, Slot
-from memvid.maintenance.repair.usable_chunks import usable_chunks
+from memvid.maintenance.repair.usable_chunks import usable_changes, usable_chunks
 from memvid.maintenance.rewrite.kept_vectors import IndexVectors
 from memvid.maintenance.verify.findings import Findings, describe_chunks
 from memvid.page import (
     ChunkIds,
+    MetadataReader,
     PageDecompressor,
     PageFlag,
     PageHeader,
@@ -38,6 +39,8 @@ from memvid.types import VideoIdentity
 from memvid.video import BARE, PageTable, expected_chunks
 
 __all__ = ["sort_pages"]
+
+_ANY = ID_LIMIT  # above every id: which chunks are before a page, nobody knows yet
 
 
 def sort_pages(
@@ -74,7 +77,7 @@ def sort_pages(
         texts.placed[0] = cover  # parity knows it as one
     restore_pages(by_number, texts.placed, table, tag, path, findings)
     size = sum(copy.file_bytes for copy in copies)
-    _gather(by_number, result, TombstoneReader(size), allowance, path, findings)
+    _gather(by_number, result, TombstoneReader(size), MetadataReader(size), allowance, path, findings)
     if table is not None and table.digest != digest and not _is_plausible(table, result, bare=bool(texts)):
         findings.error("page table", "it does not fit the pages that are there: it is not gone by", path)
         table = None
@@ -162,6 +165,7 @@ def _gather(
     pages: dict[int, bytes],
     result: Sorted,
     tombstones: TombstoneReader,
+    changes: MetadataReader,
     allowance: Allowance,
     path: object,
     findings: Findings,
@@ -201,15 +205,14 @@ def _gather(
                 result.groups.append(Group(number, header.kind, header.first_chunk, count, payloads, changed))
                 if changed is not None:
                     result.claimed.append(_chunks_of(header))
-            elif header.kind == PageKind.TOMBSTONES:
-                tombstones.add(payloads, first_frame=number, tag=result.tag)
-                result.groups.append(Group(number, header.kind, 0, 0, payloads))
-            elif header.kind == PageKind.COMMIT:
-                body = open_blob(header.kind, payloads, first_frame=number, tag=result.tag)
-                result.added.append(decode_commit(body, frame_index=number).chunk_ids)
-                result.groups.append(Group(number, header.kind, 0, 0, payloads))
             elif header.kind != PageKind.PARITY:  # which is made anew
-                result.groups.append(Group(number, header.kind, 0, 0, payloads))
+                if header.kind == PageKind.TOMBSTONES:
+                    tombstones.add(payloads, first_frame=number, tag=result.tag)
+                elif header.kind == PageKind.COMMIT:
+                    body = open_blob(header.kind, payloads, first_frame=number, tag=result.tag)
+                    result.added.append(decode_commit(body, frame_index=number).chunk_ids)
+                usable = _usable_changes(header, payloads, number, changes, result, path, findings)
+                result.groups.append(Group(number, header.kind, 0, 0, payloads, usable))
         except VideoError as error:
             ids = _chunks_of(header)
             result.claimed.append(ids)
@@ -220,6 +223,22 @@ def _gather(
             )
             findings.error("page", f"page {number} cannot be opened: {why}", path, frame=number, chunks=ids.ranges)
     result.deleted = tombstones.deleted
+
+
+def _usable_changes(
+    header: PageHeader,
+    payloads: list[bytes],
+    number: int,
+    changes: MetadataReader,
+    result: Sorted,
+    path: object,
+    findings: Findings,
+) -> tuple[ChunkRun, ...] | None:
+    """What can be used of a page of changed metadata; ``None`` if all of it can, or it is of another kind."""
+    if header.kind != PageKind.METADATA:
+        return None
+    given = changes.add(payloads, first_frame=number, below=_ANY, tag=result.tag)
+    return usable_changes(given, number, path, findings)
 
 
 def _lose_run(

@@ -27,9 +27,12 @@ from memvid.page import (
     PageKind,
     Record,
     RecordPage,
+    decode_changed_metadata,
     encode_body,
+    encode_changed_metadata,
     encode_header_body,
     encode_tombstones,
+    open_blob,
     open_run,
     pack,
     pack_attributes,
@@ -51,6 +54,7 @@ def open_groups(ordered: Sorted) -> Iterator[tuple[int, int, RecordPage, list[by
     """All pages with chunks: where they began, the first id, the chunks, their metadata as it is stored."""
     decompressor = PageDecompressor(ordered.dictionary)
     attributes: dict[int, bytes] = {}
+    changed = _changed_metadata(ordered)
     texts = ChunkIds.of(group.first_chunk for group in ordered.groups if group.kind == BARE)
     for group in ordered.groups:
         if group.kind == PageKind.ATTRIBUTES:
@@ -60,10 +64,25 @@ def open_groups(ordered: Sorted) -> Iterator[tuple[int, int, RecordPage, list[by
     for group in ordered.groups:
         if group.kind == BARE:
             page = RecordPage(encode_body([Record(group.payloads[0])]), 1, frame_index=group.frame)
-            yield group.frame, group.first_chunk, page, [attributes.get(group.first_chunk, b"")]
+            stored = attributes.get(group.first_chunk, b"")
+            yield group.frame, group.first_chunk, page, [changed.get(group.first_chunk, stored)]
         elif group.kind == PageKind.DATA:
             for first, page in _open(group, decompressor):
-                yield group.frame, first, page, _stored_metadata(page)
+                stored_metadata = (page.metadata_bytes(slot) for slot in range(len(page)))
+                current = [changed.get(chunk_id, stored) for chunk_id, stored in enumerate(stored_metadata, first)]
+                yield group.frame, first, page, current
+
+
+def _changed_metadata(ordered: Sorted) -> dict[int, bytes]:
+    """By chunk, what counts of all pages of changed metadata."""
+    changed: dict[int, bytes] = {}
+    for group in ordered.groups:
+        if group.kind == PageKind.METADATA and group.changed is None:
+            body = open_blob(PageKind.METADATA, group.payloads, first_frame=group.frame)
+            changed.update(decode_changed_metadata(body, frame_index=group.frame).items())
+        elif group.kind == PageKind.METADATA and group.changed is not None:
+            changed.update((run.first_chunk, run.records[0].metadata) for run in group.changed)
+    return changed
 
 
 def _open(group: Group, decompressor: PageDecompressor) -> Iterator[tuple[int, RecordPage]]:
@@ -73,10 +92,6 @@ def _open(group: Group, decompressor: PageDecompressor) -> Iterator[tuple[int, R
         return
     for run in group.changed:
         yield run.first_chunk, RecordPage(encode_body(run.records), len(run.records), frame_index=group.frame)
-
-
-def _stored_metadata(page: RecordPage) -> list[bytes]:
-    return [page.metadata_bytes(slot) for slot in range(len(page))]
 
 
 class Rewrite:
@@ -167,6 +182,10 @@ class Rewrite:
             return group.payloads
         capacity = frame_capacity(self._config)
         pages: list[PageBody] = []
+        if group.kind == PageKind.METADATA:
+            body = encode_changed_metadata((run.first_chunk, run.records[0].metadata) for run in group.changed)
+            pages += blob_pages(PageKind.METADATA, body, capacity)
+            return [seal(page, tag=self._ordered.tag, page_number=0) for page in pages]
         for run in group.changed:
             if group.kind == PageKind.ATTRIBUTES:
                 metadatas = [record.metadata for record in run.records]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from memvid.errors import ChunkTooLargeError, FrameError
 from memvid.maintenance.repair.page_runs import ChunkRun
 from memvid.maintenance.verify.findings import Findings, describe_chunks
-from memvid.page import ChunkIds, Record, RecordPage, check_record, read_metadata
+from memvid.page import ChangedMetadata, ChunkIds, Record, RecordPage, check_record, read_metadata
 
-__all__ = ["usable_chunks"]
+__all__ = ["usable_changes", "usable_chunks"]
 
 
 def usable_chunks(
@@ -50,3 +50,28 @@ def usable_chunks(
             path, frame=number, chunks=ChunkIds.of(faults).ranges,
         )  # fmt: skip
     return tuple(runs) if unreadable or faults else None
+
+
+def usable_changes(
+    changed: ChangedMetadata, number: int, path: object, findings: Findings
+) -> tuple[ChunkRun, ...] | None:
+    """Changed metadata without what cannot be used, which goes to ``findings``; ``None`` if all of it can.
+
+    :param number: of the page.
+    """
+    faults: dict[int, str] = {}
+    runs: list[ChunkRun] = []
+    for chunk_id, metadata in changed.items():
+        fault = read_metadata(metadata).fault
+        if fault is not None:
+            faults[chunk_id] = fault
+        runs.append(ChunkRun(chunk_id, [Record(b"", b"" if fault is not None else metadata)]))
+    if not faults:
+        return None
+    findings.error(
+        "metadata",
+        f"page {number}: the changed metadata of {describe_chunks(ChunkIds.of(faults).ranges)} cannot be used: "
+        f"{next(iter(faults.values()))}; it is left out, the texts are not",
+        path, frame=number, chunks=ChunkIds.of(faults).ranges,
+    )  # fmt: skip
+    return tuple(runs)

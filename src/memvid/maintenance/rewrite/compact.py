@@ -179,6 +179,18 @@ class Compaction:
             if among == removed:
                 yield chunk_id, record
 
+    def former_metadata(self) -> Iterator[bytes]:
+        """All metadata that chunks had before it was changed, and what came in between."""
+        changed = self._store.changed
+        if not changed:
+            return
+        for frame, page in self._store.scan():
+            first = int(self._video.table.first_chunks[frame])
+            for slot in np.flatnonzero(changed.latest.chunks.contains(np.arange(first, first + len(page)))).tolist():
+                yield self._store.first_metadata(page, frame, slot)
+        for part in self._store.history.all_changed():
+            yield from (data for _, data in part.items())
+
     def run(self, erased: ChunkIds, proof: Erasure | None = None) -> CompactResult:
         """Write the memory without what was deleted, and without ``erased``."""
         begin = time.perf_counter()

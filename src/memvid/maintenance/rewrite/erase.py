@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -65,9 +66,9 @@ def erase(
 ) -> EraseResult:
     """Compact so that nothing of some chunks is left in the memory's files, and prove it before they are replaced.
 
-    With them goes what was deleted before. The compression dictionary, which holds pieces of the texts it was trained
-    on, is trained anew. Then all new files are scanned, as they are and decompressed, for every piece of the removed
-    texts and metadata that no chunk that stays contains.
+    With them goes what was deleted before, and what metadata was before it was changed. The compression dictionary,
+    which holds pieces of the texts it was trained on, is trained anew. Then all new files are scanned, as they are and
+    decompressed, for every piece of the removed texts and metadata that no chunk that stays contains.
 
     Checkpoints that interrupted builds have left beside the memory, which hold digests and vectors of texts, are
     removed.
@@ -99,17 +100,18 @@ def erase(
         compaction.check_ids(given)
         gone = compaction.index.deleted | wanted
         repeats = Repeats()
-        proof = Erasure(_removed(compaction, gone, wanted, repeats), _kept(compaction, gone, repeats))
+        removed = chain(_removed(compaction, gone, wanted, repeats), compaction.former_metadata())
+        proof = Erasure(removed, _kept(compaction, gone, repeats))
         linked, foreign = compaction.linked_files(), compaction.foreign_files()
         result = compaction.run(wanted, proof)
-        removed, left = remove_checkpoints(result.video_file, result.index_file)
+        dropped, left = remove_checkpoints(result.video_file, result.index_file)
         return EraseResult(
             erased=compaction.there(wanted).ranges,
             compacted=result,
             blocks=proof.blocks,
             repeated=repeats.chunks().ranges,
             scanned_bytes=proof.scanned,
-            checkpoints_removed=removed,
+            checkpoints_removed=dropped,
             checkpoints_left=left,
             linked_files=linked,
             foreign_files=foreign,

@@ -122,7 +122,7 @@ def reindex(
                     add_frames(builder, table)
                     # A video with a page table is whole, be it an old copy; else the index knows what it was.
                     known = KnownChunks() if reader.has_table else known_chunks(index_file, table.tag)
-                    added = [info.chunk_ids for _, info in store.commits()[1:]]
+                    added = [info.chunk_ids for _, info in store.history.commits(header)[1:]]
                     deleted = store.deleted | known.deleted
                     missing = MissingChunks.of(table, header, added, deleted, known.ids)
                     staged = builder.stage(reader.identity, deleted=deleted, missing=missing.ids)

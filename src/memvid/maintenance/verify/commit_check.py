@@ -18,6 +18,7 @@ def commit_faults(
     table: PageTable,
     commits: Sequence[tuple[int, CommitInfo]],
     deleted_in: Callable[[int, int], ChunkIds],
+    changed_in: Callable[[int, int], ChunkIds],
 ) -> Iterator[Fault]:
     """What COMMIT pages say that is not so.
 
@@ -25,6 +26,7 @@ def commit_faults(
 
     :param commits: by the frames of their pages, ascending.
     :param deleted_in: the chunks that tombstones between two frames name.
+    :param changed_in: the chunks whose metadata pages between two frames change.
     """
     if not commits:
         return
@@ -42,8 +44,13 @@ def commit_faults(
             yield frame, True, f"commit {number} added {info.added} chunks, and {len(ids)} are behind it"
         deleted = deleted_in(frame, stop)
         alive = len(table.chunk_ids(stop=stop) - (gone := gone | deleted))
-        there = {"added": len(ids), "deleted": len(deleted), "left": alive}
-        said = dict(zip(there, (info.added, info.deleted, info.chunks), strict=True))
+        there = {
+            "added": len(ids),
+            "deleted": len(deleted),
+            "changed the metadata of": len(changed_in(frame, stop)),
+            "left": alive,
+        }
+        said = dict(zip(there, (info.added, info.deleted, info.changed, info.chunks), strict=True))
         wrong = [f"{verb} {count} chunks, not {there[verb]}" for verb, count in said.items() if count != there[verb]]
         if wrong and len(ids) <= info.added:
             yield (

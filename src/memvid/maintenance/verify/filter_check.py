@@ -50,9 +50,17 @@ class FilterCheck:
         """
         if not self._taken.any():
             return False
-        numbers = np.where(self._taken, self._numbers, np.uint64(0))
+        changed = self._records.changed
+        own = self._taken.copy()  # those of which the segments say what they have
+        others = self._records.row_map.rows(changed.ids)
+        own[others[others >= 0]] = False
+        numbers = np.where(own, self._numbers, np.uint64(0))
         before = np.concatenate([np.zeros(1, np.uint64), np.cumsum(numbers, dtype=np.uint64)])
-        total = 0
+        total = sum(
+            self._number_of(field, value) * int(self._numbers[row])
+            for field, value, chunk_id in changed.filter_runs()
+            if (row := int(self._records.row_map.rows(np.array([chunk_id]))[0])) >= 0 and self._taken[row]
+        )
         for part in self._records.parts:
             for runs in part.filter_runs():
                 ends = np.array([(first, last) for _, _, first, last in runs], np.int64)

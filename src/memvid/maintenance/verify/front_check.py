@@ -15,8 +15,10 @@ from memvid.maintenance.verify.findings import Findings
 from memvid.page import (
     LONGEST_DELETION,
     MIN_CAPACITY,
+    ChangedMetadata,
     ChunkIds,
     HeaderInfo,
+    MetadataReader,
     PageDecompressor,
     PageKind,
     TombstoneReader,
@@ -41,6 +43,7 @@ class FrontCheck:
     :ivar decompressor: opens its pages; ``None`` if the dictionary cannot be read.
     :ivar deleted: the chunks that were deleted; ``None`` if that cannot be read.
     :ivar added: the chunks that each commit says it has added.
+    :ivar changed: metadata that was changed; ``None`` if that cannot be read.
     :ivar next_chunk: id of the chunk that is added next, as far as all that says.
     """
 
@@ -55,13 +58,16 @@ class FrontCheck:
         self.deleted: ChunkIds | None = None
         self.added: list[range] = []
         self.next_chunk = table.next_chunk
+        self.changed: ChangedMetadata | None = None
         self._lists: dict[int, ChunkIds] = {}  # of deleted chunks, by frame
+        self._changes: dict[int, ChunkIds] = {}  # of chunks with other metadata, by frame
 
     def run(self) -> None:
-        """Check header page, dictionary, deletions and commits, in this order."""
+        """Check header page, dictionary, deletions, changed metadata and commits, in this order."""
         self._check_header()
         self._check_dictionary()
         self._check_deleted()
+        self._check_changed()
         self._check_commits()
 
     def _check_header(self) -> None:
@@ -164,6 +170,25 @@ class FrontCheck:
                     f"{LARGEST_GAP} can be left out: nothing can be added",
                 )
 
+    def _check_changed(self) -> None:
+        """What all pages of changed metadata say together."""
+        table = self._table
+        reader = MetadataReader(self._reader.file_size)
+        frame = 0
+        try:
+            for frame in table.frames_of_kind(PageKind.METADATA).tolist():
+                below = int(table.first_chunks[frame])
+                found = reader.add(self._read_run(frame), first_frame=frame, below=below, tag=table.tag)
+                self._changes[frame] = found.chunks
+        except VideoError as error:
+            self._error(
+                "metadata",
+                f"what metadata was changed cannot be read: {error}; that of any chunk before may be another",
+                frame=frame,
+            )
+            return
+        self.changed = reader.latest
+
     def _check_commits(self) -> None:
         """Whether the commits are those of the pages, which a damaged one, or one of the tombstones, cannot tell."""
         commits = []
@@ -175,13 +200,16 @@ class FrontCheck:
                 return
             commits.append((frame, info))
             self.added.append(info.chunk_ids)
-        if self.deleted is None:
+        if self.deleted is None or self.changed is None:
             return
 
         def deleted_in(start: int, stop: int) -> ChunkIds:
             return ChunkIds.union(ids for frame, ids in self._lists.items() if start <= frame < stop)
 
-        for frame, impossible, what in commit_faults(self._table, commits, deleted_in):
+        def changed_in(start: int, stop: int) -> ChunkIds:
+            return ChunkIds.union(ids for frame, ids in self._changes.items() if start <= frame < stop)
+
+        for frame, impossible, what in commit_faults(self._table, commits, deleted_in, changed_in):
             note = self._findings.error if impossible else self._findings.warn
             note("commit", what, self._path, frame=frame)
 

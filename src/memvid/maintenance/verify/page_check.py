@@ -16,7 +16,9 @@ from memvid.maintenance.verify.findings import Findings, describe_chunks
 from memvid.maintenance.verify.front_check import FrontCheck
 from memvid.maintenance.verify.page_rules import PageRules
 from memvid.page import (
+    ChangedMetadata,
     ChunkIds,
+    MetadataReader,
     PageDecompressor,
     PageKind,
     RecordPage,
@@ -50,6 +52,7 @@ class PageCheck:
         table: PageTable,
         chunks: ChunksOfFrames,
         tombstones: TombstoneReader,
+        changes: MetadataReader,
         front: FrontCheck,
         allowance: Allowance,
         findings: Findings,
@@ -60,14 +63,16 @@ class PageCheck:
         self._table = table
         self._chunks = chunks
         self._tombstones = tombstones
+        self._changes = changes
         self._decompressor = front.decompressor
+        self._changed = front.changed
         self._allowance: Allowance | None = allowance  # what is beyond it is not looked at
         self._bare = ChunkIds.of(table.first_chunks[table.frames_of_kind(BARE)])
         self._rules = PageRules(table, front)
         self._rows: PageTableBuilder | None = PageTableBuilder()  # what the pages say, as long as all can be read
         self._findings = findings
         self._container = container
-        self._take = take
+        self._take = None if front.changed is None else take  # else nobody knows what the index should say
         self._first = 0
         self._run: list[bytes] = []
         self._whole = True
@@ -97,7 +102,8 @@ class PageCheck:
         if self._take is not None:
             ids = np.fromiter(self._texts, np.int64)
             for chunk_id in ids[~uncertain.contains(ids)].tolist():
-                self._take(chunk_id, [self._texts[chunk_id]], [self._metadata.get(chunk_id, b"")])
+                stored = self._current(chunk_id, self._metadata.get(chunk_id, b""))
+                self._take(chunk_id, [self._texts[chunk_id]], [stored])
 
     def _close_run(self) -> None:
         run, self._run = self._run, []
@@ -168,6 +174,9 @@ class PageCheck:
             open_blob(header.kind, run, first_frame=frame, tag=self._table.tag)
         elif kind == PageKind.TOMBSTONES:
             self._tombstones.add(run, first_frame=frame, tag=self._table.tag)
+        elif kind == PageKind.METADATA:
+            below = int(self._table.first_chunks[frame])
+            self._check_changed(self._changes.add(run, first_frame=frame, below=below, tag=self._table.tag))
         elif kind == PageKind.ATTRIBUTES:
             header, page = open_run(run, PageDecompressor(), first_frame=frame, tag=self._table.tag)
             self._obey(self._rules.check_attributes, header, page, frame)
@@ -179,6 +188,14 @@ class PageCheck:
                 run, self._decompressor, first_frame=frame, tag=self._table.tag, allowance=self._allowance
             )
             self._read_chunks(header.first_chunk, page)
+
+    def _check_changed(self, changed: ChangedMetadata) -> None:
+        """Whether changed metadata can be used."""
+        faults = {chunk: fault for chunk, data in changed.items() if (fault := read_metadata(data).fault) is not None}
+        if faults:
+            which = describe_chunks(ChunkIds.of(faults).ranges)
+            what = f"frame {self._first}: the changed metadata of {which} cannot be used: {next(iter(faults.values()))}"
+            self._note("metadata", f"{what}; the text can be read, and no filter finds it", faults)
 
     def _obey(self, rule: Callable[_Args, None], *args: _Args.args, **kwargs: _Args.kwargs) -> None:
         """Note a rule that is broken: what breaks it can be read all the same, if nothing else is wrong."""
@@ -224,7 +241,13 @@ class PageCheck:
         if faults:
             self._note("page", next(iter(faults.values())), faults)
         elif self._take is not None:
-            self._take(first_chunk, [page.text_bytes(slot) for slot in range(len(page))], metadatas)
+            current = [self._current(chunk_id, data) for chunk_id, data in enumerate(metadatas, first_chunk)]
+            self._take(first_chunk, [page.text_bytes(slot) for slot in range(len(page))], current)
+
+    def _current(self, chunk_id: int, metadata: bytes) -> bytes:
+        """A chunk's metadata as it is now, none if that cannot be used."""
+        found = None if self._changed is None else self._changed.get(chunk_id)
+        return metadata if found is None else b"" if read_metadata(found).fault is not None else found
 
     def _read_metadata(self, first_chunk: int, page: RecordPage) -> list[bytes]:
         """Metadata of a page's chunks, none where it cannot be used, which is noted."""

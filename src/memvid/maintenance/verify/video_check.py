@@ -19,6 +19,7 @@ from memvid.page import (
     ChunkIds,
     ChunkRanges,
     HeaderInfo,
+    MetadataReader,
     PageKind,
     TombstoneReader,
     is_page,
@@ -124,11 +125,12 @@ class VideoCheck:
         front.run()
         if deep:
             chunks = ChunksOfFrames(table)
-            tombstones = TombstoneReader(reader.file_size)
+            tombstones, changes = TombstoneReader(reader.file_size), MetadataReader(reader.file_size)
             allowance = unpack_allowance(self._path, reader.file_size, self._unpacked_bytes)
             pages = PageCheck(
-                self._path, table, chunks, tombstones, front, allowance, self._findings, self._container, take
-            )
+                self._path, table, chunks, tombstones, changes, front, allowance,
+                self._findings, self._container, take,
+            )  # fmt: skip
             self.frames = FrameCheck(
                 self._path, reader, table, chunks, front.header, self._container, self._findings, self._data
             )
