@@ -19,8 +19,8 @@ ErrorCorrection parse_level(const std::string& level) {
     throw Error(ErrorCode::config, "error correction level '" + level + "' is not one of L, M, Q, H");
 }
 
-SymbolOptions make_options(int version, const std::string& level, std::optional<int> data_mask) {
-    return {version, parse_level(level), data_mask.value_or(-1)};
+SymbolOptions make_options(int version, const std::string& level, std::optional<int> data_mask, bool utf8) {
+    return {version, parse_level(level), data_mask.value_or(-1), utf8};
 }
 
 GreyArray create(const py::bytes& payload, const SymbolOptions& options) {
@@ -61,7 +61,7 @@ py::object read(const GreyArray& image, bool pure, DetectionBudget* budget) {
 void register_symbols(py::module_& module) {
     py::class_<SymbolOptions>(module, "SymbolOptions", py::is_final(), "How a QR code is drawn.")
         .def(py::init(&make_options), py::kw_only(), py::arg("version") = 40, py::arg("level") = "L",
-             py::arg("data_mask") = 0);
+             py::arg("data_mask") = 0, py::arg("utf8") = false);
     module.def("symbol_capacity", &symbol_capacity, py::arg("options"), "Bytes that fit into one symbol.");
     module.def("create_symbol", &create, py::arg("payload"), py::arg("options"),
                "Modules of the symbol without a quiet zone: uint8[side, side], 0 black, 255 white.");

@@ -116,6 +116,7 @@ void create_and_read(Input& input) {
     const std::uint8_t kind = input.u8();
     options.level = static_cast<ErrorCorrection>(kind & 3);
     options.data_mask = kind >> 2 & 7;
+    options.utf8 = (kind & 0x20) != 0;
     const Bytes payload = copy_of(input.rest());
     const Symbol symbol = create_symbol(payload, options);
     Picture picture(options.version, {});

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "memvid/error.hpp"
+#include "memvid/page_checksum.hpp"
 
 namespace memvid {
 
@@ -100,7 +101,9 @@ FrameWriter::~FrameWriter() {
 
 Bytes FrameWriter::draw(ByteView payload) const {
     thread_local PngEncoder encoder;
-    return encoder.encode(create_symbol(payload, options_.symbol), geometry_);
+    SymbolOptions symbol = options_.symbol;
+    symbol.utf8 = !is_page(payload);
+    return encoder.encode(create_symbol(payload, symbol), geometry_);
 }
 
 void FrameWriter::write(std::span<const ByteView> payloads, const Poll& poll) {

@@ -95,8 +95,8 @@ unsigned count_bits(unsigned mode, int version) {
     return mode == mode_numeric ? numeric[size] : mode == mode_alphanumeric ? alphanumeric[size] : bytes[size];
 }
 
-int byte_capacity(int version, ErrorCorrection level) {
-    const int header = 4 + static_cast<int>(count_bits(mode_bytes, version));
+int byte_capacity(int version, ErrorCorrection level, int eci_bits) {
+    const int header = eci_bits + 4 + static_cast<int>(count_bits(mode_bytes, version));
     return (data_codewords(version, level) * 8 - header) / 8;
 }
 

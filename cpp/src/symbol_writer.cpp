@@ -22,23 +22,46 @@ void check(const SymbolOptions& options) {
         throw Error(ErrorCode::config, "data mask " + std::to_string(options.data_mask) + " is not one of 0 to 7");
 }
 
-// One byte segment, the end mark, and padding.
-Bytes make_data(ByteView payload, int version, ErrorCorrection level) {
-    const auto size = static_cast<std::size_t>(data_codewords(version, level));
-    Bytes data;
-    data.reserve(size);
-    const unsigned width = count_bits(mode_bytes, version);
-    unsigned carry = mode_bytes;  // four bits that do not fill a byte yet; after the payload, the end mark fills it
-    const auto put = [&](unsigned byte) {
-        data.push_back(static_cast<std::uint8_t>(carry << 4 | byte >> 4));
-        carry = byte & 0xf;
-    };
-    if (width == 16) put(static_cast<unsigned>(payload.size() >> 8));
-    put(static_cast<unsigned>(payload.size() & 0xff));
-    for (const auto byte : payload) put(byte);
-    put(mode_end);
+constexpr unsigned eci_utf8 = 26;
+constexpr int eci_bits = 12;  // mode and designator
+
+// Writes a bit string from the front.
+class BitSink {
+public:
+    explicit BitSink(std::size_t bytes) { out_.reserve(bytes); }
+
+    void put(unsigned value, int count) {
+        bits_ = bits_ << count | value;
+        for (waiting_ += count; waiting_ >= 8; waiting_ -= 8)
+            out_.push_back(static_cast<std::uint8_t>(bits_ >> (waiting_ - 8)));
+    }
+    Bytes& finish() {
+        put(0, (8 - waiting_) % 8);
+        return out_;
+    }
+    std::size_t bytes() const { return out_.size(); }
+
+private:
+    Bytes out_;
+    unsigned bits_ = 0;
+    int waiting_ = 0;
+};
+
+// The data codewords: an ECI designator where there is one, a byte segment, the end mark, padding.
+Bytes make_data(ByteView payload, const SymbolOptions& options) {
+    const auto size = static_cast<std::size_t>(data_codewords(options.version, options.level));
+    BitSink sink(size);
+    if (options.utf8 && std::any_of(payload.begin(), payload.end(), [](std::uint8_t byte) { return byte >= 0x80; })) {
+        sink.put(mode_eci, 4);
+        sink.put(eci_utf8, 8);
+    }
+    sink.put(mode_bytes, 4);
+    sink.put(static_cast<unsigned>(payload.size()), static_cast<int>(count_bits(mode_bytes, options.version)));
+    for (const auto byte : payload) sink.put(byte, 8);
+    if (sink.bytes() < size) sink.put(mode_end, 4);
+    Bytes& data = sink.finish();
     for (std::uint8_t pad = 0xec; data.size() < size; pad ^= 0xec ^ 0x11) data.push_back(pad);
-    return data;
+    return std::move(data);
 }
 
 // Reed-Solomon codes over GF(2^8), as QR has them: the remainder by a polynomial with the roots 1, 2, 4, 8, ...
@@ -209,7 +232,7 @@ int penalty(const Symbol& symbol) {
 
 int symbol_capacity(const SymbolOptions& options) {
     check(options);
-    return byte_capacity(options.version, options.level);
+    return byte_capacity(options.version, options.level, options.utf8 ? eci_bits : 0);
 }
 
 Symbol create_symbol(ByteView payload, const SymbolOptions& options) {
@@ -219,7 +242,7 @@ Symbol create_symbol(ByteView payload, const SymbolOptions& options) {
         throw Error(ErrorCode::too_large,
                     std::to_string(payload.size()) + " bytes do not fit into a symbol of version " +
                         std::to_string(options.version) + ", which takes " + std::to_string(capacity));
-    const Bytes data = make_data(payload, options.version, options.level);
+    const Bytes data = make_data(payload, options);
     const Bytes codewords = make_codewords(data, options.version, options.level);
     const auto& blank = shared<Template, max_symbol_version>(options.version);
     if (options.data_mask >= 0) return blank.draw(codewords, options.level, options.data_mask);

@@ -36,7 +36,9 @@ struct Frame {
     std::optional<PngDecoder::Picture> picture;
 };
 
-int capacity(int version, ErrorCorrection level) { return symbol_capacity({version, level, 0}); }
+int capacity(int version, ErrorCorrection level, bool utf8 = false) {
+    return symbol_capacity({version, level, 0, utf8});
+}
 
 }  // namespace
 
@@ -57,15 +59,16 @@ TEST(capacities_are_those_of_the_standard) {
 TEST(a_full_symbol_can_be_created_and_a_fuller_one_not) {
     Random random(1);
     for (int version = min_symbol_version; version <= max_symbol_version; ++version)
-        for (const auto level : levels) {
-            const auto fits = static_cast<std::size_t>(capacity(version, level));
-            const SymbolOptions options{version, level, 3};
-            Bytes payload = random.bytes(fits);
-            const Symbol symbol = create_symbol(payload, options);
-            CHECK_EQUAL(symbol.side, 4 * version + 17);
-            payload.push_back('q');
-            CHECK_ERROR(too_large, create_symbol(payload, options));
-        }
+        for (const auto level : levels)
+            for (const bool utf8 : {false, true}) {
+                const auto fits = static_cast<std::size_t>(capacity(version, level, utf8));
+                const SymbolOptions options{version, level, 3, utf8};
+                Bytes payload = random.bytes(fits);
+                const Symbol symbol = create_symbol(payload, options);
+                CHECK_EQUAL(symbol.side, 4 * version + 17);
+                payload.push_back('q');
+                CHECK_ERROR(too_large, create_symbol(payload, options));
+            }
 }
 
 TEST(both_readers_agree_on_every_version_level_and_mask) {
@@ -73,9 +76,10 @@ TEST(both_readers_agree_on_every_version_level_and_mask) {
     for (int version = min_symbol_version; version <= max_symbol_version; ++version)
         for (const auto level : levels)
             for (int mask = 0; mask < 8; ++mask) {
-                const auto fits = static_cast<std::size_t>(capacity(version, level));
-                const Bytes payload = random.bytes(mask == 0 ? fits : random.below(fits) + 1);
-                const Frame frame(create_symbol(payload, {version, level, mask}), version);
+                const bool utf8 = mask % 2 == 1;
+                const auto fits = static_cast<std::size_t>(capacity(version, level, utf8));
+                const Bytes payload = random.bytes(mask < 2 ? fits : random.below(fits) + 1);
+                const Frame frame(create_symbol(payload, {version, level, mask, utf8}), version);
                 CHECK(frame.by_table() == payload);
                 CHECK(frame.by_zxing() == payload);
             }

@@ -20,7 +20,9 @@ def read_symbol(
 
 @final
 class SymbolOptions:
-    def __init__(self, *, version: int = ..., level: str = ..., data_mask: int | None = ...) -> None: ...
+    def __init__(
+        self, *, version: int = ..., level: str = ..., data_mask: int | None = ..., utf8: bool = ...
+    ) -> None: ...
 
 class FrameSource:
     @property

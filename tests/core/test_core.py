@@ -90,23 +90,24 @@ def test_the_build_names_its_parts() -> None:
     assert 1 <= _core.available_cores() <= (os.cpu_count() or 1)
 
 
+@pytest.mark.parametrize("utf8", [False, True])
 @pytest.mark.parametrize("level", LEVELS)
-def test_capacity_is_exact(level: str) -> None:
+def test_capacity_is_exact(level: str, utf8: bool) -> None:
     for version in range(1, 41):
-        options = _core.SymbolOptions(version=version, level=level)
+        options = _core.SymbolOptions(version=version, level=level, utf8=utf8)
         capacity = _core.symbol_capacity(options)
-        # What is in front of the bytes: the mode and the count.
-        assert capacity == (segno_bits(version, level) - 4 - (8 if version < 10 else 16)) // 8
+        # What is in front of the bytes: of a text an ECI designator, the mode, the count.
+        assert capacity == (segno_bits(version, level) - 12 * utf8 - 4 - (8 if version < 10 else 16)) // 8
         payload = random_payload(options)
         side = 4 * version + 17
         assert _core.create_symbol(payload, options).shape == (side, side)
         with pytest.raises(ChunkTooLargeError, match=f"{capacity + 1} bytes .* version {version}, .* {capacity}"):
             _core.create_symbol(payload + b"x", options)
-    assert level != "L" or capacity == 2953
+    assert level != "L" or capacity == (2952 if utf8 else 2953)
 
 
 @pytest.mark.parametrize("level", LEVELS)
-def test_a_symbol_is_one_byte_segment_and_no_eci(level: str) -> None:
+def test_a_page_is_one_byte_segment_and_no_eci(level: str) -> None:
     """Digits, capitals and what could be Kanji, which other writers pack in modes of their own.
 
     segno is told to make one byte segment. Full symbols: its padding of others is not the standard's.
@@ -169,11 +170,29 @@ def test_the_zxing_wheel_reads_our_symbols(version: int, level: str) -> None:
         assert code.format == zxingcpp.BarcodeFormat.QRCode
 
 
-def test_a_bare_text_is_text_to_other_readers() -> None:
-    text = "Grüße, 世界 🙂"
-    (code,) = zxingcpp.read_barcodes(symbol_picture(text.encode(), 5))
+@pytest.mark.parametrize("text", ["Grüße, 世界 🙂", "HELLO WORLD 0123456789"])
+def test_a_bare_text_is_text_to_other_readers(text: str) -> None:
+    (code,) = zxingcpp.read_barcodes(symbol_picture(text.encode(), 5, utf8=True))
     assert code.text == text
     assert code.content_type == zxingcpp.ContentType.Text
+
+
+def test_an_eci_announces_texts_that_are_not_ascii() -> None:
+    for version in range(1, 41):
+        options = _core.SymbolOptions(version=version, utf8=True)
+        capacity = _core.symbol_capacity(options)
+        for size in {2, capacity // 2 & -2, capacity - 2 & -2, capacity & -2}:
+            text = ("äöüß" * capacity).encode()[:size]
+            other = zxingcpp.create_barcode(
+                text, zxingcpp.BarcodeFormat.QRCode, ec_level="L", version=version, dataMask=0, eci="26"
+            )
+            theirs = np.array(zxingcpp.write_barcode_to_image(other, scale=1, add_quiet_zones=False))
+            assert np.array_equal(_core.create_symbol(text, options), theirs)
+        ascii_text = b"0123456789 ABC" * 210
+        assert np.array_equal(
+            _core.create_symbol(ascii_text[:capacity], options),
+            _core.create_symbol(ascii_text[:capacity], _core.SymbolOptions(version=version)),
+        )
 
 
 @pytest.mark.parametrize("eci", [None, "26", "899"])

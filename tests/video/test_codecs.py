@@ -67,7 +67,7 @@ def write(path: Path, payloads: list[bytes], **options: Any) -> Path:
 
 def write_frames(path: Path, payloads: list[bytes]) -> Path:
     """Frames in an order that no writer of memories makes, and no page table."""
-    writer = PictureWriter(path, codec=need("ffv1"), version=VERSION, symbols=OPTIONS, fps=30)
+    writer = PictureWriter(path, codec=need("ffv1"), version=VERSION, pages=OPTIONS, texts=OPTIONS, fps=30)
     writer.write(payloads)
     writer.finish(b"")
     if path.suffix == ".mp4":

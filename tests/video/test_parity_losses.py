@@ -196,7 +196,7 @@ class TestWrongFrames:
             body = PageBody(header.kind, header.flags, header.count, header.first_chunk, old[:27:-1])
             payload = seal(body, tag=header.tag, page_number=at)
         frames = samples(video.read_bytes())
-        picture = symbol_picture(payload, 14)
+        picture = symbol_picture(payload, 14, utf8=bool(options))
         canvas = np.full((reader.height, reader.width), 255, np.uint8)
         side = picture.shape[0] - 9
         canvas[4 : 4 + side, 7 : 7 + side] = picture[4 : 4 + side, 4 : 4 + side]

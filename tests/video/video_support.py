@@ -151,9 +151,9 @@ def write_hole(file: BinaryIO, size: int) -> None:
     file.seek(size - 16, 1)
 
 
-def symbol_picture(payload: bytes, version: int, *, level: str = "L") -> NDArray[np.uint8]:
+def symbol_picture(payload: bytes, version: int, *, level: str = "L", utf8: bool = False) -> NDArray[np.uint8]:
     """One symbol with a quiet zone of four modules on even sides."""
-    modules = _core.create_symbol(payload, _core.SymbolOptions(version=version, level=level))
+    modules = _core.create_symbol(payload, _core.SymbolOptions(version=version, level=level, utf8=utf8))
     return np.pad(modules, ((4, 5), (4, 5)), constant_values=255)
 
 

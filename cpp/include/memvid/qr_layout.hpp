@@ -17,8 +17,8 @@ enum SegmentMode : unsigned { mode_end = 0, mode_numeric = 1, mode_alphanumeric 
 // Bits of a segment's count of characters.
 unsigned count_bits(unsigned mode, int version);
 
-// Bytes that fit into one symbol as a single byte segment.
-int byte_capacity(int version, ErrorCorrection level);
+// Bytes that fit into one symbol as a single byte segment behind an ECI designator of `eci_bits` bits.
+int byte_capacity(int version, ErrorCorrection level, int eci_bits);
 
 // Codewords of a symbol that carry data, and all of them: the rest correct errors.
 int data_codewords(int version, ErrorCorrection level);

@@ -1,4 +1,4 @@
-// Draws QR codes: one segment in byte mode and nothing in front of it, so that every reader hands out the bytes.
+// Draws QR codes: one segment in byte mode, so that every reader hands out the bytes.
 #pragma once
 
 #include "memvid/bytes.hpp"
@@ -10,6 +10,7 @@ struct SymbolOptions {
     int version = 40;
     ErrorCorrection level = ErrorCorrection::L;
     int data_mask = 0;  // 0 to 7, or -1 to try all eight and take the best
+    bool utf8 = false;  // the payload is text: if it is not ASCII, an ECI designator says that it is UTF-8
 };
 
 // Bytes that fit into one symbol.

@@ -128,11 +128,12 @@ class PageWriter:
         )
 
     def _write_bare(self, spool: Spool) -> None:
+        capacity = frame_capacity(self._config, bare=True)
         metadatas: dict[int, list[bytes]] = {}  # of each run of ids, by its first one
         first = 0
         gaps = False  # then only pages of metadata tell which text is which, should the page table be lost
         for segment in self._segments(spool):
-            payloads = pack_bare(segment.records, segment.first_chunk, capacity=self._capacity)
+            payloads = pack_bare(segment.records, segment.first_chunk, capacity=capacity)
             if not metadatas or segment.first_chunk != first + len(metadatas[first]):
                 first = segment.first_chunk
                 metadatas[first] = []

@@ -106,7 +106,7 @@ def _compose(code: NDArray[np.uint8], above: list[str], below: list[str], side: 
 def _draw_code(payload: bytes, level: ErrorCorrection, pixels: int) -> NDArray[np.uint8] | None:
     """The smallest code that holds the text, with its quiet zone; ``None`` if it takes a large one."""
     for version in range(1, _MAX_VERSION + 1):
-        options = _core.SymbolOptions(version=version, level=level, data_mask=None)
+        options = _core.SymbolOptions(version=version, level=level, data_mask=None, utf8=True)
         if len(payload) <= _core.symbol_capacity(options):
             modules = np.pad(_core.create_symbol(payload, options), _QUIET, constant_values=255)
             return modules.repeat(pixels, axis=0).repeat(pixels, axis=1)

@@ -29,17 +29,21 @@ _PARITY_PAGES = 128  # handed to the native writer at once
 __all__ = ["VideoAppender", "VideoWriter", "frame_capacity"]
 
 
-def _symbol_options(config: EncoderConfig) -> _core.SymbolOptions:
-    return _core.SymbolOptions(version=config.symbol_version, level=config.error_correction, data_mask=config.data_mask)
+def _symbol_options(config: EncoderConfig, *, utf8: bool = False) -> _core.SymbolOptions:
+    return _core.SymbolOptions(
+        version=config.symbol_version, level=config.error_correction, data_mask=config.data_mask, utf8=utf8
+    )
 
 
-def frame_capacity(config: EncoderConfig) -> int:
-    """Bytes of payload one frame holds: a page, or UTF-8 text without one.
+def frame_capacity(config: EncoderConfig, *, bare: bool = False) -> int:
+    """Bytes of payload one frame holds: of a page, or (``bare``) of UTF-8 text without one.
 
     With parity it is less: what protects a payload must fit one frame, too.
     """
-    capacity = _core.symbol_capacity(_symbol_options(config))
-    return capacity - PARITY_OVERHEAD if config.parity else capacity
+    capacity = _core.symbol_capacity(_symbol_options(config, utf8=bare))
+    if not config.parity:
+        return capacity
+    return min(capacity, _core.symbol_capacity(_symbol_options(config)) - PARITY_OVERHEAD)
 
 
 class _TableWriter(NotPicklable):
@@ -171,7 +175,8 @@ class VideoWriter(_TableWriter):
             self._path,
             codec=config.codec,
             version=config.symbol_version,
-            symbols=_symbol_options(config),
+            pages=_symbol_options(config),
+            texts=_symbol_options(config, utf8=True),
             fps=config.fps,
             crf=config.crf,
             pixels_per_module=config.pixels_per_module,

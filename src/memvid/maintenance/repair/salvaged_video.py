@@ -268,6 +268,10 @@ def _symbol_version(found: Sequence[Salvage], ordered: Sorted) -> int:
     for copy in found:
         if copy.size is not None:
             return (copy.size[1] - 26) // 4
-    most = max((len(payload) for group in ordered.groups for payload in group.payloads), default=0)
-    versions = range(1, 41)
-    return next((version for version in versions if frame_capacity(EncoderConfig(symbol_version=version)) >= most), 40)
+    sizes = {(group.kind == BARE, len(payload)) for group in ordered.groups for payload in group.payloads}
+
+    def holds(version: int) -> bool:
+        config = EncoderConfig(symbol_version=version)
+        return all(size <= frame_capacity(config, bare=bare) for bare, size in sizes)
+
+    return next(filter(holds, range(1, 41)), 40)

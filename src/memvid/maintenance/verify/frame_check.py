@@ -214,7 +214,7 @@ class FrameCheck:
 def _wrong_modules(pixels: NDArray[np.uint8], payload: bytes, header: HeaderInfo) -> int | None:
     """Modules of a frame of one pixel each that differ from what our writer draws for the payload.
 
-    ``None`` when something else was drawn: of old, codes had an ECI designator in front.
+    ``None`` when something else was drawn: in format version 1, all codes had an ECI designator in front.
     """
     side = 4 * header.symbol_version + 17
     rows, columns = np.nonzero(pixels < 128)
@@ -226,7 +226,9 @@ def _wrong_modules(pixels: NDArray[np.uint8], payload: bytes, header: HeaderInfo
         return None
     style = symbol_style(pixels)
     for mask in sorted(range(8), key=lambda mask: style is None or style[1] != mask):
-        options = _core.SymbolOptions(version=header.symbol_version, level=header.error_correction, data_mask=mask)
+        options = _core.SymbolOptions(
+            version=header.symbol_version, level=header.error_correction, data_mask=mask, utf8=not is_page(payload)
+        )
         wrong = int(np.count_nonzero(_core.create_symbol(payload, options) != found))
         if wrong < side * side // 5:  # by another mask, or as other writers arrange the bits, half of them would differ
             return wrong

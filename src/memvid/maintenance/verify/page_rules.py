@@ -30,11 +30,13 @@ class PageRules:
         self._front = table.run_of(self._start).stop
         self._bare = None if config is None else config.bare
         self._described = 0  # id behind the last one that a page of metadata has told of
-        self._most: int | None = None  # bytes of a page or a bare text, and of a page of parity
+        self._most: int | None = None  # bytes of a page, of a page of parity, of a bare text
         self._most_parity: int | None = None
+        self._most_text: int | None = None
         if config is not None:
             self._most = frame_capacity(config)
             self._most_parity = self._most + (PARITY_OVERHEAD if config.parity else 0)
+            self._most_text = frame_capacity(config, bare=True)
 
     def check(self, header: PageHeader, frame: int) -> None:
         """Check a page that begins in a frame: the first of a run, or one that is whole.
@@ -68,7 +70,7 @@ class PageRules:
             raise _error("a bare text in a memory that is not bare", frame)
         if kind in (BARE, COVER, PageKind.PARITY) and len(payloads) > 1:
             raise _error("it continues no page", frame + 1)
-        most = self._most_parity if kind == PageKind.PARITY else self._most
+        most = self._most_text if kind == BARE else self._most_parity if kind == PageKind.PARITY else self._most
         for at, payload in enumerate(payloads, frame):
             if most is not None and len(payload) > most:
                 raise _error(f"{len(payload)} bytes, and as the header page says frames are made they hold {most}", at)

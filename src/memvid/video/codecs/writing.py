@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memvid import _core
+from memvid.page import is_page
 from memvid.storage.disk import output_errors, sync_file
 from memvid.video.codecs.page_table_box import append_page_table
 from memvid.video.codecs.profiles import check_codec, container_format
@@ -42,7 +43,7 @@ class PictureWriter:
     """What :class:`memvid._core.FrameWriter` is for our own videos: takes payloads, ends with a page table.
 
     :param codec: a name of :data:`PROFILES`.
-    :param symbols: how payloads are drawn.
+    :param pages: how pages are drawn; ``texts``, how bare texts are.
     :param crf: quality, lower is better; ``None`` takes the codec's own.
     :param pixels_per_module: ``None`` takes the codec's own.
     :raises ConfigError: this machine cannot write the codec, or there is no such quality.
@@ -56,14 +57,15 @@ class PictureWriter:
         *,
         codec: str,
         version: int,
-        symbols: _core.SymbolOptions,
+        pages: _core.SymbolOptions,
+        texts: _core.SymbolOptions,
         fps: int,
         crf: int | None = None,
         pixels_per_module: int | None = None,
     ) -> None:
         profile = check_codec(codec)
         self._path = path
-        self._symbols = symbols
+        self._pages, self._texts = pages, texts
         self._container = container_format(path, codec)
         self._scale = profile.pixels_per_module if pixels_per_module is None else pixels_per_module
         self._side = picture_side(version, self._scale)
@@ -89,7 +91,8 @@ class PictureWriter:
     def write(self, payloads: Sequence[bytes]) -> None:
         """Draw and encode a frame for each payload."""
         for payload in payloads:
-            self._sink.append(draw_symbol(payload, self._symbols, self._scale, self._side))
+            options = self._pages if is_page(payload) else self._texts
+            self._sink.append(draw_symbol(payload, options, self._scale, self._side))
 
     def write_cover(self, modules: NDArray[np.uint8]) -> None:
         """Encode a picture of a pixel a module as the first frame, which is shown for a second where that can be."""
