@@ -7,6 +7,7 @@ import re
 import shlex
 import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -159,6 +160,45 @@ def test_commands_can_be_copied_and_steer_no_terminal(
             ["memvid", "search", str(video), "your question"],
             ["memvid", "search", str(other), "your question", "--index", index],
         ]
+
+
+class TestTag:
+    def test_what_is_tagged_is_found_by_it(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        (tmp_path / "a.txt").write_text("One thing is stored here.", encoding="utf-8")
+        (tmp_path / "b.txt").write_text("Another one.", encoding="utf-8")
+        memory = tmp_path / "m.mp4"
+        assert run("build", tmp_path / "a.txt", tmp_path / "b.txt", "-o", memory, "--date", "2026-11-01", *MODEL) == 0
+        tagging = ("tag", memory, "--where", "source=a.txt", "--set", "source=c.txt", "--set", "n=7")
+        assert run(*tagging, "--message", "moved", "--date", "now") == 0
+        assert run("tag", memory, "--id", "1", "--unset", "source", "--json") == 0
+        capsys.readouterr()
+        assert run("scan", memory) == 0
+        lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        assert [line["metadata"] for line in lines] == [{"source": "c.txt", "n": 7}, {}]
+        assert run("scan", memory, "--as-of", "1") == 0
+        lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        assert [line["metadata"] for line in lines] == [{"source": "a.txt"}, {"source": "b.txt"}]
+        assert run("log", memory, "--json") == 0
+        commits = json.loads(capsys.readouterr().out)["commits"]
+        assert [(commit["number"], commit["changed"], commit["message"]) for commit in commits] == [
+            *((1, 0, None), (2, 1, "moved"), (3, 1, None))
+        ]
+        assert commits[0]["date"] == "2026-11-01"
+        assert datetime.fromisoformat(commits[1]["date"]).tzinfo is not None
+        assert run("log", memory) == 0
+        assert "moved" in capsys.readouterr().out
+
+    def test_what_would_change_nothing_is_an_error(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        (tmp_path / "a.txt").write_text("One thing is stored here.", encoding="utf-8")
+        memory = tmp_path / "m.mp4"
+        assert run("build", tmp_path / "a.txt", "-o", memory, *MODEL) == 0
+        for arguments in (["--id", "0"], ["--set", "a=1"], ["--id", "0", "--set", "a"]):
+            assert run("tag", memory, *arguments) == 2
+        for arguments in (["--id", "9"], ["--where", "source=b.txt"], ["--id", "0", "--where", "nothing=1"]):
+            assert run("tag", memory, *arguments, "--set", "a=1") == 1
+        assert run("tag", memory, "--id", "0", "--set", "source=a.txt") == 1
+        assert "already" in capsys.readouterr().err
+        assert run("scan", memory, "--as-of", "2") == 1
 
 
 class TestBuild:

@@ -17,12 +17,23 @@ import numpy as np
 import zstandard
 from numpy.typing import NDArray
 
-from memvid import _core
+from memvid import MemvidEncoder, _core
 from memvid.maintenance import delete
-from memvid.page import PageBody, PageFlag, PageKind, ParityHead, Record, encode_body, page_checksum, parse_header, seal
+from memvid.page import (
+    PageBody,
+    PageFlag,
+    PageKind,
+    ParityHead,
+    Record,
+    encode_body,
+    encode_changed_metadata,
+    page_checksum,
+    parse_header,
+    seal,
+)
 from memvid.page.packing import RUN_HEAD
 from tests.hostile.hostile_support import adopt_video, forge_index, payloads_of
-from tests.memory_support import build, make_texts
+from tests.memory_support import EMBEDDER, build, make_texts
 from tests.video.video_support import box, movie, png
 
 __all__ = ["KINDS", "MOST_BYTES", "finder_pixels", "forge", "target"]
@@ -172,6 +183,47 @@ def many_tombstones(folder: Path) -> Path:
     """4,000 lists of deleted chunks with 128 KiB each."""
     video = target(folder, version=_SMALL)
     forge(video, pages(PageKind.TOMBSTONES, b"\1\1" * (64 << 10), version=_SMALL) * 4000, version=_SMALL)
+    return video
+
+
+def changed_metadata(folder: Path) -> Path:
+    """Two pages that change the metadata of 32 million chunks each."""
+    video = target(folder)
+    forge(video, pages(PageKind.METADATA, bytes(64 * _MIB)) * 2)
+    return video
+
+
+def many_changes(folder: Path) -> Path:
+    """4,000 pages that each change the metadata of all five chunks, and of 2,000 that are not there."""
+    video = target(folder, version=_SMALL)
+    body = pages(PageKind.METADATA, b"\0\x0c" + b'{"a":[0,1]}\n' + b"\0\0" * 2000, version=_SMALL)
+    forge(video, body * 4000, version=_SMALL)
+    return video
+
+
+def changed_brackets(folder: Path) -> Path:
+    """A page that gives a chunk 9 MiB of metadata, for which Python needs twenty times as much."""
+    video = target(folder)
+    data = b'{"a":[' + b"[]," * (3 * _MIB) + b"0]}"
+    forge(video, pages(PageKind.METADATA, encode_changed_metadata([(0, data)])) + _filler(2))
+    return video
+
+
+def _filler(size: int) -> list[PageBody]:
+    """Parity of nothing that makes a file larger, by so many hundreds of kilobytes."""
+    return [PageBody(PageKind.TOMBSTONES, 0, 0, 0, b"\x64\1" + b"\1\1" * 1400)] * (70 * size)
+
+
+def many_commits(folder: Path) -> Path:
+    """3,600 commits that each say something else of what is not there."""
+    video = target(folder, version=_SMALL)
+    names = ("commit", "first_chunk", "added", "deleted", "changed", "chunks")
+
+    def body(number: int) -> PageBody:
+        content = json.dumps(dict(zip(names, (number, 1 << 61, 1 << 61, 0, 0, 0), strict=True)))
+        return PageBody(PageKind.COMMIT, 0, 0, 0, content.encode())
+
+    forge(video, [body(number) for number in range(3600)], version=9)
     return video
 
 
@@ -409,6 +461,17 @@ def loose_pictures(folder: Path) -> Path:
     return video
 
 
+def changed_ids(folder: Path) -> Path:
+    """An index with other metadata for 900,000 chunks, five of which are there."""
+    video = target(folder)
+    with MemvidEncoder.open(video, embedder=EMBEDDER) as memory:
+        memory.set_metadata(4, {"a": 1})
+        memory.append()
+    next(folder.glob("*.metadata.*")).write_bytes(bytes(1_800_000))
+    forge_index(folder / "memory_index.json")
+    return video
+
+
 def deleted_ids(folder: Path) -> Path:
     """An index with a million runs of deleted chunks."""
     video = target(folder)
@@ -426,5 +489,6 @@ KINDS: dict[str, Callable[[Path], Path]] = {
         alike_chunks, small_chunks, metadata, deep_metadata, endless_metadata, dictionary, large_dictionary, header,
         header_claims, attributes, plain_attributes, endless_run, lost_runs, other_pages, parity, empty_frames,
         one_frame, pictures, small_pictures, white_pictures, page_tables, picture_names, loose_pictures, deleted_ids,
+        changed_metadata, many_changes, changed_brackets, many_commits, changed_ids,
     )
 }  # fmt: skip

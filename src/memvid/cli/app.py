@@ -25,8 +25,10 @@ from memvid.cli.own_words import in_own_words
 from memvid.cli.process import INTERRUPTED
 from memvid.cli.reindex import reindex
 from memvid.cli.repair import repair
+from memvid.cli.scan import scan
 from memvid.cli.search import search
 from memvid.cli.survive import survive
+from memvid.cli.tag import tag
 from memvid.cli.verify import verify
 from memvid.dependencies import first_cause
 from memvid.errors import ConfigError, HistoryError, LLMError, MemvidError, ModelMismatchError
@@ -62,7 +64,7 @@ def app() -> None:
 
 
 for _verb in (
-    *(demo, build, search, chat, info, append, delete, log, compact, erase),
+    *(demo, build, search, chat, info, append, delete, tag, log, scan, compact, erase),
     *(verify, repair, reindex, export, survive, import_old),
 ):
     app.add_command(_verb)

@@ -1,10 +1,10 @@
-"""Care for memories that exist: check, repair, delete and compact, index again, import old ones."""
+"""Care for memories that exist: check, repair, delete, tag and compact, index again, import old ones."""
 
 from __future__ import annotations
 
 from memvid.maintenance.legacy import ImportResult, import_memory
 from memvid.maintenance.repair import RepairResult, repair
-from memvid.maintenance.rewrite import CompactResult, EraseResult, ReindexResult, compact, delete, erase, reindex
+from memvid.maintenance.rewrite import CompactResult, EraseResult, ReindexResult, compact, delete, erase, reindex, tag
 from memvid.maintenance.verify import Finding, GroupMargin, VerifyReport, verify
 
 __all__ = [
@@ -22,5 +22,6 @@ __all__ = [
     "import_memory",
     "reindex",
     "repair",
+    "tag",
     "verify",
 ]

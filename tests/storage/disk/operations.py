@@ -59,6 +59,13 @@ def _append_more(folder: Path, *, name: str = "memory.mp4") -> None:
         memory.append()
 
 
+def _set_metadata(folder: Path) -> None:
+    with MemvidEncoder.open(_video(folder), embedder=EMBEDDER) as memory:
+        for chunk_id in (8, 20, 21):
+            memory.set_metadata(chunk_id, {"n": chunk_id, "of": "part 1", "changed": True})
+        memory.append(message="Metadata alone.")
+
+
 def _delete(folder: Path) -> None:
     delete(_video(folder), chunk_ids=_GONE)
 
@@ -117,6 +124,7 @@ OPERATIONS = {
     "append behind one cut off": Operation(_append_more, cut=("append", "sync", "memory.mp4", 1), again=_append_more),
     "append with a snapshot": Operation(_append, _build, again=_append_more, linked=True),
     "delete": Operation(_delete, _build, again=_append_more),
+    "set metadata": Operation(_set_metadata, _build, again=_append_more),
     "compact": Operation(lambda folder: compact(_video(folder)), _grown),
     "erase": Operation(lambda folder: erase(_video(folder), chunk_ids=[20]), _grown),
     "reindex": Operation(

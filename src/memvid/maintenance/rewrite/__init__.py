@@ -6,5 +6,6 @@ from memvid.maintenance.rewrite.compact import CompactResult, compact
 from memvid.maintenance.rewrite.delete import delete
 from memvid.maintenance.rewrite.erase import EraseResult, erase
 from memvid.maintenance.rewrite.reindex import ReindexResult, reindex
+from memvid.maintenance.rewrite.tag import tag
 
-__all__ = ["CompactResult", "EraseResult", "ReindexResult", "compact", "delete", "erase", "reindex"]
+__all__ = ["CompactResult", "EraseResult", "ReindexResult", "compact", "delete", "erase", "reindex", "tag"]

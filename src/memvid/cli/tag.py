@@ -1,0 +1,97 @@
+"""``memvid tag``: other metadata for chunks."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from memvid.cli import options
+from memvid.cli.output import counted, emit, emit_json, format_bytes, format_seconds, heading, rows
+from memvid.cli.results import copied_rows
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["tag"]
+
+
+@click.command()
+@options.memory_argument
+@options.index_file
+@options.chunk_ids
+@options.where
+@click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="What a field gets: a JSON number, boolean, null, list or object, any other text as it is; repeatable.",
+)
+@click.option("--unset", "removed", multiple=True, metavar="KEY", help="A field that goes; repeatable.")
+@options.message
+@options.date
+@options.as_json
+def tag(
+    *,
+    memory: Path,
+    index_file: Path | None,
+    chunk_ids: tuple[int, ...],
+    conditions: tuple[str, ...],
+    assignments: tuple[str, ...],
+    removed: tuple[str, ...],
+    message: str | None,
+    date: str | None,
+    as_json: bool,
+) -> None:
+    """Change metadata of chunks of MEMORY.
+
+    Other fields of the chunks stay, and their texts are neither stored nor embedded again.
+
+    \b
+    memvid tag memory.mp4 --where source=a.txt --set source=b.txt
+    memvid tag memory.mp4 --id 17 --set reviewed=true --unset draft
+    """
+    from memvid import maintenance
+
+    if not chunk_ids and not conditions:
+        raise click.UsageError("no chunk to change: give --id or --where")
+    if not assignments and not removed:
+        raise click.UsageError("nothing to change: give --set or --unset")
+    result = maintenance.tag(
+        memory,
+        index_file,
+        values=_parse(assignments),
+        remove=removed,
+        chunk_ids=chunk_ids,
+        where=options.parse_where(conditions),
+        date=date,
+        message=message,
+    )
+    if as_json:
+        emit_json(asdict(result))
+        return
+    listed = [
+        ("changed", counted(result.changed, "chunk")),
+        ("memory", counted(result.chunks, "chunk")),
+        ("video", format_bytes(result.video_bytes)),
+        *copied_rows(result),
+        ("time", format_seconds(result.seconds["total"])),
+    ]
+    emit(heading(str(result.video_file)))
+    emit(rows(listed))
+
+
+def _parse(assignments: tuple[str, ...]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for assignment in assignments:
+        key, equals, value = assignment.partition("=")
+        if not equals or not key:
+            raise click.BadParameter(f"{assignment!r} is not key=value", param_hint="--set")
+        try:
+            values[key] = json.loads(value)
+        except (ValueError, RecursionError):
+            values[key] = value
+    return values
