@@ -21,6 +21,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 from memvid.video.codecs import available_codecs
@@ -40,7 +41,11 @@ def main() -> int:
     options = parser.parse_args()
     problems = 0
     print("| codec | losses | chunks | readable | repaired | problems |\n|---|---|---|---|---|---|", flush=True)
-    with tempfile.TemporaryDirectory() as scratch, ProcessPoolExecutor(options.jobs) as pool:
+    started_anew = get_context("spawn")  # what an encoder's threads hold is held for ever in a forked process
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        ProcessPoolExecutor(options.jobs, mp_context=started_anew) as pool,
+    ):
         for codec in options.codecs:
             kinds = options.kind or list(KINDS)
             memories = [make_memory(Path(scratch, codec, kind), kind, codec) for kind in kinds]
