@@ -44,11 +44,13 @@ def main() -> int:
     started_anew = get_context("spawn")  # what an encoder's threads hold is held for ever in a forked process
     with (
         tempfile.TemporaryDirectory() as scratch,
+        started_anew.Pool(options.jobs, maxtasksperchild=1) as makers,
         ProcessPoolExecutor(options.jobs, mp_context=started_anew) as pool,
     ):
         for codec in options.codecs:
             kinds = options.kind or list(KINDS)
-            memories = [make_memory(Path(scratch, codec, kind), kind, codec) for kind in kinds]
+            wanted = [(Path(scratch, codec, kind), kind, codec) for kind in kinds]
+            memories = makers.starmap(make_memory, wanted, chunksize=1)
             seeds = range(options.seed, options.seed + options.count)
             work = [(memories[seed % len(memories)], Path(scratch, f"{codec}-{seed}"), seed) for seed in seeds]
             trials = list(pool.map(run, *zip(*work, strict=True)))

@@ -217,7 +217,8 @@ def _mux(video: Path, path: Path, order: Order, chooser: random.Random) -> None:
             packet.stream, packet.time_base = stream, Fraction(1, 30)
             packet.pts = packet.dts = at
             packet.is_keyframe = True
-            target.mux(packet)
+            with suppress(av.FFmpegError):  # a transport stream takes nothing that is not H.264
+                target.mux(packet)
     _replace(video, made, path)
 
 

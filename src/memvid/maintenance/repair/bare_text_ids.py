@@ -129,7 +129,7 @@ def add_texts(
     by_frame = _ids_of_frames(texts.placed, pages, table, result)
     taken: set[int] = set()
     anew: dict[bytes, None] = {}
-    placed = [(frame, text) for frame, text in sorted(texts.placed.items()) if frame not in pages]
+    placed = [(None if frame in pages else frame, text) for frame, text in sorted(texts.placed.items())]
     for frame, text in [*placed, *((None, text) for text in texts.loose)]:
         if not _is_text(text, frame, path, findings):
             continue

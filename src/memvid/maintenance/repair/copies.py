@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+import numpy as np
+
 from memvid.errors import VideoError, VideoFormatError
 from memvid.maintenance.repair.salvage import Salvage, Slot
 from memvid.maintenance.verify.findings import Findings
 from memvid.page import HEADER_BYTES, PageHeader, PageKind, is_page, page_checksum, parse_header
 from memvid.page.reading import run_parts
 from memvid.remedies import IMPORT_REMEDY
-from memvid.video import PageTable
+from memvid.video import BARE, PageTable
 
 __all__ = ["choose_pages", "choose_table", "choose_tag"]
 
@@ -41,10 +43,22 @@ def choose_tag(copies: Sequence[Salvage], indexed: int | None) -> int:
 
 
 def choose_table(copies: Sequence[Salvage], tag: int, digest: str | None) -> PageTable | None:
-    """The page table to go by: the one that an index names, or else the longest that counts in its file."""
-    own = [[table for table in copy.tables if table.tag == tag] for copy in copies]
-    named = [table for tables in own for table in tables if table.digest == digest]
-    return max(named or [tables[-1] for tables in own if tables], key=len, default=None)
+    """The page table to go by: the one that an index names, or else the longest that counts in its file.
+
+    :raises VideoFormatError: by their tables, copies have different bare texts in one frame.
+    """
+    own = {copy.path: tables for copy in copies if (tables := [table for table in copy.tables if table.tag == tag])}
+    named = [table for tables in own.values() for table in tables if table.digest == digest]
+    last = {path: tables[-1] for path, tables in own.items()}
+    longest = max(last, key=lambda path: len(last[path]), default=None)
+    if longest is None:
+        return None
+    for path, table in last.items():
+        bare = np.flatnonzero((table.kinds == BARE) & (last[longest].kinds[: len(table)] == BARE))
+        other = bare[table.checksums[bare] != last[longest].checksums[bare]]
+        if len(other):
+            raise _apart(longest, path, f"frame {int(other[0])}")
+    return max(named or last.values(), key=len)
 
 
 def choose_pages(copies: Sequence[Salvage], tag: int, table: PageTable | None, findings: Findings) -> dict[int, Slot]:
@@ -71,11 +85,15 @@ def choose_pages(copies: Sequence[Salvage], tag: int, table: PageTable | None, f
             if number not in chosen:
                 chosen[number], owners[number] = slot, copy
             elif not _is_same(slot.payload or b"", chosen[number].payload or b"", number):
-                raise VideoFormatError(
-                    f"{owners[number].path} and {copy.path} are copies of one memory that were changed apart from each "
-                    f"other: page {number} of one is not that of the other; repair each by itself"
-                )
+                raise _apart(owners[number].path, copy.path, f"page {number}")
     return chosen
+
+
+def _apart(one: object, other: object, what: str) -> VideoFormatError:
+    return VideoFormatError(
+        f"{one} and {other} are copies of one memory that were changed apart from each other: {what} of one is not "
+        "that of the other; repair each by itself"
+    )
 
 
 def _tag_of(copy: Salvage) -> int | None:

@@ -128,7 +128,7 @@ def repair(
         proven = kept if kept is not None and _knows(kept, tables, ordered) else None
         if proven is not None:
             ordered.claimed += [proven.chunks, ChunkIds.of_ranges(proven.manifest.missing)]
-        by_index = _deleted_by(proven, tables)
+        by_index = _deleted_by(proven, found)
         present = ordered.chunks
         deleted = (present & by_index) - ordered.deleted
         if deleted:
@@ -211,12 +211,13 @@ def _knows(kept: IndexVectors, tables: Sequence[PageTable], ordered: Sorted) -> 
     )
 
 
-def _deleted_by(kept: IndexVectors | None, tables: Sequence[PageTable]) -> ChunkIds:
+def _deleted_by(kept: IndexVectors | None, found: Sequence[Salvage]) -> ChunkIds:
     """Chunks that were deleted, by the index.
 
     Not by the index of another state of the memory: an old copy is repaired to bring back what was deleted since.
     """
-    if kept is None or (tables and all(table.digest != kept.manifest.video.digest for table in tables)):
+    states = [copy.counted for copy in found if copy.counted is not None]
+    if kept is None or (states and kept.manifest.video.digest not in states):
         return ChunkIds.of([])
     return kept.deleted
 

@@ -8,6 +8,7 @@ a bare text, that of the picture or of a page table.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections import Counter
 from collections.abc import Iterator
@@ -37,6 +38,7 @@ from memvid.types import Progress, ProgressCallback
 from memvid.video import PageTable
 from memvid.video.codecs import EveryPicture
 from memvid.video.codecs.decoding import read_payloads as read_pictures
+from memvid.video.codecs.page_table_box import find_page_table
 from memvid.video.video_bytes import VideoBytes
 from memvid.workers import WorkerPool
 
@@ -72,6 +74,7 @@ class Salvage:
     :ivar path: the file.
     :ivar slots: frames in the order of the sample table, or of the file.
     :ivar tables: page tables that are in the file, the one that counts last.
+    :ivar counted: digest of the page table that counts in the file, if it can be opened by one.
     :ivar size: width and height of the frames, if they are pictures of our own.
     :ivar styles: error correction level and data mask of some frames.
     :ivar fps: frames a second, if the movie header says.
@@ -83,6 +86,7 @@ class Salvage:
     path: Path
     slots: list[Slot] = field(default_factory=list)
     tables: list[PageTable] = field(default_factory=list)
+    counted: str | None = None
     size: Size | None = None
     styles: Counter[SymbolStyle] = field(default_factory=Counter)
     fps: int | None = None
@@ -102,6 +106,9 @@ def salvage(path: Path, data: VideoBytes, progress: ProgressCallback | None) -> 
     found = Salvage(path, file_bytes=len(data), tables=find_page_tables(data))
     native, refusal = _open_native(path)
     own = native is not None and native.codec == "png"
+    blob = native.page_table if native is not None and own else find_page_table(path)
+    if blob is not None:
+        found.counted = hashlib.sha256(blob).hexdigest()
     _read_own(native if own else None, data, found, progress)
     if not any(slot.payload for slot in found.slots):
         found.slots += _read_pictures(path, found)

@@ -1,0 +1,93 @@
+"""Several damaged copies of one memory are as good as what all of them have together."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from memvid import MemvidAppender
+from memvid.cli import main
+from memvid.errors import VideoFormatError, VideoNotFoundError
+from memvid.maintenance import repair, verify
+from tests.maintenance.repair.repair_support import BARE, METADATAS, TEXTS, spoil
+from tests.memory_support import EMBEDDER, build, open_memory
+from tests.video.video_support import samples
+
+
+@pytest.fixture(params=[{"symbol_version": 8}, BARE], ids=["pages", "bare"])
+def video(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    (tmp_path / "whole").mkdir()
+    return build(tmp_path / "whole", TEXTS, metadatas=METADATAS, **request.param)
+
+
+def damaged(video: Path, name: str, parity: int) -> Path:
+    """A copy of which every second frame cannot be read."""
+    data = video.read_bytes()
+    for frame in samples(data)[parity::2]:
+        data = spoil(data, frame)
+    copy = video.parent.parent / name
+    copy.write_bytes(data)
+    return copy
+
+
+def append(video: Path, text: str) -> None:
+    with MemvidAppender(video, embedder=EMBEDDER) as appender:
+        appender.add_chunks([text])
+        appender.append()
+
+
+def test_together_they_are_whole(video: Path, tmp_path: Path) -> None:
+    one, other = damaged(video, "one.mp4", 0), damaged(video, "other.mp4", 1)
+    result = repair([one, other], tmp_path / "new.mp4", embedder=EMBEDDER)
+    assert result.lost == ()
+    assert (tmp_path / "new.mp4").read_bytes() == video.read_bytes()
+    assert verify(tmp_path / "new.mp4", deep=True).ok
+
+
+def test_a_copy_that_lost_other_frames_and_one_that_was_cut(video: Path, tmp_path: Path) -> None:
+    one = damaged(video, "one.mp4", 0)
+    cut = tmp_path / "cut.mp4"
+    data = video.read_bytes()
+    cut.write_bytes(data[: data.index(samples(data)[-2])])
+    new = tmp_path / "new.mp4"
+    assert (
+        main(["repair", str(one), str(cut), "-o", str(new), "--index", str(video.with_name("memory_index.json"))]) == 0
+    )
+    with open_memory(new) as memory:
+        texts = {chunk.text for chunk in memory.get_chunks_by_id(memory.chunk_ids())}
+    assert texts >= set(TEXTS[:70])
+
+
+def test_an_older_copy_gives_what_the_newer_one_has_lost(video: Path, tmp_path: Path) -> None:
+    older = tmp_path / "older.mp4"
+    shutil.copy(video, older)
+    append(video, "a text that was added")
+    newer = damaged(video, "newer.mp4", 0)
+    shutil.copy(video.with_name("memory_index.json"), tmp_path / "newer_index.json")
+    result = repair([newer, older], tmp_path / "new.mp4", embedder=EMBEDDER)
+    assert set(range(80)) <= {*range(81)} - {chunk for first, last in result.lost for chunk in range(first, last + 1)}
+    with open_memory(tmp_path / "new.mp4") as memory:
+        assert [chunk.text for chunk in memory.get_chunks_by_id(range(80))] == TEXTS
+
+
+def test_copies_that_were_changed_apart_are_refused(video: Path, tmp_path: Path) -> None:
+    shutil.copytree(video.parent, tmp_path / "apart")
+    other = tmp_path / "apart" / "memory.mp4"
+    append(video, "one text")
+    append(other, "another")
+    with pytest.raises(VideoFormatError, match=r"apart from each other: .* repair each by itself"):
+        repair([video, other], tmp_path / "new.mp4", embedder=EMBEDDER)
+    assert not (tmp_path / "new.mp4").exists()
+
+
+def test_different_memories_are_refused_by_name(video: Path, tmp_path: Path) -> None:
+    foreign = build(tmp_path, ["of another memory"], name="foreign")
+    with pytest.raises(VideoFormatError, match=r"foreign.mp4 is of another memory .* than .*memory.mp4"):
+        repair([video, foreign], tmp_path / "new.mp4", embedder=EMBEDDER)
+
+
+def test_no_copy_at_all(tmp_path: Path) -> None:
+    with pytest.raises(VideoNotFoundError, match="no video to repair"):
+        repair([], tmp_path / "new.mp4")

@@ -1,0 +1,87 @@
+"""A video that has lost frames: what opening, reindex and verify say of it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from memvid.cli import main
+from memvid.errors import IndexMismatchError
+from memvid.maintenance import reindex, repair, verify
+from memvid.video import VideoReader
+from tests.memory_support import EMBEDDER, build, make_texts, open_memory
+from tests.video.video_support import make_video, samples
+
+TEXTS = make_texts(40)
+
+
+@pytest.fixture
+def video(tmp_path: Path) -> Path:
+    """One that lost its tail, and its page table, to another program."""
+    path = build(tmp_path, TEXTS, symbol_version=10, chunks_per_frame=2)
+    reader = VideoReader(path)
+    make_video(path, samples(path.read_bytes())[:-12], reader.width, reader.height)
+    return path
+
+
+MISSING = ((16, 39),)
+
+
+def test_opening_names_the_loss_and_what_to_do(video: Path) -> None:
+    with pytest.raises(IndexMismatchError, match=r"its video has lost frames: it had .*memvid repair"):
+        open_memory(video)
+
+
+def test_an_index_of_another_memory_is_told_from_that(video: Path, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    other = build(tmp_path / "other", TEXTS[:5])
+    with pytest.raises(IndexMismatchError, match="belongs to another video"):
+        open_memory(video, other.with_name("memory_index.json"))
+
+
+@pytest.mark.parametrize("indexed", [True, False], ids=["with its index", "without"])
+def test_verify_names_what_is_missing_also_after_reindex(video: Path, *, indexed: bool) -> None:
+    if not indexed:
+        for path in video.parent.glob("memory_index*"):
+            path.unlink()
+    assert verify(video, deep=True).lost_chunks == MISSING
+    result = reindex(video, embedder=EMBEDDER)
+    assert (result.chunks, result.missing, result.unnamed) == (16, MISSING, 0)
+    report = verify(video, deep=True)
+    assert not report.ok
+    assert report.lost_chunks == MISSING
+    with open_memory(video) as memory:  # what is left can be searched
+        assert memory.search(TEXTS[3], 1) == [TEXTS[3]]
+
+
+def test_the_commands_end_with_1(video: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", str(video), "--deep"]) == 1
+    assert "24 chunks: 16-39" in capsys.readouterr().out
+    assert main(["reindex", str(video), "--model", "hashing", "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["missing"] == [[16, 39]]
+    assert main(["reindex", str(video), "--model", "hashing"]) == 1
+    assert "24 chunks: 16-39" in capsys.readouterr().out
+    assert main(["verify", str(video), "--deep"]) == 1
+
+
+def test_the_next_chunk_gets_the_id_of_none_that_is_missing(video: Path) -> None:
+    from memvid import MemvidAppender
+
+    reindex(video, embedder=EMBEDDER)
+    with MemvidAppender(video, embedder=EMBEDDER) as appender:
+        appender.add_chunks(["a new text"])
+        assert appender.append().first_chunk == 40
+    assert verify(video, deep=True).lost_chunks == MISSING
+
+
+def test_a_repaired_memory_keeps_what_it_has_lost_in_mind(video: Path, tmp_path: Path) -> None:
+    result = repair(video, tmp_path / "new.mp4", embedder=EMBEDDER)
+    assert result.lost == MISSING
+    shutil.rmtree(tmp_path / "other", ignore_errors=True)
+    for path in tmp_path.glob("new_index*"):
+        path.unlink()
+    reindex(tmp_path / "new.mp4", embedder=EMBEDDER)
+    assert verify(tmp_path / "new.mp4", deep=True).lost_chunks == MISSING
