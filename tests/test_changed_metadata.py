@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import pickle
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from memvid import MemvidEncoder
-from memvid.errors import ChunkNotFoundError, EmptyMemoryError, MetadataError, QueryError
+from memvid.errors import ChunkNotFoundError, EmptyMemoryError, FrameError, MetadataError, QueryError
 from memvid.exchange import export
 from memvid.index import IndexManager
 from memvid.maintenance import compact, delete, erase, reindex, repair, verify
+from memvid.maintenance.damaged.container import read_container
+from memvid.page import PageKind
+from memvid.video import VideoReader
+from memvid.video.video_bytes import VideoBytes
 from tests.memory_support import EMBEDDER, all_files, build, make_texts, open_memory
 from tests.test_golden import MEMORIES, unpack
 
@@ -34,9 +40,13 @@ NOW = {
 
 @pytest.fixture(params=OPTIONS)
 def video(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    return grown(tmp_path, OPTIONS[request.param])
+
+
+def grown(folder: Path, options: dict[str, Any]) -> Path:
     """Six chunks, four of which got other metadata by three appends: one twice, one that had none, one that lost it."""
     metadatas: list[Any] = [{"n": n, "of": "ab"[n // 3]} for n in range(4)]
-    made = build(tmp_path, TEXTS, metadatas=[*metadatas, None, None], **OPTIONS[request.param])
+    made = build(folder, TEXTS, metadatas=[*metadatas, None, None], **options)
     change(made, {1: {"of": "nowhere"}, 2: None})
     change(made, {4: {"n": 40}, 1: {"of": "moved", "new": True}})
     change(made, {5: {"n": 5}}, add=["a chunk more"], gone=[6])
@@ -207,3 +217,90 @@ def test_a_memory_of_version_1(archive: Path, tmp_path: Path) -> None:
         assert {chunk.chunk_id: chunk.metadata for chunk in memory.scan()} == now
         assert {chunk.chunk_id: chunk.metadata for chunk in memory.scan(1)} != now
     assert verify(video, deep=True).findings == ()
+
+
+# --- a page of it that is lost
+
+
+def spoil(video: Path, kind: PageKind, number: int) -> int:
+    """Blacken the frame of a page of a kind; says which it is."""
+    reader = VideoReader(video)
+    frame = int(reader.table.frames_of_kind(kind)[number])
+    reader.close()
+    with VideoBytes(video) as file:
+        container = read_container(file)
+    data = bytearray(video.read_bytes())
+    start = container.offset_of(frame)
+    assert start is not None
+    data[start + 60 : start + 90] = bytes(30)
+    video.write_bytes(data)
+    return frame
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_what_a_lost_page_may_have_changed_is_not_told(tmp_path: Path, number: int) -> None:
+    """Chunks that a later page changed are certain; of all others the text is there, and why their metadata is not."""
+    video = grown(tmp_path, OPTIONS["packed"])
+    frame = spoil(video, PageKind.METADATA, number)
+    certain = [{1, 4, 5}, {5}, set()][number]
+    with open_memory(video) as memory:
+        for chunks in (memory.get_chunks_by_id(range(6)), list(memory.scan())):
+            assert [chunk.text for chunk in chunks] == TEXTS
+            assert {chunk.chunk_id for chunk in chunks if chunk.metadata_fault is None} == certain
+            assert all(chunk.metadata == NOW[chunk.chunk_id] for chunk in chunks if chunk.chunk_id in certain)
+            assert all(f"frame {frame}" in str(c.metadata_fault) for c in chunks if c.chunk_id not in certain)
+        assert all(chunk.metadata_fault is None for chunk in memory.scan(1))
+    report = verify(video, deep=True)
+    assert not report.ok
+    assert frame in {finding.frame for finding in report.findings}
+    with pytest.raises(FrameError):
+        reindex(video, embedder=EMBEDDER)
+    with MemvidEncoder.open(video, embedder=EMBEDDER) as encoder:
+        encoder.set_metadata(0, {})
+        with pytest.raises(FrameError):
+            encoder.append()
+    result = repair(video, tmp_path / "repaired.mp4", embedder=EMBEDDER)
+    assert (result.lost, result.findings != ()) == ((), True)
+    with open_memory(tmp_path / "repaired.mp4") as memory:
+        chunks = memory.get_chunks_by_id(range(6))
+        assert [chunk.text for chunk in chunks] == TEXTS
+        assert all(chunk.metadata == NOW[chunk.chunk_id] for chunk in chunks if chunk.chunk_id in certain)
+
+
+@pytest.mark.parametrize("kind", [PageKind.METADATA, PageKind.COMMIT])
+def test_parity_brings_a_lost_page_back(tmp_path: Path, kind: PageKind) -> None:
+    video = grown(tmp_path, OPTIONS["parity"])
+    spoil(video, kind, 1)
+    assert metadata_of(video) == NOW
+    with open_memory(video) as memory:
+        assert len(memory.log()) == 5
+    assert verify(video, deep=True).ok
+    repair(video, tmp_path / "repaired.mp4", embedder=EMBEDDER)
+    assert metadata_of(tmp_path / "repaired.mp4") == NOW
+
+
+def test_a_commit_whose_page_is_lost_is_counted(tmp_path: Path) -> None:
+    video = grown(tmp_path, OPTIONS["packed"])
+    frame = spoil(video, PageKind.COMMIT, -1)
+    with open_memory(video) as memory:
+        with pytest.raises(FrameError, match=f"frame {frame}"):
+            memory.log()
+        assert len(list(memory.scan())) == 6
+    report = verify(video)
+    assert [(finding.code, finding.frame) for finding in report.errors] == [("log", frame)]
+    assert delete(video, chunk_ids=[0]).commit == 6
+
+
+def test_a_reader_goes_to_other_processes(tmp_path: Path) -> None:
+    with open_memory(grown(tmp_path, OPTIONS["packed"])) as memory, pickle.loads(pickle.dumps(memory)) as other:
+        assert [chunk.metadata for chunk in other.scan()] == list(NOW.values())
+        assert pickle.loads(pickle.dumps(other.log())) == memory.log()
+
+
+def test_event_loops_get_the_latest(tmp_path: Path) -> None:
+    async def ask() -> Any:
+        with open_memory(grown(tmp_path, OPTIONS["packed"])) as memory:
+            return await memory.asearch_results(TEXTS[4], 1, where={"n": 40})
+
+    (result,) = asyncio.run(ask())
+    assert (result.chunk_id, result.metadata) == (4, NOW[4])

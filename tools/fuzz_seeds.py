@@ -125,8 +125,23 @@ def _png(videos: list[bytes]) -> Iterator[bytes]:
         yield struct.pack("<BHHB", 1, 23, 19, 3) + rows
 
 
+def _other_pages() -> list[bytes]:
+    """A page of each kind in the newest version, then the same in the first one; those with chunks have none."""
+    newest = [
+        seal(PageBody(kind, 0, 0, 0, b"{}"), tag=_TAG, page_number=number) for number, kind in enumerate(PageKind)
+    ]
+    return newest[2:] + [page[:3] + b"\1" + page[4:] for page in newest[2:]]
+
+
 def _page() -> Iterator[bytes]:
-    for pages in (_data_pages(), _run_pages()):
+    others = _other_pages()
+    for pages in (
+        _data_pages(),
+        [page[:3] + b"\1" + page[4:] for page in _data_pages()],
+        _run_pages(),
+        others[:7],
+        others[7:],
+    ):
         frames = b"".join(
             bytes([1 | (len(pages) - 1) << 4 if pages[0][5] & 4 else 1]) + b"\0\2" + struct.pack("<H", len(page)) + page
             for page in pages

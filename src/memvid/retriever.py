@@ -193,7 +193,7 @@ class MemvidRetriever(AsyncSearches):
 
     def _scan(self, stop: int, deleted: ChunkIds, changed: MetadataState) -> Iterator[Chunk]:
         """The chunks in the frames before ``stop``."""
-        for frame, page in self._store.scan(stop=stop):
+        for frame, page in self._store.scan_chunks(stop):
             first = int(self._video.table.first_chunks[frame])
             for slot in np.flatnonzero(~deleted.contains(np.arange(first, first + len(page)))).tolist():
                 try:

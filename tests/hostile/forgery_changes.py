@@ -10,7 +10,16 @@ import zstandard
 from hypothesis import assume
 from hypothesis import strategies as st
 
-from memvid.page import ChunkIds, PageFlag, PageKind, Record, encode_tombstones
+from memvid import CommitInfo
+from memvid.page import (
+    ChunkIds,
+    PageFlag,
+    PageKind,
+    Record,
+    encode_changed_metadata,
+    encode_commit,
+    encode_tombstones,
+)
 from memvid.page.records import varint
 from memvid.video import BARE
 from tests.hostile.forgery import Forgery, Page
@@ -53,6 +62,7 @@ NAMES = [
     "dictionary_pages", "dictionary_bytes", "model", "dim", "model_digest", "next_chunk", "compression_level",
     "chunks_per_frame", "parity", "writer", "unknown",
 ]  # fmt: skip
+COUNTS = ("number", "first_chunk", "added", "deleted", "changed", "chunks")
 
 
 def change_chunk(draw: Draw, forgery: Forgery) -> None:
@@ -82,7 +92,7 @@ def change_field(draw: Draw, forgery: Forgery) -> None:
     page = draw(st.sampled_from(forgery.pages))
     name = draw(st.sampled_from(["kind", "flags", "count", "first_chunk", "tag", "number"]))
     if name == "kind":
-        page.kind = draw(st.sampled_from([*range(8), 9, 255, BARE]))
+        page.kind = draw(st.sampled_from([*range(10), 254, 255, BARE]))
     elif name == "flags":
         page.flags = draw(st.sampled_from([0, 1, 2, 3, 4, 5, 7, 8, 32, 64, 128, 192]))
     elif name == "count":
@@ -138,6 +148,13 @@ def add_page(draw: Draw, forgery: Forgery) -> None:
         ids = draw(st.sets(st.integers(0, 12), min_size=1))
         body = draw(st.sampled_from([varints(*sum(runs, ())), encode_tombstones(ChunkIds.of(ids))]))
         page.body, page.flags = draw(st.sampled_from([(body, 0), (zstandard.compress(body), int(PageFlag.ZSTD))]))
+    elif kind == PageKind.METADATA:
+        changes = draw(st.dictionaries(st.integers(0, 12), metadatas, min_size=1, max_size=3))
+        body = encode_changed_metadata(sorted(changes.items()))
+        page.body, page.flags = draw(st.sampled_from([(body, 0), (zstandard.compress(body), int(PageFlag.ZSTD))]))
+    elif kind == PageKind.COMMIT:
+        counts = {name: draw(st.one_of(st.integers(0, 4), numbers)) for name in COUNTS}
+        page.body = encode_commit(CommitInfo(**counts))
     elif kind in (PageKind.DATA, PageKind.ATTRIBUTES):
         chunks = (page for page in forgery.pages if page.kind in (PageKind.DATA, BARE))
         last = max((page.first_chunk + page.count for page in chunks), default=0)

@@ -78,6 +78,7 @@ def grow(video: Path, texts: list[str]) -> Path:
     with MemvidEncoder.open(video, embedder=EMBEDDER) as encoder:
         encoder.add_chunks(texts)
         encoder.delete([1, 3])
+        encoder.set_metadata(2, {"n": 22})
         encoder.append()
     return video
 
@@ -188,6 +189,16 @@ def _delete(draw: Draw, video: Path, chunks: Chunks) -> Path:
     return video
 
 
+def _tag(draw: Draw, video: Path, chunks: Chunks) -> Path:
+    if chunks:
+        changed = draw(st.sampled_from(sorted(chunks)))
+        with MemvidEncoder.open(video, embedder=EMBEDDER) as encoder:
+            encoder.set_metadata(changed, {"n": "changed"})
+            encoder.append()
+        chunks[changed] = (chunks[changed][0], b'{"n":"changed"}')
+    return video
+
+
 def _append(_: Draw, video: Path, chunks: Chunks) -> Path:
     with MemvidEncoder.open(video, embedder=EMBEDDER) as encoder:
         encoder.add_chunks(["one more"], metadatas=[{"n": 1}])
@@ -207,6 +218,7 @@ VERBS: dict[str, Callable[[Draw, Path, Chunks], Path]] = {
     "compact": _compact,
     "erase": _erase,
     "delete": _delete,
+    "tag": _tag,
     "append": _append,
     "export": _export,
 }

@@ -127,19 +127,21 @@ class VideoReader(NotPicklable):
             cache_bytes=cache_bytes,
         )
 
-    def read_all(
-        self, *, corrected: bool = False, start: int = 0, stop: int | None = None, parity: bool = True
-    ) -> Iterator[tuple[int, bytes]]:
-        """All frames from ``start`` on, before ``stop``, and their payloads, in order, a batch in memory at a time.
+    def read_all(self, *, corrected: bool = False, start: int = 0, parity: bool = True) -> Iterator[tuple[int, bytes]]:
+        """All frames from ``start`` on and their payloads, in order, a batch in memory at a time.
 
         :param parity: parity pages, too.
         """
-        end = self.frame_count if stop is None else stop
-        for first in range(start, end, _SCAN_FRAMES):
-            frames = np.arange(first, min(first + _SCAN_FRAMES, end))
-            if not parity:
-                frames = frames[self.table.kinds[frames] != PageKind.PARITY]
-            yield from zip(frames.tolist(), self.read(frames, corrected=corrected), strict=True)
+        frames = np.arange(start, self.frame_count)
+        return self.read_in_turn(
+            frames if parity else frames[self.table.kinds[frames] != PageKind.PARITY], corrected=corrected
+        )
+
+    def read_in_turn(self, frames: NDArray[np.int64], *, corrected: bool = False) -> Iterator[tuple[int, bytes]]:
+        """These frames and their payloads, a batch in memory at a time."""
+        for first in range(0, len(frames), _SCAN_FRAMES):
+            part = frames[first : first + _SCAN_FRAMES]
+            yield from zip(part.tolist(), self.read(part, corrected=corrected), strict=True)
 
     def read_pixels(self, frame_index: int) -> NDArray[np.uint8]:
         """The picture of one frame: ``uint8[height, width]``, 0 black, 255 white."""

@@ -237,20 +237,29 @@ class PageStore(NotPicklable):
                 f"the chunks that were asked for take more than {self._question_bytes} bytes: {self._remedy}"
             )
 
-    def scan(
-        self, *, corrected: bool = False, start: int = 0, stop: int | None = None
-    ) -> Iterator[tuple[int, RecordPage]]:
+    def scan(self, *, corrected: bool = False, start: int = 0) -> Iterator[tuple[int, RecordPage]]:
         """All pages that hold chunks, in order, with their frames; past the cache, some pages in memory at a time.
 
         :param start: frame to begin with, in which no run goes on.
-        :param stop: frame to end before, in which no run goes on, either; ``None`` reads all.
         :param corrected: decode by zxing-cpp alone, which also proves that any other QR reader can; and read the
             parity, which otherwise nothing here needs, too.
         :raises FrameError: a frame, of whatever kind, cannot be read and verified.
         """
+        return self._pages(self._video.read_all(corrected=corrected, start=start, parity=corrected))
+
+    def scan_chunks(self, stop: int) -> Iterator[tuple[int, RecordPage]]:
+        """The pages before a frame that hold chunks, as :meth:`scan`; no frame of another kind is read.
+
+        :raises FrameError: one of them cannot be read and verified.
+        """
+        starts = np.flatnonzero(self._table.counts[:stop])
+        frames = ChunkIds.of_runs(starts, starts + self._table.run_lengths(starts)).numbers()
+        return self._pages(self._video.read_in_turn(frames))
+
+    def _pages(self, frames: Iterator[tuple[int, bytes]]) -> Iterator[tuple[int, RecordPage]]:
         run: list[bytes] = []
-        first = start
-        for frame, payload in self._video.read_all(corrected=corrected, start=start, stop=stop, parity=corrected):
+        first = 0
+        for frame, payload in frames:
             if run and self._table.kinds[frame] != PageKind.CONTINUATION:
                 yield from self._open_run(first, run)
                 run = []

@@ -20,7 +20,7 @@ class Finding:
     :ivar severity: ``"error"``: something cannot be read or used; ``"warning"``: all of it still can.
     :ivar code: what it is about: ``"container"``, ``"page table"``, ``"header"``, ``"dictionary"``, ``"frame"``,
         ``"page"``, ``"metadata"``, ``"picture"``, ``"parity"``, ``"chunks"``, ``"tombstones"``, ``"manifest"``,
-        ``"side file"``, ``"graph"``, ``"records"``, ``"commit"`` (one that was cut off, or what a COMMIT page says).
+        ``"side file"``, ``"graph"``, ``"records"``, ``"commit"``, ``"log"`` (what commits say of themselves).
     :ivar message: what is wrong and what to do, in a sentence.
     :ivar file: the file it is in.
     :ivar frame: the 0-based frame, if it is one.

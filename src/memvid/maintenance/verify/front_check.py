@@ -182,7 +182,7 @@ class FrontCheck:
                 self._changes[frame] = found.chunks
         except VideoError as error:
             self._error(
-                "metadata",
+                "page",
                 f"what metadata was changed cannot be read: {error}; that of any chunk before may be another",
                 frame=frame,
             )
@@ -196,7 +196,7 @@ class FrontCheck:
             try:
                 info = decode_commit(self._read_blob(PageKind.COMMIT, frame), frame_index=frame)
             except VideoError as error:
-                self._error("commit", f"what was changed cannot be read: {error}", frame=frame)
+                self._error("log", f"what was changed cannot be read: {error}", frame=frame)
                 return
             commits.append((frame, info))
             self.added.append(info.chunk_ids)
@@ -211,7 +211,7 @@ class FrontCheck:
 
         for frame, impossible, what in commit_faults(self._table, commits, deleted_in, changed_in):
             note = self._findings.error if impossible else self._findings.warn
-            note("commit", what, self._path, frame=frame)
+            note("log", what, self._path, frame=frame)
 
     def _read_blob(self, kind: PageKind, frame: int) -> bytes:
         return open_blob(kind, self._read_run(frame), first_frame=frame, tag=self._table.tag)
