@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import random
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from memvid.cli import main
 from memvid.errors import IndexMismatchError
+from memvid.exchange import export
 from memvid.maintenance import reindex, repair, verify
 from memvid.video import VideoReader
+from tests.maintenance.losses.loss_damages import write_packets
 from tests.memory_support import EMBEDDER, build, make_texts, open_memory
 from tests.video.video_support import make_video, samples
 
@@ -85,3 +89,21 @@ def test_a_repaired_memory_keeps_what_it_has_lost_in_mind(video: Path, tmp_path:
         path.unlink()
     reindex(tmp_path / "new.mp4", embedder=EMBEDDER)
     assert verify(tmp_path / "new.mp4", deep=True).lost_chunks == MISSING
+
+
+def test_verify_names_the_chunks_of_frames_that_were_dropped(tmp_path: Path) -> None:
+    pytest.importorskip("av")
+    native = build(tmp_path, TEXTS, symbol_version=10, chunks_per_frame=2)
+    reader = VideoReader(native)
+    frames = samples(native.read_bytes())
+    dropped = int(reader.table.frames_of(np.array([10]))[0])
+    video = tmp_path / "dropped.mp4"
+    make_video(video, frames[:dropped] + frames[dropped + 1 :], reader.width, reader.height)
+    assert verify(video, native.with_name("memory_index.json"), deep=True).lost_chunks == ((10, 11),)
+    export(native, tmp_path / "whole.mp4", codec="h264")
+    order = [number for number in range(len(frames)) if number != dropped]
+    shared = tmp_path / "shared.mp4"
+    write_packets(tmp_path / "whole.mp4", shared, order, random.Random(1))
+    report = verify(shared, native.with_name("memory_index.json"), deep=True)
+    assert not report.ok
+    assert report.lost_chunks == ((10, 11),)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from memvid.video.mp4_boxes import PAGE_TABLE_UUID, extended_box
 from tests.video.video_support import make_video
 
-__all__ = ["damage", "page_table_of", "read_pictures"]
+__all__ = ["damage", "page_table_of", "read_pictures", "write_packets"]
 
 Order = list[int]
 """Which frame of the video is shown when; -1 for one that is destroyed."""
@@ -190,7 +190,7 @@ def _write(video: Path, codec: str, order: Order, chooser: random.Random) -> tup
     if chooser.random() < 0.5 and codec != "av1":  # whose packets PyAV does not copy: its decoder is no encoder
         suffix = chooser.choice((".mp4", *[".mkv"] * (codec != "png"), *[".ts"] * (codec == "h264")))
         path, how = video.with_suffix(suffix), "packets to"
-        _mux(video, path, order, chooser)
+        write_packets(video, path, order, chooser)
     else:
         suffix = chooser.choice((".mp4", ".mkv", ".avi", ".ts"))
         path, how = video.with_suffix(suffix), "pictures to"
@@ -202,7 +202,8 @@ def _write(video: Path, codec: str, order: Order, chooser: random.Random) -> tup
     return path, f"{how} {suffix}"
 
 
-def _mux(video: Path, path: Path, order: Order, chooser: random.Random) -> None:
+def write_packets(video: Path, path: Path, order: Order, chooser: random.Random) -> None:
+    """Packets of a video as they are, into another file; -1 is a destroyed one. The first file is gone then."""
     import av
 
     made = path.with_name(f"made{path.suffix}")

@@ -124,7 +124,7 @@ def reindex(
                     known = KnownChunks() if reader.has_table else known_chunks(index_file, table.tag)
                     added = [info.chunk_ids for _, info in store.history.commits(header)[1:]]
                     deleted = store.deleted | known.deleted
-                    missing = MissingChunks.of(table, header, added, deleted, known.ids)
+                    missing = MissingChunks.of(table.chunk_ids(), len(table), header, added, deleted, known.ids)
                     staged = builder.stage(reader.identity, deleted=deleted, missing=missing.ids)
                     index_bytes = sum(path.stat().st_size for path in staged)
                     commit.commit(obsolete=partial(unused_files, index_file, builder.manifest))

@@ -12,7 +12,7 @@ from memvid.index.renamed import find_side_files
 from memvid.index.side_files import open_records
 from memvid.maintenance.verify.findings import describe_chunks
 from memvid.page import ChunkIds, HeaderInfo
-from memvid.video import PageTable, expected_chunks
+from memvid.video import expected_chunks
 
 __all__ = ["KnownChunks", "MissingChunks", "known_chunks"]
 
@@ -56,17 +56,24 @@ class MissingChunks:
 
     @classmethod
     def of(
-        cls, table: PageTable, header: HeaderInfo | None, added: list[range], deleted: ChunkIds, claimed: ChunkIds
+        cls,
+        there: ChunkIds,
+        frames: int,
+        header: HeaderInfo | None,
+        added: list[range],
+        deleted: ChunkIds,
+        claimed: ChunkIds,
     ) -> MissingChunks:
         """What header page, commits and an index say there was, and is not there.
 
+        :param there: the chunks that there are.
+        :param frames: frames of the video.
         :param header: if it can be read.
         :param added: the chunks of each commit.
         :param deleted: chunks that nobody misses.
         :param claimed: chunks that an index of this memory knows, or says were lost.
         """
-        there = table.chunk_ids()
-        expected = expected_chunks(header, added, there=there, frames=len(table)) | claimed
+        expected = expected_chunks(header, added, there=there, frames=frames) | claimed
         unnamed = 0
         if header is not None and header.next_chunk is not None:  # its ids have gaps, so only their number is known
             built = expected - ChunkIds.union(map(ChunkIds.of, added))

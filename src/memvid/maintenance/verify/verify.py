@@ -135,7 +135,8 @@ def _verify(
             index_check.compare(facts)
             gone = index_check.deleted if facts.deleted is None else facts.deleted
             claimed = index_check.claimed(facts.table.tag)
-            missing = MissingChunks.of(facts.table, facts.header, facts.added, gone, claimed)
+            there = facts.table.chunk_ids() | facts.moved
+            missing = MissingChunks.of(there, len(facts.table), facts.header, facts.added, gone, claimed)
             if missing:
                 findings.error(
                     "chunks", f"missing are {missing}: the frames they were in are lost", video_file,

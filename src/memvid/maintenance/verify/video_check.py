@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from memvid.allowance import unpack_allowance
-from memvid.errors import DependencyError, MemvidError, VideoError
+from memvid.errors import DependencyError, FrameError, MemvidError, VideoError
 from memvid.maintenance.damaged.container import Container, read_container
 from memvid.maintenance.verify.chunks_of_frames import ChunksOfFrames
 from memvid.maintenance.verify.findings import Findings
 from memvid.maintenance.verify.frame_check import FrameCheck
 from memvid.maintenance.verify.front_check import FrontCheck
+from memvid.maintenance.verify.left_pages import LeftPages
+from memvid.maintenance.verify.missing_chunks import MissingChunks
 from memvid.maintenance.verify.page_check import PageCheck, TakeChunks
 from memvid.page import (
     ChunkIds,
@@ -28,7 +31,8 @@ from memvid.page import (
 from memvid.page import page_checksum as checksum_of
 from memvid.types import ProgressCallback, VideoIdentity
 from memvid.video import PageTable, PageTableBuilder
-from memvid.video.codecs import Frames, PictureVideo, open_frames
+from memvid.video.codecs import EveryPicture, Frames, PictureVideo, open_frames
+from memvid.video.codecs.decoding import read_payloads
 from memvid.video.lost_table import find_by_parity, least_frames
 from memvid.video.video_bytes import VideoBytes
 
@@ -46,6 +50,7 @@ class VideoFacts:
     :ivar header: its header page, if it can be read.
     :ivar deleted: the chunks it says were deleted; ``None`` if that cannot be read.
     :ivar added: the chunks that each commit says it has added.
+    :ivar moved: chunks of pages that are not in the frames of their numbers, if the table is not certain.
     """
 
     table: PageTable
@@ -53,6 +58,7 @@ class VideoFacts:
     header: HeaderInfo | None
     deleted: ChunkIds | None
     added: list[range]
+    moved: ChunkIds
 
 
 class VideoCheck:
@@ -120,6 +126,7 @@ class VideoCheck:
         reader, table, certain = self._table(reader)
         if table is None:
             return None
+        left = LeftPages() if certain else LeftPages.of(_payloads(reader))
         reader.expect(np.ascontiguousarray(table.checksums, np.uint32))
         front = FrontCheck(self._path, reader, table, self._findings)
         front.run()
@@ -137,7 +144,7 @@ class VideoCheck:
             self.frames.run(pages, self._progress)
             self.chunks_read = pages.chunks
         identity = VideoIdentity(table.digest, reader.frame_count, reader.file_size, table.tag) if certain else None
-        return VideoFacts(table, identity, front.header, front.deleted, front.added)
+        return VideoFacts(table, identity, front.header, front.deleted, front.added, left.chunks)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -147,12 +154,26 @@ class VideoCheck:
         for problem in self._container.problems:
             self._findings.error("container", problem.message, self._path, offset=problem.offset)
         remedy = "" if "`memvid" in str(error) else "; `memvid repair` brings back what is whole"
+        lost = self._lost() if isinstance(error, FrameError) else None
+        what = "nothing in it can be read as it is" if lost is None else "it cannot be opened as it is"
         self._findings.error(
             "container",
-            f"nothing in it can be read as it is: {error}{remedy}",
+            f"{what}: {error}{remedy}",
             self._path,
-            chunks=self._indexed,
+            chunks=self._indexed if lost is None else lost,
         )
+
+    def _lost(self) -> ChunkRanges | None:
+        """Which chunks a repair would not bring back; ``None`` where that cannot be told."""
+        try:
+            left = LeftPages.of(read_payloads(EveryPicture(str(self._path))))
+        except MemvidError:
+            return None
+        if not left.chunks:
+            return None
+        indexed = ChunkIds.of_ranges(self._indexed)
+        missing = MissingChunks.of(left.chunks, left.pages, left.header, left.added, ChunkIds.of([]), indexed)
+        return missing.ids.ranges
 
     def _table(self, reader: Frames) -> tuple[Frames, PageTable | None, bool]:
         """What to read the video by, its page table, and whether it is that of the video for certain."""
@@ -238,3 +259,9 @@ class VideoCheck:
                 else:
                     builder.add_text(checksum_of(payload))
         return builder.build(tag or 0), certain
+
+
+def _payloads(reader: Frames) -> Iterator[bytes | None]:
+    """What is in each frame, whatever it should be."""
+    for start in range(0, reader.frame_count, _BATCH):
+        yield from reader.read(np.arange(start, min(start + _BATCH, reader.frame_count)))[0]
