@@ -66,8 +66,8 @@ public:
     const std::string& path() const { return path_; }
 
 private:
-    int descriptor_;
     std::string path_;
+    int descriptor_;
 };
 
 // Puts the right checksum into a page, as a forger would.
