@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from memvid.cli import main
-from memvid.errors import IndexMismatchError
+from memvid.errors import IndexMismatchError, VideoFormatError
 from memvid.exchange import export
 from memvid.maintenance import reindex, repair, verify
 from memvid.video import VideoReader
@@ -107,3 +107,22 @@ def test_verify_names_the_chunks_of_frames_that_were_dropped(tmp_path: Path) -> 
     report = verify(shared, native.with_name("memory_index.json"), deep=True)
     assert not report.ok
     assert report.lost_chunks == ((10, 11),)
+
+
+def test_bare_texts_without_any_page_come_back(tmp_path: Path) -> None:
+    pytest.importorskip("av")
+    whole = build(tmp_path, TEXTS, symbol_version=20, compression="none", chunks_per_frame=1)
+    frames = VideoReader(whole).frame_count
+    export(whole, tmp_path / "shared.mp4", codec="h264")
+    cut = tmp_path / "cut.mp4"
+    write_packets(tmp_path / "shared.mp4", cut, [*range(frames - 30, frames)], random.Random(1))
+    with pytest.raises(VideoFormatError, match="memvid repair"):
+        VideoReader(cut)
+    result = repair(cut, tmp_path / "known.mp4", index=whole.with_name("memory_index.json"), embedder=EMBEDDER)
+    assert (result.lost, result.embeddings_kept) == (((0, 9),), 30)
+    with open_memory(tmp_path / "known.mp4") as memory:
+        assert [chunk.text for chunk in memory.get_chunks_by_id(range(10, 40))] == TEXTS[10:]
+    result = repair(cut, tmp_path / "new.mp4", embedder=EMBEDDER)
+    assert "nothing says which chunks 30 texts are" in result.findings[0].message
+    with open_memory(tmp_path / "new.mp4") as memory:
+        assert [chunk.text for chunk in memory.get_chunks_by_id(range(30))] == TEXTS[10:]

@@ -162,7 +162,10 @@ class FoundPages:
         :raises FrameError: pages are missing that parity does not bring back; the message says how many.
         """
         if self.tag is None:
-            raise VideoFormatError(f"{path}: none of its {self.frames} frames holds a page of memvid; {IMPORT_REMEDY}")
+            text = "" if self.cover is None else f"; if it is a memory of bare texts without its first frames, {REMEDY}"
+            raise VideoFormatError(
+                f"{path}: none of its {self.frames} frames holds a page of memvid; {IMPORT_REMEDY}{text}"
+            )
         if self.cover is not None and 0 not in self.rows:
             self.rows[0], self.positions[0] = (COVER, 0, 0, self.cover[0]), self.cover[1]
         blocks = sorted({ParityBlock.of(head, number) for number, head in self.parity.items()})
