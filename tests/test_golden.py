@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,10 @@ def test_all_of_it_comes_back(archive: Path, tmp_path: Path) -> None:
     assert chunks_of(video) == expected["chunks"]
     with open_memory(video) as memory:
         assert [result.chunk_id for result in memory.search_results(expected["query"], top_k=3)] == expected["found"]
+        if "log" in expected:
+            assert [asdict(commit) for commit in memory.log()] == expected["log"]
+            built = [[chunk.chunk_id, chunk.text, chunk.metadata] for chunk in memory.scan(as_of=1)]
+            assert built == expected["built"]
     report = verify(video, deep=True)
     assert (report.ok, report.findings) == (True, ())
 

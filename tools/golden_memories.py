@@ -14,6 +14,7 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -40,15 +41,17 @@ def plain(video: Path) -> None:
 
 
 def grown(video: Path) -> None:
-    """Parity, two appends, deletions: several segments, tombstones, a movie header that does not count any more."""
-    with MemvidEncoder(embedder=EMBEDDER, symbol_version=10, parity=0.25) as encoder:
+    """Parity, two appends, deletions, changed metadata: segments, tombstones, a movie header that counts no more."""
+    with MemvidEncoder(embedder=EMBEDDER, symbol_version=10, parity=0.25, title="Grown") as encoder:
         encoder.add_chunks(texts(60), metadatas=[{"n": number} for number in range(60)])
-        encoder.build_video(video)
+        encoder.build_video(video, date="2026-11-27", message="The first of three.")
     for seed in (4, 5):
         with MemvidEncoder.open(video, embedder=EMBEDDER) as memory:
             memory.add_chunks(texts(5, seed=seed))
             memory.delete([seed, seed + 20])
-            memory.append()
+            memory.set_metadata(10, {"n": 10, "seed": seed})
+            memory.set_metadata(seed + 40, None)
+            memory.append(date="2026-11-28", message=f"Seed {seed}.")
 
 
 def bare(video: Path) -> None:
@@ -75,6 +78,8 @@ def expected(video: Path) -> dict[str, Any]:
             "chunks": [[chunk.chunk_id, chunk.text, chunk.metadata] for chunk in chunks],
             "query": QUERY,
             "found": [result.chunk_id for result in memory.search_results(QUERY, top_k=3)],
+            "log": [asdict(commit) for commit in memory.log()],
+            "built": [[chunk.chunk_id, chunk.text, chunk.metadata] for chunk in memory.scan(as_of=1)],
         }
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
 
-from memvid.page import compression, packing
+from memvid.page import compression, decode_changed_metadata, decode_commit, encode_commit, metadata_bodies, packing
 from memvid.page.compression import PageDecompressor
 from memvid.page.header import PageFlag, PageKind, read_page, seal
 from memvid.page.metadata import encode_metadata
@@ -62,6 +63,30 @@ def test_every_kind_is_described(text: str, kind: PageKind) -> None:
 @pytest.mark.parametrize("flag", PageFlag)
 def test_every_flag_is_described(text: str, flag: PageFlag) -> None:
     assert f"| {flag.bit_length() - 1} | {flag.value} | {flag.name}:" in text
+
+
+def test_the_example_of_changed_metadata_is_what_is_written(text: str) -> None:
+    found = re.search(r"chunk 2 the metadata `(.*?)` and chunk 9 none makes the body `([0-9a-f ]+)`", text)
+    assert found is not None
+    changes = {2: encode_metadata(json.loads(found[1])), 9: b""}
+    assert list(metadata_bodies(changes)) == [bytes.fromhex(found[2])]
+    assert dict(decode_changed_metadata(bytes.fromhex(found[2])).items()) == changes
+
+
+def test_the_example_of_a_commit_is_read(text: str) -> None:
+    found = re.search(r"## Commits.*?```json\n(.*?)```", text, re.DOTALL)
+    assert found is not None
+    info = decode_commit(found[1].encode())
+    assert (info.number, info.first_chunk, info.added, info.deleted, info.changed, info.chunks) == (
+        2,
+        516,
+        12,
+        3,
+        1,
+        525,
+    )
+    assert json.loads(encode_commit(info)) == json.loads(found[1])
+    assert list(json.loads(encode_commit(info))) == list(json.loads(found[1]))
 
 
 def test_the_limits_are_the_ones_in_the_code(text: str) -> None:
