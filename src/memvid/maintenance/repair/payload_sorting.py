@@ -127,6 +127,8 @@ def _note_unreadable(slot: Slot, table: PageTable | None, path: object, findings
     kind = None if table is None or slot.frame not in range(len(table)) else table.kinds[slot.frame]
     if kind == PageKind.TOMBSTONES:
         what += ", and with it the deletion of chunks, which are there again"
+    elif kind == PageKind.METADATA:
+        what += ", and with it changed metadata: chunks have what they had before"
     findings.error("frame", what, path, frame=slot.frame, offset=slot.offset if slot.offset >= 0 else None)
 
 
