@@ -79,6 +79,20 @@ Bytes body_of(std::initializer_list<int> bytes) {
 
 }  // namespace
 
+TEST(each_version_of_a_page_knows_its_kinds) {
+    for (const std::uint8_t version : page_format_versions)
+        for (int kind = 0; kind < 256; ++kind) {
+            Bytes page = data_page(0, 0, {"text"});
+            page[3] = version;
+            page[4] = static_cast<std::uint8_t>(kind);
+            const auto last = static_cast<int>(version == 1 ? PageKind::attributes : PageKind::metadata);
+            CHECK(parse_page_header(page).has_value() == (kind <= last));
+        }
+    Bytes newer = data_page(0, 0, {"text"});
+    newer[3] = page_format_versions.back() + 1;
+    CHECK(!parse_page_header(newer));
+}
+
 TEST(lengths_describe_the_body_exactly) {
     const auto page = RecordPage::open(body_of({1, 2, 0, 0, 'a', 'b', 'c'}), 2);
     CHECK(page.has_value());
