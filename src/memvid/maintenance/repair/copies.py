@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from memvid.errors import VideoError, VideoFormatError
+from memvid.maintenance.legacy.codes import parse_code
 from memvid.maintenance.repair.salvage import Salvage, Slot
 from memvid.maintenance.verify.findings import Findings
 from memvid.page import HEADER_BYTES, PageHeader, PageKind, is_page, page_checksum, parse_header
@@ -23,7 +24,7 @@ def choose_tag(copies: Sequence[Salvage], indexed: int | None) -> int:
 
     :param indexed: the tag that an index names.
     :raises VideoFormatError: they are of different memories.
-    :raises VideoError: there is neither a page nor a text.
+    :raises VideoError: there is neither a page nor a text, or all are of the earlier memvid.
     """
     tags = {copy.path: tag for copy in copies if (tag := _tag_of(copy)) is not None}
     if len(set(tags.values())) > 1:
@@ -35,7 +36,8 @@ def choose_tag(copies: Sequence[Salvage], indexed: int | None) -> int:
     if tags:
         return next(iter(tags.values()))
     texts = [slot.payload for copy in copies for slot in copy.slots if slot.payload is not None]
-    if len(texts) * 2 < sum(len(copy.slots) for copy in copies) or not texts:
+    few = not texts or len(texts) * 2 < sum(len(copy.slots) for copy in copies)
+    if few or (indexed is None and all(map(parse_code, texts))):  # those of an old memory are for `memvid import`
         raise VideoError(
             f"there is no frame of a memvid memory in {copies[0].path}: nothing can be brought back; {IMPORT_REMEDY}"
         )
