@@ -130,23 +130,30 @@ def decode_changed_metadata(body: bytes, *, frame_index: int = -1) -> ChangedMet
 
     :raises FrameError: the body is not as described.
     """
-    return _decode(body, frame_index, len(body))
+    found = _decode(body, frame_index, len(body))
+    assert found is not None  # noqa: S101  # an entry has at least two bytes
+    return found
 
 
-def _decode(body: bytes, frame_index: int, most: int) -> ChangedMetadata:
-    """The same of at most so many chunks."""
+def _decode(body: bytes, frame_index: int, most: int) -> ChangedMetadata | None:
+    """The same; ``None`` if it names more chunks than so many."""
     ids, starts, ends = [], [], []
     at, chunk_id, size = 0, -1, len(body)
     while at < size:
-        gap, at = _read_varint(body, at, _LONGEST_ID, frame_index)
-        length, at = _read_varint(body, at, _LONGEST_LENGTH, frame_index)
+        gap, at = body[at], at + 1
+        if gap >= 0x80:  # most numbers take a byte
+            gap, at = _read_varint(body, at - 1, _LONGEST_ID, frame_index)
+        if at < size and body[at] < 0x80:
+            length, at = body[at], at + 1
+        else:
+            length, at = _read_varint(body, at, _LONGEST_LENGTH, frame_index)
         chunk_id += gap + 1
         ids.append(chunk_id)
         starts.append(at)
         at += length
         ends.append(at)
         if len(ids) > most:
-            raise _error("names more chunks than the video can have changed", frame_index)
+            return None
     if at > size or chunk_id >= ID_LIMIT:
         raise _error("ends inside metadata" if at > size else "names chunks beyond all ids", frame_index)
     return ChangedMetadata(
@@ -195,6 +202,9 @@ class MetadataReader:
         limit = min(self.left, MAX_BODY_BYTES)
         body = open_blob(PageKind.METADATA, payloads, first_frame=first_frame, tag=tag, limit=limit)
         found = _decode(body, first_frame, (self.left - len(body)) // _ENTRY_BYTES)
+        if found is None:
+            self.left = 0  # nobody is to go through all that are behind it as far as that
+            raise _error("names more chunks than the video can have changed", first_frame)
         if not len(found):
             raise _error("is empty", first_frame)
         self.left -= self.cost([body], len(found))

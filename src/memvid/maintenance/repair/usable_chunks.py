@@ -60,12 +60,10 @@ def usable_changes(
     :param number: of the page.
     """
     faults: dict[int, str] = {}
-    runs: list[ChunkRun] = []
     for chunk_id, metadata in changed.items():
-        fault = read_metadata(metadata).fault
+        fault = read_metadata(metadata).fault if metadata else None
         if fault is not None:
             faults[chunk_id] = fault
-        runs.append(ChunkRun(chunk_id, [Record(b"", b"" if fault is not None else metadata)]))
     if not faults:
         return None
     findings.error(
@@ -74,4 +72,5 @@ def usable_changes(
         f"{next(iter(faults.values()))}; it is left out, the texts are not",
         path, frame=number, chunks=ChunkIds.of(faults).ranges,
     )  # fmt: skip
-    return tuple(runs)
+    usable = ((chunk_id, b"" if chunk_id in faults else metadata) for chunk_id, metadata in changed.items())
+    return tuple(ChunkRun(chunk_id, [Record(b"", metadata)]) for chunk_id, metadata in usable)
