@@ -15,7 +15,7 @@ from memvid import _core
 from memvid.config import ErrorCorrection
 from memvid.video.cover_letters import LETTER_HEIGHT, LETTER_WIDTH, draw_line
 
-__all__ = ["centred", "cover_picture", "cover_text", "has_cover_room"]
+__all__ = ["centred", "cover_picture", "cover_text", "has_cover_room", "is_cover_text"]
 
 _MAX_VERSION = 10  # of the code: larger ones are read by fewer phones
 _QUIET = 4  # modules
@@ -39,6 +39,11 @@ def cover_text(*, title: str | None, chunks: int, documents: int, date: str | No
         counts += f" of {documents:,} document{'' if documents == 1 else 's'}"
     lines = [title or "A memvid memory", counts, *([date] if date else [])]
     return "\n".join([*lines, "", *_HOW.split("\n")])
+
+
+def is_cover_text(payload: bytes) -> bool:
+    """Whether a text that is no page is what a cover's code holds, going by how it ends."""
+    return payload.endswith(f"\n\n{_HOW}".encode())
 
 
 def has_cover_room(version: int) -> bool:

@@ -12,9 +12,10 @@ from memvid.exchange import export
 from memvid.video import VideoReader
 from tests.memory_support import EMBEDDER, build, make_texts, open_memory
 
-__all__ = ["KINDS", "Memory", "copy_memory", "make_memory"]
+__all__ = ["BUILT", "KINDS", "Memory", "copy_memory", "make_memory"]
 
-_CHUNKS = 48
+BUILT = 48
+"""Chunks that a memory is built with."""
 
 KINDS: Mapping[str, Mapping[str, Any]] = {
     "plain": {"symbol_version": 12, "dictionary": 0, "chunks_per_frame": 2},
@@ -56,10 +57,10 @@ class Memory:
 def make_memory(folder: Path, kind: str, codec: str = "png") -> Memory:
     """Build one; an exported one has the index of the memory that it was made of."""
     folder.mkdir(parents=True)
-    texts = make_texts(_CHUNKS, words=24, seed=len(kind))
+    texts = make_texts(BUILT, words=24, seed=len(kind))
     if kind == "dictionary":
         texts[7::16] = make_texts(3, words=400, seed=9)  # these take several pages
-    metadatas = [{"number": number} for number in range(_CHUNKS)]
+    metadatas = [{"number": number} for number in range(BUILT)]
     build(folder, texts, metadatas=metadatas, **KINDS[kind])
     known, deleted = dict(enumerate(texts)), frozenset[int]()
     if kind == "grown":

@@ -66,9 +66,9 @@ def texts_by_order(slots: list[Slot], numbers: dict[int, int], result: Sorted) -
     :param result: what is known of the memory as a whole.
     """
     found = Texts()
-    if any(slot.offset >= 0 and slot.frame is None for slot in slots):
-        _place_by_contact(slots, numbers, found)
-        return found
+    searched = any(slot.offset >= 0 and slot.frame is None for slot in slots)
+    if searched:
+        slots = sorted((slot for slot in slots if slot.offset >= 0), key=lambda slot: slot.offset)
     texts: list[Slot] = []
     last = -1
     for slot in slots:
@@ -81,6 +81,8 @@ def texts_by_order(slots: list[Slot], numbers: dict[int, int], result: Sorted) -
     header = result.header
     built = header.chunks if header is not None and last + 1 == result.front else 0
     _place(texts, range(last + 1, last + 1 + built), found)
+    if searched and found.loose:
+        _place_by_contact(slots, numbers, found)
     return found
 
 
@@ -99,7 +101,6 @@ def _place(texts: Sequence[Slot], frames: range, found: Texts) -> None:
 def _place_by_contact(slots: list[Slot], numbers: dict[int, int], found: Texts) -> None:
     """Texts in a file that was searched: counted on from pages, through whole pictures that touch each other."""
     frames: dict[int, int] = {slot.offset: numbers[id(slot)] for slot in slots if id(slot) in numbers}
-    slots = sorted((slot for slot in slots if slot.offset >= 0), key=lambda slot: slot.offset)
     for before, after in pairwise(slots):
         if before.whole and before.end == after.offset and before.offset in frames and after.offset not in frames:
             frames[after.offset] = frames[before.offset] + 1
@@ -111,8 +112,7 @@ def _place_by_contact(slots: list[Slot], numbers: dict[int, int], found: Texts) 
             continue
         if slot.offset in frames:
             found.placed[frames[slot.offset]] = slot.payload
-        else:
-            found.loose[slot.payload] = None
+            found.loose.pop(slot.payload, None)
 
 
 def add_texts(

@@ -15,6 +15,7 @@ from memvid.page import HEADER_BYTES, PageHeader, PageKind, is_page, page_checks
 from memvid.page.reading import run_parts
 from memvid.remedies import IMPORT_REMEDY
 from memvid.video import BARE, PageTable
+from memvid.video.cover import is_cover_text
 
 __all__ = ["choose_pages", "choose_table", "choose_tag"]
 
@@ -35,7 +36,8 @@ def choose_tag(copies: Sequence[Salvage], indexed: int | None) -> int:
         )
     if tags:
         return next(iter(tags.values()))
-    texts = [slot.payload for copy in copies for slot in copy.slots if slot.payload is not None]
+    found = [slot.payload for copy in copies for slot in copy.slots if slot.payload is not None]
+    texts = [payload for payload in found if not is_cover_text(payload)]
     few = not texts or len(texts) * 2 < sum(len(copy.slots) for copy in copies)
     if few or (indexed is None and all(map(parse_code, texts))):  # those of an old memory are for `memvid import`
         raise VideoError(

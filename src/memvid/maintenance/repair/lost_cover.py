@@ -9,6 +9,7 @@ from memvid.maintenance.repair.salvage import Slot
 from memvid.page import HeaderInfo, PageKind, decode_header_body, open_blob, page_checksum, parse_header
 from memvid.page.reading import run_parts
 from memvid.video import COVER, PageTable, cover_picture, cover_text
+from memvid.video.cover import is_cover_text
 
 __all__ = ["find_cover", "new_cover"]
 
@@ -19,9 +20,9 @@ def find_cover(texts: Iterable[Slot], pages: dict[int, bytes], table: PageTable 
     :param pages: payloads of one memory by page number.
     """
     checksum = _expected(pages, table)
-    if checksum is None:
-        return None
     payloads = (slot.payload for slot in texts if slot.payload is not None)
+    if checksum is None:  # header page and table are lost, or it never had one
+        return next(filter(is_cover_text, payloads), None)
     return next((payload for payload in payloads if page_checksum(payload) == checksum), None)
 
 
