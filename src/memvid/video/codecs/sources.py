@@ -353,7 +353,7 @@ def _open_stream(path: str, *, hidden: bool = False) -> Any:
     context = container.streams.video[0].codec_context
     context.thread_count = 1
     options = {"max_pixels": str(MOST_PIXELS)}  # of pictures further on, which may be larger
-    if hidden:  # what a decoder makes up for a damaged part of a picture is worse for a code than what is left there
+    if hidden and context.name == "h264":  # what it makes up for a damaged part is worse for a code than what is left
         options["ec"] = "0"
     context.options = options
     return container
