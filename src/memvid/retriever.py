@@ -257,6 +257,8 @@ class MemvidRetriever(AsyncSearches):
             vector_dtype=self._index.manifest.vectors.dtype,
             built_chunks=header.chunks,
             deleted=len(self._index.deleted & self._video.table.chunk_ids()),
+            title=header.title,
+            date=header.date,
         )
 
     def close(self) -> None:

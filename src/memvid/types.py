@@ -322,6 +322,8 @@ class MemoryInfo:
     :ivar vector_dtype: how the index keeps vectors.
     :ivar built_chunks: chunks that ``text_bytes`` is of: those appended or deleted since are not counted.
     :ivar deleted: chunks that the video lists as deleted: with their text until it is compacted, then as empty ones.
+    :ivar title: what it is called, if its builder said so.
+    :ivar date: when it was built, if its builder said so.
     """
 
     memory_id: str
@@ -343,3 +345,5 @@ class MemoryInfo:
     vector_dtype: str
     built_chunks: int = 0
     deleted: int = 0
+    title: str | None = None
+    date: str | None = None

@@ -269,6 +269,19 @@ class TestBuild:
         (tmp_path / name).write_bytes(b"")  # which holds nothing
         assert run("build", tmp_path / "a.txt", "-o", tmp_path / "m.mp4", "--force", *MODEL) == 0
 
+    def test_info_says_what_it_is_called(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        (tmp_path / "a.txt").write_text("some text")
+        video = tmp_path / "memory.mp4"
+        assert (
+            run("build", tmp_path / "a.txt", "-o", video, "--title", "Field notes", "--date", "2026-11-27", *MODEL) == 0
+        )
+        capsys.readouterr()
+        assert run("info", video, *MODEL) == 0
+        out = capsys.readouterr().out
+        assert re.search(r"title +Field notes\n +date +2026-11-27\n", out)
+        report = run_json(capsys, "info", video, *MODEL)
+        assert (report["title"], report["date"]) == ("Field notes", "2026-11-27")
+
     def test_info_says_what_its_text_size_is_of(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         video = tmp_path / "m.mp4"
         (tmp_path / "a.txt").write_text("One text.", encoding="utf-8")

@@ -48,6 +48,8 @@ def _describe(found: MemoryInfo) -> list[tuple[str, str]]:
     modules = 4 * found.symbol_version + 17
     dictionary = f", dictionary of {format_bytes(found.dictionary_bytes)}" if found.dictionary_bytes else ""
     return [
+        *([("title", found.title)] if found.title else []),
+        *([("date", found.date)] if found.date else []),
         ("chunks", f"{found.chunks:,}{deleted}"),
         ("text", f"{format_bytes(found.text_bytes)}{then}, compression {found.compression}{dictionary}"),
         ("video", f"{format_bytes(found.video_bytes)}{ratio}"),
