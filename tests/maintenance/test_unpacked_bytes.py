@@ -50,8 +50,8 @@ def test_a_verb_keeps_to_what_it_may_unpack(video: Path, verb: Callable[..., obj
 def test_verify_says_what_it_has_not_looked_at(video: Path) -> None:
     report = verify(video, deep=True, unpacked_bytes=NEEDED - 1)
     (finding,) = report.findings
-    assert (finding.severity, finding.code, finding.frame) == ("error", "limit", 10)
-    assert "The chunks from frame 10 on were not checked" in finding.message
+    assert (finding.severity, finding.code, finding.frame) == ("error", "limit", 11)
+    assert "The chunks from frame 11 on were not checked" in finding.message
     assert not report.ok
     assert report.lost_chunks == ()
     assert report.chunks_read == 9

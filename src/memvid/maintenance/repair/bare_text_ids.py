@@ -144,8 +144,15 @@ def add_texts(
         moved = frame is None or by_frame.get(frame) != chunk
         at = index.frame_of(chunk) if moved and index is not None else frame
         result.groups.append(Group(at or 0, BARE, chunk, 1, [text]))
-    if anew:
+    if by_words and index is not None and _are_deleted(anew, ChunkIds.of(taken), index):
+        findings.warn("tombstones", f"{len(anew)} texts that were deleted are left out, as the index says", path)
+    elif anew:
         _number_anew([*anew], index, result, path, findings)
+
+
+def _are_deleted(texts: dict[bytes, None], there: ChunkIds, index: IndexVectors) -> bool:
+    """Whether texts that the index does not know are of chunks that it says were deleted: all others are there."""
+    return 0 < len(texts) <= len(index.deleted - there) and not index.chunks - there
 
 
 def _number_anew(

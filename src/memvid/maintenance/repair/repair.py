@@ -130,9 +130,9 @@ def repair(
             ordered.claimed += [proven.chunks, ChunkIds.of_ranges(proven.manifest.missing)]
         by_index = _deleted_by(proven, found)
         present = ordered.chunks
-        deleted = (present & by_index) - ordered.deleted
-        if deleted:
-            which = describe_chunks(deleted.ranges)
+        deleted = by_index - ordered.deleted
+        if present & deleted:
+            which = describe_chunks((present & deleted).ranges)
             findings.error("page", f"the list of what was deleted is lost: deleted by the index are {which}", old[0])
         gone = by_index | ordered.deleted
         lost = ordered.expected - present - gone

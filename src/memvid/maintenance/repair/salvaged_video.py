@@ -98,7 +98,7 @@ class Rewrite:
     """Writes the pages of a salvage, with a header page that is true of them.
 
     :param kept: the memory's old index, if it is sound.
-    :param deleted: chunks among them that no page is left to say were deleted: one is added.
+    :param deleted: chunks that no page is left to say were deleted: one is added.
     :ivar lost: chunks that were there and are not among them: the header page names them.
     :ivar chunks: ids of the chunks.
     :ivar model: the embedding model that the header page names.
