@@ -448,3 +448,20 @@ class TestOtherCodecs:
             VideoReader(video)
         starts, count = int(table.first_chunks[frame]), int(table.counts[frame])
         check(mend(video, embedder=EMBEDDER), range(starts, starts + count))
+
+
+def test_a_bare_text_that_is_there_twice_is_one_chunk(originals: dict[str, Path], tmp_path: Path) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(originals["bare"], folder)
+    video = folder / "memory.mp4"
+    content = bytearray(video.read_bytes())
+    text = content.find(b"\x89PNG", content.find(b"\x89PNG", content.find(b"\x89PNG") + 1) + 1)
+    end = content.find(b"\x89PNG", text + 1)
+    content[: end - text] = content[text:end]  # over the head and the cover
+    del content[len(content) // 2 :]
+    video.write_bytes(content)
+    result = mend(video)
+    with open_memory(result.video_file) as memory:
+        texts = [chunk.text for chunk in memory.get_chunks_by_id(memory.chunk_ids())]
+    assert len(texts) == len(set(texts))
+    assert set(texts) <= set(TEXTS)

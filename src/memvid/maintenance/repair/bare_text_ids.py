@@ -128,6 +128,7 @@ def add_texts(
     by_words = {} if table is not None or index is None else _by_words(texts, index)
     by_frame = _ids_of_frames(texts.placed, pages, table, result)
     taken: set[int] = set()
+    known_texts: set[bytes] = set()
     anew: dict[bytes, None] = {}
     placed = [(None if frame in pages else frame, text) for frame, text in sorted(texts.placed.items())]
     for frame, text in [*placed, *((None, text) for text in texts.loose)]:
@@ -141,9 +142,11 @@ def add_texts(
             anew[text] = None
             continue
         taken.add(chunk)
+        known_texts.add(text)
         moved = frame is None or by_frame.get(frame) != chunk
         at = index.frame_of(chunk) if moved and index is not None else frame
         result.groups.append(Group(at or 0, BARE, chunk, 1, [text]))
+    anew = {text: None for text in anew if text not in known_texts}  # a picture that is shown twice is no other chunk
     if by_words and index is not None and _are_deleted(anew, ChunkIds.of(taken), index):
         findings.warn("tombstones", f"{len(anew)} texts that were deleted are left out, as the index says", path)
     elif anew:
