@@ -116,7 +116,11 @@ def test_a_video_of_another_codec_has_the_same_log(tmp_path: Path, codec: Any) -
     assert log(tmp_path / f"out{suffix}", tmp_path / "memory_index.json") == GROWN
 
 
-@pytest.mark.parametrize("archive", [path for path in MEMORIES if "h264" not in path.stem], ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "archive",
+    [path for path in MEMORIES if path.stem.startswith("0.1.0") and "h264" not in path.stem],
+    ids=lambda path: path.stem,
+)
 def test_all_that_a_memory_of_version_1_was_is_its_first_commit(archive: Path, tmp_path: Path) -> None:
     video, expected = unpack(archive, tmp_path)
     count = len(expected["chunks"])
