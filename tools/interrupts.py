@@ -111,6 +111,7 @@ VERBS = {
     ),
     "append": Verb(["append", "memory.mp4", "../texts.jsonl", "--no-split", "--replace", "n", *_HASHING], _memory),
     "delete": Verb(["delete", "memory.mp4", "--id", "1", "--where", "n=2"], _memory),
+    "tag": Verb(["tag", "memory.mp4", "--id", "3", "--set", "place=harbour", "--message", "moved"], _memory),
     "compact": Verb(["compact", "memory.mp4"], _memory),
     "erase": Verb(["erase", "memory.mp4", "--id", "3"], _memory),
     "reindex": Verb(["reindex", "memory.mp4", *_HASHING], _memory),
