@@ -144,7 +144,6 @@ class VideoIdentity:
     :ivar digest: SHA-256 of the page table in hexadecimal: the same memory in other packaging has the same one.
     :ivar frames: frames in the video.
     :ivar bytes: size of the file.
-    :ivar lost: of the frames, how many are known to be lost.
     :ivar tag: of the memory, which all its pages have; ``None`` if an index of an earlier release does not say.
     """
 
@@ -152,12 +151,6 @@ class VideoIdentity:
     frames: int
     bytes: int
     tag: int | None = None
-    lost: int = 0
-
-    @property
-    def readable(self) -> int:
-        """Frames that are not lost."""
-        return self.frames - self.lost
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,9 +132,9 @@ class Manifest:
                 f"it belongs to another video{'' if own.tag else ' or to another state of this one'} (its digest is "
                 f"{own.digest[:16]}, the video's {video.digest[:16]}): give the right pair, or {MEND}"
             )
-        if video.readable < own.readable:
+        if video.frames < own.frames:
             return (
-                f"its video has lost frames: it had {own.frames}, and {video.readable} are left: restore it from a copy"
+                f"its video has lost frames: it had {own.frames}, and {video.frames} are left: restore it from a copy"
                 ", or bring back the rest with `memvid repair VIDEO -o NEW.mp4`"
             )
         return (
