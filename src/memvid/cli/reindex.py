@@ -93,7 +93,7 @@ def reindex(
             [
                 ("index", f"{format_bytes(result.index_bytes)} for {chunks} of {result.video_file}"),
                 ("embeddings", f"{result.embeddings_made:,} made by {result.model.name}{resumed}"),
-                *missing_rows(result),
+                *_missing_rows(result),
                 *unusable_rows(result.unusable_metadata),
                 *kept_rows(checkpoint),
                 ("time", format_seconds(result.seconds)),
@@ -103,11 +103,10 @@ def reindex(
     return lost
 
 
-def missing_rows(result: ReindexResult) -> list[tuple[str, str]]:
+def _missing_rows(result: ReindexResult) -> list[tuple[str, str]]:
     """What the video has lost."""
-    from memvid.maintenance.verify.findings import describe_chunks
+    from memvid.maintenance.verify.missing_chunks import MissingChunks
+    from memvid.page import ChunkIds
 
-    named = describe_chunks(result.missing) if result.missing else ""
-    unnamed = f"{result.unnamed:,} chunks that nothing names" if result.unnamed else ""
-    what = " and ".join(filter(None, (named, unnamed)))
-    return [("missing", f"{what}: the video has lost them")] if what else []
+    missing = MissingChunks(ChunkIds.of_ranges(result.missing), result.unnamed)
+    return [("missing", f"{missing}: the video has lost them")] if missing else []

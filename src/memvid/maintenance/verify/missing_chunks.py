@@ -84,7 +84,7 @@ class MissingChunks:
         return bool(self.ids) or self.unnamed > 0
 
     def __str__(self) -> str:
-        """``12 chunks: 0-9, 20, 31``, ``at least 3 chunks, of which nothing says which they are``."""
+        """``12 chunks: 0-9, 20, 31``, ``3 chunks, and nothing says which they are``."""
         named = describe_chunks(self.ids.ranges) if self.ids else ""
         if not self.unnamed:
             return named
