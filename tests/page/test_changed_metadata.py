@@ -24,9 +24,13 @@ ids = st.one_of(st.integers(0, 300), st.integers(0, ID_LIMIT - 1))
 changes = st.dictionaries(ids, st.one_of(st.just(b""), st.binary(max_size=300)), max_size=40)
 
 
+def stored(given_changes: dict[int, bytes]) -> ChangedMetadata:
+    return decode_changed_metadata(encode_changed_metadata(sorted(given_changes.items())))
+
+
 @given(changes)
 def test_what_is_written_is_read(given_changes: dict[int, bytes]) -> None:
-    found = decode_changed_metadata(encode_changed_metadata(sorted(given_changes.items())))
+    found = stored(given_changes)
     assert dict(found.items()) == given_changes
     assert found.ids.tolist() == sorted(given_changes)
     assert all(found.get(chunk) == metadata for chunk, metadata in given_changes.items())
@@ -38,12 +42,12 @@ def test_the_latest_counts(parts: list[dict[int, bytes]]) -> None:
     expected: dict[int, bytes] = {}
     for part in parts:
         expected.update(part)
-    assert dict(ChangedMetadata.latest([ChangedMetadata.of(part) for part in parts]).items()) == expected
+    assert dict(ChangedMetadata.latest([stored(part) for part in parts]).items()) == expected
 
 
 @given(changes, ids)
 def test_what_comes_later_is_left_out(given_changes: dict[int, bytes], below: int) -> None:
-    found = ChangedMetadata.of(given_changes).below(below)
+    found = stored(given_changes).below(below)
     assert dict(found.items()) == {chunk: data for chunk, data in given_changes.items() if chunk < below}
 
 

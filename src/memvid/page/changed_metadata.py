@@ -65,11 +65,6 @@ class ChangedMetadata:
         bodies = tuple(body for part in parts for body in part.bodies)
         return cls(ids[last], starts[last], ends[last], bodies, which[last])
 
-    @classmethod
-    def of(cls, changes: Mapping[int, bytes]) -> ChangedMetadata:
-        """What a mapping from ids to stored metadata says."""
-        return decode_changed_metadata(encode_changed_metadata(sorted(changes.items())))
-
     def __len__(self) -> int:
         return len(self.ids)
 
