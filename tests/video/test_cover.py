@@ -18,8 +18,9 @@ from memvid.errors import ConfigError, FrameError
 from memvid.exchange import export
 from memvid.maintenance import compact, reindex, repair, verify
 from memvid.page import PageKind, is_page, page_checksum
-from memvid.video import COVER, PageStore, VideoReader, cover_picture, cover_text
+from memvid.video import COVER, PageStore, VideoReader, cover_picture
 from memvid.video.codecs import available_codecs
+from memvid.video.cover import cover_text
 from tests.memory_support import EMBEDDER, build, make_texts, open_memory
 from tests.video.video_support import make_video, png, samples, without_page_table
 

@@ -44,7 +44,7 @@ from memvid.page import (
 from memvid.page.dictionary import SAMPLE_BYTES
 from memvid.storage.commit import Commit
 from memvid.types import BuildResult, ChunkRanges, ModelInfo, ProgressCallback, VideoIdentity
-from memvid.video import PageTable, VideoReader, VideoWriter, cover_picture, cover_text, frame_capacity
+from memvid.video import PageTable, VideoReader, VideoWriter, frame_capacity, make_cover
 
 __all__ = ["About", "Builder"]
 
@@ -232,13 +232,13 @@ class Builder:
         config = self._config
         if not config.cover:
             return None
-        payload = cover_text(
+        return make_cover(
+            config.symbol_version,
             title=config.title,
             chunks=len(self._spool) - len(self._deleted),
             documents=self._spool.documents,
             date=self._about.date,
-        ).encode()
-        return None if cover_picture(payload, config.symbol_version) is None else payload
+        )
 
     def _front_pages(self, dictionary: bytes | None, cover: bytes | None) -> list[PageBody]:
         """The header page, and the dictionary's."""

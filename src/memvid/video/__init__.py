@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from memvid.video.cover import centred, cover_picture, cover_text, has_cover_room
+from memvid.video.cover import centred, cover_picture, has_cover_room, make_cover
 from memvid.video.expected import expected_chunks
 from memvid.video.history import History, MetadataState
 from memvid.video.parity import load_zfec
@@ -25,9 +25,9 @@ __all__ = [
     "VideoWriter",
     "centred",
     "cover_picture",
-    "cover_text",
     "expected_chunks",
     "frame_capacity",
     "has_cover_room",
     "load_zfec",
+    "make_cover",
 ]

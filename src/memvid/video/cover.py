@@ -15,7 +15,7 @@ from memvid import _core
 from memvid.config import ErrorCorrection
 from memvid.video.cover_letters import LETTER_HEIGHT, LETTER_WIDTH, draw_line
 
-__all__ = ["centred", "cover_picture", "cover_text", "has_cover_room", "is_cover_text"]
+__all__ = ["centred", "cover_picture", "cover_text", "has_cover_room", "is_cover_text", "make_cover"]
 
 _MAX_VERSION = 10  # of the code: larger ones are read by fewer phones
 _QUIET = 4  # modules
@@ -39,6 +39,15 @@ def cover_text(*, title: str | None, chunks: int, documents: int, date: str | No
         counts += f" of {documents:,} document{'' if documents == 1 else 's'}"
     lines = [title or "A memvid memory", counts, *([date] if date else [])]
     return "\n".join([*lines, "", *_HOW.split("\n")])
+
+
+def make_cover(version: int, *, title: str | None, chunks: int, documents: int, date: str | None) -> bytes | None:
+    """What a cover's code holds, :func:`cover_text` in UTF-8; ``None`` where frames have no room for the picture.
+
+    :param version: of the symbols in the other frames.
+    """
+    payload = cover_text(title=title, chunks=chunks, documents=documents, date=date).encode()
+    return None if cover_picture(payload, version) is None else payload
 
 
 def is_cover_text(payload: bytes) -> bool:

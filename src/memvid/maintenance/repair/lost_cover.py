@@ -1,4 +1,4 @@
-"""The cover of a memory that is repaired: found among what was salvaged, or written anew."""
+"""The cover of a memory that is repaired, found among what was salvaged."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Iterable
 
 from memvid.errors import VideoError
 from memvid.maintenance.repair.salvage import Slot
-from memvid.page import HeaderInfo, PageKind, decode_header_body, open_blob, page_checksum, parse_header
+from memvid.page import PageKind, decode_header_body, open_blob, page_checksum, parse_header
 from memvid.page.reading import run_parts
-from memvid.video import COVER, PageTable, cover_picture, cover_text
+from memvid.video import COVER, PageTable
 from memvid.video.cover import is_cover_text
 
-__all__ = ["find_cover", "new_cover"]
+__all__ = ["find_cover"]
 
 
 def find_cover(texts: Iterable[Slot], pages: dict[int, bytes], table: PageTable | None) -> bytes | None:
@@ -41,9 +41,3 @@ def _expected(pages: dict[int, bytes], table: PageTable | None) -> int | None:
         except VideoError:
             return None
     return None
-
-
-def new_cover(header: HeaderInfo, chunks: int) -> bytes | None:
-    """What the code on a cover holds for so many chunks that are left; ``None`` if there is no room for one."""
-    payload = cover_text(title=header.title, chunks=chunks, documents=0, date=header.date).encode()
-    return None if cover_picture(payload, header.symbol_version) is None else payload

@@ -11,7 +11,6 @@ from pathlib import Path
 from memvid.building.page_writer import blob_pages
 from memvid.config import EncoderConfig
 from memvid.maintenance.damaged.loose_pictures import SymbolStyle
-from memvid.maintenance.repair.lost_cover import new_cover
 from memvid.maintenance.repair.page_runs import Group, Sorted
 from memvid.maintenance.repair.salvage import Salvage
 from memvid.maintenance.rewrite.kept_vectors import IndexVectors
@@ -42,7 +41,7 @@ from memvid.page import (
     seal,
 )
 from memvid.types import ModelInfo, Progress, ProgressCallback
-from memvid.video import BARE, VideoWriter, frame_capacity
+from memvid.video import BARE, VideoWriter, frame_capacity, make_cover
 
 __all__ = ["Rewrite", "open_groups"]
 
@@ -129,7 +128,10 @@ class Rewrite:
             header = replace(header, next_chunk=behind)
         self._cover = ordered.cover
         if header.cover is not None and page_checksum(ordered.cover or b"") != header.cover:
-            self._cover = new_cover(header, len(self.chunks - ordered.deleted))
+            left = len(self.chunks - ordered.deleted)
+            self._cover = make_cover(
+                header.symbol_version, title=header.title, chunks=left, documents=0, date=header.date
+            )
         header = replace(header, cover=None if self._cover is None else page_checksum(self._cover))
         header = replace(header, lost=lost.in_few_runs(_LOST_RUNS).ranges or None)
         self._header_pages = ordered.header_pages if header == ordered.header else self._pack_header(header)
