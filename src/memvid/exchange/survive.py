@@ -16,7 +16,7 @@ from memvid.exchange.ladder import LADDERS, Rung
 from memvid.exchange.transcode import transcode
 from memvid.page import PageKind, is_page, parse_header, parse_parity_head
 from memvid.types import Progress, ProgressCallback, StrPath
-from memvid.video import COVER, PageStore, VideoReader, VideoWriter
+from memvid.video import PageStore, VideoReader, VideoWriter
 from memvid.video.codecs import open_pictures
 from memvid.video.codecs.decoding import read_payloads
 from memvid.video.parity import ParityBlock
@@ -118,7 +118,7 @@ def survive(
                 fps=possible_fps(source.fps),
             )
             writer = VideoWriter(base, config, tag=source.table.tag)
-            covers = int((source.table.kinds[:1] == COVER).sum())
+            covers = int(source.table.has_cover)
             for cover in payloads[:covers]:
                 writer.write_cover(cover)
             writer.write(payloads[covers:])

@@ -213,6 +213,11 @@ class PageTable:
         return ChunkIds.union(ChunkIds.of_runs(first, first + 1) for first in texts)
 
     @property
+    def has_cover(self) -> bool:
+        """Whether the first frame is a cover."""
+        return bool((self.kinds[:1] == COVER).any())
+
+    @property
     def header_frame(self) -> int:
         """The frame of the header page, which a cover may be before; where there is none, that which should be it."""
         frames = self.frames_of_kind(PageKind.HEADER)

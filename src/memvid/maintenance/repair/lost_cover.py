@@ -8,7 +8,7 @@ from memvid.errors import VideoError
 from memvid.maintenance.repair.salvage import Slot
 from memvid.page import PageKind, decode_header_body, open_blob, page_checksum, parse_header
 from memvid.page.reading import run_parts
-from memvid.video import COVER, PageTable
+from memvid.video import PageTable
 from memvid.video.cover import is_cover_text
 
 __all__ = ["find_cover"]
@@ -27,7 +27,7 @@ def find_cover(texts: Iterable[Slot], pages: dict[int, bytes], table: PageTable 
 
 
 def _expected(pages: dict[int, bytes], table: PageTable | None) -> int | None:
-    if table is not None and len(table) and table.kinds[0] == COVER:
+    if table is not None and table.has_cover:
         return int(table.checksums[0])
     for number in sorted(pages):
         header = parse_header(pages[number], frame_index=number)

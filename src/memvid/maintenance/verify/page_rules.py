@@ -26,7 +26,7 @@ class PageRules:
         config = front.config
         self._next_chunk = front.next_chunk
         self._header = front.header
-        self._start = int((table.kinds[:1] == COVER).sum())  # the header page is the first page, behind a cover
+        self._start = int(table.has_cover)  # the header page is the first page, behind a cover
         self._front = table.run_of(self._start).stop
         self._bare = None if config is None else config.bare
         self._described = 0  # id behind the last one that a page of metadata has told of
