@@ -17,6 +17,7 @@ __all__ = [
     "check_words",
     "is_int",
     "is_number",
+    "is_text",
     "is_whole",
 ]
 
@@ -34,6 +35,11 @@ def is_int(value: object, low: int, high: int | None = None) -> TypeGuard[int]:
 def is_number(value: object, low: float, high: float) -> TypeGuard[float]:
     """Whether ``value`` is an ``int`` or ``float`` from ``low`` to ``high``, which NaN is not."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and low <= value <= high
+
+
+def is_text(value: object) -> TypeGuard[str]:
+    """Whether ``value`` is a string that UTF-8 can hold: JSON, and so Python, knows halves of characters."""
+    return isinstance(value, str) and not any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def is_whole(value: object, low: int) -> bool:

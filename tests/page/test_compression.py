@@ -227,6 +227,9 @@ def test_unknown_parameters_are_skipped() -> None:
         {"compression": "gone"},
         {"dim": "many"},
         {"text_bytes": None},
+        {"title": "half a character: \ud800"},
+        {"date": "\udfff"},
+        {"message": "\ud800"},
     ],
 )
 def test_parameters_that_are_missing_or_wrong(changes: dict[str, object]) -> None:

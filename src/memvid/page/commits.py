@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from memvid.checks import ID_LIMIT, is_int
+from memvid.checks import ID_LIMIT, is_int, is_text
 from memvid.errors import FrameError
 from memvid.remedies import REMEDY
 from memvid.types import CommitInfo
@@ -45,20 +45,11 @@ def decode_commit(body: bytes, *, frame_index: int = -1) -> CommitInfo:
     counts: dict[str, Any] = {attribute: content.get(name) for name, attribute in _COUNTS.items()}
     words: dict[str, Any] = {name: content.get(name) for name in _WORDS}
     sound = all(is_int(value, 0, ID_LIMIT) for value in counts.values()) and all(
-        value is None or (isinstance(value, str) and _is_text(value)) for value in words.values()
+        value is None or is_text(value) for value in words.values()
     )
     if not sound:
         raise _error("lacks a number, or has one that cannot be", frame_index)
     return CommitInfo(**counts, **words)
-
-
-def _is_text(value: str) -> bool:
-    """Whether it can be written anywhere: JSON can hold halves of characters."""
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _error(what: str, frame_index: int) -> FrameError:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from memvid._core import PAGE_FORMAT_VERSIONS
-from memvid.checks import ID_LIMIT, is_int
+from memvid.checks import ID_LIMIT, is_int, is_text
 from memvid.errors import UnsupportedVideoError, VideoFormatError
 from memvid.page.header import FORMAT_VERSION
 from memvid.types import ChunkRanges
@@ -134,6 +134,8 @@ _OPTIONAL: dict[str, type] = {
     "lost": list,
 }
 
+_WORDS = ("title", "date", "message")  # they are drawn and printed
+
 
 def memory_tag(memory_id: str) -> int:
     """The first four bytes of a memory's id as a little endian number."""
@@ -183,6 +185,8 @@ def _parameter(values: dict[str, Any], name: str) -> Any:
     expected = _REQUIRED.get(name) or _OPTIONAL[name]
     if type(value) is not expected or (isinstance(value, int) and not 0 <= value <= ID_LIMIT):
         raise _error(f"has {name}={_short(value)}, expected {expected.__name__}")
+    if name in _WORDS and not is_text(value):
+        raise _error(f"has {name}={_short(value)}, which has halves of characters")
     return _runs(value) if isinstance(value, list) else value
 
 
