@@ -75,13 +75,7 @@ def test_it_grows(video: Path) -> None:
         assert [chunk.text for chunk in after.get_chunks_by_id(after.chunk_ids())] == ["the first of all", "the second"]
         assert after.chunk_ids()[0] == result.first_chunk
         assert after.search("the second", 1) == ["the second"]
-        assert (
-            after.search(
-                "first",
-                1,
-            )
-            != []
-        )
+        assert after.search("first", 1) != []
     delete(video, chunk_ids=after_ids(video))
     check_empty(video)
 

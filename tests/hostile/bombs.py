@@ -210,7 +210,7 @@ def changed_brackets(folder: Path) -> Path:
 
 
 def _filler(size: int) -> list[PageBody]:
-    """Parity of nothing that makes a file larger, by so many hundreds of kilobytes."""
+    """Deletions of what is not there, which make a file larger by so many hundreds of kilobytes."""
     return [PageBody(PageKind.TOMBSTONES, 0, 0, 0, b"\x64\1" + b"\1\1" * 1400)] * (70 * size)
 
 

@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from memvid.video import VideoReader
 from memvid.video.mp4_boxes import PAGE_TABLE_UUID, extended_box
 from tests.video.video_support import make_video
 
-__all__ = ["damage", "page_table_of", "read_pictures", "write_packets"]
+__all__ = ["damage", "png_pictures", "read_pictures", "write_packets"]
 
 Order = list[int]
 """Which frame of the video is shown when; -1 for one that is destroyed."""
@@ -59,13 +60,6 @@ def read_pictures(path: Path) -> list[NDArray[np.uint8]]:
     except (av.FFmpegError, IndexError):  # it breaks off, or is no video
         pass
     return pictures
-
-
-def page_table_of(video: Path) -> bytes | None:
-    """The page table that rides in a sound memory."""
-    from memvid.video import VideoReader
-
-    return VideoReader(video).table.to_bytes()
 
 
 def cut_start(order: Order, chooser: random.Random) -> Order:
@@ -177,7 +171,7 @@ def _damage_by_program(video: Path, chooser: random.Random) -> str:
 
 def _write(video: Path, codec: str, order: Order, chooser: random.Random) -> tuple[Path, str]:
     """Write the frames again, as they were encoded or encoded anew, into the same container or another one."""
-    table = page_table_of(video)
+    table = VideoReader(video).table.to_bytes()
     keeps_table = chooser.random() < 0.3
     if not order:
         return video, "nothing"
@@ -195,7 +189,7 @@ def _write(video: Path, codec: str, order: Order, chooser: random.Random) -> tup
         suffix = chooser.choice((".mp4", ".mkv", ".avi", ".ts"))
         path, how = video.with_suffix(suffix), "pictures to"
         _encode(video, path, order, chooser)
-    if path.suffix == ".mp4" and keeps_table and table is not None:
+    if path.suffix == ".mp4" and keeps_table:
         with path.open("ab") as file:
             file.write(extended_box(PAGE_TABLE_UUID, table))
         how = "page table kept, " + how

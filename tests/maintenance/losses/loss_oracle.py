@@ -27,13 +27,11 @@ _HEADER, _DICTIONARY, _DATA, _CONTINUATION, _PARITY = 0, 1, 2, 3, 5
 class Readable:
     """What is there.
 
-    :ivar pictures: pictures that a code was read from.
     :ivar texts: chunks of pages by id, deleted ones among them.
     :ivar bare: texts that stand alone in a code, in the order of the video.
     :ivar header: whether the header page is whole.
     """
 
-    pictures: int = 0
     texts: dict[int, str] = field(default_factory=dict)
     bare: list[str] = field(default_factory=list)
     header: bool = False
@@ -44,7 +42,6 @@ def look(video: Path, tag: int) -> Readable:
     found = Readable()
     pages: dict[int, bytes] = {}
     for payload in _payloads(video):
-        found.pictures += 1
         if payload[:1] != b"\x89":
             text = _text(payload)
             if text is not None:
@@ -54,7 +51,7 @@ def look(video: Path, tag: int) -> Readable:
             if fields[5] == tag and zlib.crc32(payload[28:], zlib.crc32(payload[:24])) == fields[8]:
                 pages.setdefault(fields[6], payload)
     _rebuild(pages)
-    bodies = [(kind, flags, count, first, body) for _, kind, flags, count, first, body in _bodies(pages)]
+    bodies = list(_bodies(pages))
     found.header = any(kind == _HEADER for kind, *_ in bodies)
     dictionary = next((_plain(flags, body, None) for kind, flags, _, _, body in bodies if kind == _DICTIONARY), None)
     for kind, flags, count, first, body in bodies:
@@ -93,18 +90,18 @@ def _text(payload: bytes) -> str | None:
         return None
 
 
-def _bodies(pages: dict[int, bytes]) -> Iterator[tuple[int, int, int, int, int, bytes]]:
-    """Number, kind, flags, count, first chunk and stored body of every whole page and run."""
+def _bodies(pages: dict[int, bytes]) -> Iterator[tuple[int, int, int, int, bytes]]:
+    """Kind, flags, count, first chunk and stored body of every whole page and run."""
     for number, payload in sorted(pages.items()):
         _, _, kind, flags, count, _, _, first, _ = _HEAD.unpack_from(payload)
         if kind == _CONTINUATION:
             continue
         if not flags & 4:
-            yield number, kind, flags, count, first, payload[28:]
+            yield kind, flags, count, first, payload[28:]
             continue
         parts = struct.unpack_from("<I", payload, 32)[0]
         if all(number + part in pages for part in range(parts)):
-            yield number, kind, flags, count, first, b"".join(pages[number + part][36:] for part in range(parts))
+            yield kind, flags, count, first, b"".join(pages[number + part][36:] for part in range(parts))
 
 
 def _plain(flags: int, body: bytes, dictionary: bytes | None) -> bytes:
