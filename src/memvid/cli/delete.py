@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
 
 from memvid.cli import options
-from memvid.cli.output import counted, emit, emit_json, format_bytes, format_seconds, heading, rows
-from memvid.cli.results import copied_rows
+from memvid.cli.results import emit_change
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,15 +47,4 @@ def delete(
         raise click.UsageError("nothing to delete: give --id or --where")
     where = options.parse_where(conditions)
     result = maintenance.delete(memory, index_file, chunk_ids=chunk_ids, where=where, date=date, message=message)
-    if as_json:
-        emit_json(asdict(result))
-        return
-    listed = [
-        ("deleted", counted(result.deleted, "chunk")),
-        ("memory", counted(result.chunks, "chunk")),
-        ("video", format_bytes(result.video_bytes)),
-        *copied_rows(result),
-        ("time", format_seconds(result.seconds["total"])),
-    ]
-    emit(heading(str(result.video_file)))
-    emit(rows(listed))
+    emit_change(result, "deleted", result.deleted, as_json=as_json)

@@ -1,17 +1,29 @@
-"""How found passages and the time they took are printed; shared by ``search`` and ``demo``."""
+"""How what was found or done, and the time it took, is printed; shared by several commands."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from memvid.cli.output import describe_metadata, format_seconds, heading, one_line, passage
+from memvid.cli.output import (
+    counted,
+    describe_metadata,
+    emit,
+    emit_json,
+    format_bytes,
+    format_seconds,
+    heading,
+    one_line,
+    passage,
+    rows,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from memvid.types import AppendResult, ChunkRanges, JsonObject, SearchResult
 
-__all__ = ["copied_rows", "result_json", "result_text", "stages_text", "unusable_rows"]
+__all__ = ["copied_rows", "emit_change", "result_json", "result_text", "stages_text", "unusable_rows"]
 
 
 def result_text(rank: int, result: SearchResult, *, lines: int | None = None) -> str:
@@ -47,6 +59,25 @@ def unusable_rows(chunks: ChunkRanges) -> list[tuple[str, str]]:
     return [
         ("metadata", f"that of {describe_chunks(chunks)} cannot be used: it stays as it is, and no filter finds it")
     ]
+
+
+def emit_change(result: AppendResult, verb: str, count: int, *, as_json: bool) -> None:
+    """Print what became of chunks that were there already.
+
+    :param verb: what was done to so many of them.
+    """
+    if as_json:
+        emit_json(asdict(result))
+        return
+    listed = [
+        (verb, counted(count, "chunk")),
+        ("memory", counted(result.chunks, "chunk")),
+        ("video", format_bytes(result.video_bytes)),
+        *copied_rows(result),
+        ("time", format_seconds(result.seconds["total"])),
+    ]
+    emit(heading(str(result.video_file)))
+    emit(rows(listed))
 
 
 def copied_rows(result: AppendResult) -> list[tuple[str, str]]:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from memvid.cli import options
-from memvid.cli.output import counted, emit, emit_json, format_bytes, format_seconds, heading, rows
-from memvid.cli.results import copied_rows
+from memvid.cli.results import emit_change
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -70,18 +68,7 @@ def tag(
         date=date,
         message=message,
     )
-    if as_json:
-        emit_json(asdict(result))
-        return
-    listed = [
-        ("changed", counted(result.changed, "chunk")),
-        ("memory", counted(result.chunks, "chunk")),
-        ("video", format_bytes(result.video_bytes)),
-        *copied_rows(result),
-        ("time", format_seconds(result.seconds["total"])),
-    ]
-    emit(heading(str(result.video_file)))
-    emit(rows(listed))
+    emit_change(result, "changed", result.changed, as_json=as_json)
 
 
 def _parse(assignments: tuple[str, ...]) -> dict[str, Any]:
