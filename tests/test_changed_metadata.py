@@ -13,7 +13,7 @@ from memvid import MemvidEncoder
 from memvid.errors import ChunkNotFoundError, EmptyMemoryError, FrameError, MetadataError, QueryError
 from memvid.exchange import export
 from memvid.index import IndexManager
-from memvid.maintenance import compact, delete, erase, reindex, repair, verify
+from memvid.maintenance import compact, delete, erase, reindex, repair, tag, verify
 from memvid.maintenance.damaged.container import read_container
 from memvid.page import PageKind
 from memvid.video import VideoReader
@@ -304,3 +304,47 @@ def test_event_loops_get_the_latest(tmp_path: Path) -> None:
 
     (result,) = asyncio.run(ask())
     assert (result.chunk_id, result.metadata) == (4, NOW[4])
+
+
+# --- single fields
+
+
+def test_fields_that_several_change_at_once_are_all_there(video: Path) -> None:
+    with MemvidEncoder.open(video) as one, MemvidEncoder.open(video) as other:
+        one.change_fields({"one": 1}, chunk_ids=[0, 1])
+        other.change_fields({"other": 2}, remove=["of"], chunk_ids=[0], where={"n": 3})
+        assert one.append().changed == 2
+        assert other.append().changed == 2
+    changed = {0: {"n": 0, "one": 1, "other": 2}, 1: {"of": "moved", "new": True, "one": 1}, 3: {"n": 3, "other": 2}}
+    assert metadata_of(video) == NOW | changed
+    assert verify(video, deep=True).findings == ()
+
+
+def test_which_chunks_a_filter_means_is_decided_by_the_append(video: Path) -> None:
+    with MemvidEncoder.open(video) as memory:
+        memory.change_fields({"seen": True}, where={"of": "moved"})
+        change(video, {4: {"of": "moved"}, 1: None})
+        assert memory.append().changed == 1
+    assert metadata_of(video) == NOW | {1: {}, 4: {"of": "moved", "seen": True}}
+
+
+def test_a_number_is_no_truth(video: Path) -> None:
+    change(video, {0: {"n": 1}})
+    tag(video, values={"n": True}, chunk_ids=[0])
+    with open_memory(video) as memory:
+        assert memory.get_chunks_by_id([0])[0].metadata["n"] is True
+    with pytest.raises(EmptyMemoryError, match="already"):
+        tag(video, values={"n": True}, chunk_ids=[0])
+
+
+def test_fields_of_what_is_gone_meanwhile_change_nothing(video: Path) -> None:
+    before = metadata_of(video)
+    with MemvidEncoder.open(video) as memory:
+        memory.change_fields({"a": 1}, chunk_ids=[0, 2])
+        delete(video, chunk_ids=[2])
+        with pytest.raises(ChunkNotFoundError, match="chunk 2 any more"):
+            memory.append()
+    with pytest.raises(ChunkNotFoundError, match="no chunk has this metadata"):
+        tag(video, values={"a": 1}, where={"n": 99})
+    del before[2]
+    assert metadata_of(video) == before

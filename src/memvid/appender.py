@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from memvid.building.append import Appender, frame_config
 from memvid.building.chunk_collector import ChunkCollector
 from memvid.building.deletions import Deletions
+from memvid.building.metadata_changes import MetadataChanges
 from memvid.checks import check_chunk_ids, check_date, check_words
 from memvid.config import EncoderConfig, make_config
 from memvid.embedding import AbsentEmbedder, Embedder, EmbedderLike, embedder_of, model_info, resolve_embedder
@@ -27,7 +28,7 @@ from memvid.errors import (
 from memvid.index import IndexManager
 from memvid.index.filters import value_token
 from memvid.interrupts import interruptible
-from memvid.page import ChunkIds, Record, check_record, encode_metadata
+from memvid.page import ChunkIds, Record, check_record, decode_metadata, encode_metadata
 from memvid.storage.commit import default_index_file, open_settled, recover, refuse_links
 from memvid.types import AppendResult, DateLike, JsonObject, ModelInfo, ProgressCallback, StrPath, Where
 from memvid.video import PageStore, VideoReader
@@ -72,7 +73,7 @@ class MemvidAppender(ChunkCollector):
         made_with, chosen, self._known = open_settled(self._index_file, self._video_file, lambda: self._look(embedder))
         super().__init__(make_config(EncoderConfig, made_with, _settings(config, options)), chosen)
         self._deletions = Deletions()
-        self._changes: dict[int, bytes] = {}
+        self._changes = MetadataChanges()
 
     def set_metadata(self, chunk_id: int, metadata: JsonObject | None) -> None:
         """Have a chunk of the memory get other metadata by :meth:`append`, in place of all that it has.
@@ -88,7 +89,38 @@ class MemvidAppender(ChunkCollector):
         (number,) = self._check_there([chunk_id], "changed").tolist()
         data = encode_metadata(metadata)
         check_record(Record(b"", data), number)
-        self._changes[number] = data
+        self._changes.whole[number] = data
+
+    def change_fields(
+        self,
+        values: JsonObject | None = None,
+        *,
+        remove: Iterable[str] = (),
+        chunk_ids: Iterable[int] = (),
+        where: Where | None = None,
+    ) -> None:
+        """Have chunks of the memory get fields of metadata, or lose some, by :meth:`append`; their other fields stay.
+
+        What they have, and which chunks ``where`` means, is looked at by :meth:`append`: what others changed meanwhile
+        stays, too. Chunks whose metadata would stay as it is are left alone.
+
+        :param values: what fields get.
+        :param remove: fields that go.
+        :param chunk_ids: the chunks.
+        :param where: all chunks whose metadata has these values; a list stands for any of its values.
+        :raises ConfigError: there is nothing to change, or no chunk was asked for.
+        :raises ChunkNotFoundError: there is no chunk of that id, or it was deleted.
+        :raises MetadataError: ``values`` are no JSON object.
+        """
+        self._open_spool()
+        gone = list(remove)
+        if not values and not gone:
+            raise ConfigError("nothing to change: give values= or remove=")
+        ids = ChunkIds.of(self._check_there(chunk_ids, "changed"))
+        if not ids and where is None:
+            raise ConfigError("no chunk to change: give chunk_ids= or where=")
+        given = decode_metadata(encode_metadata(values))
+        self._changes.add_fields(given, gone, ids, None if where is None else dict(where))
 
     def delete(self, chunk_ids: Iterable[int]) -> int:
         """Have chunks deleted by :meth:`append`.
@@ -194,6 +226,10 @@ class MemvidAppender(ChunkCollector):
         :raises VideoError: the video cannot be read, or not be appended to.
         :raises IndexFileError: the index is missing, damaged, or belongs to another video.
         :raises ModelMismatchError: the index was made with another embedder.
+        :raises ChunkNotFoundError: a chunk whose metadata was to be changed is not there any more, or there is none of
+            that filter.
+        :raises QueryError: a filter names a field that no chunk has any more.
+        :raises MetadataError: the metadata of a chunk cannot be used, and fields of it were to be changed.
         """
         spool = self._open_spool()
         self._asked = len(spool)
@@ -224,7 +260,7 @@ class MemvidAppender(ChunkCollector):
         """Forget all additions, deletions and changes that were not made yet."""
         super().clear()
         self._deletions = Deletions()
-        self._changes = {}
+        self._changes = MetadataChanges()
 
     def _check_there(self, chunk_ids: Iterable[int], what: str) -> NDArray[np.int64]:
         """``int64[n]``, ascending: the ids, each once.

@@ -55,12 +55,13 @@ edges = [
 numbers = st.one_of(st.integers(0, 12), st.sampled_from(edges))
 parameters: st.SearchStrategy[Any] = st.sampled_from(
     ["", "L", "M", "Q", "H", "X", "zstd", "none", "hashing", True, False, None, 0, 1, 2, 9, 10, 11, 22, 23, 40, 41, 0.5,
-     1.0, 7.5, float("nan"), float("inf"), -1, 1 << 32, 1 << 62, 1 << 63, 10**400, "0" * 64, "f" * 64, [], {}]
+     1.0, 7.5, float("nan"), float("inf"), -1, 1 << 32, 1 << 62, 1 << 63, 10**400, "0" * 64, "f" * 64, [], {},
+     "\ud800", "t" * 5000, "a\n\nb\x1b[2J\u202e", [[3, 5]], [[1 << 62, 1 << 62]], [[(1 << 62) - 1] * 2], [[9, 1 << 61]]]
 )  # fmt: skip
 NAMES = [
     "format_version", "memory_id", "chunks", "text_bytes", "symbol_version", "error_correction", "bare", "compression",
     "dictionary_pages", "dictionary_bytes", "model", "dim", "model_digest", "next_chunk", "compression_level",
-    "chunks_per_frame", "parity", "writer", "unknown",
+    "chunks_per_frame", "parity", "writer", "cover", "title", "date", "message", "lost", "unknown",
 ]  # fmt: skip
 COUNTS = ("number", "first_chunk", "added", "deleted", "changed", "chunks")
 

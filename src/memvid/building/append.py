@@ -19,13 +19,14 @@ from memvid.allowance import unpack_allowance
 from memvid.building.checkpoint import Checkpoint
 from memvid.building.deletions import Deletions
 from memvid.building.index_feed import Indexed, IndexFeed, SegmentSource
+from memvid.building.metadata_changes import MetadataChanges
 from memvid.building.page_writer import PageWriter, read_back
 from memvid.building.progress import Reporter, timed
 from memvid.building.spool import Spool, SpoolSegment
 from memvid.building.video_chunks import VideoChunks
 from memvid.config import EncoderConfig, possible_fps
 from memvid.embedding import Embedder, model_info
-from memvid.errors import ChunkNotFoundError, FrameError, ResourceLimitError
+from memvid.errors import FrameError, ResourceLimitError
 from memvid.index import IndexManager, Manifest, stage_changes
 from memvid.index.updating import UpdatePlan, next_number, plan_update, unused_files
 from memvid.page import ChunkIds, HeaderInfo, MetadataReader, PageCompressor, Record, check_record, metadata_bodies
@@ -116,7 +117,7 @@ class _InTurn:
 class Appender:
     """Adds a spool's chunks to a memory and deletes others. For one use.
 
-    :param changes: stored metadata that chunks of the memory get.
+    :param changes: metadata that chunks of the memory get.
     :param embedder: makes the embeddings; must be the model of the index, if any chunk is added.
     :param threads: worker threads; ``None`` uses the cores this process may run on.
     :param progress: called from the thread that calls :meth:`run`.
@@ -129,7 +130,7 @@ class Appender:
         self,
         spool: Spool,
         deletions: Deletions,
-        changes: Mapping[int, bytes],
+        changes: MetadataChanges,
         embedder: Embedder,
         video_file: Path,
         index_file: Path,
@@ -202,16 +203,15 @@ class Appender:
         """The metadata that chunks get which stay.
 
         :raises ChunkNotFoundError: a chunk was deleted meanwhile.
+        :raises MetadataError: fields of metadata that cannot be used are to be changed.
         :raises ResourceLimitError: all changes together would be more than a reader takes.
         :raises ChunkTooLargeError: a chunk would be too large.
         """
         if not self._changes:
             return {}
-        ids = np.array(sorted(self._changes), np.int64)
-        missing = ids[~memory.index.chunk_ids.contains(ids)]
-        if len(missing):
-            raise ChunkNotFoundError(f"there is no chunk {int(missing[0])} any more: its metadata cannot be changed")
-        changes = {chunk: self._changes[chunk] for chunk in ids[~gone.contains(ids)].tolist()}
+        resolved = self._changes.resolve(memory.index, memory.store)
+        ids = np.array(sorted(resolved), np.int64)
+        changes = {chunk: resolved[chunk] for chunk in ids[~gone.contains(ids)].tolist()}
         state = memory.store.changed
         if state.lost is not None:
             raise state.lost

@@ -76,7 +76,7 @@ def width() -> int:
 
 def heading(text: str) -> str:
     """A line that stands out where the terminal can show it, without control characters: it may be a file's name."""
-    text = printable(text)
+    text = printable(text).replace("\n", " ")
     return text if os.environ.get("NO_COLOR") else click.style(text, bold=True)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from memvid.video.cover import centred, cover_picture, has_cover_room, make_cover
-from memvid.video.expected import expected_chunks
+from memvid.video.expected import expected_chunks, reach
 from memvid.video.history import History, MetadataState
 from memvid.video.parity import load_zfec
 from memvid.video.reader import VideoReader
@@ -30,4 +30,5 @@ __all__ = [
     "has_cover_room",
     "load_zfec",
     "make_cover",
+    "reach",
 ]

@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from memvid.page import ChunkIds, HeaderInfo
+from memvid.video.table import LARGEST_GAP
 
-__all__ = ["expected_chunks"]
+__all__ = ["expected_chunks", "reach"]
 
 _CREDIBLE_CHUNKS = 1 << 22  # that a header page may say there were, however little of the video is left
 _MOST_A_FRAME = 0xFFFF
+
+
+def reach(there: ChunkIds) -> ChunkIds:
+    """The ids that a memory with these chunks can have had: nothing is ever added further behind its last one."""
+    return ChunkIds.of(range(LARGEST_GAP + max([0, *there.ends.tolist()[-1:]])))
 
 
 def expected_chunks(header: HeaderInfo | None, added: Iterable[range], *, there: ChunkIds, frames: int) -> ChunkIds:
@@ -28,4 +34,4 @@ def expected_chunks(header: HeaderInfo | None, added: Iterable[range], *, there:
         counts_up = header.next_chunk is None and (header.format_version > 1 or len(there) < header.chunks)
         if counts_up and header.chunks <= most:
             claims.append(range(header.chunks))
-    return ChunkIds.union([there, *map(ChunkIds.of, claims)])
+    return ChunkIds.union([there, *map(ChunkIds.of, claims)]) & reach(there)

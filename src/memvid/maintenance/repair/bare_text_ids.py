@@ -33,10 +33,12 @@ class Texts:
     def __bool__(self) -> bool:
         return bool(self.placed or self.loose)
 
-    def leave_out(self, text: bytes) -> None:
-        """Forget a text that is none of a chunk."""
-        self.placed = {frame: other for frame, other in self.placed.items() if other != text}
-        self.loose.pop(text, None)
+    def leave_out(self, cover: bytes) -> None:
+        """Forget the cover, which is none of a chunk; chunks may say the same."""
+        if self.placed.get(0) == cover:
+            del self.placed[0]
+        else:
+            self.loose.pop(cover, None)
 
 
 def texts_by_checksum(slots: list[Slot], table: PageTable) -> Texts:

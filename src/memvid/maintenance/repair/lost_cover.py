@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from memvid.errors import VideoError
 from memvid.maintenance.repair.salvage import Slot
@@ -19,16 +19,14 @@ def find_cover(texts: Iterable[Slot], pages: dict[int, bytes], table: PageTable 
 
     :param pages: payloads of one memory by page number.
     """
-    checksum = _expected(pages, table)
-    payloads = (slot.payload for slot in texts if slot.payload is not None)
-    if checksum is None:  # header page and table are lost, or it never had one
-        return next(filter(is_cover_text, payloads), None)
-    return next((payload for payload in payloads if page_checksum(payload) == checksum), None)
+    is_cover = _recognised_by(pages, table)
+    return next((slot.payload for slot in texts if slot.payload is not None and is_cover(slot.payload)), None)
 
 
-def _expected(pages: dict[int, bytes], table: PageTable | None) -> int | None:
-    if table is not None and table.has_cover:
-        return int(table.checksums[0])
+def _recognised_by(pages: dict[int, bytes], table: PageTable | None) -> Callable[[bytes], bool]:
+    """How the cover is told from bare texts, which can say the same: by its words only where nothing else is left."""
+    if table is not None and len(table):
+        return _by_checksum(int(table.checksums[0]) if table.has_cover else None)
     for number in sorted(pages):
         header = parse_header(pages[number], frame_index=number)
         if header.kind != PageKind.HEADER:
@@ -37,7 +35,11 @@ def _expected(pages: dict[int, bytes], table: PageTable | None) -> int | None:
             _, parts = run_parts(header, pages[number], frame_index=number)
             payloads = [pages[at] for at in range(number, number + min(parts, len(pages))) if at in pages]
             body = open_blob(PageKind.HEADER, payloads, first_frame=number, tag=header.tag)
-            return decode_header_body(body).cover
+            return _by_checksum(decode_header_body(body).cover)
         except VideoError:
-            return None
-    return None
+            break
+    return is_cover_text
+
+
+def _by_checksum(checksum: int | None) -> Callable[[bytes], bool]:
+    return lambda payload: page_checksum(payload) == checksum

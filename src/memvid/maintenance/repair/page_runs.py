@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from memvid.page import ChunkIds, ChunkRanges, HeaderInfo, PageKind, Record
+from memvid.video import reach
 
 __all__ = ["ChunkRun", "Group", "Sorted"]
 
@@ -93,5 +94,6 @@ class Sorted:
 
     @property
     def expected(self) -> ChunkIds:
-        """Ids of the chunks that were there, as far as anything says so."""
-        return ChunkIds.union([*self.claimed, self.chunks])
+        """Ids of the chunks that were there, as far as anything says so that can be."""
+        there = self.chunks
+        return ChunkIds.union([*self.claimed, there]) & reach(there)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from memvid.building.page_writer import blob_pages
 from memvid.config import EncoderConfig
+from memvid.errors import ConfigError
 from memvid.maintenance.damaged.loose_pictures import SymbolStyle
 from memvid.maintenance.repair.page_runs import Group, Sorted
 from memvid.maintenance.repair.salvage import Salvage
@@ -41,7 +42,7 @@ from memvid.page import (
     seal,
 )
 from memvid.types import ModelInfo, Progress, ProgressCallback
-from memvid.video import BARE, VideoWriter, frame_capacity, make_cover
+from memvid.video import BARE, VideoWriter, frame_capacity, make_cover, reach
 
 __all__ = ["Rewrite", "open_groups"]
 
@@ -118,7 +119,7 @@ class Rewrite:
             pages = blob_pages(PageKind.TOMBSTONES, encode_tombstones(deleted), frame_capacity(self._config))
             self._tombstones = [seal(page, tag=ordered.tag, page_number=0) for page in pages]
         self.lost = lost
-        header = ordered.header or self._make_header(None if kept is None else kept.manifest.model)
+        header = _possible(ordered.header or self._make_header(None if kept is None else kept.manifest.model), ordered)
         if header.dictionary_pages and ordered.dictionary is None:
             header = replace(header, dictionary_pages=0, dictionary_bytes=0)
         self._groups = [(group, self._payloads_of(group)) for group in ordered.groups]
@@ -239,6 +240,17 @@ class Rewrite:
     def _pack_header(self, header: HeaderInfo) -> list[bytes]:
         pages = pack_blob(PageKind.HEADER, encode_header_body(header), capacity=frame_capacity(self._config))
         return [seal(page, tag=self._ordered.tag, page_number=number) for number, page in enumerate(pages)]
+
+
+def _possible(header: HeaderInfo, ordered: Sorted) -> HeaderInfo:
+    """The header without what would keep all from being added: a title that cannot be, a next id out of reach."""
+    if header.next_chunk is not None and header.next_chunk > reach(ordered.chunks).ends[-1]:
+        header = replace(header, next_chunk=None)
+    try:
+        EncoderConfig(title=header.title)
+    except ConfigError:
+        header = replace(header, title=None)
+    return header
 
 
 def _reseal(payload: bytes, tag: int, page_number: int) -> bytes:

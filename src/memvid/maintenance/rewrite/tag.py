@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 
 from memvid.appender import MemvidAppender
-from memvid.checks import check_chunk_ids
-from memvid.embedding import AbsentEmbedder
-from memvid.errors import ChunkNotFoundError, ConfigError, EmptyMemoryError, MetadataError
-from memvid.index import IndexManager
-from memvid.index.manifest import read_manifest
+from memvid.errors import EmptyMemoryError
 from memvid.interrupts import interruptible
-from memvid.retriever import MemvidRetriever
-from memvid.storage.commit import default_index_file
 from memvid.types import AppendResult, DateLike, JsonObject, ProgressCallback, StrPath, Where
 
 __all__ = ["tag"]
-
-_READ = 256  # chunks at once
 
 
 @interruptible
@@ -37,7 +28,8 @@ def tag(
     """Change fields of the metadata of chunks at once; their other fields stay, and so do their texts.
 
     Chunks whose metadata would stay as it is are left alone. The same with any metadata, and together with additions,
-    by :meth:`MemvidEncoder.open`.
+    by :meth:`MemvidEncoder.open`. What the chunks have is looked at while nobody else can change the memory: fields
+    that several set at the same time are all set.
 
     :param video: the video, in memvid's own format.
     :param index: the index's manifest; ``None`` takes ``<stem>_index.json`` beside the video.
@@ -57,34 +49,9 @@ def tag(
     :raises IndexFileError: the index is missing, damaged, or belongs to another video.
     :raises OutputError: someone else is writing this memory, the disk is full, ...
     """
-    gone = set(remove)
-    wanted = set(check_chunk_ids(chunk_ids))
-    if not values and not gone:
-        raise ConfigError("nothing to change: give values= or remove=")
-    if not wanted and where is None:
-        raise ConfigError("no chunk to change: give chunk_ids= or where=")
-    index_file = default_index_file(video) if index is None else index
     with MemvidAppender(video, index) as memory:
-        if where is not None:
-            with IndexManager.open(index_file, video_file=video) as opened:
-                wanted.update(opened.ids_where(where).tolist())
-        if not wanted:
-            raise ChunkNotFoundError(f"no chunk of {video} has this metadata: nothing was changed")
-        ids = sorted(wanted)
-        count = 0
-        with MemvidRetriever(video, index, embedder=AbsentEmbedder(read_manifest(Path(index_file)).model)) as reader:
-            for start in range(0, len(ids), _READ):
-                for chunk in reader.get_chunks_by_id(ids[start : start + _READ]):
-                    if chunk.metadata_fault is not None:
-                        raise MetadataError(
-                            f"the metadata of chunk {chunk.chunk_id} cannot be used: {chunk.metadata_fault}; set all "
-                            "of it by set_metadata()"
-                        )
-                    kept = {name: value for name, value in chunk.metadata.items() if name not in gone}
-                    changed = {**kept, **(values or {})}
-                    if changed != chunk.metadata:
-                        memory.set_metadata(chunk.chunk_id, changed)
-                        count += 1
-        if not count:
-            raise EmptyMemoryError(f"all {len(ids)} chunks have this metadata already: nothing was changed")
-        return memory.append(progress=progress, date=date, message=message)
+        memory.change_fields(values, remove=remove, chunk_ids=chunk_ids, where=where)
+        result = memory.append(progress=progress, date=date, message=message)
+    if not result.changed:
+        raise EmptyMemoryError(f"the chunks of {video} have this metadata already: nothing was changed")
+    return result
