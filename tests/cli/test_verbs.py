@@ -108,6 +108,13 @@ class TestHelp:
             for parameter in verb.params:
                 assert not isinstance(parameter, click.Option) or parameter.help, (verb.name, parameter.name)
 
+    def test_the_list_of_verbs_cuts_no_sentence(
+        self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("COLUMNS", "80")
+        assert run("--help") == 0
+        assert "...\n" not in capsys.readouterr().out.split("Commands:")[1]
+
     def test_version(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert run("--version") == 0
         assert capsys.readouterr().out == f"memvid {memvid.__version__}\n"
@@ -555,6 +562,7 @@ class TestOwnWords:
         (tmp_path / "a.txt").write_text("One text.")
         build = ("build", tmp_path / "a.txt", "-o", tmp_path / "m.mp4", *MODEL)
         assert "expected none with codec='png'" in fails(capsys, *build, "--crf", 20)
+        assert "expected a date like 2026-11-27, or now" in fails(capsys, *build, "--date", "yesterday")
         (tmp_path / "old.json").write_text("{")
         assert "load what /save wrote" in fails(capsys, "chat", memory, "--load", tmp_path / "old.json")
         error = fails(capsys, "chat", memory, "--llm-model", "unknown-model")

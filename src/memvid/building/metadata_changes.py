@@ -60,7 +60,9 @@ class MetadataChanges:
         for fields in self._fields:
             ids = fields.ids if fields.where is None else fields.ids | ChunkIds.of(index.ids_where(fields.where))
             if not ids:
-                raise ChunkNotFoundError("no chunk has this metadata: nothing was changed")
+                raise ChunkNotFoundError(
+                    "no chunk has this metadata: nothing was changed; `memvid scan` shows all metadata"
+                )
             _check_there(index, ids)
             for chunk_id, metadata in _read(store, ids, changes):
                 kept = {name: value for name, value in metadata.items() if name not in fields.remove}

@@ -86,6 +86,7 @@ def chat(
     memvid chat memory.mp4 --base-url http://localhost:8080/v1
     """
     from memvid.chat import MemvidChat
+    from memvid.llm.quoting_backend import QuotingBackend
 
     patience: dict[str, Any] = {}
     if answer_seconds is not None:  # also in silence: many servers say nothing until they have read the question
@@ -108,6 +109,9 @@ def chat(
             conversation.load_history(load)
         else:
             conversation.start_session(system)
+        backend = conversation.backend
+        if isinstance(backend, QuotingBackend) and backend.reason:
+            backend.reason = in_own_words(backend.reason)
         _Terminal(conversation).run(memory)
 
 

@@ -40,7 +40,7 @@ def erase(
     unpacked_bytes: int | None,
     as_json: bool,
 ) -> None:
-    """Take chunks of MEMORY out of its files, and prove that nothing of them is left.
+    """Take chunks out of MEMORY, and prove them gone.
 
     The memory is written anew without them, and without what was deleted before. Then all new files are scanned, as
     they are and decompressed, for every piece of the removed texts. A checkpoint that an interrupted build has left is

@@ -23,7 +23,9 @@ __all__ = ["log"]
 @options.index_file
 @options.as_json
 def log(*, memory: Path, index_file: Path | None, as_json: bool) -> None:
-    """List what was done to MEMORY since it was built or compacted, the last first.
+    """List the commits of MEMORY, the last first.
+
+    That is what was done to it since it was built or compacted.
 
     \b
     memvid log memory.mp4

@@ -6,6 +6,7 @@ __all__ = ["in_own_words"]
 
 _WORDS = (
     ("pass llm_api_key=... (any text, if it wants none)", "name its variable with --key-variable"),
+    ("no language model: pass llm_api_key=... or set", "no language model: set"),
     ("pass llm_api_key=...", "name its variable with --key-variable"),
     ("give the key as llm_api_key", "name its variable with --key-variable"),
     ("llm_api_key", "--key-variable"),
@@ -23,6 +24,7 @@ _WORDS = (
     ("answer_seconds=...", "--answer-seconds"),
     ("timeout=...", "--answer-seconds"),
     ("context_window=...", "--context-window"),
+    ("expected a date, or a string like 2026-11-27", "expected a date like 2026-11-27, or now"),
     ("export_history(format='json')", "/save"),
 )
 

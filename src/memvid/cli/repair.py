@@ -68,14 +68,17 @@ def repair(
     if as_json:
         emit_json(asdict(result))
     else:
-        _print(result)
+        _print(result, several=len(memories) > 1)
 
 
-def _print(result: RepairResult) -> None:
+def _print(result: RepairResult, *, several: bool) -> None:
     from memvid.maintenance.verify.findings import describe_chunks
 
     emit(heading(str(result.video_file)))
-    listed = [("found", one_line(finding.message)) for finding in result.findings[:_SHOWN]]
+    listed = [
+        ("found", one_line(f"{finding.file}: {finding.message}" if several else finding.message))
+        for finding in result.findings[:_SHOWN]
+    ]
     if len(result.findings) > _SHOWN:
         listed.append(("", f"and {len(result.findings) - _SHOWN:,} more, which --json lists"))
     deleted = f", {result.deleted:,} of them deleted" * bool(result.deleted)

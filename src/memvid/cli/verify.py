@@ -61,7 +61,11 @@ def _print(report: VerifyReport) -> None:
         verdict = "is sound" if report.deep else "has a sound structure"
     if warnings:
         verdict += f", {warnings} {'warning' if warnings == 1 else 'warnings'}"
-    unread = "" if report.deep else f"; {counted(report.frames, 'frame')} were not read: --deep reads them"
+    unread = (
+        ""
+        if report.deep or not report.frames
+        else f"; {counted(report.frames, 'frame')} were not read: --deep reads them"
+    )
     emit(heading(f"{report.video_file} {verdict}{unread}"))
     for finding in report.findings[:_SHOWN]:
         emit(_describe(finding))

@@ -61,7 +61,8 @@ def parse_filter(where: object, fields: Collection[str] | None) -> list[tuple[st
             )
         if fields is not None and name not in fields:
             near = difflib.get_close_matches(name, fields, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else "fields are " + (", ".join(sorted(fields)[:20]) or "none")
+            known = f"fields are {', '.join(sorted(fields)[:20])}" if fields else "no chunk has any field"
+            hint = f"did you mean {near[0]!r}?" if near else known
             raise QueryError(
                 f"no chunk has the metadata field {name!r} with a value to filter by, which no list or object is: "
                 f"{hint}"

@@ -46,6 +46,16 @@ def test_together_they_are_whole(video: Path, tmp_path: Path) -> None:
     assert verify(tmp_path / "new.mp4", deep=True).ok
 
 
+def test_what_was_found_is_told_with_the_copy(
+    video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    damaged(video, "one.mp4", 0), damaged(video, "other.mp4", 1)
+    monkeypatch.chdir(tmp_path)
+    assert main(["repair", "one.mp4", "other.mp4", "-o", "new.mp4", "--index", "whole/memory_index.json"]) == 0
+    said = capsys.readouterr().out
+    assert "one.mp4: frame 0 cannot be read" in said
+
+
 def test_a_copy_that_lost_other_frames_and_one_that_was_cut(video: Path, tmp_path: Path) -> None:
     one = damaged(video, "one.mp4", 0)
     cut = tmp_path / "cut.mp4"

@@ -31,7 +31,7 @@ def restore_pages(
             try:
                 head = parse_parity_head(payload, frame_index=number)
             except MemvidError as error:
-                findings.warn("parity", f"{error}: it is not gone by", path, frame=number)
+                findings.warn("parity", f"{error}: this parity frame is not used", path, frame=number)
                 continue
             groups.add((ParityBlock.of(head, number), head.group))
     for block, number in sorted(groups, key=lambda group: (group[0].start, group[1])):

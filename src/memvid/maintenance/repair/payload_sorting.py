@@ -79,7 +79,7 @@ def sort_pages(
     size = sum(copy.file_bytes for copy in copies)
     _gather(by_number, result, TombstoneReader(size), MetadataReader(size), allowance, path, findings)
     if table is not None and table.digest != digest and not _is_plausible(table, result, bare=bool(texts)):
-        findings.error("page table", "it does not fit the pages that are there: it is not gone by", path)
+        findings.error("page table", "the page table does not fit the pages that are there: it is not used", path)
         table = None
     if table is None:
         texts = _texts_by_order(copies, numbered, result)

@@ -20,6 +20,7 @@ from memvid.errors import EmptyMemoryError, IndexFileError, MemvidError, OutputE
 from memvid.index import IndexManager
 from memvid.index.manifest import Manifest, read_manifest
 from memvid.interrupts import interruptible
+from memvid.maintenance.repair.lost_changes import note_lost_changes
 from memvid.maintenance.repair.page_runs import Sorted
 from memvid.maintenance.repair.payload_sorting import sort_pages
 from memvid.maintenance.repair.salvage import Salvage, salvage
@@ -123,7 +124,7 @@ def repair(
         named = None if manifest is None else manifest.video
         ordered = sort_pages(found, findings, allowance, video=named, index=kept)
         if not ordered.chunks and (ordered.header is None or ordered.expected - ordered.deleted):
-            raise EmptyMemoryError(f"no chunk of {old[0]} can be brought back: {_first_reason(findings)}")
+            raise EmptyMemoryError(f"no chunk of {_list(old)} can be brought back: {_main_reason(findings)}")
         tables = [table for copy in found for table in copy.tables]
         proven = kept if kept is not None and _knows(kept, tables, ordered) else None
         if proven is not None:
@@ -135,6 +136,7 @@ def repair(
             which = describe_chunks((present & deleted).ranges)
             findings.error("page", f"the list of what was deleted is lost: deleted by the index are {which}", old[0])
         gone = by_index | ordered.deleted
+        note_lost_changes(ordered, by_index, old[0], findings)
         lost = ordered.expected - present - gone
         rewrite = Rewrite(found, ordered, proven, deleted, lost)
         with (
@@ -190,8 +192,14 @@ def _check_absent(*paths: Path) -> None:
             raise OutputError(errno.EEXIST, "is there already: a repair replaces nothing, name another", str(path))
 
 
-def _first_reason(findings: Findings) -> str:
-    return findings.found[0].message if findings.found else "its pages say that they hold none"
+def _list(paths: Sequence[Path]) -> str:
+    return " and ".join(map(str, paths))
+
+
+def _main_reason(findings: Findings) -> str:
+    """Why nothing comes back: what costs chunks tells more than what is wrong with the container."""
+    told = [finding for finding in findings.found if finding.chunks] or findings.found
+    return told[0].message if told else "its pages say that they hold none"
 
 
 def _read_manifest(index_file: Path) -> Manifest | None:

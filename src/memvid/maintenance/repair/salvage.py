@@ -45,6 +45,7 @@ from memvid.workers import WorkerPool
 __all__ = ["Salvage", "Slot", "salvage"]
 
 _BATCH = 512
+_OTHER_CONTAINERS = (b"\x1aE\xdf\xa3", b"RIFF")  # Matroska and AVI: what is no MP4 lacks no box of one
 _SEARCHED = 32  # pictures a worker takes at a time; a divisor of that
 _STYLES = 64  # frames whose format is looked at
 
@@ -145,7 +146,7 @@ def _read_own(
     if container.problems or not slots or not all(map(_is_in_place, slots)):
         found.searched = True
         slots = _search(data, slots, found, progress)
-    if slots or native is not None:
+    if (slots or native is not None) and data.read(0, 4) not in _OTHER_CONTAINERS:
         found.problems += container.problems
     found.slots += slots
 

@@ -44,5 +44,7 @@ def delete(
     with MemvidAppender(video, index) as memory:
         memory.delete(chunk_ids)
         if where is not None and not memory.delete_where(where):
-            raise ChunkNotFoundError(f"no chunk of {video} has this metadata: nothing was deleted")
+            raise ChunkNotFoundError(
+                f"no chunk of {video} has this metadata: nothing was deleted; `memvid scan` shows all metadata"
+            )
         return memory.append(progress=progress, date=date, message=message)

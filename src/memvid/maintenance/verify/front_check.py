@@ -78,11 +78,13 @@ class FrontCheck:
             self._error("header", f"the header page cannot be read: {error}", frame=frame)
             return
         if header.tag != self._table.tag:
-            self._error("header", f"it is that of memory {header.tag:08x}, the frames are of {self._table.tag:08x}")
+            self._error(
+                "header", f"the header page is that of memory {header.tag:08x}, the frames are of {self._table.tag:08x}"
+            )
         self._check_options(header)
         built, frames = header.chunks, len(self._table)
         if built > MAX_COUNT * frames:
-            self._error("header", f"it says {built} chunks, more than {frames} frames can hold")
+            self._error("header", f"the header page says {built} chunks, more than {frames} frames can hold")
 
     def _check_options(self, header: HeaderInfo) -> None:
         """Whether more pages can be made as the header page says, and put behind those there are."""
@@ -128,7 +130,8 @@ class FrontCheck:
         elif header is not None and len(dictionary or b"") != header.dictionary_bytes:
             self._findings.warn(
                 "header",
-                f"it says that the dictionary has {header.dictionary_bytes} bytes, and it has {len(dictionary or b'')}",
+                f"the header page says that the dictionary has {header.dictionary_bytes} bytes, and it has "
+                f"{len(dictionary or b'')}",
                 self._path,
             )
 

@@ -152,7 +152,7 @@ class IndexCheck:
         if facts.deleted is not None and facts.deleted != records.deleted:
             self._findings.error(
                 "records",
-                f"it has {len(records.deleted)} chunks as deleted, the video {len(facts.deleted)}: {MEND}",
+                f"the index has {len(records.deleted)} chunks as deleted, the video {len(facts.deleted)}: {MEND}",
                 self._path,
             )
             return
@@ -172,6 +172,6 @@ class IndexCheck:
         if len(wrong):
             self._findings.error(
                 "records",
-                f"it has {describe_chunks(ChunkIds.of(wrong).ranges)} in other frames than the video: {MEND}",
+                f"the index has {describe_chunks(ChunkIds.of(wrong).ranges)} in other frames than the video: {MEND}",
                 self._path,
             )

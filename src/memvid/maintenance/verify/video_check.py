@@ -188,13 +188,14 @@ class VideoCheck:
                     return reader, table, True
                 self._findings.error(
                     "page table",
-                    f"it has {len(table)} frames, the video {reader.frame_count}: `memvid repair` makes it anew",
+                    f"the page table has {len(table)} frames, the video {reader.frame_count}: `memvid repair` makes it "
+                    "anew",
                     self._path,
                 )
         else:
             self._findings.warn(
                 "page table",
-                "there is none, so all frames are read at each opening: another program wrote the file anew; "
+                "there is no page table, so all frames are read at each opening: another program wrote the file anew; "
                 "`memvid repair` puts it back",
                 self._path,
             )
