@@ -56,7 +56,8 @@ numbers = st.one_of(st.integers(0, 12), st.sampled_from(edges))
 parameters: st.SearchStrategy[Any] = st.sampled_from(
     ["", "L", "M", "Q", "H", "X", "zstd", "none", "hashing", True, False, None, 0, 1, 2, 9, 10, 11, 22, 23, 40, 41, 0.5,
      1.0, 7.5, float("nan"), float("inf"), -1, 1 << 32, 1 << 62, 1 << 63, 10**400, "0" * 64, "f" * 64, [], {},
-     "\ud800", "t" * 5000, "a\n\nb\x1b[2J\u202e", [[3, 5]], [[1 << 62, 1 << 62]], [[(1 << 62) - 1] * 2], [[9, 1 << 61]]]
+     "\ud800", "t" * 5000, "a\n\nb\x1b[2J\u202e", [[3, 5]], [[1 << 62, 1 << 62]], [[(1 << 62) - 1] * 2], [[9, 1 << 61]],
+     [[0, 2]], [[3, 3], [9, 1 << 62]], [[2, 1]]]
 )  # fmt: skip
 NAMES = [
     "format_version", "memory_id", "chunks", "text_bytes", "symbol_version", "error_correction", "bare", "compression",
