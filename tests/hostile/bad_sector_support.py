@@ -86,6 +86,7 @@ class _Trial:
         self.problems: list[str] = []
         self.alive = _ALIVE if self._grows else frozenset(range(len(_TEXTS)))
         self.read = self.repaired = 0
+        self._lost_for_good: frozenset[int] | None = None
 
     def run(self) -> None:
         """Try every verb."""
@@ -179,7 +180,9 @@ class _Trial:
             for deep in (False, True):
                 report = verify(video, deep=deep)
             lost = frozenset(_members(report.lost_chunks))
-            if lost != self.alive - readable:
+            if not readable and lost != self.alive:  # it cannot be opened, and may count what no repair brings back
+                self._lost_for_good = lost
+            elif lost != self.alive - readable:
                 self._complain(f"verify: {len(lost)} lost, {len(self.alive - readable)} cannot be read")
             if not report.findings:
                 self._complain("verify: found nothing")
@@ -208,6 +211,8 @@ class _Trial:
                 bare = chunk.chunk_id in _members(result.unusable_metadata)
                 self._check_chunk("repair", chunk.chunk_id, chunk, bare=bare)
         self.repaired = len(there)
+        if self._lost_for_good not in (None, self.alive - there):
+            self._complain(f"verify: not {len(self.alive - there)} lost, which no repair brings back")
         lost = frozenset(_members(result.lost))
         if not readable <= there:
             self._complain(f"repair: lacks {sorted(readable - there)}")
