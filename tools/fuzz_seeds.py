@@ -50,9 +50,9 @@ def write_seeds(folder: Path) -> None:
 
 def _videos(scratch: Path) -> list[bytes]:
     """Videos of few small frames: pages, runs, bare texts."""
-    path = scratch / "video.mp4"
     videos = []
-    for pages in (_data_pages(), _run_pages(), [text.encode() for text in _TEXTS[:3]]):
+    for number, pages in enumerate((_data_pages(), _run_pages(), [text.encode() for text in _TEXTS[:3]])):
+        path = scratch / f"video{number}.mp4"
         writer = VideoWriter(path, EncoderConfig(symbol_version=5), tag=_TAG)
         writer.write(pages)
         writer.finish()

@@ -4,6 +4,7 @@
 #include "memvid/chunk_reader.hpp"
 #include "memvid/error.hpp"
 #include "memvid/frame_reader.hpp"
+#include "memvid/qr_code.hpp"
 
 using namespace memvid;
 using namespace memvid::fuzzing;
@@ -93,7 +94,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     return 0;
 }
 
-#ifdef MEMVID_LIBFUZZER
 
 extern "C" std::size_t LLVMFuzzerMutate(std::uint8_t* data, std::size_t size, std::size_t max_size);
 
@@ -247,5 +247,3 @@ extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t s
     std::copy(bytes.begin(), bytes.end(), data);
     return bytes.size();
 }
-
-#endif
