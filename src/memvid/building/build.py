@@ -211,7 +211,7 @@ class Builder:
             if cover is not None:
                 video.write_cover(cover)
             writer.write_pages(self._front_pages(dictionary, cover))
-            writer.write_chunks(self._spool)
+            writer.write_chunks(self._spool, told=self._states_next)
             writer.write_tombstones(self._deleted)
             self._seconds["pack and write"] = writer.seconds
             return video.finish()
@@ -247,8 +247,6 @@ class Builder:
             dictionary_pages = blob_pages(PageKind.DICTIONARY, dictionary, self._capacity)
         model = model_info(self._embedder)
         config = self._config
-        # It also says that ids do not count up from 0: else all below the number of chunks should be there.
-        states_next = self._next_chunk > self._spool.next_chunk or self._has_gaps or bool(self._deleted)
         header = HeaderInfo(
             memory_id=self._memory_id,
             chunks=len(self._spool) - len(self._deleted),
@@ -262,7 +260,7 @@ class Builder:
             model=model.name,
             dim=model.dim,
             model_digest=model.digest,
-            next_chunk=self._next_chunk if states_next else None,
+            next_chunk=self._next_chunk if self._states_next else None,
             compression_level=_unless_default(config, "compression_level"),
             chunks_per_frame=_unless_default(config, "chunks_per_frame"),
             parity=float(config.parity) or None,
@@ -271,6 +269,14 @@ class Builder:
             **asdict(self._about),
         )
         return pack_blob(PageKind.HEADER, encode_header_body(header), capacity=self._capacity) + dictionary_pages
+
+    @property
+    def _states_next(self) -> bool:
+        """Whether the header page says which id comes next, and so that ids do not count up from 0.
+
+        Else all below the number of chunks should be there.
+        """
+        return self._next_chunk > self._spool.next_chunk or self._has_gaps or bool(self._deleted)
 
     def _read_back(self, staged_video: Path) -> VideoIdentity:
         video = VideoReader(staged_video, threads=self._config.threads)

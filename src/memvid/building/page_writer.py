@@ -78,10 +78,13 @@ class PageWriter:
         self._capacity = frame_capacity(config)
         self.seconds = 0.0
 
-    def write_chunks(self, spool: Spool) -> None:
-        """Write all chunks of a spool, and in a bare memory their metadata behind them."""
+    def write_chunks(self, spool: Spool, *, told: bool = False) -> None:
+        """Write all chunks of a spool, and in a bare memory their metadata behind them.
+
+        :param told: whether the metadata of bare texts is written in any case: it says which chunks they are.
+        """
         if self._config.bare:
-            self._write_bare(spool)
+            self._write_bare(spool, told=told)
         else:
             self._write_packed(spool)
         self._report(len(spool))
@@ -127,11 +130,11 @@ class PageWriter:
             chunks_per_frame=self._config.chunks_per_frame,
         )
 
-    def _write_bare(self, spool: Spool) -> None:
+    def _write_bare(self, spool: Spool, *, told: bool) -> None:
         capacity = frame_capacity(self._config, bare=True)
         metadatas: dict[int, list[bytes]] = {}  # of each run of ids, by its first one
         first = 0
-        gaps = False  # then only pages of metadata tell which text is which, should the page table be lost
+        gaps = told  # then only pages of metadata tell which text is which, should the page table be lost
         for segment in self._segments(spool):
             payloads = pack_bare(segment.records, segment.first_chunk, capacity=capacity)
             if not metadatas or segment.first_chunk != first + len(metadatas[first]):

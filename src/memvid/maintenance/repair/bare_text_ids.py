@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import chain, pairwise
@@ -82,7 +83,8 @@ def texts_by_order(slots: list[Slot], numbers: dict[int, int], result: Sorted) -
             texts.append(slot)
     header = result.header
     built = header.chunks if header is not None and last + 1 == result.front else 0
-    _place(texts, range(last + 1, last + 1 + built), found)
+    count = len(result.added.get(last + 1, range(built)))
+    _place(texts, range(last + 1, last + 1 + count), found)
     if searched and found.loose:
         _place_by_contact(slots, numbers, found)
     return found
@@ -129,6 +131,8 @@ def add_texts(
     """Bare texts as groups: with the ids that their frames stand for or the index knows, else with new ones."""
     by_words = {} if table is not None or index is None else _by_words(texts, index)
     by_frame = _ids_of_frames(texts.placed, pages, table, result)
+    gone = result.deleted if index is None else result.deleted | index.deleted
+    deleted = {*(gone & ChunkIds.of(by_frame.values())).numbers().tolist()}  # whose words no index has
     taken: set[int] = set()
     known_texts: set[bytes] = set()
     anew: dict[bytes, None] = {}
@@ -138,7 +142,7 @@ def add_texts(
             continue
         chunk = None if frame is None else by_frame.get(frame)
         likely = by_words.get(text, ())
-        if by_words and chunk not in likely:
+        if by_words and chunk not in likely and (likely or chunk not in deleted):
             chunk = next((known for known in likely if known not in taken), None)
         if chunk is None:
             anew[text] = None
@@ -198,23 +202,52 @@ def _by_words(texts: Texts, index: IndexVectors) -> dict[bytes, tuple[int, ...]]
 def _ids_of_frames(
     frames: dict[int, bytes], pages: dict[int, bytes], table: PageTable | None, result: Sorted
 ) -> dict[int, int]:
-    """Ids of bare texts by frame: by the page table, by pages of metadata, or, where ids have no gaps, counted."""
+    """Ids of bare texts by frame: by the page table, by pages of metadata, by commits, or as the build counted them."""
     if table is not None:
         return {frame: int(table.first_chunks[frame]) for frame in frames}
-    found = _ids_by_metadata(frames, pages)
+    numbers = sorted(pages)
+    return (
+        _ids_by_counting(frames, numbers, result)
+        | _ids_by_commits(frames, numbers, result)
+        | _ids_by_metadata(frames, pages)
+    )
+
+
+def _ids_by_counting(frames: dict[int, bytes], numbers: list[int], result: Sorted) -> dict[int, int]:
+    """Ids of the texts of the build, where these have no gaps, and of those that were appended before any commit.
+
+    :param numbers: of the pages, ascending.
+    """
     header, front = result.header, result.front
-    if header is None or header.next_chunk is not None:
-        return found
-    certain = True
-    for frame in sorted(frames):
-        if frame in found:
+    if header is None or header.next_chunk is not None or header.lost:
+        return {}
+    stop = front + header.chunks
+    found = {frame: frame - front for frame in frames if front <= frame < stop}
+    first_commit = min(result.added, default=None)
+    count = header.chunks
+    for frame in sorted({*frames, *numbers}):
+        if frame < stop:
             continue
-        if frame < front + header.chunks:
-            found[frame] = frame - front
-        else:  # appended: every frame before it must be known
-            certain = certain and all(at in frames or at in pages for at in range(front + header.chunks, frame))
-            if certain:
-                found[frame] = frame - front - sum(front <= page < frame for page in pages)
+        if frame != stop or frame == first_commit:  # every frame before it must be known
+            break
+        stop += 1
+        if frame in frames:
+            found[frame] = count
+            count += 1
+    return found
+
+
+def _ids_by_commits(frames: dict[int, bytes], numbers: list[int], result: Sorted) -> dict[int, int]:
+    """Ids of the texts behind commit pages that say how many there are, if none of them was lost before."""
+    lost = ChunkIds.of_ranges([] if result.header is None else result.header.lost or ())
+    texts = sorted(frames)
+    found: dict[int, int] = {}
+    for behind, ids in result.added.items():
+        page = numbers[bisect_left(numbers, behind) :][:1]
+        if (page and page[0] < behind + len(ids)) or lost & ChunkIds.of(ids):
+            continue
+        some = texts[bisect_left(texts, behind) : bisect_left(texts, behind + len(ids))]
+        found.update((frame, ids[frame - behind]) for frame in some)
     return found
 
 

@@ -15,7 +15,7 @@ __all__ = ["find_cover"]
 
 
 def find_cover(texts: Iterable[Slot], pages: dict[int, bytes], table: PageTable | None) -> bytes | None:
-    """The cover among what was read and is no page, by what page table or header page says of it.
+    """The cover among what was read and is no page, by what header page or page table says of it.
 
     :param pages: payloads of one memory by page number.
     """
@@ -25,8 +25,6 @@ def find_cover(texts: Iterable[Slot], pages: dict[int, bytes], table: PageTable 
 
 def _recognised_by(pages: dict[int, bytes], table: PageTable | None) -> Callable[[bytes], bool]:
     """How the cover is told from bare texts, which can say the same: by its words only where nothing else is left."""
-    if table is not None and len(table):
-        return _by_checksum(int(table.checksums[0]) if table.has_cover else None)
     for number in sorted(pages):
         header = parse_header(pages[number], frame_index=number)
         if header.kind != PageKind.HEADER:
@@ -38,6 +36,8 @@ def _recognised_by(pages: dict[int, bytes], table: PageTable | None) -> Callable
             return _by_checksum(decode_header_body(body).cover)
         except VideoError:
             break
+    if table is not None and len(table):
+        return _by_checksum(int(table.checksums[0]) if table.has_cover else None)
     return is_cover_text
 
 

@@ -65,7 +65,7 @@ class Sorted:
     :ivar header_pages: its payloads.
     :ivar dictionary_pages: those of the dictionary.
     :ivar cover: what the code on the cover holds, if it was found.
-    :ivar added: ids of the chunks that commits say they have added.
+    :ivar added: ids of the chunks that each commit says it has added, by the frame behind its page.
     :ivar claimed: ids of the chunks that were there, as far as one page or another says so.
     :ivar deleted: ids of the chunks that the pages say were deleted.
     """
@@ -78,7 +78,7 @@ class Sorted:
     dictionary: bytes | None = None
     dictionary_pages: list[bytes] = field(default_factory=list)
     cover: bytes | None = None
-    added: list[range] = field(default_factory=list)
+    added: dict[int, range] = field(default_factory=dict)
     claimed: list[ChunkIds] = field(default_factory=list)
     deleted: ChunkIds = field(default_factory=lambda: ChunkIds.of([]))
 

@@ -71,11 +71,14 @@ def sort_pages(
     numbered = choose_pages(copies, tag, table, findings)
     result = Sorted(tag=tag)
     by_number = {number: slot.payload or b"" for number, slot in numbered.items()}
-    result.cover = cover = find_cover((slot for copy in copies for slot in _texts_of(copy)), by_number, table)
+    cover = find_cover((slot for copy in copies for slot in _texts_of(copy)), by_number, table)
     texts = _texts_by_order(copies, numbered, result) if table is None else _texts_by_checksum(copies, table)
     if cover is not None:
-        texts.placed[0] = cover  # parity knows it as one
+        texts.placed[0] = cover  # parity knows it as a text, and may bring it back as one
     restore_pages(by_number, texts.placed, table, tag, path, findings)
+    if table is not None and table.has_cover:
+        cover = texts.placed.pop(0, None)
+    result.cover = cover
     size = sum(copy.file_bytes for copy in copies)
     _gather(by_number, result, TombstoneReader(size), MetadataReader(size), allowance, path, findings)
     if table is not None and table.digest != digest and not _is_plausible(table, result, bare=bool(texts)):
@@ -83,8 +86,8 @@ def sort_pages(
         table = None
     if table is None:
         texts = _texts_by_order(copies, numbered, result)
-    if cover is not None:
-        texts.leave_out(cover)
+        if cover is not None:
+            texts.leave_out(cover)
     _expect(table, result, sum(len(copy.slots) for copy in copies))
     if texts and (result.header is None or result.header.bare):
         add_texts(texts, by_number, table, index, result, path, findings)
@@ -212,7 +215,7 @@ def _gather(
                     tombstones.add(payloads, first_frame=number, tag=result.tag)
                 elif header.kind == PageKind.COMMIT:
                     body = open_blob(header.kind, payloads, first_frame=number, tag=result.tag)
-                    result.added.append(decode_commit(body, frame_index=number).chunk_ids)
+                    result.added[frames.stop] = decode_commit(body, frame_index=number).chunk_ids
                 usable = _usable_changes(header, payloads, number, changes, result, path, findings)
                 result.groups.append(Group(number, header.kind, 0, 0, payloads, usable))
         except VideoError as error:
@@ -273,4 +276,4 @@ def _expect(table: PageTable | None, result: Sorted, frames: int) -> None:
         result.claimed.append(table.chunk_ids())
     elif result.header is None and result.chunks:  # a compaction may have left ids out, but nothing says so
         result.claimed.append(ChunkIds.of(range(int(result.chunks.ends[-1]))))
-    result.claimed.append(expected_chunks(result.header, result.added, there=result.chunks, frames=frames))
+    result.claimed.append(expected_chunks(result.header, result.added.values(), there=result.chunks, frames=frames))

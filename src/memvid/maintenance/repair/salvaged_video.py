@@ -12,6 +12,7 @@ from memvid.building.page_writer import blob_pages
 from memvid.config import EncoderConfig
 from memvid.errors import ConfigError
 from memvid.maintenance.damaged.loose_pictures import SymbolStyle
+from memvid.maintenance.repair.bare_metadata import fit_metadata_pages, metadata_of_texts
 from memvid.maintenance.repair.page_runs import Group, Sorted
 from memvid.maintenance.repair.salvage import Salvage
 from memvid.maintenance.rewrite.kept_vectors import IndexVectors
@@ -53,14 +54,8 @@ _LOST_RUNS = 1000  # of chunks, that the header page names
 def open_groups(ordered: Sorted) -> Iterator[tuple[int, int, RecordPage, list[bytes]]]:
     """All pages with chunks: where they began, the first id, the chunks, their metadata as it is stored."""
     decompressor = PageDecompressor(ordered.dictionary)
-    attributes: dict[int, bytes] = {}
     changed = _changed_metadata(ordered)
-    texts = ChunkIds.of(group.first_chunk for group in ordered.groups if group.kind == BARE)
-    for group in ordered.groups:
-        if group.kind == PageKind.ATTRIBUTES:
-            for first, page in _open(group, PageDecompressor()):
-                known = ChunkIds.of(range(first, first + len(page))) & texts
-                attributes.update((chunk, page.metadata_bytes(chunk - first)) for chunk in known.numbers().tolist())
+    attributes = metadata_of_texts(ordered.groups)
     for group in ordered.groups:
         if group.kind == BARE:
             page = RecordPage(encode_body([Record(group.payloads[0])]), 1, frame_index=group.frame)
@@ -122,7 +117,7 @@ class Rewrite:
         header = _possible(ordered.header or self._make_header(None if kept is None else kept.manifest.model), ordered)
         if header.dictionary_pages and ordered.dictionary is None:
             header = replace(header, dictionary_pages=0, dictionary_bytes=0)
-        self._groups = [(group, self._payloads_of(group)) for group in ordered.groups]
+        self._groups = [(group, self._payloads_of(group)) for group in fit_metadata_pages(ordered.groups)]
         self.chunks = ordered.chunks
         behind = max([0, *ordered.expected.ends.tolist()[-1:], *ordered.deleted.ends.tolist()[-1:]])
         if behind > max([header.next_chunk or 0, *self.chunks.ends.tolist()[-1:]]):  # no other chunk gets a lost id

@@ -1,0 +1,128 @@
+"""Bare texts whose page table is lost: which chunk each is, by the pages around them, and nothing by guessing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from memvid import MemvidEncoder
+from memvid.maintenance import compact, delete, reindex, repair, verify
+from memvid.video import VideoReader
+from tests.maintenance.repair.repair_support import BARE, spoil
+from tests.memory_support import EMBEDDER, build, make_texts, open_memory
+from tests.video.video_support import TABLE_UUID, samples
+
+TEXTS = make_texts(12, words=6)
+
+
+def grown(folder: Path, *, metadatas: bool, cover: bool = False, built: int = 7) -> Path:
+    """A build, an append of three, one deletion, an append of the rest."""
+    about: list[Any] = [{"number": number} if metadatas else None for number in range(len(TEXTS))]
+    video = build(folder, TEXTS[:built], metadatas=about[:built], **(BARE | {"symbol_version": 20, "cover": cover}))
+    with MemvidEncoder.open(video, embedder=EMBEDDER) as memory:
+        memory.add_chunks(TEXTS[built:10], metadatas=about[built:10])
+        memory.append()
+    delete(video, chunk_ids=[4])
+    with MemvidEncoder.open(video, embedder=EMBEDDER) as memory:
+        memory.add_chunks(TEXTS[10:], metadatas=about[10:])
+        memory.append()
+    return video
+
+
+def lose_table(video: Path) -> None:
+    video.write_bytes(video.read_bytes().replace(TABLE_UUID, bytes(16)))
+
+
+def lose_index(video: Path) -> None:
+    for path in video.parent.glob(f"{video.stem}_index*"):
+        path.unlink()
+
+
+def lose_chunks(video: Path, *chunks: int) -> None:
+    data = video.read_bytes()
+    frames = VideoReader(video).table.frames_of(chunks).tolist()  # type: ignore[arg-type]
+    for frame in frames:
+        data = spoil(data, samples(data)[frame])
+    video.write_bytes(data)
+
+
+def texts_of(video: Path, as_of: int | None = None) -> dict[int, str]:
+    with open_memory(video) as memory:
+        return {chunk.chunk_id: chunk.text for chunk in memory.scan(as_of)}
+
+
+@pytest.mark.parametrize("built", [0, 7], ids=["built empty", "built"])
+@pytest.mark.parametrize("index", [True, False], ids=["index", "no index"])
+@pytest.mark.parametrize("metadatas", [True, False], ids=["metadata", "no metadata"])
+def test_texts_are_numbered_by_commits(tmp_path: Path, *, metadatas: bool, index: bool, built: int) -> None:
+    video = grown(tmp_path, metadatas=metadatas, built=built)
+    whole = video.read_bytes()
+    states = [texts_of(video, as_of) for as_of in (None, 1, 2, 3, 4)]
+    lose_table(video)
+    if not index:
+        lose_index(video)
+    result = repair(video, tmp_path / "new.mp4", embedder=EMBEDDER)
+    assert (result.lost, result.deleted, result.findings) == ((), 1, ())
+    assert len(result.video_file.read_bytes()) < len(whole)  # without what appends leave behind
+    assert [texts_of(result.video_file, as_of) for as_of in (None, 1, 2, 3, 4)] == states
+    assert verify(result.video_file, deep=True).findings == ()
+
+
+@pytest.mark.parametrize("metadatas", [True, False], ids=["metadata", "no metadata"])
+def test_a_repaired_memory_says_which_texts_it_has(tmp_path: Path, *, metadatas: bool) -> None:
+    video = grown(tmp_path, metadatas=metadatas)
+    lose_chunks(video, 2, 8)
+    result = repair(video, tmp_path / "new.mp4", embedder=EMBEDDER)
+    assert result.lost == ((2, 2), (8, 8))
+    left = {number: text for number, text in enumerate(TEXTS) if number not in {2, 4, 8}}
+    assert texts_of(result.video_file) == left
+    lose_table(result.video_file)
+    assert texts_of(result.video_file) == left  # it is numbered as the index has it: their identity is the same
+    lose_index(result.video_file)
+    again = reindex(result.video_file, embedder=EMBEDDER)
+    assert (again.missing, again.unnamed) == (((2, 2), (8, 8)), 0)
+    assert texts_of(result.video_file) == left
+    with open_memory(result.video_file) as memory:
+        assert memory.get_chunks_by_id([9])[0].metadata == ({"number": 9} if metadatas else {})
+    lose_index(result.video_file)
+    third = repair(result.video_file, tmp_path / "third.mp4", embedder=EMBEDDER)
+    assert (third.lost, third.findings) == (((2, 2), (8, 8)), ())
+    assert texts_of(third.video_file) == left
+
+
+def test_the_last_chunks_of_a_compacted_memory_are_told_by_pages(tmp_path: Path) -> None:
+    video = build(tmp_path, TEXTS, **BARE)
+    delete(video, chunk_ids=[11])
+    compact(video)
+    whole = video.read_bytes()
+    lose_table(video)
+    lose_index(video)
+    result = repair(video, tmp_path / "new.mp4", embedder=EMBEDDER)
+    assert (result.lost, result.findings) == ((), ())
+    assert result.video_file.read_bytes() == whole
+
+
+@pytest.mark.parametrize("options", [BARE | {"symbol_version": 20}, {"symbol_version": 20}], ids=["bare", "packed"])
+def test_a_sound_memory_with_a_cover_has_nothing_wrong_without_its_index(
+    tmp_path: Path, options: dict[str, Any]
+) -> None:
+    video = build(tmp_path, TEXTS, **options)
+    lose_index(video)
+    result = repair(video, tmp_path / "new.mp4", embedder=EMBEDDER)
+    assert (result.lost, result.findings) == ((), ())
+    assert result.video_file.read_bytes() == video.read_bytes()
+
+
+@pytest.mark.parametrize("index", [True, False], ids=["index", "no index"])
+@pytest.mark.parametrize("options", [BARE | {"symbol_version": 20}, {"symbol_version": 20}], ids=["bare", "packed"])
+def test_parity_brings_the_cover_back(tmp_path: Path, options: dict[str, Any], *, index: bool) -> None:
+    video = build(tmp_path, TEXTS, **options, parity=0.5, title="A memory")
+    whole = video.read_bytes()
+    video.write_bytes(spoil(whole, samples(whole)[0]))
+    if not index:
+        lose_index(video)
+    result = repair(video, tmp_path / "new.mp4", embedder=EMBEDDER)
+    assert result.video_file.read_bytes() == whole
+    assert [finding.code for finding in result.findings] == ["frame", "parity"]
