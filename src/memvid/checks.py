@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import unicodedata
 from collections.abc import Iterable
 from numbers import Integral
 from typing import TypeGuard
@@ -11,11 +12,13 @@ from memvid.errors import ChunkNotFoundError, ConfigError
 
 __all__ = [
     "ID_LIMIT",
+    "JOINERS",
     "check_chunk_id",
     "check_chunk_ids",
     "check_date",
     "check_words",
     "is_int",
+    "is_line",
     "is_number",
     "is_text",
     "is_whole",
@@ -25,6 +28,10 @@ _MOST_WORDS = 4096  # bytes of a message: it stands in frames of its own
 
 ID_LIMIT = 1 << 62
 """Above every id and every count that a memory may claim: sums of a few of them do not overflow."""
+
+
+JOINERS = "\u200c\u200d\u00ad"
+"""Characters that show nothing and belong to scripts and emoji all the same."""
 
 
 def is_int(value: object, low: int, high: int | None = None) -> TypeGuard[int]:
@@ -40,6 +47,14 @@ def is_number(value: object, low: float, high: float) -> TypeGuard[float]:
 def is_text(value: object) -> TypeGuard[str]:
     """Whether ``value`` is a string that UTF-8 can hold: JSON, and so Python, knows halves of characters."""
     return isinstance(value, str) and not any("\ud800" <= character <= "\udfff" for character in value)
+
+
+def is_line(text: str) -> bool:
+    """Whether a text is shown as one line, and steers nothing: no control characters, no bidirectional overrides."""
+    return all(
+        character in JOINERS or unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Zl", "Zp")
+        for character in text
+    )
 
 
 def is_whole(value: object, low: int) -> bool:

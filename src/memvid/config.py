@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, TypeVar, get_args
 
-from memvid.checks import is_int, is_number
+from memvid.checks import is_int, is_line, is_number
 from memvid.errors import ConfigError
 
 __all__ = ["ChatConfig", "Codec", "EncoderConfig", "RetrieverConfig", "make_config", "possible_fps"]
@@ -142,12 +142,12 @@ class EncoderConfig:
         _check_int("expansion_add", self.expansion_add, 8, 4096)
         _check_int("expansion_search", self.expansion_search, 8, 65536)
         if self.title is not None:
-            possible = isinstance(self.title, str) and self.title.isprintable() and bool(self.title.strip())
+            possible = isinstance(self.title, str) and is_line(self.title) and bool(self.title.strip())
             _require(
                 possible and len(self.title) <= _LONGEST_TITLE,
                 "title",
                 self.title,
-                f"one line of at most {_LONGEST_TITLE} characters",
+                f"one line of at most {_LONGEST_TITLE} characters, none of them a control character",
             )
         _require(isinstance(self.cover, bool), "cover", self.cover, "True or False")
         _require(isinstance(self.keywords, bool), "keywords", self.keywords, "True or False")

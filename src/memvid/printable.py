@@ -6,10 +6,11 @@ import shlex
 import unicodedata
 from pathlib import Path
 
+from memvid.checks import JOINERS
+
 __all__ = ["printable", "shell_word"]
 
 _UNPRINTABLE = "\N{REPLACEMENT CHARACTER}"
-_JOINERS = "\u200c\u200d\u00ad"  # which belong to scripts and emoji
 _LINE_ENDS = "\r\x0b\x0c\x85\u2028\u2029"
 
 
@@ -53,6 +54,6 @@ def _bytes_of(character: str) -> bytes:
 
 
 def _swap(character: str) -> str:
-    if character in _JOINERS:
+    if character in JOINERS:
         return character
     return "\n" if character in _LINE_ENDS else _UNPRINTABLE

@@ -21,6 +21,7 @@ from memvid.page import PageKind, is_page, page_checksum
 from memvid.video import COVER, PageStore, VideoReader, cover_picture
 from memvid.video.codecs import available_codecs
 from memvid.video.cover import cover_text
+from memvid.video.cover_letters import draw_line
 from tests.memory_support import EMBEDDER, build, make_texts, open_memory
 from tests.video.video_support import make_video, png, samples, without_page_table
 
@@ -71,7 +72,10 @@ def test_people_read_it_around_the_code() -> None:
     assert b"1 chunk\n" in payload
 
 
-@pytest.mark.parametrize("title", ["Ä", "水の記録", "x" * 80, "many words " * 7 + "!"])
+@pytest.mark.parametrize(
+    "title",
+    ["Ä", "水の記録", "x" * 80, "many words " * 7 + "!", "می\u200cخواهم", "東京\u3000大学", "\u0301", "👩\u200d🔬"],
+)
 def test_any_title_makes_one(title: str, tmp_path: Path) -> None:
     payload, _ = front(build(tmp_path, ["one"], title=title))
     assert payload.decode().startswith(title + "\n")
@@ -80,7 +84,11 @@ def test_any_title_makes_one(title: str, tmp_path: Path) -> None:
     assert zxingcpp.read_barcodes(picture)[0].bytes == payload
 
 
-@pytest.mark.parametrize("title", ["", " ", "two\nlines", "x" * 81, 7])
+def test_accents_of_their_own_are_left_out() -> None:
+    assert np.array_equal(draw_line("Cafe\u0301 o\u0308"), draw_line("Café ö"))
+
+
+@pytest.mark.parametrize("title", ["", " ", "two\nlines", "x" * 81, 7, "\x1b[1m", "a\u2028b", "\u202egnp", "\ud800"])
 def test_a_title_is_a_line(title: object) -> None:
     with pytest.raises(ConfigError, match="title"):
         MemvidEncoder(title=title, embedder=EMBEDDER)

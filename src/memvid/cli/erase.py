@@ -77,6 +77,7 @@ def erase(
             [
                 ("erased", describe_chunks(result.erased)),
                 ("proof", f"none of {result.blocks:,} pieces is in {format_bytes(result.scanned_bytes)} of new files"),
+                *([("title", "erased, too: it had a piece of what is erased")] if result.title_erased else []),
                 *_repeated(result),
                 *(("checkpoint", f"{path.name} is removed") for path in result.checkpoints_removed),
                 *(("still there", f"{path.name}, which may hold more of them") for path in result.checkpoints_left),

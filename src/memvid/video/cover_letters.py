@@ -35,10 +35,12 @@ _LETTERS = [bytes.fromhex(rows) for rows in _ROWS.split()]
 
 
 def draw_line(text: str) -> NDArray[np.bool_]:
-    """A line of text, ``bool[LETTER_HEIGHT, len(text) * LETTER_WIDTH]``, true where it is black.
+    """A line of text, ``bool[LETTER_HEIGHT, n * LETTER_WIDTH]``, true where it is black; ``n`` is at most its length.
 
-    Letters with accents lose them; what has no letter here is drawn as a question mark.
+    Letters with accents lose them, also where these are characters of their own; what has no letter here is drawn as a
+    question mark.
     """
+    text = "".join(character for character in text if unicodedata.category(character) not in ("Mn", "Me", "Mc", "Cf"))
     picture = np.zeros((LETTER_HEIGHT, len(text) * LETTER_WIDTH), bool)
     for at, character in enumerate(text):
         rows = np.frombuffer(_LETTERS[_code(character) - ord(" ")], np.uint8)

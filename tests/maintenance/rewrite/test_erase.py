@@ -14,7 +14,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memvid import maintenance
+from memvid import MemvidEncoder, maintenance
 from memvid.cli import main
 from memvid.errors import ChunkNotFoundError, ConfigError, FrameError, OutputError, QueryError
 from memvid.index.schema import OWN_WORDS
@@ -24,7 +24,7 @@ from memvid.maintenance.rewrite.text_traces import BLOCK, SHORTEST, Fragments
 from memvid.page import HEADER_BYTES, PageKind
 from memvid.storage.files import open_regular
 from memvid.video import PageStore, VideoReader
-from tests.memory_support import all_files, build, make_texts, open_memory
+from tests.memory_support import EMBEDDER, all_files, build, make_texts, open_memory
 
 SECRET = "The patient Ottokar Zwiebelfeld has the blood group AB negative, ward 17."
 
@@ -74,6 +74,42 @@ def test_nothing_is_left(tmp_path: Path) -> None:
     with open_memory(video) as memory:
         assert len(memory) == 600
         assert memory.get_chunk_by_id(360) == texts[360]
+
+
+@pytest.mark.parametrize(
+    ("title", "erased"),
+    [
+        (f"File of {SECRET[:40]}", True),
+        ("Zwiebelfeld, 17", True),  # the whole of a short text
+        ("Ward 17, a hospital in the mountains", False),
+    ],
+)
+def test_a_title_that_tells_goes_with_the_text(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], title: str, *, erased: bool
+) -> None:
+    video = build(tmp_path, [SECRET, "Zwiebelfeld, 17", *make_texts(5)], title=title)
+    assert main(["erase", str(video), "--id", "0", "--id", "1"]) == 0
+    assert ("\n  title" in capsys.readouterr().out) == erased
+    with open_memory(video) as memory:
+        assert memory.info.title == (None if erased else title)
+    reader = VideoReader(video)
+    found = b"".join(payload for _, payload in reader.read_all())
+    assert (title.encode() in found) != erased  # on the cover, and in the header page
+    assert verify(video, deep=True).findings == ()
+
+
+def test_messages_of_commits_go_with_the_text(tmp_path: Path) -> None:
+    video = tmp_path / "memory.mp4"
+    with MemvidEncoder(embedder=EMBEDDER) as encoder:
+        encoder.add_chunks(make_texts(5))
+        encoder.build_video(video, message=f"without {SECRET}")
+    with MemvidEncoder.open(video, embedder=EMBEDDER) as memory:
+        memory.add_chunks([SECRET])
+        memory.append(message=f"with {SECRET}")
+    erase(video, chunk_ids=[5])
+    assert SECRET.encode() not in everything_in(tmp_path, video)
+    with open_memory(video) as retriever:
+        assert [(info.number, info.message) for info in retriever.log()] == [(1, None)]
 
 
 def test_what_stays_may_say_the_same(tmp_path: Path) -> None:

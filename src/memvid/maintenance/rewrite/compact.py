@@ -191,8 +191,16 @@ class Compaction:
         for part in self._store.history.all_changed():
             yield from (data for _, data in part.items())
 
-    def run(self, erased: ChunkIds, proof: Erasure | None = None) -> CompactResult:
-        """Write the memory without what was deleted, and without ``erased``."""
+    @property
+    def title(self) -> str | None:
+        """What the memory is called."""
+        return self._store.header.title
+
+    def run(self, erased: ChunkIds, proof: Erasure | None = None, *, untitled: bool = False) -> CompactResult:
+        """Write the memory without what was deleted, and without ``erased``.
+
+        :param untitled: leave its title out, too.
+        """
         begin = time.perf_counter()
         table, before = self._video.table, self._video.identity
         gone = self.index.deleted | erased
@@ -200,7 +208,7 @@ class Compaction:
             bridged = self._fill(spool, gone)
             builder = Builder(
                 spool,
-                self._config(),
+                self._config(untitled=untitled),
                 self._embedder,
                 self._video_file,
                 self._index_file,
@@ -226,12 +234,13 @@ class Compaction:
             seconds=time.perf_counter() - begin,
         )
 
-    def _config(self) -> EncoderConfig:
+    def _config(self, *, untitled: bool) -> EncoderConfig:
         """The options of the memory, from its header page, and of its index."""
         options = self.index.manifest.options
         made_with = frame_config(self._store.header, fps=self._video.fps, threads=self._threads)
         return replace(
             made_with,
+            title=None if untitled else made_with.title,
             # As its pages are, whatever the header page says: kilobytes are not to become gigabytes.
             compression="zstd" if self._compressed else made_with.compression,
             vector_dtype=options.vector_dtype,

@@ -32,6 +32,7 @@ class EraseResult:
     :ivar blocks: pieces of 16 bytes of the removed texts and metadata that were looked for: all of them but those that
         chunks that stay contain as well.
     :ivar repeated: chunks that stay, and whose text is an erased one, or has it whole.
+    :ivar title_erased: whether the memory's title went, too, as it had a piece of what was removed.
     :ivar scanned_bytes: bytes they were looked for in: all files as they are, and all payloads and pages decompressed.
     :ivar checkpoints_removed: checkpoints of interrupted builds, with digests and vectors of texts, which went too.
     :ivar checkpoints_left: files under such a name that could not be removed, or are none: look at them.
@@ -46,6 +47,7 @@ class EraseResult:
     blocks: int
     scanned_bytes: int
     repeated: ChunkRanges = ()
+    title_erased: bool = False
     checkpoints_removed: tuple[Path, ...] = ()
     checkpoints_left: tuple[Path, ...] = ()
     linked_files: tuple[Path, ...] = ()
@@ -67,7 +69,8 @@ def erase(
     """Compact so that nothing of some chunks is left in the memory's files, and prove it before they are replaced.
 
     With them goes what was deleted before, and what metadata was before it was changed. The compression dictionary,
-    which holds pieces of the texts it was trained on, is trained anew. Then all new files are scanned, as they are and
+    which holds pieces of the texts it was trained on, is trained anew. A title that has a piece of them goes, too, and
+    so do the dates and messages of all commits, as in each compaction. Then all new files are scanned, as they are and
     decompressed, for every piece of the removed texts and metadata that no chunk that stays contains.
 
     Checkpoints that interrupted builds have left beside the memory, which hold digests and vectors of texts, are
@@ -103,13 +106,16 @@ def erase(
         removed = chain(_removed(compaction, gone, wanted, repeats), compaction.former_metadata())
         proof = Erasure(removed, _kept(compaction, gone, repeats))
         linked, foreign = compaction.linked_files(), compaction.foreign_files()
-        result = compaction.run(wanted, proof)
+        title = (compaction.title or "").encode()
+        untitled = proof.is_in(title) or repeats.is_erased(title)
+        result = compaction.run(wanted, proof, untitled=untitled)
         dropped, left = remove_checkpoints(result.video_file, result.index_file)
         return EraseResult(
             erased=compaction.there(wanted).ranges,
             compacted=result,
             blocks=proof.blocks,
             repeated=repeats.chunks().ranges,
+            title_erased=untitled,
             scanned_bytes=proof.scanned,
             checkpoints_removed=dropped,
             checkpoints_left=left,

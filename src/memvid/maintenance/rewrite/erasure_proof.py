@@ -37,6 +37,10 @@ class Erasure:
         """Bytes that were looked through."""
         return self._fragments.scanned
 
+    def is_in(self, text: bytes) -> bool:
+        """Whether something of the removed texts is in a text."""
+        return bool(self._fragments.find(text))
+
     def prove(self, video_file: Path, index_files: Sequence[Path]) -> None:
         """Look through the files of a memory: as they are, and all that is compressed or drawn in the video.
 

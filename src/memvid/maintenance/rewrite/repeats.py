@@ -40,6 +40,10 @@ class Repeats:
         elif text:
             self._short.add(text)
 
+    def is_erased(self, text: bytes) -> bool:
+        """Whether a text is an erased one that is too short to be looked for in others."""
+        return text in self._short
+
     def keep(self, chunk_id: int, text: bytes) -> None:
         """Look at a chunk that stays."""
         if text in self._short:
