@@ -195,6 +195,19 @@ class TestTag:
         assert run("log", memory) == 0
         assert "moved" in capsys.readouterr().out
 
+    @pytest.mark.parametrize("value", ["NaN", "-Infinity", "[NaN]", "nan", "1e", "{", ""])
+    def test_what_is_no_json_is_text(self, tmp_path: Path, capsys: pytest.CaptureFixture[str], value: str) -> None:
+        (tmp_path / "a.txt").write_text("One thing is stored here.", encoding="utf-8")
+        memory = tmp_path / "m.mp4"
+        assert run("build", tmp_path / "a.txt", "-o", memory, *MODEL) == 0
+        assert run("tag", memory, "--id", "0", "--set", f"grade={value}") == 0
+        capsys.readouterr()
+        assert run("search", memory, "thing", "--where", f"grade={value}", "--json") == 0
+        (found,) = json.loads(capsys.readouterr().out)["results"]
+        assert found["metadata"]["grade"] == value
+        assert run("search", memory, "thing", "--where", "grade=1e999", "--json") == 0
+        assert json.loads(capsys.readouterr().out)["results"] == []
+
     def test_what_would_change_nothing_is_an_error(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (tmp_path / "a.txt").write_text("One thing is stored here.", encoding="utf-8")
         memory = tmp_path / "m.mp4"

@@ -29,6 +29,7 @@ POISON = {
     "surrogate": b'{"a":"\\ud800"}',
     "not a number": b'{"a":NaN}',
     "no object": b"[1]",
+    "list of sources": b'[{"source":"a.txt"}]',
     "no JSON": b"{",
     "more behind": b'{"a":1}}',
     "no UTF-8": b'{"a":"\xff"}',

@@ -334,7 +334,8 @@ class _Adder:
         hash_record(self._digest, record.text, record.metadata)
         if b'"source":' in record.metadata and len(record.metadata) <= _LARGEST_COUNTED:
             with suppress(ValueError, RecursionError):  # a repair keeps what cannot be used
-                source = json.loads(record.metadata).get("source")
+                metadata = json.loads(record.metadata)
+                source = metadata.get("source") if isinstance(metadata, dict) else None
                 if isinstance(source, str):
                     self._sources.add(hash(source))
         state.records += 1

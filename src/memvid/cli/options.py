@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from datetime import datetime
 from pathlib import Path
@@ -33,6 +34,7 @@ __all__ = [
     "model",
     "model_arguments",
     "open_unasked",
+    "parse_value",
     "parse_where",
     "threads",
     "unpacked_bytes",
@@ -186,7 +188,7 @@ def parse_where(conditions: tuple[str, ...]) -> dict[str, list[Any]] | None:
     """Turn ``key=value`` conditions into a filter: different keys must all hold, of the same key any may.
 
     A value that reads as a JSON number, boolean or null stands for that and for the text itself, so ``year=1999`` finds
-    both ``1999`` and ``"1999"``.
+    both ``1999`` and ``"1999"``. What no metadata can have, such as ``NaN`` or ``1e999``, is text alone.
 
     :raises click.BadParameter: a condition without ``=`` or without a key.
     """
@@ -196,10 +198,19 @@ def parse_where(conditions: tuple[str, ...]) -> dict[str, list[Any]] | None:
         if not equals or not key:
             raise click.BadParameter(f"{condition!r} is not key=value", param_hint="--where")
         where.setdefault(key, []).append(value)
-        try:
-            scalar = json.loads(value)
-        except (ValueError, RecursionError):
-            continue
-        if scalar is None or isinstance(scalar, (str, int, float)):
+        scalar = parse_value(value)
+        if scalar is None or isinstance(scalar, (str, int)) or (isinstance(scalar, float) and math.isfinite(scalar)):
             where[key].append(scalar)
     return where or None
+
+
+def parse_value(text: str) -> Any:
+    """What JSON makes of a text; the text itself where it is none, as ``NaN`` and ``Infinity`` are."""
+    try:
+        return json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        return text
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
