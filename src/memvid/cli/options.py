@@ -199,6 +199,8 @@ def parse_where(conditions: tuple[str, ...]) -> dict[str, list[Any]] | None:
             raise click.BadParameter(f"{condition!r} is not key=value", param_hint="--where")
         where.setdefault(key, []).append(value)
         scalar = parse_value(value)
+        if isinstance(scalar, str) and scalar == value:
+            continue
         if scalar is None or isinstance(scalar, (str, int)) or (isinstance(scalar, float) and math.isfinite(scalar)):
             where[key].append(scalar)
     return where or None

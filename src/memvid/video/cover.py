@@ -5,6 +5,7 @@ Its code holds plain text, the same that is drawn around it. So the text alone m
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Iterator
 
@@ -15,7 +16,15 @@ from memvid import _core
 from memvid.config import ErrorCorrection
 from memvid.video.cover_letters import LETTER_HEIGHT, LETTER_WIDTH, draw_line
 
-__all__ = ["centred", "cover_picture", "cover_text", "has_cover_room", "is_cover_text", "make_cover"]
+__all__ = [
+    "centred",
+    "chunks_on_cover",
+    "cover_picture",
+    "cover_text",
+    "has_cover_room",
+    "is_cover_text",
+    "make_cover",
+]
 
 _MAX_VERSION = 10  # of the code: larger ones are read by fewer phones
 _QUIET = 4  # modules
@@ -53,6 +62,13 @@ def make_cover(version: int, *, title: str | None, chunks: int, documents: int, 
 def is_cover_text(payload: bytes) -> bool:
     """Whether a text that is no page is what a cover's code holds, going by how it ends."""
     return payload.endswith(f"\n\n{_HOW}".encode())
+
+
+def chunks_on_cover(payload: bytes) -> int:
+    """How many chunks a cover says there are; 0 if it does not."""
+    lines = payload.decode(errors="replace").split("\n")
+    found = re.fullmatch(r"([0-9,]{1,25}) chunks?( of [0-9,]+ documents?)?", lines[1]) if len(lines) > 1 else None
+    return 0 if found is None else int(found[1].replace(",", "") or 0)
 
 
 def has_cover_room(version: int) -> bool:

@@ -112,6 +112,10 @@ def film_24(order: Order, chooser: random.Random) -> Order:
     return _resample(order, Fraction(24, 30))
 
 
+def film_24_and_back(order: Order, chooser: random.Random) -> Order:
+    return _resample(film_24(order, chooser), Fraction(30, 24))
+
+
 def fast_60(order: Order, chooser: random.Random) -> Order:
     return _resample(order, Fraction(60, 30))
 
@@ -125,8 +129,8 @@ def nothing(order: Order, chooser: random.Random) -> Order:
 
 
 _CHANGES: tuple[Callable[[Order, random.Random], Order], ...] = (
-    cut_start, cut_end, drop, drop_stretch, double, shuffle, swap, spoil, slow_25, film_24, fast_60, double_speed,
-    nothing,
+    cut_start, cut_end, drop, drop_stretch, double, shuffle, swap, spoil, slow_25, film_24, film_24_and_back, fast_60,
+    double_speed, nothing,
 )  # fmt: skip
 
 

@@ -23,6 +23,7 @@ KINDS: Mapping[str, Mapping[str, Any]] = {
     "parity": {"symbol_version": 12, "dictionary": 0, "chunks_per_frame": 2, "parity": 0.25},
     "bare": {"symbol_version": 10, "compression": "none", "chunks_per_frame": 1},
     "grown": {"symbol_version": 12, "dictionary": 0, "chunks_per_frame": 2},
+    "covered": {"symbol_version": 20, "compression": "none", "chunks_per_frame": 1},
 }
 
 
@@ -44,6 +45,11 @@ class Memory:
     deleted: frozenset[int] = frozenset()
 
     @property
+    def is_bare(self) -> bool:
+        """Whether its texts carry no numbers."""
+        return "compression" in KINDS[self.kind]
+
+    @property
     def video(self) -> Path:
         """Its video."""
         return self.folder / "memory.mp4"
@@ -60,10 +66,10 @@ def make_memory(folder: Path, kind: str, codec: str = "png") -> Memory:
     texts = make_texts(BUILT, words=24, seed=len(kind))
     if kind == "dictionary":
         texts[7::16] = make_texts(3, words=400, seed=9)  # these take several pages
-    metadatas = [{"number": number} for number in range(BUILT)]
+    metadatas = None if kind == "covered" else [{"number": number} for number in range(BUILT)]
     build(folder, texts, metadatas=metadatas, **KINDS[kind])
     known, deleted = dict(enumerate(texts)), frozenset[int]()
-    if kind == "grown":
+    if kind in ("grown", "covered"):
         known, deleted = _grow(folder / "memory.mp4", known)
     if codec != "png":
         native = folder / "memory.mp4"

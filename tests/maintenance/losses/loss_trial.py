@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from memvid.errors import MemvidError
-from memvid.maintenance import reindex, repair, verify
+from memvid.maintenance import RepairResult, reindex, repair, verify
 from memvid.page import ChunkRanges
 from tests.maintenance.losses.loss_damages import damage
 from tests.maintenance.losses.loss_memories import BUILT, Memory, copy_memory
@@ -63,7 +64,7 @@ def try_loss(memory: Memory, folder: Path, seed: int) -> Trial:
 
 def _readable(memory: Memory, found: Readable) -> set[int]:
     """Chunks of the memory whose text can be read."""
-    if memory.kind == "bare":
+    if memory.is_bare:
         bare = set(found.bare)
         return {chunk for chunk, text in memory.texts.items() if text in bare}
     return {chunk for chunk in memory.texts if found.texts.get(chunk) == memory.texts[chunk]}
@@ -81,18 +82,19 @@ def _try_repair(
         return
     with open_memory(output) as opened:
         chunks = {chunk.chunk_id: chunk.text for chunk in opened.get_chunks_by_id(opened.chunk_ids())}
-    own = {chunk for chunk in chunks if chunk in memory.texts}
+    anew = set() if "no index" not in trial.what else _numbered_anew(result)  # nobody knows what was appended
+    own = {chunk for chunk in chunks if chunk in memory.texts} - anew
     wrong = [chunk for chunk in own if chunks[chunk] != memory.texts[chunk]]
     # Of bare texts in another order nothing but an index, or the page table, says which is which.
     ordered = not any(name in trial.what for name in ("shuffle", "swap")) or "no index" not in trial.what
-    if wrong and ((knows and ordered) or memory.kind != "bare"):
+    if wrong and ((knows and ordered) or not memory.is_bare):
         trial.problems.append(f"repair gives other texts under {wrong[:8]}")
     texts = set(chunks.values())
     if memory.deleted & set(chunks) and found.header and "no index" not in trial.what:
         trial.problems.append(f"deleted chunks are there again: {sorted(memory.deleted & set(chunks))}")
     back = {chunk for chunk in memory.texts if memory.texts[chunk] in texts}
     trial.repaired = len(back)
-    if lacking := readable - back:
+    if (lacking := readable - back) and (ordered or not memory.is_bare):  # a swapped one may count as deleted
         trial.problems.append(f"repair lacks {len(lacking)} chunks that can be read: {sorted(lacking)[:8]}")
     strange = texts - set(memory.texts.values()) - {""}
     if strange and not memory.deleted:
@@ -102,9 +104,15 @@ def _try_repair(
         unnamed &= set(range(BUILT))
     if unnamed and knows:
         trial.problems.append(f"repair does not name {len(unnamed)} lost chunks: {sorted(unnamed)[:8]}")
-    anew = memory.kind == "bare" and own != set(chunks)  # under new ids, so the old ones are missing
-    if knows and not anew and verify(output, deep=True).ok != (len(back) == len(memory.texts)):
+    other = memory.is_bare and own != set(chunks)  # under new ids, so the old ones are missing
+    if knows and ordered and not other and verify(output, deep=True).ok != (len(back) == len(memory.texts)):
         trial.problems.append(f"verify of the repaired one is {len(back) < len(memory.texts)}, {len(back)} are back")
+
+
+def _numbered_anew(result: RepairResult) -> set[int]:
+    """The ids that bare texts got of which nothing said the old ones."""
+    told = [re.search(r"they come back as .*?(\d+)(?:-(\d+))?$", finding.message) for finding in result.findings]
+    return {chunk for ids in told if ids for chunk in range(int(ids[1]), int(ids[2] or ids[1]) + 1)}
 
 
 def _try_reindex(memory: Memory, readable: set[int], video: Path, index: Path, trial: Trial) -> None:

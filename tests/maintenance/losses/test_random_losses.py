@@ -22,7 +22,7 @@ def memory(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     """A sound memory of each kind."""
     if request.param == "parity":
         pytest.importorskip("zfec")
-    codec = "h264" if request.param in ("plain", "bare") else "png"
+    codec = "h264" if request.param in ("plain", "bare", "covered") else "png"
     return make_memory(tmp_path_factory.mktemp("losses") / "memory", request.param, codec)
 
 
@@ -35,7 +35,7 @@ def test_what_can_be_read_comes_back_and_the_rest_is_named(memory: Memory, tmp_p
 def test_the_oracle_reads_all_of_a_sound_memory(memory: Memory) -> None:
     found = look(memory.video, memory.tag)
     assert found.header
-    if memory.kind == "bare":
+    if memory.is_bare:
         assert set(memory.texts.values()) <= set(found.bare)
     else:
         assert {chunk: found.texts[chunk] for chunk in memory.texts} == memory.texts

@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from memvid import MemvidEncoder
+from memvid import MemvidEncoder, _core
 from memvid.maintenance import compact, delete, reindex, repair, verify
 from memvid.video import VideoReader
+from memvid.video.codecs import available_codecs
+from memvid.video.codecs.writing import PictureWriter
 from tests.maintenance.repair.repair_support import BARE, spoil
 from tests.memory_support import EMBEDDER, build, make_texts, open_memory
 from tests.video.video_support import TABLE_UUID, samples
@@ -42,7 +45,7 @@ def lose_index(video: Path) -> None:
 
 def lose_chunks(video: Path, *chunks: int) -> None:
     data = video.read_bytes()
-    frames = VideoReader(video).table.frames_of(chunks).tolist()  # type: ignore[arg-type]
+    frames = VideoReader(video).table.frames_of(np.array(chunks)).tolist()
     for frame in frames:
         data = spoil(data, samples(data)[frame])
     video.write_bytes(data)
@@ -126,3 +129,47 @@ def test_parity_brings_the_cover_back(tmp_path: Path, options: dict[str, Any], *
     result = repair(video, tmp_path / "new.mp4", embedder=EMBEDDER)
     assert result.video_file.read_bytes() == whole
     assert [finding.code for finding in result.findings] == ["frame", "parity"]
+
+
+def film(video: Path, order: list[int]) -> Path:
+    """The frames of a video in some order, as pictures in another container, without a page table."""
+    if "ffv1" not in available_codecs():
+        pytest.skip("this machine cannot write ffv1")
+    path = video.with_name("film.mkv")
+    payloads = [payload for _, payload in VideoReader(video).read_all()]
+    pages, texts = (_core.SymbolOptions(version=20, utf8=utf8) for utf8 in (False, True))
+    writer = PictureWriter(path, codec="ffv1", version=20, pages=pages, texts=texts, fps=30)
+    writer.write([payloads[frame] for frame in order])
+    writer.finish(b"")
+    return path
+
+
+@pytest.mark.parametrize("index", [True, False], ids=["index", "no index"])
+@pytest.mark.parametrize("metadatas", [True, False], ids=["metadata", "no metadata"])
+def test_one_text_in_place_of_the_next_gets_no_wrong_id(tmp_path: Path, *, metadatas: bool, index: bool) -> None:
+    """As many pictures as before, of which one is missing and another is there twice: what keeps up a frame rate."""
+    video = grown(tmp_path, metadatas=metadatas)
+    order = [*range(len(VideoReader(video).table))]
+    frame = int(VideoReader(video).table.frames_of(np.array([2]))[0])
+    order[frame : frame + 3] = [frame + 1, frame + 2, frame + 2]
+    shown = film(video, order)
+    old = video.with_name("memory_index.json") if index else tmp_path / "none.json"
+    result = repair(shown, tmp_path / "new.mp4", index=old, embedder=EMBEDDER)
+    back = texts_of(result.video_file)
+    assert [chunk for chunk in (2, 4) if chunk in back] == []
+    assert {*back.values()} == {*TEXTS} - {TEXTS[2]}  # of the deleted one, too, nothing says any more that it is
+    known = {chunk: text for chunk, text in back.items() if chunk < len(TEXTS)}
+    assert known == {chunk: TEXTS[chunk] for chunk in known}
+    assert set(range(7, 12)) <= set(known)
+    assert (2, 2) in result.lost if index else result.lost == ((0, 3), (5, 6))
+    assert not verify(result.video_file).ok
+
+
+def test_a_lost_header_page_leaves_room_for_pages_and_the_cover(tmp_path: Path) -> None:
+    video = build(tmp_path, TEXTS, **(BARE | {"symbol_version": 20}))
+    order = [*range(len(VideoReader(video).table))]
+    order.remove(2)  # of the three frames of the header page
+    result = repair(film(video, order), tmp_path / "new.mp4", index=tmp_path / "none.json", embedder=EMBEDDER)
+    assert result.lost == ((0, 11),)  # as the cover says
+    assert [*texts_of(result.video_file).values()] == TEXTS
+    assert VideoReader(result.video_file).table.has_cover

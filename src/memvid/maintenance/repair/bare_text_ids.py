@@ -91,9 +91,15 @@ def texts_by_order(slots: list[Slot], numbers: dict[int, int], result: Sorted) -
 
 
 def _place(texts: Sequence[Slot], frames: range, found: Texts) -> None:
-    """The texts between two pages; certain if there are as many as frames, with or without those shown twice."""
+    """The texts between two pages; certain if there are as many as frames, with or without those shown twice.
+
+    A decoder's pictures are also as many where one was left out and another shown twice, to keep up a frame rate.
+    """
     changed = [slot for at, slot in enumerate(texts) if at == 0 or slot.payload != texts[at - 1].payload]
-    for shown in (texts, changed):
+    legible = [slot.payload for slot in texts if slot.payload is not None]
+    doubled = any(one == other for one, other in pairwise(legible))
+    decoded = any(slot.offset < 0 for slot in texts)
+    for shown in (changed,) if decoded and doubled else (texts, changed):
         if len(shown) == len(frames):
             found.placed.update(
                 (frame, slot.payload) for frame, slot in zip(frames, shown, strict=True) if slot.payload is not None
@@ -132,7 +138,7 @@ def add_texts(
     by_words = {} if table is not None or index is None else _by_words(texts, index)
     by_frame = _ids_of_frames(texts.placed, pages, table, result)
     gone = result.deleted if index is None else result.deleted | index.deleted
-    deleted = {*(gone & ChunkIds.of(by_frame.values())).numbers().tolist()}  # whose words no index has
+    deleted = {*(gone & ChunkIds.of(by_frame.values())).numbers().tolist()}  # their words are in no index
     taken: set[int] = set()
     known_texts: set[bytes] = set()
     anew: dict[bytes, None] = {}
@@ -142,7 +148,8 @@ def add_texts(
             continue
         chunk = None if frame is None else by_frame.get(frame)
         likely = by_words.get(text, ())
-        if by_words and chunk not in likely and (likely or chunk not in deleted):
+        unknown = chunk in deleted and not likely
+        if by_words and not unknown and (chunk not in likely or chunk in taken):
             chunk = next((known for known in likely if known not in taken), None)
         if chunk is None:
             anew[text] = None

@@ -19,6 +19,8 @@ from memvid.video.cover import is_cover_text
 
 __all__ = ["choose_pages", "choose_table", "choose_tag"]
 
+_SOME_TEXTS = 4  # different ones, that no video shows by chance
+
 
 def choose_tag(copies: Sequence[Salvage], indexed: int | None) -> int:
     """The memory that all copies are of; of one without any page, the one that the index is of, or its texts alone.
@@ -38,8 +40,9 @@ def choose_tag(copies: Sequence[Salvage], indexed: int | None) -> int:
         return next(iter(tags.values()))
     found = [slot.payload for copy in copies for slot in copy.slots if slot.payload is not None]
     texts = [payload for payload in found if not is_cover_text(payload)]
-    few = not texts or len(texts) * 2 < sum(len(copy.slots) for copy in copies)
-    if few or (indexed is None and all(map(parse_code, texts))):  # those of an old memory are for `memvid import`
+    few = len({*texts}) < _SOME_TEXTS and len(texts) * 2 < sum(len(copy.slots) for copy in copies)
+    # Any video may show a code, and those of an old memory are for `memvid import`.
+    if not texts or (indexed is None and (few or all(map(parse_code, texts)))):
         raise VideoError(
             f"there is no frame of a memvid memory in {copies[0].path}: nothing can be brought back; {IMPORT_REMEDY}"
         )

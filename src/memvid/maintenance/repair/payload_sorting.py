@@ -37,6 +37,7 @@ from memvid.page import (
 from memvid.page.reading import run_parts
 from memvid.types import VideoIdentity
 from memvid.video import BARE, PageTable, expected_chunks
+from memvid.video.cover import chunks_on_cover
 
 __all__ = ["sort_pages"]
 
@@ -208,8 +209,8 @@ def _gather(
                 changed = usable_chunks(page, header.first_chunk, number, path, findings)
                 count = header.count if header.kind == PageKind.DATA else 0
                 result.groups.append(Group(number, header.kind, header.first_chunk, count, payloads, changed))
-                if changed is not None:
-                    result.claimed.append(_chunks_of(header))
+                if changed is not None or header.kind == PageKind.ATTRIBUTES:
+                    result.claimed.append(_claimed_by(header))
             elif header.kind != PageKind.PARITY:  # which is made anew
                 if header.kind == PageKind.TOMBSTONES:
                     tombstones.add(payloads, first_frame=number, tag=result.tag)
@@ -220,7 +221,7 @@ def _gather(
                 result.groups.append(Group(number, header.kind, 0, 0, payloads, usable))
         except VideoError as error:
             ids = _chunks_of(header)
-            result.claimed.append(ids)
+            result.claimed.append(_claimed_by(header))
             why = (
                 "the dictionary that it is compressed with is lost"
                 if header.flags & PageFlag.DICTIONARY and result.dictionary is None
@@ -251,7 +252,7 @@ def _lose_run(
 ) -> None:
     first_lost = next(frame for frame, found in zip(frames, [*there, None], strict=False) if frame != found)
     ids = _chunks_of(header)
-    result.claimed.append(ids)
+    result.claimed.append(_claimed_by(header))
     findings.error(
         "page",
         f"{header.kind.name} pages {frames.start} to {frames.stop - 1} belong together, and "
@@ -265,9 +266,16 @@ def _lose_run(
 def _chunks_of(header: PageHeader) -> ChunkIds:
     """Chunks that a page says it has; of a continuation, the one that it continues."""
     count = {PageKind.DATA: header.count, PageKind.CONTINUATION: 1}.get(header.kind, 0)
-    if header.first_chunk > ID_LIMIT:
-        count = 0
-    return ChunkIds.of(range(header.first_chunk, header.first_chunk + count) if count else ())
+    return _ids(header.first_chunk, count)
+
+
+def _claimed_by(header: PageHeader) -> ChunkIds:
+    """The same, and those that a page has the metadata of: their texts were there."""
+    return _ids(header.first_chunk, header.count) if header.kind == PageKind.ATTRIBUTES else _chunks_of(header)
+
+
+def _ids(first: int, count: int) -> ChunkIds:
+    return ChunkIds.of(range(first, first + count) if count and first <= ID_LIMIT else ())
 
 
 def _expect(table: PageTable | None, result: Sorted, frames: int) -> None:
@@ -276,4 +284,6 @@ def _expect(table: PageTable | None, result: Sorted, frames: int) -> None:
         result.claimed.append(table.chunk_ids())
     elif result.header is None and result.chunks:  # a compaction may have left ids out, but nothing says so
         result.claimed.append(ChunkIds.of(range(int(result.chunks.ends[-1]))))
+    if result.header is None and result.cover is not None:  # likewise
+        result.claimed.append(ChunkIds.of(range(chunks_on_cover(result.cover))))
     result.claimed.append(expected_chunks(result.header, result.added.values(), there=result.chunks, frames=frames))

@@ -19,6 +19,7 @@ from memvid.maintenance.rewrite.kept_vectors import IndexVectors
 from memvid.maintenance.rewrite.reindex import model_of
 from memvid.page import (
     HEADER_BYTES,
+    MIN_CAPACITY,
     ChunkIds,
     HeaderInfo,
     PageBody,
@@ -33,6 +34,7 @@ from memvid.page import (
     encode_changed_metadata,
     encode_header_body,
     encode_tombstones,
+    is_page,
     open_blob,
     open_run,
     pack,
@@ -43,7 +45,7 @@ from memvid.page import (
     seal,
 )
 from memvid.types import ModelInfo, Progress, ProgressCallback
-from memvid.video import BARE, VideoWriter, frame_capacity, make_cover, reach
+from memvid.video import BARE, VideoWriter, cover_picture, frame_capacity, make_cover, reach
 
 __all__ = ["Rewrite", "open_groups"]
 
@@ -277,10 +279,18 @@ def _symbol_version(found: Sequence[Salvage], ordered: Sorted) -> int:
     for copy in found:
         if copy.size is not None:
             return (copy.size[1] - 26) // 4
-    sizes = {(group.kind == BARE, len(payload)) for group in ordered.groups for payload in group.payloads}
+    found_payloads = (slot.payload for copy in found for slot in copy.slots)  # parts of lost runs fill their codes
+    known = {payload for payload in found_payloads if payload is not None and payload != ordered.cover}
+    known |= {payload for group in ordered.groups for payload in group.payloads}
+    sizes = {(not is_page(payload), len(payload)) for payload in known}
+    cover = ordered.cover
 
     def holds(version: int) -> bool:
         config = EncoderConfig(symbol_version=version)
-        return all(size <= frame_capacity(config, bare=bare) for bare, size in sizes)
+        return (
+            frame_capacity(config) >= MIN_CAPACITY
+            and all(size <= frame_capacity(config, bare=bare) for bare, size in sizes)
+            and (cover is None or cover_picture(cover, version) is not None)
+        )
 
     return next(filter(holds, range(1, 41)), 40)

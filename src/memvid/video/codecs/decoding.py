@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from memvid import _core
 from memvid.errors import FrameError, MemvidError, VideoFormatError
 from memvid.page import (
+    PageHeader,
     PageKind,
     ParityHead,
     is_page,
@@ -23,6 +24,7 @@ from memvid.page import (
     seal,
 )
 from memvid.remedies import IMPORT_REMEDY, REMEDY
+from memvid.video.codecs.bare_texts import BareTexts, Shown
 from memvid.video.codecs.picture_limits import BATCH_PIXELS
 from memvid.video.codecs.sources import Picture, Pictures
 from memvid.video.parity import ParityBlock, ParityGroup, parity_pages
@@ -106,6 +108,7 @@ class FoundPages:
     :ivar parity: what the parity pages among them protect, by their numbers.
     :ivar cover: checksum and position of what is in front of all pages, and no page.
     :ivar frames: pictures in the video.
+    :ivar texts: what is shown between the pages.
     :ivar trailing: how many of them, behind all others, hold nothing that can be read.
     """
 
@@ -116,6 +119,7 @@ class FoundPages:
     cover: tuple[int, int] | None = None
     frames: int = 0
     trailing: int = 0
+    texts: BareTexts = field(default_factory=BareTexts)
 
     def add(self, payload: bytes | None) -> None:
         """Note the next picture's payload."""
@@ -125,34 +129,40 @@ class FoundPages:
         """Whether the next picture holds something of this memory."""
         position = self.frames
         self.frames += 1
-        row: tuple[int, int, int, int]
-        if payload is None:
-            return False
-        if is_page(payload):
-            try:
-                header = parse_header(payload, frame_index=position)
-            except MemvidError:
-                return False
+        header = self._header_of(payload, position)
+        if payload is None or header is None:
+            text = None if payload is None or is_page(payload) else page_checksum(payload)
+            if self.tag is not None:
+                self.texts.add(Shown(position, text))
+            elif text is not None and self.cover is None:
+                self.cover = text, position
+            return text is not None and self.tag is not None
+        self.texts.add_page(header, payload)
+        self.rows.setdefault(header.page_number, (header.kind, header.count, header.first_chunk, header.checksum))
+        self.positions.setdefault(header.page_number, position)
+        return True
+
+    def _header_of(self, payload: bytes | None, position: int) -> PageHeader | None:
+        """The header of a page of this memory; ``None`` if it is none."""
+        if payload is None or not is_page(payload):
+            return None
+        try:
+            header = parse_header(payload, frame_index=position)
             if self.tag is None:
                 self.tag = header.tag
             if header.tag != self.tag:
-                return False
-            number, row = header.page_number, (header.kind, header.count, header.first_chunk, header.checksum)
+                return None
             if header.kind == PageKind.PARITY:
-                try:
-                    self.parity.setdefault(number, parse_parity_head(payload, frame_index=number))
-                except FrameError:
-                    return False
-        elif self.tag is not None:
-            # A bare text does not say which one it is; frames that were dropped or doubled are found out by the index.
-            number, row = position, (BARE, 1, -1, page_checksum(payload))
-        else:
-            if self.cover is None:
-                self.cover = page_checksum(payload), position
-            return False
-        self.rows.setdefault(number, row)
-        self.positions.setdefault(number, position)
-        return True
+                self.parity.setdefault(header.page_number, parse_parity_head(payload, frame_index=header.page_number))
+        except MemvidError:
+            return None
+        return header
+
+    def place_texts(self) -> None:
+        """Say which frames the bare texts are, once all pictures have been seen."""
+        for frame, shown in self.texts.place().items():
+            self.rows.setdefault(frame, (BARE, 1, -1, shown.checksum or 0))
+            self.positions.setdefault(frame, shown.position)
 
     def table(self, path: str, read: ReadPages) -> tuple[PageTable, NDArray[np.int64]]:
         """The page table, and the position of each page, -1 for those that parity alone has.
@@ -177,15 +187,11 @@ class FoundPages:
                     left -= block.groups
                     for group in map(block.group, range(block.groups)):
                         self._rebuild(block, group, read)
-        missing = count - len(self.rows)
-        if missing:
-            first = next(number for number, known in enumerate([*sorted(self.rows), None]) if number != known)
-            raise FrameError(
-                f"{path} has lost {missing} of {count} frames, the first of them {first}, to re-encoding"
-                + (" and more than parity brings back" if self.parity else "")
-                + f": {REMEDY}",
-                frame_index=first,
-            )
+        if self.texts.fault is not None:
+            frame, fault = self.texts.fault
+            raise FrameError(f"{path}: {fault}; some were repeated or lost in re-encoding: {REMEDY}", frame_index=frame)
+        if count > len(self.rows):
+            raise self._loss(path, count)
         if self.trailing and not blocks:
             raise FrameError(
                 f"the last {self.trailing} of {self.frames} frames of {path} cannot be read, and without its page "
@@ -201,6 +207,16 @@ class FoundPages:
                 builder.add(kind, chunks, first_chunk, checksum)
         positions = np.array([self.positions.get(number, -1) for number in range(count)], np.int64)
         return builder.build(self.tag), positions
+
+    def _loss(self, path: str, count: int) -> FrameError:
+        """What is missing of so many frames."""
+        first = next(number for number, known in enumerate([*sorted(self.rows), None]) if number != known)
+        if self.texts.unplaced:
+            why = f"has lost frames to re-encoding, and nothing says which {self.texts.unplaced} bare texts are left"
+        else:
+            why = f"has lost {count - len(self.rows)} of {count} frames, the first of them {first}, to re-encoding"
+        parity = " and more than parity brings back" if self.parity else ""
+        return FrameError(f"{path} {why}{parity}: {REMEDY}", frame_index=first)
 
     def _rebuild(self, block: ParityBlock, group: ParityGroup, read: ReadPages) -> None:
         """Fill in the rows of pages of a group that are missing, as far as it brings them back.
@@ -232,4 +248,5 @@ def find_pages(payloads: Iterable[bytes | None]) -> FoundPages:
     found = FoundPages()
     for payload in payloads:
         found.add(payload)
+    found.place_texts()
     return found
