@@ -132,7 +132,11 @@ def test_all_that_a_memory_of_version_1_was_is_its_first_commit(archive: Path, t
 
 @pytest.mark.parametrize(
     "options",
-    [{"date": "yesterday"}, {"date": 20261127}, {"message": 5}, {"message": "\ud800"}, {"message": "x" * 5000}],
+    [
+        *({"date": date} for date in ("yesterday", 20261127, "", "2026-13-01", "2026-11-27\n", "٢٠٢٦-١١-٢٧")),
+        *({"date": f"2026-11-27{between}10:00"} for between in "\n\x1b\u202e\ud800_"),
+        *({"message": message} for message in (5, "\ud800", "x" * 5000)),
+    ],
 )
 def test_what_is_no_date_or_message_is_refused(tmp_path: Path, options: dict[str, Any]) -> None:
     video = build(tmp_path, ["one", "two"])
@@ -143,3 +147,16 @@ def test_what_is_no_date_or_message_is_refused(tmp_path: Path, options: dict[str
             memory.append(**options)
         assert video.read_bytes() == before
         memory.append()
+
+
+@pytest.mark.parametrize(
+    "date",
+    ["2026-11-27", "2026-11-27T10:00", "2026-11-27 10:00:30", "2026-11-27T10:00Z", "2026-11-27T10:00:00.123456+01:00"],
+)
+def test_dates_and_times_stay_as_they_are_given(tmp_path: Path, date: str) -> None:
+    video = build(tmp_path, ["one"])
+    with MemvidEncoder.open(video, embedder=EMBEDDER) as memory:
+        memory.add_chunks(["two"])
+        memory.append(date=date)
+    with open_memory(video) as retriever:
+        assert retriever.log()[1].date == date

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 import unicodedata
 from collections.abc import Iterable
 from numbers import Integral
@@ -24,6 +25,7 @@ __all__ = [
     "is_whole",
 ]
 
+_DATE = re.compile("[0-9W-]{8,10}([T ][0-9:.,+-]+Z?)?", re.ASCII)
 _MOST_WORDS = 4096  # bytes of a message: it stands in frames of its own
 
 ID_LIMIT = 1 << 62
@@ -91,15 +93,14 @@ def check_date(value: object) -> str | None:
     """
     if value is None:
         return None
-    if isinstance(value, datetime.date):  # a time is one, too
-        return value.isoformat()
-    if isinstance(value, str):
+    date = value.isoformat() if isinstance(value, datetime.date) else value  # a time is one, too
+    if isinstance(date, str) and _DATE.fullmatch(date):  # Python takes any character between date and time
         for parse in (datetime.date.fromisoformat, datetime.datetime.fromisoformat):
             try:
-                parse(value)
+                parse(date.replace("Z", "+00:00"))  # which Python 3.10 does not take
             except ValueError:
                 continue
-            return value
+            return date
     raise ConfigError(f"date={value!r:.80} is not possible: expected a date, or a string like 2026-11-27")
 
 

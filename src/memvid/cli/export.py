@@ -81,13 +81,13 @@ def export(
 def _print(result: ExportResult, video: Path) -> None:
     from memvid.storage.commit import default_index_file
 
-    ratio = result.video_bytes / max(result.text_bytes, 1)
+    ratio = f", {result.video_bytes / result.text_bytes:.2f} of the text" if result.text_bytes else ""
     emit(heading(str(result.video_file)))
     emit(
         rows(
             [
                 ("frames", f"{result.frames:,} of {result.width} x {result.height} pixels, {result.codec}"),
-                ("video", f"{format_bytes(result.video_bytes)}, {ratio:.2f} of the text"),
+                ("video", f"{format_bytes(result.video_bytes)}{ratio}"),
                 ("before", format_bytes(result.source_bytes)),
                 ("time", format_seconds(result.seconds)),
             ]

@@ -72,4 +72,4 @@ def _lost(rung: RungResult) -> str:
 
 
 def _of_text(count: int, report: SurviveReport) -> str:
-    return f"{count / max(report.text_bytes, 1):.2f}"
+    return f"{count / report.text_bytes:.2f}" if report.text_bytes else "-"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import threading
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any, Protocol
@@ -30,6 +30,7 @@ __all__ = ["AvSource", "EveryPicture", "OpenCvSource", "Picture", "PictureSource
 
 _NEAR = 8  # frames: decoding so many and dropping them costs less than a seek
 _NEAR_RATE = 0.9
+_FEW_FRAMES = 2  # a cover and another one: no time between two others says how fast it is
 _PLANAR = ("yuv", "gray", "nv12", "nv21")  # pixel formats whose first plane is the brightness
 
 
@@ -146,6 +147,7 @@ class AvSource:
             self.detection_budget = detection_budget(path)
             self._keys: list[int] = []
             self._decoded: dict[int, int | None] = {}  # when a frame is decoded, by when it is shown
+            durations: dict[int, int] = {}
             self.frame_count = 0
             for packet in self._container.demux(stream):
                 if packet.is_keyframe and packet.size and packet.pts is not None:
@@ -155,11 +157,13 @@ class AvSource:
                 self.frame_count += 1
                 if packet.pts is not None:
                     self._decoded[packet.pts] = packet.dts
+                    if self.frame_count <= _FEW_FRAMES:
+                        durations[packet.pts] = packet.duration or 0
         check_pixels(path, self.frame_count * self.width * self.height)
         self._keys.sort()
         self._times = sorted(self._decoded)
         self._ordered = len(self._times) == self.frame_count  # otherwise time stamps do not tell frames apart
-        self.fps: float = _frame_rate(self._times, stream)
+        self.fps: float = _frame_rate(self._times, durations, stream)
         self._frames: Iterator[Any] = iter(())
         self._now: int | None = None  # the time of the frame that was decoded last
         self._counting = Counting(self.pictures)
@@ -359,12 +363,17 @@ def _open_stream(path: str, *, hidden: bool = False) -> Any:
     return container
 
 
-def _frame_rate(times: Sequence[int], stream: Any) -> float:
-    """Frames a second, without the first one, which may be shown for longer; 0 if nothing says it."""
+def _frame_rate(times: Sequence[int], durations: Mapping[int, int], stream: Any) -> float:
+    """Frames a second, without the first one, which may be shown for longer; 0 if nothing says it.
+
+    :param durations: how long the first ones are shown, where the container says so.
+    """
     rate = float(stream.base_rate or stream.average_rate or 0)
     if len(times) > 2 and times[-1] > times[1]:
         mean = float((len(times) - 2) / ((times[-1] - times[1]) * stream.time_base))
         return rate if _NEAR_RATE * mean < rate < mean / _NEAR_RATE else mean  # times are rounded
+    if len(times) == _FEW_FRAMES and (last := durations.get(times[-1], 0)) > 0:
+        return float(1 / (last * stream.time_base))
     return rate
 
 
