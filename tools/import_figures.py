@@ -16,7 +16,7 @@ import zxingcpp
 from memvid import MemvidRetriever
 from memvid.embedding import HashingEmbedder
 from memvid.maintenance import import_memory
-from memvid.maintenance.verify.findings import count_chunks
+from memvid.page import count_chunks
 from memvid.video.codecs import open_pictures
 
 

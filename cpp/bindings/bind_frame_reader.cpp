@@ -11,7 +11,7 @@ namespace {
 
 GreyArray read_pixels(const FrameReader& reader, std::int64_t index) {
     const std::int64_t indices[] = {index};
-    plan_frames(indices, reader.movie().samples.size());
+    plan_frames(indices, reader.frame_count());
     Bytes pixels;
     {
         const py::gil_scoped_release release;
@@ -45,6 +45,10 @@ void register_frame_reader(py::module_& module) {
                                    const auto& table = self.movie().page_table;
                                    return table ? py::object(bindings::to_python(*table)) : py::none();
                                })
+        .def(
+            "place", [](FrameReader& self, const IndexArray& places) { self.place(copy_of(places)); },
+            py::arg("places").noconvert(),
+            "From now on frame i is the sample places[i] (int64), -1 none. Call it before the reader is shared.")
         .def("read_pixels", &read_pixels, py::arg("index"), "The picture of one frame: uint8[height, width].");
 }
 

@@ -1,6 +1,7 @@
 #include "memvid/frame_reader.hpp"
 
 #include <algorithm>
+#include <string>
 
 #include "memvid/error.hpp"
 #include "memvid/qr_code.hpp"
@@ -64,6 +65,23 @@ FrameReader::FrameReader(const std::string& path, std::size_t threads, std::opti
 
 FrameReader::~FrameReader() { delete symbol_.load(); }
 
+void FrameReader::place(std::vector<std::int64_t> places) {
+    const auto samples = static_cast<std::int64_t>(movie_.samples.size());
+    for (const auto place : places)
+        if (place < -1 || place >= samples)
+            throw Error(ErrorCode::config, "sample " + std::to_string(place) + " is not one of the " +
+                                               std::to_string(samples) + " samples of the video");
+    vain_ = VainFrames(places.size());
+    places_ = std::move(places);
+    expect_nothing();
+}
+
+std::optional<Sample> FrameReader::sample_of(std::size_t index) const {
+    if (!places_) return movie_.samples.at(index);
+    const auto place = places_->at(index);
+    return place < 0 ? std::nullopt : std::optional(movie_.samples[static_cast<std::size_t>(place)]);
+}
+
 void FrameReader::require_png() const {
     if (movie_.codec != "png")
         throw Error(ErrorCode::unsupported,
@@ -121,14 +139,16 @@ FrameResult FrameReader::decode(const BitImageView& image, std::size_t index, De
 }
 
 FrameResult FrameReader::read_frame(std::size_t index, Decoder decoder) const {
-    const Sample sample = movie_.samples[index];
+    const auto sample = sample_of(index);
     auto& space = workspace();
     FrameResult result;
-    if (sample.size > max_frame_bytes) {
+    if (!sample) {
+        result.status = FrameStatus::missing;
+    } else if (sample->size > max_frame_bytes) {
         result.status = FrameStatus::not_a_picture;
     } else {
-        space.file.resize(sample.size);
-        const Reading reading = file_.try_read_at(sample.offset, space.file);
+        space.file.resize(sample->size);
+        const Reading reading = file_.try_read_at(sample->offset, space.file);
         if (!reading.whole) {
             result.status = reading.error != 0 ? FrameStatus::unreadable : FrameStatus::cut_off;
         } else if (const auto picture = space.png.decode(space.file, movie_.width, movie_.height)) {
@@ -138,7 +158,7 @@ FrameResult FrameReader::read_frame(std::size_t index, Decoder decoder) const {
         }
     }
     ++tally_.frames;
-    tally_.bytes += sample.size;
+    tally_.bytes += sample ? sample->size : 0;
     if (result.status != FrameStatus::ok) ++tally_.failed;
     return result;
 }
@@ -152,11 +172,11 @@ void FrameReader::read_each(std::span<const std::size_t> frames, Decoder decoder
 
 Bytes FrameReader::read_pixels(std::size_t index) const {
     require_png();
-    const Sample sample = movie_.samples.at(index);
+    const auto sample = sample_of(index);
     auto& space = workspace();
-    if (sample.size > max_frame_bytes) return {};
-    space.file.resize(sample.size);
-    if (!file_.try_read_at(sample.offset, space.file).whole) return {};
+    if (!sample || sample->size > max_frame_bytes) return {};
+    space.file.resize(sample->size);
+    if (!file_.try_read_at(sample->offset, space.file).whole) return {};
     const auto picture = space.png.decode(space.file, movie_.width, movie_.height);
     return picture ? to_grey(picture->image) : Bytes{};
 }

@@ -111,6 +111,28 @@ TEST(the_corrected_decoder_counts_as_such) {
     CHECK_EQUAL(reader.counters().fast, 0U);
 }
 
+TEST(frames_are_read_from_the_samples_that_they_are_placed_at) {
+    const TemporaryFolder folder;
+    const auto pages = make_pages(5);
+    write_video(folder.file("a.mp4"), pages, options(3), table);
+    FrameReader reader(folder.file("a.mp4"), 2);
+    reader.expect(sums_of(pages));
+    reader.place({3, -1, 0, 3});
+    CHECK_EQUAL(reader.frame_count(), 4U);
+    CHECK(reader.read_pixels(1).empty());
+    const std::int64_t wanted[] = {0, 1, 2, 3};
+    for (const bool expecting : {false, true}) {
+        if (expecting) reader.expect({page_sum(pages[3]), page_sum(pages[1]), page_sum(pages[0]), page_sum(pages[2])});
+        const auto batch = reader.read(wanted, Decoder::automatic, {});
+        CHECK(batch.results[0].payload == pages[3]);
+        CHECK(batch.results[1].status == FrameStatus::missing);
+        CHECK(batch.results[2].payload == pages[0]);
+        CHECK(batch.results[3].status == (expecting ? FrameStatus::wrong : FrameStatus::ok));
+    }
+    for (const std::int64_t place : {-2, 5})
+        CHECK_ERROR(config, reader.place({place}));
+}
+
 TEST(every_flipped_module_is_corrected_or_refused) {
     const TemporaryFolder folder;
     for (const bool bare : {false, true}) {
@@ -347,7 +369,7 @@ TEST(a_cancelled_batch_of_frames_appends_nothing) {
     auto single = options(20);
     single.threads = 1;
     FrameWriter writer(folder.file("a.mp4"), single);
-    const auto pages = make_pages(400, 800);
+    const auto pages = make_pages(4000, 800);
     const std::vector<ByteView> views(pages.begin(), pages.end());
     bool cancelled = false;
     try {

@@ -17,6 +17,7 @@ from memvid.config import RetrieverConfig, make_config
 from memvid.embedding import Embedder, EmbedderLike, encode_queries, model_info, resolve_embedder
 from memvid.errors import (
     ChunkDeletedError,
+    ChunkNotFoundError,
     ClosedError,
     FrameError,
     QueryError,
@@ -156,7 +157,9 @@ class MemvidRetriever(AsyncSearches):
         _check_int("before", before, 0)
         _check_int("after", after, 0)
         self._check_alive([check_chunk_id(chunk_id)])
-        ids = self._video.table.ids_around(int(chunk_id), before, after, without=self._index.deleted)
+        ids = self._video.table.ids_around(
+            int(chunk_id), before, after, without=self._index.deleted | self._index.missing
+        )
         self._store.check_count(len(ids))
         return self._chunks(ids.numbers().tolist())
 
@@ -193,9 +196,10 @@ class MemvidRetriever(AsyncSearches):
 
     def _scan(self, stop: int, deleted: ChunkIds, changed: MetadataState) -> Iterator[Chunk]:
         """The chunks in the frames before ``stop``."""
-        for frame, page in self._store.scan_chunks(stop):
+        gone = deleted | self._index.missing
+        for frame, page in self._store.scan_chunks(stop=stop, without=gone):
             first = int(self._video.table.first_chunks[frame])
-            for slot in np.flatnonzero(~deleted.contains(np.arange(first, first + len(page)))).tolist():
+            for slot in np.flatnonzero(~gone.contains(np.arange(first, first + len(page)))).tolist():
                 try:
                     metadata, fault = read_metadata(self._store.metadata_bytes(page, frame, slot, changed=changed))
                 except FrameError as error:
@@ -257,6 +261,7 @@ class MemvidRetriever(AsyncSearches):
             vector_dtype=self._index.manifest.vectors.dtype,
             built_chunks=header.chunks,
             deleted=len(self._index.deleted & self._video.table.chunk_ids()),
+            missing=self._index.missing.ranges,
             title=header.title,
             date=header.date,
         )
@@ -321,11 +326,13 @@ class MemvidRetriever(AsyncSearches):
         return video, index
 
     def _check_alive(self, chunk_ids: list[int]) -> None:
-        deleted = self._index.deleted
-        if deleted:
-            gone = np.flatnonzero(deleted.contains(np.array(chunk_ids, np.int64)))
-            if len(gone):
-                raise ChunkDeletedError(f"chunk {chunk_ids[int(gone[0])]} was deleted from this memory")
+        ids = np.array(chunk_ids, np.int64)
+        for gone, error, what in (
+            (self._index.deleted, ChunkDeletedError, "was deleted from this memory"),
+            (self._index.missing, ChunkNotFoundError, "is lost: the video did not have it when its index was made"),
+        ):
+            if gone and len(found := np.flatnonzero(gone.contains(ids))):
+                raise error(f"chunk {chunk_ids[int(found[0])]} {what}")
 
     def _check_open(self) -> None:
         if self._closed:

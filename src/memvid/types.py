@@ -145,12 +145,15 @@ class VideoIdentity:
     :ivar frames: frames in the video.
     :ivar bytes: size of the file.
     :ivar tag: of the memory, which all its pages have; ``None`` if an index of an earlier release does not say.
+    :ivar chunks: those that are left, of a video whose frames had to be looked for, as it has lost its page table or
+        some of them; else ``None``. No index names them.
     """
 
     digest: str
     frames: int
     bytes: int
     tag: int | None = None
+    chunks: ChunkRanges | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,6 +318,7 @@ class MemoryInfo:
     :ivar vector_dtype: how the index keeps vectors.
     :ivar built_chunks: chunks that ``text_bytes`` is of: those appended or deleted since are not counted.
     :ivar deleted: chunks that the video lists as deleted: with their text until it is compacted, then as empty ones.
+    :ivar missing: chunks that the video had lost when its index was made, as far as anything still said so.
     :ivar title: what it is called, if its builder said so.
     :ivar date: when it was built, if its builder said so.
     """
@@ -338,5 +342,6 @@ class MemoryInfo:
     vector_dtype: str
     built_chunks: int = 0
     deleted: int = 0
+    missing: ChunkRanges = ()
     title: str | None = None
     date: str | None = None

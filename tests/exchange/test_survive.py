@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from memvid.cli import main
-from memvid.errors import ConfigError, DependencyError, FrameError, VideoNotFoundError
+from memvid.errors import ConfigError, DependencyError, VideoNotFoundError
 from memvid.exchange import export, survive
 from memvid.exchange.ladder import LADDERS, Rung
 from memvid.exchange.transcode import Step, transcode
@@ -81,8 +81,8 @@ def test_lost_frames_are_counted_and_refused(robust: Path, tmp_path: Path, monke
     assert all_of_them.lost == all_of_them.frames == report.frames
     with closing(open_pictures(str(robust))) as pictures:
         transcode(robust, tmp_path / "a.mp4", fewer[0], side=pictures.width)
-    with pytest.raises(FrameError, match="has lost"):
-        VideoReader(tmp_path / "a.mp4")
+    with closing(VideoReader(tmp_path / "a.mp4")) as reader:
+        assert len(reader.lost_frames) >= half.lost  # of a run all pages go with one
 
 
 def test_only_the_first_frames(robust: Path, monkeypatch: pytest.MonkeyPatch) -> None:

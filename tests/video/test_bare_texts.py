@@ -1,103 +1,170 @@
-"""Bare texts in a video that FFmpeg shows and that has no page table: the pages around them say which they are."""
+"""Which frame a bare text is in, and which chunk it is, where no page table says so: only what is certain counts."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import replace
 
-import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from memvid import MemvidEncoder
-from memvid.errors import FrameError
-from memvid.maintenance import repair
-from memvid.video import PageTable, VideoReader
-from memvid.video.codecs import find_pages
-from tests.maintenance.repair.repair_support import BARE, spoil
-from tests.memory_support import EMBEDDER, build, make_texts
-from tests.video.video_support import samples
+from memvid.page import ChunkIds, ChunkRanges, HeaderInfo, PageKind
+from memvid.video.bare_texts import LOST_RUNS, PageRow, Shown, TextZone, find_zones, number_texts, place_texts
 
-TEXTS = make_texts(9, words=6)
-Payloads = list["bytes | None"]
+HEADER, COMMIT = PageRow(PageKind.HEADER, 0, 0), PageRow(PageKind.COMMIT, 0, 0)
 
 
-def read(video: Path) -> tuple[Payloads, PageTable]:
-    reader = VideoReader(video)
-    return [payload for _, payload in reader.read_all()], reader.table
+def attributes(first: int, count: int) -> PageRow:
+    return PageRow(PageKind.ATTRIBUTES, first, count)
 
 
-@pytest.fixture(scope="module", params=["metadata", "no metadata"])
-def memory(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Payloads, PageTable]:
-    """What is shown of a memory with a cover that has grown by three texts, and its page table."""
-    metadatas = [{"number": number} for number in range(6)] if request.param == "metadata" else None
-    folder = tmp_path_factory.mktemp("bare")
-    video = build(folder, TEXTS[:6], metadatas=metadatas, **BARE | {"symbol_version": 20})
-    with MemvidEncoder.open(video, embedder=EMBEDDER) as appender:
-        appender.add_chunks(TEXTS[6:])
-        appender.append()
-    return read(video)
+def make_info(chunks: int, *, next_chunk: int | None = None, version: int = 2) -> HeaderInfo:
+    return HeaderInfo(
+        memory_id=64 * "0", chunks=chunks, text_bytes=0, symbol_version=10, error_correction="L", bare=True,
+        compression="none", next_chunk=next_chunk, format_version=version,
+    )  # fmt: skip
 
 
-def table_of(shown: Sequence[bytes | None]) -> PageTable:
-    table, _ = find_pages(shown).table("film.mkv", lambda pages: [None] * len(pages))
-    return table
+def zone(start: int, ids: range, size: int | None = None) -> TextZone:
+    return TextZone(start, len(ids), ChunkIds.of(ids), size)
 
 
-def repeated(shown: Payloads, times: int) -> Payloads:
-    return [payload for payload in shown for _ in range(times)]
+def tell(zones: list[TextZone]) -> list[tuple[int, int, ChunkRanges | None, int | None]]:
+    return [(zone.start, zone.count, None if zone.ids is None else zone.ids.ranges, zone.size) for zone in zones]
 
 
-def at(memory: tuple[Payloads, PageTable], chunk: int) -> int:
-    return int(memory[1].frames_of(np.array([chunk]))[0])
+def show(what: str) -> list[Shown]:
+    """Pictures: digits are page numbers, letters texts, a dot is one that cannot be read."""
+    return [
+        Shown(int(sign)) if sign.isdigit() else Shown(None) if sign == "." else Shown(None, sign, 1) for sign in what
+    ]
 
 
-@pytest.mark.parametrize("times", [1, 2, 3])
-def test_all_may_be_shown_again_and_again(memory: tuple[Payloads, PageTable], times: int) -> None:
-    shown, table = memory
-    assert table_of(repeated(shown, times)).digest == table.digest
+@pytest.mark.parametrize(
+    ("shown", "placed"),
+    [
+        ("0abc4", {1: "a", 2: "b", 3: "c"}),
+        ("0abb4", {1: "a", 2: "b", 3: "b"}),  # nothing is out of place, so these are two that are the same
+        ("0abb46", {}),  # something is: one of them may be shown in the place of another
+        ("0abbc4", {1: "a", 2: "b", 3: "c"}),  # one is shown twice
+        ("00aabbcc44", {1: "a", 2: "b", 3: "c"}),
+        ("0ac4", {}),  # one is not there, and nothing says which
+        ("0a.c4", {1: "a", 3: "c"}),  # it is there, and cannot be read
+        ("0abc4de7", {1: "a", 2: "b", 3: "c", 5: "d", 6: "e"}),
+        ("0ab4de7", {5: "d", 6: "e"}),
+        ("4abc0", {}),
+        ("abc", {}),
+    ],
+)
+def test_texts_between_two_pages(shown: str, placed: dict[int, str]) -> None:
+    assert {frame: shown[at] for frame, at in place_texts(show(shown), []).items()} == placed
 
 
-def test_a_cover_is_shown_for_a_second(memory: tuple[Payloads, PageTable]) -> None:
-    shown, table = memory
-    assert table_of([shown[0]] * 30 + shown[1:]).digest == table.digest
+def test_as_many_pictures_as_before_in_a_film_prove_nothing() -> None:
+    assert place_texts(show("0abb4"), [], filmed=True) == {}
+    assert place_texts(show("0abb4"), [zone(1, range(3), 3)], filmed=True) == {1: 1, 2: 2, 3: 3}
+    assert place_texts(show("0abb4"), [zone(1, range(3), 4)], filmed=True) == {}
 
 
-@pytest.mark.parametrize("chunk", [0, 3, 5, 6, 8])
-def test_one_that_stands_still_is_one(memory: tuple[Payloads, PageTable], chunk: int) -> None:
-    shown, table = memory
-    frame = at(memory, chunk)
-    assert table_of(shown[:frame] + [shown[frame]] * 4 + shown[frame:]).digest == table.digest
+def test_texts_behind_the_last_page_are_as_many_as_it_says() -> None:
+    zones = [zone(1, range(3), 3)]
+    assert place_texts(show("0abc"), zones) == {1: 1, 2: 2, 3: 3}
+    assert place_texts(show("0ab"), zones) == {}
+    assert place_texts(show("0abcd"), zones) == {}
+    assert place_texts(show("0aabbcc"), zones) == {1: 1, 2: 3, 3: 5}
+    assert place_texts(show("0abcd"), zones, grows=True) == {1: 1, 2: 2, 3: 3, 4: 4}
 
 
-@pytest.mark.parametrize("chunk", [0, 3, 5, 6, 8])
-def test_where_one_is_lost_none_counts_as_another(memory: tuple[Payloads, PageTable], chunk: int) -> None:
-    shown, _ = memory
-    frame = at(memory, chunk)
-    with pytest.raises(FrameError, match="bare texts"):
-        table_of(shown[:frame] + shown[frame + 1 :])
-    with pytest.raises(FrameError, match=r"bare texts|lost"):  # and the one before it twice
-        table_of([*shown[:frame], *shown[frame - 1 : frame], *shown[frame - 1 : frame], *shown[frame + 1 :]])
+def test_they_have_as_many_bytes_as_it_says() -> None:
+    assert place_texts(show("0abc"), [zone(1, range(3), 4)]) == {}  # they are others
+    assert place_texts(show("0abcd"), [zone(1, range(3), 4)], grows=True) == {}
+    assert place_texts(show("0a.c"), [zone(1, range(3), 9)]) == {1: 1, 3: 3}
+    assert place_texts(show("0a.c"), [zone(1, range(3), 1)]) == {}
 
 
-def test_texts_that_are_alike_are_as_many_as_they_are(tmp_path: Path) -> None:
-    shown, table = read(build(tmp_path, ["one", "two", "two", "two", "three"], **BARE))
-    assert table_of(shown).digest == table.digest
-    with pytest.raises(FrameError, match="bare texts"):
-        table_of(repeated(shown, 2))
+def test_zones_are_what_header_page_and_commits_say() -> None:
+    added = {7: range(9, 13)}
+    for pages in ([0, 6], [0, 6, 11]):
+        found = find_zones(make_info(5), 1, added, pages)
+        assert tell(found) == [(1, 5, ((0, 4),), 0), (7, 4, ((9, 12),), None)]
+    found = find_zones(make_info(5, next_chunk=9), 1, added, [0, 6])
+    assert tell(found) == [(1, 5, None, 0), (7, 4, ((9, 12),), None)]
+    assert find_zones(None, 0, {}, []) == []
 
 
-def test_the_texts_of_a_repaired_memory_are_fewer(tmp_path: Path) -> None:
-    video = build(tmp_path, TEXTS, **BARE)
-    data = video.read_bytes()
-    for chunk in (2, 8):
-        frame = int(VideoReader(video).table.frames_of(np.array([chunk]))[0])
-        data = spoil(data, samples(data)[frame])
-    video.write_bytes(data)
-    shown, table = read(repair(video, tmp_path / "new.mp4").video_file)
-    assert table.chunk_ids().ranges == ((0, 1), (3, 7))
-    assert table_of(repeated(shown, 2)).digest == table.digest
+def test_where_a_page_is_too_early_there_is_no_zone() -> None:
+    added = {7: range(9, 13)}
+    assert [zone.start for zone in find_zones(make_info(6), 1, added, [0, 6])] == [7]
+    assert [zone.start for zone in find_zones(make_info(5), 1, added, [0, 6, 10])] == [1]
 
 
-def test_pictures_of_something_else_are_no_texts_of_a_packed_memory(tmp_path: Path) -> None:
-    shown, table = read(build(tmp_path, TEXTS, symbol_version=20, chunks_per_frame=2))
-    assert table_of([*shown[:3], b"an advertisement", None, *shown[3:], b"the end"]).digest == table.digest
+def test_what_a_repair_has_left_out_is_not_in_a_zone() -> None:
+    added = {6: range(9, 13)}
+    lost = ((2, 2), (12, 12))
+    found = find_zones(replace(make_info(5), lost=lost), 1, added, [0, 5])
+    assert tell(found) == [(1, 4, ((0, 1), (3, 4)), None), (6, 3, ((9, 11),), None)]
+    assert number_texts([1, 2, 3, 4, 8], {0: HEADER, 5: COMMIT}, found) == {1: 0, 2: 1, 3: 3, 4: 4, 8: 11}
+    assert tell(find_zones(replace(make_info(5, next_chunk=20), lost=lost), 1, added, [0, 5]))[0][0] == 6
+    many = tuple((chunk, chunk) for chunk in range(0, 2 * LOST_RUNS, 2))
+    assert find_zones(replace(make_info(9999), lost=many), 1, {}, [0]) == []  # some that are there may be among them
+
+
+def test_ids_count_up_in_zones_whatever_is_lost() -> None:
+    zones = [zone(1, range(5)), zone(7, range(9, 13))]
+    assert number_texts([1, 4, 8, 10], {0: HEADER, 6: COMMIT}, zones) == {1: 0, 4: 3, 8: 10, 10: 12}
+
+
+def test_ids_with_gaps_are_those_of_the_pages_of_metadata() -> None:
+    pages = {0: HEADER, 4: attributes(3, 2), 5: attributes(9, 1)}
+    assert number_texts([1, 2, 3], pages, []) == {1: 3, 2: 4, 3: 9}
+    assert number_texts([2, 3], pages, []) == {}  # the first may be any of them
+    del pages[5]  # and so it is where a page of metadata is lost
+    assert number_texts([1, 2, 3], pages, []) == {}
+
+
+def test_texts_that_no_commit_tells_of_count_on() -> None:
+    zones = find_zones(make_info(2, version=1), 1, {}, [0, 4])
+    pages = {0: HEADER, 4: PageRow(PageKind.TOMBSTONES, 0, 0)}
+    assert number_texts([1, 2, 3, 5], pages, zones, grows=True) == {1: 0, 2: 1, 3: 2, 5: 3}
+    assert number_texts([1, 2, 5], pages, zones, grows=True) == {1: 0, 2: 1}
+    assert number_texts([1, 2, 3, 5], pages, zones) == {1: 0, 2: 1}
+
+
+@given(
+    appends=st.lists(st.tuples(st.integers(0, 5), st.booleans()), max_size=4),
+    built=st.integers(0, 6),
+    lost=st.sets(st.integers(0, 40), max_size=6),
+    doubled=st.sets(st.integers(0, 40), max_size=6),
+)
+def test_no_text_ever_gets_the_id_of_another(
+    appends: list[tuple[int, bool]], built: int, lost: set[int], doubled: set[int]
+) -> None:
+    """A memory of texts that all differ, some of whose pictures are lost or doubled.
+
+    Not one and another of the same append, of which nothing says how many bytes it has, nor the page of an append.
+    """
+    rows: list[PageRow | int] = [HEADER, *range(built)]  # a text is its id
+    added: dict[int, range] = {}
+    for count, described in appends:
+        first = sum(isinstance(row, int) for row in rows)
+        rows.append(COMMIT)
+        added[len(rows)] = range(first, first + count)
+        rows += range(first, first + count)
+        if described and count:
+            rows.append(attributes(first, count))
+    lost -= {behind - 1 for behind in added}
+    left = [
+        frame
+        for frame in range(len(rows))
+        if frame not in lost
+        for _ in range(1 + (frame in doubled and (not lost or frame <= built)))
+    ]
+    pages = {frame: row for frame in left if isinstance(row := rows[frame], PageRow)}
+    info = replace(make_info(built), text_bytes=sum(range(built)))
+    zones = find_zones(info if 0 in pages else None, 1, added, sorted(pages))
+    shown = [Shown(frame) if not isinstance(row := rows[frame], int) else Shown(None, row, row) for frame in left]
+    placed = place_texts(shown, zones)
+    ids = number_texts(sorted(placed), pages, zones)
+    assert all(shown[placed[frame]].text == chunk for frame, chunk in ids.items())
+    if not lost:
+        assert len(ids) == sum(isinstance(row, int) for row in rows)

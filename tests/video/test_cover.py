@@ -210,6 +210,7 @@ class TestDamage:
         with pytest.raises(FrameError, match="frame 0"):
             VideoReader(memory).read([0])
         memory.write_bytes(without_page_table(memory.read_bytes()))  # and then nothing but the header page knows
+        assert VideoReader(memory).lost_frames.tolist() == [0]
         assert any("cover" in finding.message for finding in verify(memory, deep=True).findings)
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from memvid import MemvidEncoder, MemvidRetriever
 from memvid.cli import main
-from memvid.errors import DependencyError, FrameError, IndexFileError, UnsupportedVideoError
+from memvid.errors import DependencyError, FrameError, IndexFileError, IndexMismatchError, UnsupportedVideoError
 from memvid.exchange import export, survive
 from memvid.exchange.ladder import LADDERS
 from memvid.maintenance import compact, reindex, repair, verify
@@ -159,11 +159,14 @@ class TestLostTable:
     def test_more_than_parity_brings_back_is_counted(self, video: Path, tmp_path: Path) -> None:
         frames = samples(video.read_bytes())
         cut = rewrite(video, tmp_path / "cut.mp4", frames[:4] + frames[6 + len(parity_frames(video)) :])
-        lost = 2 + len(parity_frames(video))
-        with pytest.raises(FrameError, match=rf"lost {lost} of {len(frames)} frames, the first of them 4.*parity"):
-            VideoReader(cut)
+        header = VideoReader(video).table.run_of(0)  # of which some are lost, and so all are
+        lost = sorted({*header, *range(4, 6 + len(parity_frames(video)))})
+        assert VideoReader(cut).lost_frames.tolist() == lost
+        with pytest.raises(IndexMismatchError, match="missing are"):
+            open_memory(cut, index_of(video))
         report = verify(cut, index_of(video), deep=True)
         assert not report.ok
+        assert any(f"lost are {len(lost)} of {len(frames)} frames: 0-" in error.message for error in report.errors)
 
     def test_bare_texts_that_were_moved_are_refused(self, tmp_path: Path) -> None:
         video = build(tmp_path, TEXTS, **OPTIONS, **BARE)

@@ -26,7 +26,7 @@ from memvid.errors import (
     VideoFormatError,
     VideoNotFoundError,
 )
-from memvid.page import ChunkIds, PageBody, PageKind, page_checksum, seal
+from memvid.page import ChunkIds, HeaderInfo, PageBody, PageKind, encode_header_body, page_checksum, seal
 from memvid.video import BARE, PageTable, PageTableBuilder, VideoReader, VideoWriter, frame_capacity
 from tests.video.video_support import (
     TAG,
@@ -43,7 +43,7 @@ from tests.video.video_support import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -179,17 +179,26 @@ def test_foreign_files_are_refused(tmp_path: Path) -> None:
         VideoReader(path)
     picture = symbol_picture(b"a code of someone else's", 5)
     make_video(path, [png(picture)], *picture.shape)
-    with pytest.raises(FrameError):
+    with pytest.raises(VideoFormatError, match="none of its 1 frames holds a page"):
         VideoReader(path)
 
 
-def test_a_page_table_of_another_length_is_refused(tmp_path: Path) -> None:
-    table = write_video(tmp_path / "a.mp4", make_pages(5))
+@pytest.mark.parametrize("left", [[0, 1, 2, 3], [1, 2, 3, 4], [0, 0, 1, 2, 4, 4], [4, 2, 0]])
+def test_frames_that_are_left_are_found_by_the_page_table(left: list[int], tmp_path: Path) -> None:
+    pages = make_pages(5)
+    table = write_video(tmp_path / "a.mp4", pages)
     frames = samples((tmp_path / "a.mp4").read_bytes())
     reader = VideoReader(tmp_path / "a.mp4")
-    make_video(tmp_path / "b.mp4", frames[:-1], reader.width, reader.height, table=table.to_bytes())
-    with pytest.raises(VideoFormatError, match="4 frames, its page table 5"):
-        VideoReader(tmp_path / "b.mp4")
+    shown = [frames[frame] for frame in left]
+    make_video(tmp_path / "b.mp4", shown, reader.width, reader.height, table=table.to_bytes())
+    reader = VideoReader(tmp_path / "b.mp4")
+    lost = [frame for frame in range(5) if frame not in left]
+    assert (reader.lost_frames.tolist(), reader.in_place) == (lost, False)
+    assert (reader.identity.digest, reader.identity.frames) == (table.digest, 5 - len(lost))
+    assert reader.read(sorted(set(left))) == [pages[frame] for frame in sorted(set(left))]
+    for frame in lost:
+        with pytest.raises(FrameError, match=f"frame {frame} .* not in the video any more"):
+            reader.read([frame])
 
 
 def test_a_blackened_frame_is_named(tmp_path: Path) -> None:
@@ -206,21 +215,24 @@ def test_a_blackened_frame_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("corrected", [False, True])
-def test_swapped_frames_are_named(corrected: bool, tmp_path: Path) -> None:
+def test_swapped_frames_are_found(corrected: bool, tmp_path: Path) -> None:
     pages = make_pages(6)
     write_video(tmp_path / "a.mp4", pages)
     frames = samples((tmp_path / "a.mp4").read_bytes())
     frames[1], frames[4] = frames[4], frames[1]
     reader = rewrite(tmp_path / "a.mp4", tmp_path / "b.mp4", frames)
     for index in (1, 4):
-        with pytest.raises(FrameError, match=f"frame {index} .*checksum") as error:
-            reader.read([index], corrected=corrected)
-        assert error.value.frame_index == index
+        if corrected:  # what is in the place of that frame
+            with pytest.raises(FrameError, match=f"frame {index} .*checksum") as error:
+                reader.read([index], corrected=True)
+            assert error.value.frame_index == index
+        else:
+            assert reader.read([index]) == [pages[index]]
     # Without the table each page still knows its number.
     (tmp_path / "c.mp4").write_bytes(without_page_table((tmp_path / "b.mp4").read_bytes()))
-    with pytest.raises(FrameError, match="frame 1: holds page 4") as error:
-        VideoReader(tmp_path / "c.mp4")
-    assert error.value.frame_index == 1
+    reader = VideoReader(tmp_path / "c.mp4")
+    assert reader.read(range(6), corrected=corrected) == pages
+    assert (reader.in_place, reader.lost_frames.tolist()) == (False, [])
 
 
 def test_a_frame_of_another_video_is_named(tmp_path: Path) -> None:
@@ -232,8 +244,10 @@ def test_a_frame_of_another_video_is_named(tmp_path: Path) -> None:
     with pytest.raises(FrameError, match="frame 2 "):
         reader.read([2])
     (tmp_path / "c.mp4").write_bytes(without_page_table((tmp_path / "b.mp4").read_bytes()))
-    with pytest.raises(FrameError, match="frame 2: belongs to memory"):
-        VideoReader(tmp_path / "c.mp4")
+    reader = VideoReader(tmp_path / "c.mp4")
+    assert reader.lost_frames.tolist() == [2]
+    with pytest.raises(FrameError, match="frame 2 "):
+        reader.read([2])
 
 
 def test_a_frame_that_is_no_picture_is_named(tmp_path: Path) -> None:
@@ -273,8 +287,9 @@ def test_damaged_modules_are_corrected_and_counted(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("bare", [False, True])
 def test_the_page_table_comes_back_from_the_frames(bare: bool, tmp_path: Path) -> None:
-    payloads = [make_header(), b"one", "zwei \N{SNOWMAN}".encode(), b"3" * 40] if bare else mixed_payloads()
-    write_video(tmp_path / "a.mp4", payloads)
+    texts = [b"one", "zwei \N{SNOWMAN}".encode(), b"3" * 40]
+    payloads = [make_header(texts), *texts] if bare else mixed_payloads()
+    write_video(tmp_path / "a.mp4", payloads, version=12 if bare else 5)
     (tmp_path / "b.mp4").write_bytes(without_page_table((tmp_path / "a.mp4").read_bytes()))
     before, after = VideoReader(tmp_path / "a.mp4"), VideoReader(tmp_path / "b.mp4")
     assert _core.FrameReader(tmp_path / "b.mp4").page_table is None
@@ -283,8 +298,13 @@ def test_the_page_table_comes_back_from_the_frames(bare: bool, tmp_path: Path) -
     assert after.read(range(len(payloads))) == payloads
 
 
-def make_header() -> bytes:
-    return seal(PageBody(PageKind.HEADER, 0, 0, 0, b"what this is"), tag=TAG, page_number=0)
+def make_header(texts: Sequence[bytes]) -> bytes:
+    info = HeaderInfo(
+        memory_id=TAG.to_bytes(4, "little").hex() + 56 * "0", chunks=len(texts),
+        text_bytes=sum(map(len, texts)), symbol_version=5, error_correction="L", bare=True, compression="none",
+    )  # fmt: skip
+    body = b"parameters:\n{" + encode_header_body(info).rpartition(b"\n{")[2]
+    return seal(PageBody(PageKind.HEADER, 0, 0, 0, body), tag=TAG, page_number=0)
 
 
 @pytest.mark.tools

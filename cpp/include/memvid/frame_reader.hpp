@@ -31,7 +31,11 @@ public:
     const Movie& movie() const { return movie_; }
     std::uint64_t file_size() const { return file_.size(); }
 
-    std::size_t frame_count() const override { return movie_.samples.size(); }
+    std::size_t frame_count() const override { return places_ ? places_->size() : movie_.samples.size(); }
+
+    // From now on frame `i` is the sample `places[i]`, and -1 is one that the video does not have any more. No checksum is
+    // expected of any. Call it before the reader is shared. Throws Error(config) for a sample there is none of.
+    void place(std::vector<std::int64_t> places);
 
     // Throws Error(unsupported) when the codec is not PNG.
     void read_each(std::span<const std::size_t> frames, Decoder decoder, const Take& take,
@@ -41,6 +45,7 @@ public:
     Bytes read_pixels(std::size_t index) const;
 
 private:
+    std::optional<Sample> sample_of(std::size_t index) const;
     FrameResult read_frame(std::size_t index, Decoder decoder) const;
     FrameResult decode(const BitImageView& image, std::size_t index, Decoder decoder) const;
     std::optional<Bytes> read_own_bits(const BitImageView& image, std::optional<std::uint32_t> expected) const;
@@ -48,6 +53,7 @@ private:
 
     InputFile file_;
     Movie movie_;
+    std::optional<std::vector<std::int64_t>> places_;  // nothing: each frame is the sample of its number
     mutable ThreadPool pool_;
     // Owned; set once, by the first frame that it read right. Without a lock, which a fork could leave locked.
     mutable std::atomic<const SymbolReader*> symbol_{nullptr};

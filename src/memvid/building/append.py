@@ -74,6 +74,16 @@ class _Memory:
         """Id of the first chunk that is added."""
         return next_chunk(self.video.table, self.store.header, self.index.deleted)
 
+    def start_of(self, segment: int) -> int:
+        """The frame of the first chunk in a segment of the index."""
+        first = np.array([self.index.first_chunk(segment)], np.int64)
+        return int(self.video.table.frames_of(first)[0])
+
+    def chunks_from(self, start: int, *, lossy: bool = False) -> VideoChunks:
+        """The chunks of the index from a frame on."""
+        without = self.index.deleted | self.index.missing
+        return VideoChunks(self.store, self.video.table, without, self, start=start, lossy=lossy)
+
     def rows(self, first_chunk: int, count: int) -> NDArray[np.float32] | None:
         """Vectors that need not be made again: as :meth:`IndexManager.stored_vectors`."""
         return self.index.stored_vectors(first_chunk, count)
@@ -306,19 +316,24 @@ class Appender:
         """What becomes of the index's segments, and the chunks of those that are merged into the new one.
 
         Chunks that unpack to far more than their bytes stay where they are: nobody is to wait for them to be read.
+        Likewise those of segments that have one that cannot be read: it may be there again some day.
         """
         manifest, video = memory.index.manifest, memory.video
         plan = plan_update(manifest, len(self._spool))
-        if not plan.merged:
-            return plan, None
-        first = memory.index.first_chunk(len(plan.kept))
-        merged = VideoChunks(memory.store, video.table, memory, first_chunk=first)
         try:
             allowance = unpack_allowance(self._video_file, video.identity.bytes, None)
-            memory.store.spend_unpacked(allowance, start=merged.start)
+            while plan.merged:
+                start = memory.start_of(len(plan.kept))
+                memory.store.spend_unpacked(allowance, start=start)
+                lost = memory.chunks_from(start, lossy=True).find_lost()
+                if not lost:
+                    return plan, memory.chunks_from(start)
+                firsts = map(memory.index.first_chunk, range(len(plan.kept), len(manifest.segments)))
+                merged = sum(first > int(lost.ends[-1]) for first in firsts)
+                plan = UpdatePlan(manifest.segments[: len(manifest.segments) - merged], merged)
         except ResourceLimitError:
-            return UpdatePlan(manifest.segments, 0), None
-        return plan, merged
+            pass
+        return UpdatePlan(manifest.segments, 0), None
 
     def _write_video(
         self, memory: _Memory, change: _Change, config: EncoderConfig, video: VideoAppender

@@ -51,7 +51,7 @@ def erase(
     memvid erase memory.mp4 --where customer=4711
     """
     from memvid import maintenance
-    from memvid.maintenance.verify.findings import describe_chunks
+    from memvid.page import describe_chunks
 
     if not chunk_ids and not conditions:
         raise click.UsageError("nothing to erase: give --id or --where")
@@ -93,7 +93,7 @@ def erase(
 
 
 def _repeated(result: EraseResult) -> list[tuple[str, str]]:
-    from memvid.maintenance.verify.findings import count_chunks, describe_chunks
+    from memvid.page import count_chunks, describe_chunks
 
     if not result.repeated:
         return []

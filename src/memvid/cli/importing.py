@@ -128,7 +128,7 @@ def _print(result: ImportResult, video: Path | None, index: Path | None, checkpo
 
 def _sources(result: ImportResult, video: Path | None, index: Path | None) -> Iterator[tuple[str, str]]:
     """Where the chunks came from, and what did not come."""
-    from memvid.maintenance.verify.findings import describe_chunks
+    from memvid.page import describe_chunks
 
     if video is not None:
         yield "from frames", f"{result.from_frames:,} of {counted(result.chunks, 'chunk')}"
@@ -153,7 +153,7 @@ def _sources(result: ImportResult, video: Path | None, index: Path | None) -> It
 
 
 def _old_frames(ranges: ChunkRanges) -> str:
-    from memvid.maintenance.verify.findings import count_chunks, describe_chunks
+    from memvid.page import count_chunks, describe_chunks
 
     numbers = describe_chunks(ranges).rpartition(": ")[2].removeprefix("chunk ")
     return f"frame{'s' if count_chunks(ranges) > 1 else ''} {numbers} of the old video"

@@ -41,6 +41,8 @@ def info(*, memory: Path, index_file: Path | None, model: str | None, as_json: b
 
 
 def _describe(found: MemoryInfo) -> list[tuple[str, str]]:
+    from memvid.page import describe_chunks
+
     changed = bool(found.deleted) or found.chunks != found.built_chunks
     then = f" in {counted(found.built_chunks, 'chunk')} when it was built or compacted" if changed else ""
     deleted = f", and {found.deleted:,} that {'was' if found.deleted == 1 else 'were'} deleted" if found.deleted else ""
@@ -51,6 +53,7 @@ def _describe(found: MemoryInfo) -> list[tuple[str, str]]:
         *([("title", found.title)] if found.title else []),
         *([("date", found.date)] if found.date else []),
         ("chunks", f"{found.chunks:,}{deleted}"),
+        *([("missing", f"{describe_chunks(found.missing)}: the video has lost them")] if found.missing else []),
         ("text", f"{format_bytes(found.text_bytes)}{then}, compression {found.compression}{dictionary}"),
         ("video", f"{format_bytes(found.video_bytes)}{ratio}"),
         (

@@ -44,10 +44,10 @@ def reindex(
 ) -> int:
     """Make the index anew, from the video alone.
 
-    For an index that was lost or damaged, or for another model. Every frame of VIDEO is read and verified, every chunk
-    embedded again. The old index is replaced at the end, in one step. A run that was cut off goes on when it is
-    started again. The exit code is 1 if the video has lost chunks: the new index has the rest, and remembers which are
-    missing.
+    For an index that was lost or damaged, or for another model. Every frame of VIDEO that holds chunks is read and
+    verified, every chunk embedded again. The old index is replaced at the end, in one step. A run that was cut off goes
+    on when it is started again. The exit code is 1 if the video has lost something: the new index is of the rest, with
+    the vectors that the old one has, and remembers which chunks are missing.
 
     \b
     memvid reindex memory.mp4
@@ -68,7 +68,7 @@ def reindex(
             checkpoint=checkpoint,
             unpacked_bytes=unpacked_bytes,
         )
-    lost = 1 if result.missing or result.unnamed else 0
+    lost = 0 if result.whole else 1
     if as_json:
         emit_json(
             {
@@ -78,22 +78,27 @@ def reindex(
                 "index_bytes": result.index_bytes,
                 "model": result.model.name,
                 "embeddings": {"made": result.embeddings_made, "resumed": result.embeddings_resumed},
+                "embeddings_kept": result.embeddings_kept,
                 "missing": result.missing,
                 "unnamed": result.unnamed,
+                "undeleted": result.undeleted,
+                "lost_frames": result.lost_frames,
+                "lost_metadata": result.lost_metadata,
                 "unusable_metadata": result.unusable_metadata,
                 "seconds": result.seconds,
             }
         )
         return lost
     resumed = f", {result.embeddings_resumed:,} resumed" if result.embeddings_resumed else ""
+    kept = f", {result.embeddings_kept:,} kept" if result.embeddings_kept else ""
     chunks = counted(result.chunks, "chunk")
     emit(heading(str(result.index_file)))
     emit(
         rows(
             [
                 ("index", f"{format_bytes(result.index_bytes)} for {chunks} of {result.video_file}"),
-                ("embeddings", f"{result.embeddings_made:,} made by {result.model.name}{resumed}"),
-                *_missing_rows(result),
+                ("embeddings", f"{result.embeddings_made:,} made by {result.model.name}{resumed}{kept}"),
+                *_lost_rows(result),
                 *unusable_rows(result.unusable_metadata),
                 *kept_rows(checkpoint),
                 ("time", format_seconds(result.seconds)),
@@ -103,10 +108,18 @@ def reindex(
     return lost
 
 
-def _missing_rows(result: ReindexResult) -> list[tuple[str, str]]:
+def _lost_rows(result: ReindexResult) -> list[tuple[str, str]]:
     """What the video has lost."""
     from memvid.maintenance.verify.missing_chunks import MissingChunks
-    from memvid.page import ChunkIds
+    from memvid.page import ChunkIds, describe_chunks
 
     missing = MissingChunks(ChunkIds.of_ranges(result.missing), result.unnamed)
-    return [("missing", f"{missing}: the video has lost them")] if missing else []
+    found = [("missing", f"{missing}: the video has lost them")] if missing else []
+    if result.undeleted:
+        found.append(("deletions", f"{result.undeleted:,} are lost: those chunks are there again"))
+    if result.lost_metadata:
+        found.append(("metadata", f"that of {describe_chunks(result.lost_metadata)} is lost: they are there without"))
+    if not result.whole:
+        frames = f"{counted(result.lost_frames, 'frame')} of the video are lost; " if result.lost_frames else ""
+        found.append(("video", f"{frames}`memvid repair` writes a memory of what is left"))
+    return found

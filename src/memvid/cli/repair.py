@@ -72,7 +72,7 @@ def repair(
 
 
 def _print(result: RepairResult, *, several: bool) -> None:
-    from memvid.maintenance.verify.findings import describe_chunks
+    from memvid.page import describe_chunks
 
     emit(heading(str(result.video_file)))
     listed = [
@@ -94,7 +94,7 @@ def _print(result: RepairResult, *, several: bool) -> None:
 
 
 def _left_out(result: RepairResult) -> list[tuple[str, str]]:
-    from memvid.maintenance.verify.findings import describe_chunks
+    from memvid.page import describe_chunks
 
     if not result.unusable_metadata:
         return []

@@ -54,7 +54,7 @@ def unusable_rows(chunks: ChunkRanges) -> list[tuple[str, str]]:
     """A row about metadata that could not be used, if there was any, for the table of what was done."""
     if not chunks:
         return []
-    from memvid.maintenance.verify.findings import describe_chunks
+    from memvid.page import describe_chunks
 
     return [
         ("metadata", f"that of {describe_chunks(chunks)} cannot be used: it stays as it is, and no filter finds it")

@@ -52,7 +52,7 @@ def verify(*, memory: Path, index_file: Path | None, deep: bool, unpacked_bytes:
 
 
 def _print(report: VerifyReport) -> None:
-    from memvid.maintenance.verify.findings import describe_chunks
+    from memvid.page import describe_chunks
 
     errors = len(report.errors)
     warnings = len(report.findings) - errors
@@ -95,7 +95,7 @@ def _describe_group(group: GroupMargin) -> str:
 
 
 def _describe(finding: Finding) -> str:
-    from memvid.maintenance.verify.findings import describe_chunks
+    from memvid.page import describe_chunks
 
     where = f"{finding.file}" + (f", byte {finding.offset:,}" if finding.offset is not None else "")
     what = "the metadata of " if finding.code == "metadata" else ""

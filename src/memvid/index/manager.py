@@ -18,11 +18,13 @@ from memvid.errors import (
 )
 from memvid.index.arrays import FloatArray, IntArray
 from memvid.index.builder import IndexBuilder
+from memvid.index.known_chunks import known_chunks, missing_from
 from memvid.index.manifest import Manifest, Segment, SideFile, read_manifest
 from memvid.index.nearest import NearestChunks
 from memvid.index.renamed import find_side_files
 from memvid.index.side_files import check_complete, check_graph, check_side_file, open_records, open_vectors
 from memvid.index.vectors import check_vectors
+from memvid.page import ChunkIds
 from memvid.pickling import NotPicklable
 from memvid.storage.commit import Commit, recover
 from memvid.types import StrPath, Where
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from memvid.index.segments import Records, Vectors
-    from memvid.page import ChangedMetadata, ChunkIds
+    from memvid.page import ChangedMetadata
     from memvid.types import JsonObject, ModelInfo, VideoIdentity
 
 __all__ = ["IndexManager"]
@@ -110,19 +112,22 @@ class IndexManager(NotPicklable):
         :param threads: worker threads for a batch of queries; ``None`` uses the cores this process may run on.
         :raises IndexNotFoundError: there is no manifest.
         :raises IndexFormatError: the manifest or a side file is missing, cut off or changed; says which.
-        :raises IndexMismatchError: it belongs to another video.
+        :raises IndexMismatchError: it belongs to another video, or its video has lost chunks that it has.
         :raises ModelMismatchError: it was built with another model.
         """
         path = Path(index_file)
         recover(path, video_file=video_file)
         manifest = read_manifest(path)
         if video is not None and video.digest != manifest.video.digest:
-            raise IndexMismatchError(f"index {str(path)!r}: {manifest.difference(video)}")
+            missing = missing_from(video, known_chunks(path, video.tag, manifest).there)
+            raise IndexMismatchError(f"index {str(path)!r}: {manifest.difference(video, missing)}")
         _check_model(path, manifest.model, model)
         manifest = find_side_files(path, manifest)
         check_complete(path, manifest)
         records = open_records(path, manifest)
         try:
+            if video is not None and (missing := missing_from(video, records.row_map.chunk_ids - records.deleted)):
+                raise IndexMismatchError(f"index {str(path)!r}: {manifest.difference(video, missing)}")
             vectors = open_vectors(path, manifest, records, threads=threads)
         except BaseException:
             records.close()
@@ -158,6 +163,11 @@ class IndexManager(NotPicklable):
     def deleted(self) -> ChunkIds:
         """The chunks that were deleted."""
         return self._records.deleted
+
+    @property
+    def missing(self) -> ChunkIds:
+        """The chunks that the video had lost when the index was made, as far as anything still said so."""
+        return ChunkIds.of_ranges(self._manifest.missing) - self._records.row_map.chunk_ids
 
     @property
     def changed(self) -> ChangedMetadata:

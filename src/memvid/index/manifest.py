@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from memvid.checks import ID_LIMIT, is_int
 from memvid.config import EncoderConfig
 from memvid.errors import IndexFormatError, IndexNotFoundError
+from memvid.page import ChunkIds, describe_chunks
 from memvid.remedies import IMPORT_REMEDY
 from memvid.storage.files import open_regular
 from memvid.storage.journal import is_plain_name
@@ -124,18 +125,24 @@ class Manifest:
             keywords=self.keywords,
         )
 
-    def difference(self, video: VideoIdentity) -> str:
-        """Why this is not the index of a video whose digest is another one, and what to do."""
+    def difference(self, video: VideoIdentity, missing: ChunkIds | None = None) -> str:
+        """Why this is not the index of a video, and what to do.
+
+        :param video: one with another digest, or that has lost chunks.
+        :param missing: chunks that it has lost, as far as that is known.
+        """
         own = self.video
         if own.tag is None or own.tag != video.tag:
             return (
                 f"it belongs to another video{'' if own.tag else ' or to another state of this one'} (its digest is "
                 f"{own.digest[:16]}, the video's {video.digest[:16]}): give the right pair, or {MEND}"
             )
-        if video.frames < own.frames:
+        if missing or video.frames < own.frames:
+            chunks = f"; missing are {describe_chunks(missing.ranges)}" if missing else ""
             return (
-                f"its video has lost frames: it had {own.frames}, and {video.frames} are left: restore it from a copy"
-                ", or bring back the rest with `memvid repair VIDEO -o NEW.mp4`"
+                f"its video has lost frames: it had {own.frames}, and {video.frames} are left{chunks}: restore it from "
+                "a copy, bring back the rest with `memvid repair VIDEO -o NEW.mp4`, or have an index of what is left "
+                "with `memvid reindex VIDEO`"
             )
         return (
             f"it belongs to another state of its video (with {own.frames} frames, now there are {video.frames}): give "

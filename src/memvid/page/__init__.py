@@ -9,7 +9,7 @@ from memvid.page.changed_metadata import (
     encode_changed_metadata,
     metadata_bodies,
 )
-from memvid.page.chunk_ids import ChunkIds, ChunkRanges
+from memvid.page.chunk_ids import ChunkIds, ChunkRanges, count_chunks, describe_chunks, describe_numbers
 from memvid.page.commits import decode_commit, encode_commit
 from memvid.page.compression import MAX_BODY_BYTES, PageCompressor, PageDecompressor
 from memvid.page.dictionary import sample_plan, train_dictionary
@@ -65,12 +65,15 @@ __all__ = [
     "RecordPage",
     "TombstoneReader",
     "check_record",
+    "count_chunks",
     "decode_changed_metadata",
     "decode_commit",
     "decode_header_body",
     "decode_metadata",
     "decode_tombstones",
     "decoded_bytes",
+    "describe_chunks",
+    "describe_numbers",
     "encode_body",
     "encode_changed_metadata",
     "encode_commit",

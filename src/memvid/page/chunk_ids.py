@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from memvid.types import ChunkRanges
 
-__all__ = ["ChunkIds", "ChunkRanges"]
+__all__ = ["ChunkIds", "ChunkRanges", "count_chunks", "describe_chunks", "describe_numbers"]
+
+_SHOWN = 8  # ranges a sentence names
 
 _Mask: TypeAlias = NDArray[np.bool_]
 
@@ -97,6 +99,12 @@ class ChunkIds:
         """The highest ids, up to so many of them."""
         return self - self.first(max(len(self) - count, 0))
 
+    def nth(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
+        """``int64[n]``: the ids at these places, of all of them in order."""
+        behind = np.cumsum(self.ends - self.starts)
+        runs = np.searchsorted(behind, places, side="right")
+        return np.asarray(self.ends[runs] - behind[runs] + places, np.int64)
+
     def in_few_runs(self, most: int) -> ChunkIds:
         """These ids in at most so many runs, for which the shortest gaps between them are filled."""
         if len(self.starts) <= most:
@@ -121,6 +129,11 @@ class ChunkIds:
         found: _Mask = (at >= 0) & (ids < self.ends[at])
         return found
 
+    def meets(self, firsts: NDArray[np.int64], ends: NDArray[np.int64]) -> _Mask:
+        """``bool[n]``: whether any id from ``firsts[i]`` to ``ends[i] - 1`` is in the set. Two binary searches each."""
+        met: _Mask = np.searchsorted(self.ends, firsts, side="right") < np.searchsorted(self.starts, ends)
+        return met
+
     def _within(self, first: int, end: int) -> ChunkIds:
         """The runs that have an id from ``first`` to ``end - 1``."""
         part = slice(np.searchsorted(self.ends, first, side="right"), np.searchsorted(self.starts, end))
@@ -138,3 +151,24 @@ class ChunkIds:
 
     def __repr__(self) -> str:
         return f"ChunkIds({len(self)} in {len(self.starts)} runs)"
+
+
+def count_chunks(ranges: ChunkRanges) -> int:
+    """How many chunks the ranges hold."""
+    return sum(last - first + 1 for first, last in ranges)
+
+
+def describe_chunks(ranges: ChunkRanges) -> str:
+    """``chunk 7``; ``12 chunks: 0-9, 20, 31``; the first few ranges of many."""
+    count = count_chunks(ranges)
+    if count == 0:
+        return "no chunk"
+    if count == 1:
+        return f"chunk {ranges[0][0]}"
+    return f"{count:,} chunks: {describe_numbers(ranges)}"
+
+
+def describe_numbers(ranges: ChunkRanges) -> str:
+    """``0-9, 20, 31``; the first few ranges of many."""
+    shown = ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in ranges[:_SHOWN])
+    return f"{shown}{', ...' if len(ranges) > _SHOWN else ''}"

@@ -8,13 +8,14 @@ from memvid.video.history import History, MetadataState
 from memvid.video.parity import load_zfec
 from memvid.video.reader import VideoReader
 from memvid.video.store import PageStore
-from memvid.video.table import BARE, COVER, LARGEST_GAP, PageTable, PageTableBuilder
+from memvid.video.table import BARE, COVER, LARGEST_GAP, LOST, PageTable, PageTableBuilder
 from memvid.video.writer import VideoAppender, VideoWriter, frame_capacity
 
 __all__ = [
     "BARE",
     "COVER",
     "LARGEST_GAP",
+    "LOST",
     "History",
     "MetadataState",
     "PageStore",

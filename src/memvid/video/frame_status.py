@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-__all__ = ["REASONS", "UNREADABLE"]
+__all__ = ["REASONS", "UNREADABLE", "WRONG"]
 
-UNREADABLE = 6
+WRONG, UNREADABLE = 4, 6
 
 REASONS = {
     1: "the file ends inside it",
     2: "it is a damaged picture, or not a picture of the video's size",
     3: "no QR code in it can be read",
-    4: "its QR code holds something else than was written there: the checksum differs",
+    WRONG: "its QR code holds something else than was written there: the checksum differs",
     5: "it is not in the video any more, or cannot be decoded",
     UNREADABLE: "the disk does not give it: a bad sector, or a drive that is gone",
 }

@@ -5,7 +5,7 @@ Frames are in the order in which they were written, so each state of a memory is
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -22,10 +22,12 @@ from memvid.page import (
     decode_commit,
     open_blob,
 )
+from memvid.remedies import REMEDY
 from memvid.types import CommitInfo
 from memvid.video.reader import VideoReader
+from memvid.video.table import LOST
 
-__all__ = ["History", "MetadataState"]
+__all__ = ["DeletionsLeft", "History", "MetadataState"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,20 @@ class MetadataState:
         return found
 
 
+@dataclass(frozen=True, slots=True)
+class DeletionsLeft:
+    """Which chunks were deleted, as far as that can be read.
+
+    :ivar ids: the chunks.
+    :ivar lost: how many more there were, at least.
+    :ivar error: why, if a page is there.
+    """
+
+    ids: ChunkIds
+    lost: int
+    error: FrameError | None
+
+
 class History:
     """Reads what appends say of themselves.
 
@@ -69,26 +85,47 @@ class History:
     def deleted_in(self, start: int, stop: int) -> ChunkIds:
         """The chunks that tombstones pages from frame ``start`` on, before ``stop``, say were deleted.
 
-        :raises FrameError: one cannot be read.
+        :raises FrameError: one cannot be read, or is lost, as a commit says.
         """
+        found = self.deletions_left(start, stop)
+        if found.lost:
+            what = f"which chunks were deleted is lost: {found.lost} more than is known: {REMEDY}"
+            raise FrameError(f"{self._video.path}: {what}") from found.error
+        return found.ids
+
+    def deletions_left(self, start: int, stop: int) -> DeletionsLeft:
+        """The same, as far as it can be read."""
         tombstones = TombstoneReader(self._video.identity.bytes)
+        by_frame: dict[int, int] = {}
+        error: FrameError | None = None
         for frame in self._frames_in(PageKind.TOMBSTONES, start, stop):
-            tombstones.add(self._read_run(frame), first_frame=frame, tag=self._table.tag)
-        return tombstones.deleted
+            try:
+                run = self._read_run(frame)
+                by_frame[frame] = len(tombstones.add(run, first_frame=frame, tag=self._table.tag))
+            except FrameError as why:  # noqa: PERF203  # of each page by itself
+                error = error or why
+        lost = self._count_lost(start, stop, by_frame, "deleted")
+        return DeletionsLeft(tombstones.deleted, lost or int(error is not None), error)
 
     def changed_in(self, start: int, stop: int) -> MetadataState:
         """The metadata that pages from frame ``start`` on, before ``stop``, give to chunks before them."""
         reader = MetadataReader(self._video.identity.bytes)
         parts: list[ChangedMetadata] = []
+        by_frame: dict[int, int] = {}
         lost: FrameError | None = None
         for frame in self._frames_in(PageKind.METADATA, start, stop):
-            below = int(self._table.first_chunks[frame])
             try:
                 payloads = self._read_run(frame)
-                parts.append(reader.add(payloads, first_frame=frame, below=below, tag=self._table.tag))
-            except FrameError as error:
+                parts.append(
+                    reader.add(payloads, first_frame=frame, below=self._table.below(frame), tag=self._table.tag)
+                )
+                by_frame[frame] = len(parts[-1])
+            except FrameError as error:  # noqa: PERF203  # of each page by itself
                 parts.clear()
                 lost = error
+        if lost is None and self._count_lost(start, stop, by_frame, "changed"):
+            parts.clear()  # which of them it came before, nobody knows
+            lost = FrameError(f"{self._video.path}: a page of changed metadata is lost: {REMEDY}")
         return MetadataState(ChangedMetadata.latest(parts), lost, reader.left)
 
     def all_changed(self) -> Iterator[ChangedMetadata]:
@@ -98,8 +135,9 @@ class History:
         """
         reader = MetadataReader(self._video.identity.bytes)
         for frame in self._frames_in(PageKind.METADATA, 0, len(self._table)):
-            below = int(self._table.first_chunks[frame])
-            yield reader.add(self._read_run(frame), first_frame=frame, below=below, tag=self._table.tag)
+            yield reader.add(
+                self._read_run(frame), first_frame=frame, below=self._table.below(frame), tag=self._table.tag
+            )
 
     def commits(self, header: HeaderInfo) -> list[tuple[int, CommitInfo]]:
         """All commits, each with the frame of its page; of the first one, the build, with that of the header page.
@@ -133,6 +171,35 @@ class History:
             with suppress(FrameError):
                 return self.read_commit(frame).number + skipped
         return 1 + len(frames)
+
+    def commits_left(self) -> list[tuple[int, CommitInfo]]:
+        """All commits but the first whose pages can be read, each with the frame of its page."""
+        found = []
+        for frame in self._table.frames_of_kind(PageKind.COMMIT).tolist():
+            with suppress(FrameError):
+                found.append((frame, self.read_commit(frame)))
+        return found
+
+    def _count_lost(self, start: int, stop: int, by_frame: Mapping[int, int], what: str) -> int:
+        """How many chunks more commits say they deleted, or changed, than pages tell of that are left, at least.
+
+        :param by_frame: of how many chunks the page in a frame tells.
+        :param what: the number of a commit that says it.
+        """
+        if self._video.has_table:
+            return 0
+        missing = 0
+        commits = [(0, 1, 0), *((frame, info.number, getattr(info, what)) for frame, info in self.commits_left())]
+        ends = [*((min(frame, stop), number) for frame, number, _ in commits[1:]), (stop, None)]
+        for (frame, number, said), (end, next_number) in zip(commits, ends, strict=True):
+            if not start <= frame < stop:
+                continue
+            skipped = 0 if next_number is None else next_number - number - 1  # commits whose own pages are lost
+            lost = int((self._table.kinds[frame:end] == LOST).sum())
+            if lost > skipped or next_number is None:  # behind the last one, the end may be lost
+                told = sum(count for at, count in by_frame.items() if frame <= at < end)
+                missing += 1 if skipped else max(said - told, 0)
+        return missing
 
     def _frames_in(self, kind: PageKind, start: int, stop: int) -> list[int]:
         frames = self._table.frames_of_kind(kind)

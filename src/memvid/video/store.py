@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from memvid import _core
 from memvid.allowance import CHUNK_BYTES, Allowance, SharedAllowance
 from memvid.config import QUESTION_BYTES
-from memvid.errors import ClosedError, FrameError, ResourceLimitError
+from memvid.errors import ClosedError, FrameError, ResourceLimitError, VideoFormatError
 from memvid.page import (
     ChunkIds,
     HeaderInfo,
@@ -39,7 +39,7 @@ from memvid.types import JsonObject
 from memvid.video.history import History, MetadataState
 from memvid.video.question import Question
 from memvid.video.reader import VideoReader
-from memvid.video.table import BARE
+from memvid.video.table import BARE, LOST
 
 __all__ = ["PageCacheStats", "PageStore", "StoredChunk"]
 
@@ -125,6 +125,9 @@ class PageStore(NotPicklable):
 
         :raises FrameError: it cannot be read.
         """
+        frames = self._table.frames_of_kind(PageKind.HEADER)
+        if self._table.has_lost_frames and not len(frames):
+            raise FrameError(f"the header page of {self._video.path} is lost: {REMEDY}")
         return decode_header_body(self._read_blob(PageKind.HEADER, self._table.header_frame))
 
     @cached_property
@@ -145,7 +148,9 @@ class PageStore(NotPicklable):
         """Metadata pages of a bare memory."""
         starts, ends = self._table.text_stretches()
         found = _Attributes([], [], starts, {})
-        frames = self._table.frames_of_kind(PageKind.ATTRIBUTES)
+        # A frame that is lost, and that no bare text was in, may have been one of them.
+        may_be = (self._table.kinds == PageKind.ATTRIBUTES) | ((self._table.kinds == LOST) & (self._table.counts == 0))
+        frames = np.flatnonzero(may_be)
         for frame, behind in zip(frames.tolist(), np.searchsorted(ends, frames, side="right").tolist(), strict=True):
             try:
                 first, page = self._open_attributes(frame)
@@ -245,36 +250,79 @@ class PageStore(NotPicklable):
             parity, which otherwise nothing here needs, too.
         :raises FrameError: a frame, of whatever kind, cannot be read and verified.
         """
-        return self._pages(self._video.read_all(corrected=corrected, start=start, parity=corrected))
+        frames = self._video.read_all(corrected=corrected, start=start, parity=corrected)
+        return self._pages(frames, None)
 
-    def scan_chunks(self, stop: int) -> Iterator[tuple[int, RecordPage]]:
-        """The pages before a frame that hold chunks, as :meth:`scan`; no frame of another kind is read.
+    def scan_chunks(
+        self,
+        *,
+        start: int = 0,
+        stop: int | None = None,
+        without: ChunkIds | None = None,
+        lost: list[int] | None = None,
+    ) -> Iterator[tuple[int, RecordPage]]:
+        """The same of pages that hold chunks alone; no frame of another kind is read.
 
+        :param start: frame to begin with.
+        :param stop: frame before which to end.
+        :param without: chunks; pages that have no others are left out.
+        :param lost: gets the frames of pages that cannot be read, which raise nothing then.
         :raises FrameError: one of them cannot be read and verified.
         """
-        starts = np.flatnonzero(self._table.counts[:stop])
+        starts = start + np.flatnonzero(self._table.counts[start:stop])
+        if without:
+            wanted = self._table.chunk_ids() - without
+            firsts = self._table.first_chunks[starts]
+            starts = starts[wanted.meets(firsts, firsts + self._table.counts[starts])]
         frames = ChunkIds.of_runs(starts, starts + self._table.run_lengths(starts)).numbers()
-        return self._pages(self._video.read_in_turn(frames))
+        return self._pages(self._video.read_in_turn(frames, left=lost is not None), lost)
 
-    def _pages(self, frames: Iterator[tuple[int, bytes]]) -> Iterator[tuple[int, RecordPage]]:
-        run: list[bytes] = []
+    def _pages(
+        self, frames: Iterator[tuple[int, bytes | None]], lost: list[int] | None
+    ) -> Iterator[tuple[int, RecordPage]]:
+        run: list[bytes | None] = []
         first = 0
         for frame, payload in frames:
             if run and self._table.kinds[frame] != PageKind.CONTINUATION:
-                yield from self._open_run(first, run)
+                yield from self._open_run(first, run, lost)
                 run = []
             if not run:
                 first = frame
             run.append(payload)
         if run:
-            yield from self._open_run(first, run)
+            yield from self._open_run(first, run, lost)
+
+    def unreadable(self) -> NDArray[np.int64]:
+        """``int64[n]``: the frames of pages with chunks that cannot be read. Reads all of them.
+
+        :raises VideoFormatError: there are sound pages that are not what the page table says: it is damaged itself.
+        """
+        table = self._table
+        starts = np.flatnonzero(table.counts)
+        frames = ChunkIds.of_runs(starts, starts + table.run_lengths(starts)).numbers()
+        lost, strange = [], 0
+        for frame, payload in self._video.read_in_turn(frames, left=True):
+            if payload is None:
+                lost.append(frame)
+            elif table.kinds[frame] == PageKind.DATA:
+                header = parse_header(payload, frame_index=frame)
+                row = PageKind.DATA, table.counts[frame], table.first_chunks[frame]
+                strange += (header.kind, header.count, header.first_chunk) != row
+        strange += sum(map(self._video.holds_unknown, lost))
+        if strange:
+            raise VideoFormatError(
+                f"{self._video.path}: {strange} sound pages are not what its page table says, which must be damaged: "
+                "`memvid repair` makes it anew"
+            )
+        return np.array(lost, np.int64)
 
     def spend_unpacked(self, allowance: Allowance, *, start: int = 0) -> bool:
         """Count what all pages with chunks unpack to, before any of them is: reads the first frame of each.
 
+        What cannot be read counts nothing.
+
         :param start: frame to begin with.
         :returns: whether any of them is compressed.
-        :raises FrameError: a frame cannot be read.
         :raises ResourceLimitError: it is more than allowed.
         """
         table = self._table
@@ -284,14 +332,29 @@ class PageStore(NotPicklable):
         compressed = False
         for at in range(0, len(frames), _COUNTED_FRAMES):
             part = frames[at : at + _COUNTED_FRAMES]
-            for frame, payload in zip(part.tolist(), self._video.read(part), strict=True):
+            for frame, payload in zip(part.tolist(), self._video.read_left(part), strict=True):
+                if payload is None:
+                    continue
                 allowance.spend(unpacked_size(payload, frame_index=frame))
                 compressed = compressed or bool(parse_header(payload, frame_index=frame).flags & PageFlag.ZSTD)
         return compressed
 
-    def _open_run(self, frame: int, payloads: list[bytes]) -> Iterator[tuple[int, RecordPage]]:
-        if self._table.counts[frame]:
-            yield frame, self._open(frame, payloads)
+    def _open_run(
+        self, frame: int, payloads: list[bytes | None], lost: list[int] | None
+    ) -> Iterator[tuple[int, RecordPage]]:
+        if not self._table.counts[frame]:
+            return
+        whole = [payload for payload in payloads if payload is not None]
+        try:
+            if len(whole) < len(payloads):
+                raise FrameError(f"frame {frame}: a part of its page is lost", frame_index=frame)
+            page = self._open(frame, whole)
+        except FrameError:
+            if lost is None:
+                raise
+            lost.append(frame)
+            return
+        yield frame, page
 
     def metadata_bytes(self, page: RecordPage, frame: int, slot: int, *, changed: MetadataState | None = None) -> bytes:
         """Stored JSON of one chunk's metadata, empty if it has none.

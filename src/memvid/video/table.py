@@ -15,17 +15,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from memvid.checks import ID_LIMIT
 from memvid.errors import ChunkNotFoundError, UnsupportedVideoError, VideoFormatError
 from memvid.page import ChunkIds, PageKind
-from memvid.remedies import REMEDY
 
-__all__ = ["BARE", "COVER", "LARGEST_GAP", "PageTable", "PageTableBuilder"]
+__all__ = ["BARE", "COVER", "LARGEST_GAP", "LOST", "PageTable", "PageTableBuilder"]
 
 BARE = 255
 """The kind of a frame that holds one chunk's bare text and no page."""
 
 COVER = 254
 """The kind of a frame that shows a picture for people, with some text and no page. It counts no chunk."""
+
+LOST = 253
+"""The kind of a frame that was lost, in the table that a reader makes of what is left. It counts a chunk where it is
+known to have been a bare text."""
 
 LARGEST_GAP = 0xFFFF_FFFF
 """Most chunk ids in a row that can be left out."""
@@ -41,7 +45,7 @@ class PageTable:
     """The frames of a video, ``n`` of them.
 
     :ivar tag: the memory's tag.
-    :ivar kinds: ``uint8[n]``, a :class:`~memvid.page.PageKind`, :data:`BARE` or :data:`COVER`.
+    :ivar kinds: ``uint8[n]``, a :class:`~memvid.page.PageKind`, :data:`BARE`, :data:`COVER` or :data:`LOST`.
     :ivar counts: ``uint16[n]``, chunks that start in the frame.
     :ivar checksums: ``uint32[n]``, CRC-32 of the page.
     :ivar first_chunks: ``int64[n]``, id of the first chunk that starts in the frame, or would.
@@ -102,7 +106,8 @@ class PageTable:
             arrays.append(np.frombuffer(data, dtype, frames, offset))
             offset += frames * dtype.itemsize
         kinds, counts = arrays[0], arrays[1]
-        allowed = np.where(kinds == BARE, 1, np.where(kinds == PageKind.DATA, counts, 0))
+        lost = np.where(kinds == LOST, np.minimum(counts, 1), 0)
+        allowed = np.where(kinds == BARE, 1, np.where(kinds == PageKind.DATA, counts, lost))
         if not np.array_equal(counts, allowed):
             raise VideoFormatError("the page table counts chunks in frames that have none, or several in a bare one")
         return cls.from_columns(tag, *arrays)
@@ -213,6 +218,21 @@ class PageTable:
         return ChunkIds.union(ChunkIds.of_runs(first, first + 1) for first in texts)
 
     @property
+    def has_lost_frames(self) -> bool:
+        """Whether it is of what is left of a video."""
+        return bool((self.kinds == LOST).any())
+
+    def below(self, frame: int) -> int:
+        """The id behind those of the chunks before a frame; above all ids, if some of them may have been lost."""
+        return ID_LIMIT if self.has_lost_frames else int(self.first_chunks[frame])
+
+    def chunks_in(self, frames: NDArray[np.int64]) -> ChunkIds:
+        """The chunks of pages, or runs of them, that any of these frames is of."""
+        starts = np.flatnonzero(self.kinds != PageKind.CONTINUATION)
+        pages = np.unique(starts[np.maximum(np.searchsorted(starts, frames, side="right") - 1, 0)])
+        return ChunkIds.of_runs(self.first_chunks[pages], self.first_chunks[pages] + self.counts[pages])
+
+    @property
     def has_cover(self) -> bool:
         """Whether the first frame is a cover."""
         return bool((self.kinds[:1] == COVER).any())
@@ -240,8 +260,6 @@ class PageTableBuilder:
         self._checksums = array("I")
         self._gaps = array("q")
         self._next_chunk = 0
-        self._texts: list[int] = []  # frames of bare texts that have no ids yet
-        self._described: list[tuple[int, int]] = []  # first chunk and count of the pages of metadata behind them
         if table is not None:
             self._kinds.frombytes(table.kinds.astype(np.uint8).tobytes())
             self._counts.frombytes(table.counts.astype(np.uint16).tobytes())
@@ -254,50 +272,21 @@ class PageTableBuilder:
 
     def add(self, kind: int, count: int, first_chunk: int, checksum: int) -> None:
         """Add the next frame; ``count`` and ``first_chunk`` matter where chunks start: data pages and bare frames."""
-        if kind == PageKind.ATTRIBUTES and self._texts:
-            self._described.append((first_chunk, count))
-        starts_chunks = kind in {PageKind.DATA, BARE}
+        starts_chunks = kind in {PageKind.DATA, BARE, LOST}
         self._kinds.append(kind)
         self._counts.append(count if starts_chunks else 0)
         self._checksums.append(checksum)
         if not starts_chunks or count == 0:
             self._gaps.append(0)
             return
-        self._number_texts()
         self._gaps.append(self._gap_before(first_chunk, len(self._kinds) - 1))
         self._next_chunk = first_chunk + count
 
-    def add_text(self, checksum: int) -> None:
-        """Add a frame with a bare text: pages of metadata behind it say which it is, or else ids count on.
-
-        In front of all pages it is the cover.
-        """
-        if not self._kinds:
-            self.add(COVER, 0, 0, checksum)
-            return
-        if self._described:
-            self._number_texts()
-        self._texts.append(len(self._kinds))
-        self._kinds.append(BARE)
-        self._counts.append(1)
-        self._checksums.append(checksum)
-        self._gaps.append(0)
-
-    def _number_texts(self) -> None:
-        """Settle the ids of bare texts, once all metadata of theirs has been seen."""
-        texts, described = self._texts, self._described
-        self._texts, self._described = [], []
-        plain = len(texts) - sum(count for _, count in described)  # of an earlier append, which had no metadata
-        if plain < 0:
-            raise VideoFormatError(
-                f"{-plain} of the bare texts before frame {len(self._kinds)} are not there, and without its page table "
-                f"nothing says which: {REMEDY}"
-            )
-        ids = [*range(self._next_chunk, self._next_chunk + plain)]
-        ids += [first + at for first, count in described for at in range(count)]
-        for frame, chunk_id in zip(texts, ids, strict=True):
-            self._gaps[frame] = self._gap_before(chunk_id, frame)
-            self._next_chunk = chunk_id + 1
+    def add_lost(self, count: int) -> None:
+        """Add so many frames that were lost."""
+        self._kinds.extend([LOST] * count)
+        for column in (self._counts, self._checksums, self._gaps):
+            column.extend([0] * count)
 
     def _gap_before(self, first_chunk: int, frame: int) -> int:
         """How many ids are left out before a chunk.
@@ -319,7 +308,6 @@ class PageTableBuilder:
 
     def build(self, tag: int) -> PageTable:
         """The table of the frames so far."""
-        self._number_texts()
         gaps = np.array(self._gaps, np.int64)
         return PageTable.from_columns(
             tag,

@@ -59,6 +59,11 @@ class Memory:
         """The tag that all its pages have."""
         return VideoReader(self.video).table.tag
 
+    @property
+    def digest(self) -> str:
+        """That of its page table."""
+        return VideoReader(self.video).table.digest
+
 
 def make_memory(folder: Path, kind: str, codec: str = "png") -> Memory:
     """Build one; an exported one has the index of the memory that it was made of."""

@@ -37,11 +37,14 @@ class Readable:
     header: bool = False
 
 
-def look(video: Path, tag: int) -> Readable:
-    """Everything that a picture of the video yields, and what parity makes of it."""
+def look(video: Path, tag: int, *, loose: bool = True) -> Readable:
+    """Everything that a picture of the video yields, and what parity makes of it.
+
+    :param loose: also what lies in the file and no player shows.
+    """
     found = Readable()
     pages: dict[int, bytes] = {}
-    for payload in _payloads(video):
+    for payload in _payloads(video, loose=loose):
         if payload[:1] != b"\x89":
             text = _text(payload)
             if text is not None:
@@ -60,11 +63,11 @@ def look(video: Path, tag: int) -> Readable:
     return found
 
 
-def _payloads(video: Path) -> Iterator[bytes]:
+def _payloads(video: Path, *, loose: bool) -> Iterator[bytes]:
     import cv2
 
     seen = read_pictures(video)
-    for data in png_pictures(video.read_bytes()):
+    for data in png_pictures(video.read_bytes()) if loose else ():
         picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
         if picture is not None:
             seen.append(np.asarray(picture, np.uint8))

@@ -5,12 +5,14 @@ from __future__ import annotations
 import random
 import re
 import shutil
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 from memvid.errors import MemvidError
 from memvid.maintenance import RepairResult, reindex, repair, verify
 from memvid.page import ChunkRanges
+from memvid.video import VideoReader
 from tests.maintenance.losses.loss_damages import damage
 from tests.maintenance.losses.loss_memories import BUILT, Memory, copy_memory
 from tests.maintenance.losses.loss_oracle import Readable, look
@@ -56,7 +58,7 @@ def try_loss(memory: Memory, folder: Path, seed: int) -> Trial:
         if whole and len(readable) < len(memory.texts):
             trial.problems.append(f"verify says sound, and {len(memory.texts) - len(readable)} chunks are missing")
         _try_repair(memory, found, readable, video, folder, trial, knows=indexed or found.header)
-        _try_reindex(memory, readable, video, index, trial)
+        _try_reindex(memory, video, index, trial)
     except Exception as error:  # whatever it is, it should have been one of ours, and not here
         trial.problems.append(f"{type(error).__name__}: {error}")
     return trial
@@ -102,7 +104,7 @@ def _try_repair(
     unnamed = set(memory.texts) - back - _ids(result.lost)
     if "no index" in trial.what:  # of what was appended, only its commit says that it was there
         unnamed &= set(range(BUILT))
-    if unnamed and knows:
+    if unnamed and knows and (ordered or not memory.is_bare):
         trial.problems.append(f"repair does not name {len(unnamed)} lost chunks: {sorted(unnamed)[:8]}")
     other = memory.is_bare and own != set(chunks)  # under new ids, so the old ones are missing
     if knows and ordered and not other and verify(output, deep=True).ok != (len(back) == len(memory.texts)):
@@ -115,18 +117,49 @@ def _numbered_anew(result: RepairResult) -> set[int]:
     return {chunk for ids in told if ids for chunk in range(int(ids[1]), int(ids[2] or ids[1]) + 1)}
 
 
-def _try_reindex(memory: Memory, readable: set[int], video: Path, index: Path, trial: Trial) -> None:
+def _try_reindex(memory: Memory, video: Path, index: Path, trial: Trial) -> None:
+    shown = look(video, memory.tag, loose=False)
+    wanted = set() if memory.is_bare else _readable(memory, shown)  # which text is which nothing may say
     try:
         result = reindex(video, index, embedder=EMBEDDER)
-    except MemvidError:
+    except MemvidError as error:
+        if wanted and not _is_unfit(video, memory.digest):
+            trial.problems.append(f"reindex refuses, {len(wanted)} chunks can be read: {error}")
         return
-    if result.chunks < len(memory.texts):
-        if verify(video, index, deep=True).ok:
-            trial.problems.append(f"verify says sound after reindex, which has {result.chunks} chunks")
-        with open_memory(video, index) as opened:
-            texts = {chunk.text for chunk in opened.get_chunks_by_id(opened.chunk_ids())}
-            if len(texts) != result.chunks or not texts <= set(memory.texts.values()):
-                trial.problems.append("what reindex has is not what was stored")
+    with open_memory(video, index) as opened:
+        found = {chunk.chunk_id: chunk.text for chunk in opened.scan()}
+        got = {chunk.chunk_id: chunk.text for chunk in opened.get_chunks_by_id(opened.chunk_ids())}
+        for chunk, text in list(got.items())[:3]:
+            if text not in opened.search(text, 3):
+                trial.problems.append(f"chunk {chunk} is not found by its text")
+    # Of bare texts that were swapped nothing but an index, or the page table, says which is which.
+    swapped = any(name in trial.what for name in ("shuffle", "swap"))
+    certain = not memory.is_bare or not swapped or "no index" not in trial.what
+    wrong = [chunk for chunk, text in got.items() if text != memory.texts.get(chunk) and chunk not in memory.deleted]
+    if found != got or len(got) != result.chunks or (wrong and certain):
+        trial.problems.append(f"what reindex has is not what was stored: {wrong[:8]}")
+    if lacking := wanted - set(got):
+        trial.problems.append(f"reindex lacks {len(lacking)} chunks that can be read: {sorted(lacking)[:8]}")
+    again = memory.deleted & set(got)
+    if again and result.whole:
+        trial.problems.append(f"reindex says nothing of deleted chunks that are there again: {sorted(again)}")
+    lost = set(memory.texts) - set(got)
+    if lost and (result.whole or verify(video, index, deep=True).ok or verify(video, index).ok):
+        trial.problems.append(f"reindex or verify says sound, {len(lost)} chunks are missing")
+    unnamed = lost - _ids(result.missing)
+    if "no index" in trial.what:  # of what was appended, only its commit says that it was there
+        unnamed &= set(range(BUILT)) if shown.header else set()
+    if unnamed:
+        trial.problems.append(f"reindex does not name {len(unnamed)} lost chunks: {sorted(unnamed)[:8]}")
+
+
+def _is_unfit(video: Path, digest: str) -> bool:
+    """Whether an index of a video is of no use: it has no movie header to open it by, or its page table is wrong."""
+    try:
+        with closing(VideoReader(video)) as reader:
+            return reader.has_table and reader.table.digest != digest
+    except MemvidError:
+        return True
 
 
 def _ids(ranges: ChunkRanges) -> set[int]:

@@ -13,9 +13,17 @@ import pytest
 from memvid import EncoderConfig, MemvidEncoder, MemvidRetriever
 from memvid.cli import main
 from memvid.embedding import CallableEmbedder, HashingEmbedder, MiniLMEmbedder
-from memvid.errors import EmbeddingError, FrameError, ModelMismatchError, OutputError, VideoError, VideoNotFoundError
+from memvid.errors import (
+    EmbeddingError,
+    EmptyMemoryError,
+    ModelMismatchError,
+    OutputError,
+    VideoError,
+    VideoNotFoundError,
+)
 from memvid.maintenance import reindex
 from memvid.types import Progress
+from memvid.video import VideoReader
 from tests.memory_support import EMBEDDER, all_files, build, make_texts, open_memory
 from tests.video.video_support import samples, without_page_table
 
@@ -150,13 +158,14 @@ def test_another_model_may_be_asked_for(tmp_path: Path) -> None:
         open_memory(video)
 
 
-def test_a_damaged_frame_leaves_the_index_as_it_was(tmp_path: Path) -> None:
+def test_where_no_chunk_is_left_the_index_stays_as_it_was(tmp_path: Path) -> None:
     video = build(tmp_path, TEXTS, symbol_version=10)
     data = video.read_bytes()
-    frame = samples(data)[-3]
-    video.write_bytes(data.replace(frame, frame[:60] + bytes(len(frame) - 60)))
+    for frame in samples(data)[int(VideoReader(video).table.frames_of(np.array([0]))[0]) :]:
+        data = data.replace(frame, frame[:60] + bytes(len(frame) - 60))
+    video.write_bytes(data)
     before = all_files(tmp_path)
-    with pytest.raises(FrameError, match="frame"):
+    with pytest.raises(EmptyMemoryError, match="no chunk of"):
         reindex(video)
     assert all_files(tmp_path) == before
 

@@ -27,8 +27,7 @@ from memvid.index.manifest import Segment, SideFile, read_manifest
 from memvid.index.schema import writing
 from memvid.maintenance import VerifyReport, delete, repair, verify
 from memvid.maintenance.damaged.container import find_page_tables, read_container
-from memvid.maintenance.verify.findings import count_chunks, describe_chunks
-from memvid.page import PageKind
+from memvid.page import PageKind, count_chunks, describe_chunks
 from memvid.types import Progress
 from memvid.video import PageTable, VideoReader
 from memvid.video.video_bytes import VideoBytes
@@ -205,6 +204,7 @@ def test_swapped_and_repeated_frames_are_named(video: Path) -> None:
     report = verify(video, deep=True)
     assert [finding.frame for finding in report.errors] == [count - 2, count - 1]
     assert "swapped" in report.errors[0].message
+    assert report.lost_chunks == ()
     data = video.read_bytes()
     video.write_bytes(without_page_table(data))
     report = verify(video, deep=True)

@@ -48,7 +48,14 @@ class Container:
 
     def offset_of(self, frame: int) -> int | None:
         """Where a frame starts, if the sample table says so."""
-        return int(self.offsets[frame]) if frame < len(self.offsets) else None
+        return int(self.offsets[frame]) if frame < len(self.offsets) and self.offsets[frame] >= 0 else None
+
+    def placed(self, places: NDArray[np.int64]) -> Container:
+        """The same with other frames: frame ``i`` is the one at ``places[i]``, -1 none."""
+        known = (places >= 0) & (places < len(self.offsets))
+        offsets, sizes = np.full(len(places), -1, np.int64), np.zeros(len(places), np.int64)
+        offsets[known], sizes[known] = self.offsets[places[known]], self.sizes[places[known]]
+        return Container(offsets, sizes, self.problems)
 
 
 def read_container(data: VideoBytes) -> Container:

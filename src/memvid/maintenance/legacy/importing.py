@@ -22,8 +22,7 @@ from memvid.maintenance.legacy.codes import text_allowance
 from memvid.maintenance.legacy.frames import OldFrames, read_frames
 from memvid.maintenance.legacy.index import OldEntry, read_index
 from memvid.maintenance.legacy.merging import Tally, merge
-from memvid.maintenance.verify.findings import count_chunks
-from memvid.page import ChunkIds, ChunkRanges, Record, check_record
+from memvid.page import ChunkIds, ChunkRanges, Record, check_record, count_chunks
 from memvid.storage.commit import Commit
 from memvid.types import BuildResult, ModelInfo, ProgressCallback, StrPath
 

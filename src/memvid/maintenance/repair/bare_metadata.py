@@ -30,11 +30,13 @@ def metadata_of_texts(groups: Iterable[Group]) -> dict[int, bytes]:
     return found
 
 
-def fit_metadata_pages(groups: list[Group]) -> list[Group]:
+def fit_metadata_pages(groups: list[Group], *, counted: bool) -> list[Group]:
     """All groups, with pages of metadata packed anew where those that are left do not fit the texts before them.
 
     Without a page table texts count on from those before, unless pages of metadata behind them tell otherwise, which
     then must be of just the texts there are: see "Bare memories" in docs/format.md.
+
+    :param counted: whether the texts of the build count up from 0, as the header page states no next id.
     """
     metadata = metadata_of_texts(groups)
     fitted: list[Group] = []
@@ -42,7 +44,7 @@ def fit_metadata_pages(groups: list[Group]) -> list[Group]:
     for stretch in _stretches(groups):
         texts = [group.first_chunk for group in stretch if group.kind == BARE]
         pages = [group for group in stretch if group.kind == PageKind.ATTRIBUTES]
-        if _fits(texts, pages, next_chunk):
+        if _fits(texts, pages, next_chunk if counted else None):
             fitted += stretch
         else:
             kinds = [group.kind for group in stretch]
@@ -51,6 +53,7 @@ def fit_metadata_pages(groups: list[Group]) -> list[Group]:
             fitted += _pages_of(texts, metadata, stretch[0].frame)
             fitted += [group for group in stretch[behind:] if group.kind != PageKind.ATTRIBUTES]
         next_chunk = max([next_chunk, *(chunk + 1 for chunk in texts[-1:])])
+        counted = counted or bool(texts)
     return fitted
 
 
@@ -68,13 +71,16 @@ def _stretches(groups: list[Group]) -> Iterator[list[Group]]:
         yield stretch
 
 
-def _fits(texts: list[int], pages: list[Group], next_chunk: int) -> bool:
-    """Whether a reader without a page table would number the texts so."""
+def _fits(texts: list[int], pages: list[Group], next_chunk: int | None) -> bool:
+    """Whether a reader without a page table would number the texts so.
+
+    :param next_chunk: the id that texts count on from; ``None`` if only pages of metadata tell.
+    """
     described = [ids for page in pages for ids in _described_by(page)]
     plain = len(texts) - sum(map(len, described))
     return (
-        plain >= 0
-        and texts[:plain] == [*range(next_chunk, next_chunk + plain)]
+        (plain == 0 if next_chunk is None else plain >= 0)
+        and texts[:plain] == [*range(next_chunk or 0, (next_chunk or 0) + plain)]
         and texts[plain:] == [chunk for ids in described for chunk in ids]
     )
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import chain, pairwise
+from itertools import pairwise
 
-from memvid.checks import ID_LIMIT
 from memvid.maintenance.repair.page_runs import Group, Sorted
 from memvid.maintenance.repair.salvage import Slot
 from memvid.maintenance.rewrite.kept_vectors import IndexVectors
-from memvid.maintenance.verify.findings import Findings, describe_chunks
-from memvid.page import ChunkIds, PageKind, is_page, page_checksum, parse_header
+from memvid.maintenance.verify.findings import Findings
+from memvid.page import ChunkIds, describe_chunks, is_page, page_checksum, parse_header
 from memvid.video import BARE, PageTable
+from memvid.video.bare_texts import PageRow, Shown, find_zones, number_texts, place_texts
 
 __all__ = ["Texts", "add_texts", "texts_by_checksum", "texts_by_order"]
 
@@ -72,40 +70,21 @@ def texts_by_order(slots: list[Slot], numbers: dict[int, int], result: Sorted) -
     searched = any(slot.offset >= 0 and slot.frame is None for slot in slots)
     if searched:
         slots = sorted((slot for slot in slots if slot.offset >= 0), key=lambda slot: slot.offset)
-    texts: list[Slot] = []
-    last = -1
-    for slot in slots:
-        number = numbers.get(id(slot))
-        if number is not None:
-            _place(texts, range(last + 1, number), found)
-            texts, last = [], number
-        elif slot.payload is None or not is_page(slot.payload):
-            texts.append(slot)
-    header = result.header
-    built = header.chunks if header is not None and last + 1 == result.front else 0
-    count = len(result.added.get(last + 1, range(built)))
-    _place(texts, range(last + 1, last + 1 + count), found)
+    shown = [
+        Shown(None, slot.payload, len(slot.payload or b"")) if number is None else Shown(number)
+        for slot in slots
+        if (number := numbers.get(id(slot))) is not None or slot.payload is None or not is_page(slot.payload)
+    ]
+    zones = find_zones(result.header, result.front, result.added, sorted(numbers.values()))
+    decoded = any(slot.offset < 0 for slot in slots)
+    placed = place_texts(shown, zones, grows=result.grows, filmed=decoded)
+    texts = [picture.text for picture in shown]
+    found.placed = {frame: text for frame, at in placed.items() if isinstance(text := texts[at], bytes)}
+    certain = set(placed.values())
+    found.loose = {text: None for at, text in enumerate(texts) if isinstance(text, bytes) and at not in certain}
     if searched and found.loose:
         _place_by_contact(slots, numbers, found)
     return found
-
-
-def _place(texts: Sequence[Slot], frames: range, found: Texts) -> None:
-    """The texts between two pages; certain if there are as many as frames, with or without those shown twice.
-
-    A decoder's pictures are also as many where one was left out and another shown twice, to keep up a frame rate.
-    """
-    changed = [slot for at, slot in enumerate(texts) if at == 0 or slot.payload != texts[at - 1].payload]
-    legible = [slot.payload for slot in texts if slot.payload is not None]
-    doubled = any(one == other for one, other in pairwise(legible))
-    decoded = any(slot.offset < 0 for slot in texts)
-    for shown in (changed,) if decoded and doubled else (texts, changed):
-        if len(shown) == len(frames):
-            found.placed.update(
-                (frame, slot.payload) for frame, slot in zip(frames, shown, strict=True) if slot.payload is not None
-            )
-            return
-    found.loose.update((slot.payload, None) for slot in texts if slot.payload is not None)
 
 
 def _place_by_contact(slots: list[Slot], numbers: dict[int, int], found: Texts) -> None:
@@ -209,78 +188,10 @@ def _by_words(texts: Texts, index: IndexVectors) -> dict[bytes, tuple[int, ...]]
 def _ids_of_frames(
     frames: dict[int, bytes], pages: dict[int, bytes], table: PageTable | None, result: Sorted
 ) -> dict[int, int]:
-    """Ids of bare texts by frame: by the page table, by pages of metadata, by commits, or as the build counted them."""
+    """Ids of bare texts by frame: by the page table, or by what pages say."""
     if table is not None:
         return {frame: int(table.first_chunks[frame]) for frame in frames}
-    numbers = sorted(pages)
-    return (
-        _ids_by_counting(frames, numbers, result)
-        | _ids_by_commits(frames, numbers, result)
-        | _ids_by_metadata(frames, pages)
-    )
-
-
-def _ids_by_counting(frames: dict[int, bytes], numbers: list[int], result: Sorted) -> dict[int, int]:
-    """Ids of the texts of the build, where these have no gaps, and of those that were appended before any commit.
-
-    :param numbers: of the pages, ascending.
-    """
-    header, front = result.header, result.front
-    if header is None or header.next_chunk is not None or header.lost:
-        return {}
-    stop = front + header.chunks
-    found = {frame: frame - front for frame in frames if front <= frame < stop}
-    first_commit = min(result.added, default=None)
-    count = header.chunks
-    for frame in sorted({*frames, *numbers}):
-        if frame < stop:
-            continue
-        if frame != stop or frame == first_commit:  # every frame before it must be known
-            break
-        stop += 1
-        if frame in frames:
-            found[frame] = count
-            count += 1
-    return found
-
-
-def _ids_by_commits(frames: dict[int, bytes], numbers: list[int], result: Sorted) -> dict[int, int]:
-    """Ids of the texts behind commit pages that say how many there are, if none of them was lost before."""
-    lost = ChunkIds.of_ranges([] if result.header is None else result.header.lost or ())
-    texts = sorted(frames)
-    found: dict[int, int] = {}
-    for behind, ids in result.added.items():
-        page = numbers[bisect_left(numbers, behind) :][:1]
-        if (page and page[0] < behind + len(ids)) or lost & ChunkIds.of(ids):
-            continue
-        some = texts[bisect_left(texts, behind) : bisect_left(texts, behind + len(ids))]
-        found.update((frame, ids[frame - behind]) for frame in some)
-    return found
-
-
-def _ids_by_metadata(frames: dict[int, bytes], pages: dict[int, bytes]) -> dict[int, int]:
-    """Ids of bare texts by frame, where the pages of metadata behind a stretch of them are about as many as it has."""
-    found: dict[int, int] = {}
-    stretch: list[int] = []
-    described: list[range] = []  # a page can claim 65,535 texts: not written out before they are there
-
-    def settle() -> None:
-        if stretch and sum(map(len, described)) == len(stretch) and stretch[0] - 1 in pages:  # so none is missing
-            found.update(zip(stretch, chain.from_iterable(described), strict=True))
-        stretch.clear()
-        described.clear()
-
-    last = -1
-    for frame in sorted({*frames, *pages}):
-        header = parse_header(pages[frame], frame_index=frame) if frame in pages else None
-        if frame != last + 1 or (header is None and described):
-            settle()
-        if header is None:
-            stretch.append(frame)
-        elif header.kind == PageKind.ATTRIBUTES and header.first_chunk <= ID_LIMIT:
-            described.append(range(header.first_chunk, header.first_chunk + header.count))
-        elif header.kind != PageKind.CONTINUATION:
-            settle()
-        last = frame
-    settle()
-    return found
+    heads = {number: parse_header(payload, frame_index=number) for number, payload in pages.items()}
+    rows = {number: PageRow(head.kind, head.first_chunk, head.count) for number, head in heads.items()}
+    zones = find_zones(result.header, result.front, result.added, sorted(pages))
+    return number_texts(sorted(frames), rows, zones, grows=result.grows)

@@ -88,6 +88,11 @@ class Sorted:
         return self.header_frame + len(self.header_pages) + len(self.dictionary_pages)
 
     @property
+    def grows(self) -> bool:
+        """Whether texts may have been added that no page tells of, as in format version 1."""
+        return self.header is not None and self.header.format_version == 1
+
+    @property
     def chunks(self) -> ChunkIds:
         """Ids of the chunks that are there."""
         return ChunkIds.of_ranges(span for group in self.groups for span in group.spans)

@@ -18,7 +18,7 @@ from memvid.maintenance.repair.parity_recovery import restore_pages
 from memvid.maintenance.repair.salvage import Salvage, Slot
 from memvid.maintenance.repair.usable_chunks import usable_changes, usable_chunks
 from memvid.maintenance.rewrite.kept_vectors import IndexVectors
-from memvid.maintenance.verify.findings import Findings, describe_chunks
+from memvid.maintenance.verify.findings import Findings
 from memvid.page import (
     ChunkIds,
     MetadataReader,
@@ -29,6 +29,7 @@ from memvid.page import (
     TombstoneReader,
     decode_commit,
     decode_header_body,
+    describe_chunks,
     is_page,
     open_blob,
     open_run,

@@ -27,8 +27,8 @@ from memvid.maintenance.repair.salvage import Salvage, salvage
 from memvid.maintenance.repair.salvaged_video import Rewrite, open_groups
 from memvid.maintenance.rewrite.kept_vectors import IndexVectors, open_vectors
 from memvid.maintenance.rewrite.reindex import add_frames
-from memvid.maintenance.verify.findings import Finding, Findings, describe_chunks
-from memvid.page import ChunkIds, ChunkRanges
+from memvid.maintenance.verify.findings import Finding, Findings
+from memvid.page import ChunkIds, ChunkRanges, describe_chunks
 from memvid.storage.commit import Commit, default_index_file, recover
 from memvid.types import ProgressCallback, StrPath
 from memvid.video import PageStore, PageTable, VideoReader
@@ -250,7 +250,7 @@ def _write(
         reader = VideoReader(staged)
         try:
             store = PageStore(reader, cache_bytes=0)
-            source = VideoChunks(store, reader.table, kept, corrected=True)
+            source = VideoChunks(store, reader.table, store.deleted, kept, corrected=True)
             indexed = fill_index(source, builder, chosen, total=len(source), progress=progress)
             add_frames(builder, reader.table)
             builder.stage(reader.identity, deleted=store.deleted, missing=rewrite.lost)

@@ -16,7 +16,7 @@ from memvid.maintenance.repair.bare_metadata import fit_metadata_pages, metadata
 from memvid.maintenance.repair.page_runs import Group, Sorted
 from memvid.maintenance.repair.salvage import Salvage
 from memvid.maintenance.rewrite.kept_vectors import IndexVectors
-from memvid.maintenance.rewrite.reindex import model_of
+from memvid.maintenance.rewrite.left_chunks import model_of
 from memvid.page import (
     HEADER_BYTES,
     MIN_CAPACITY,
@@ -46,11 +46,11 @@ from memvid.page import (
 )
 from memvid.types import ModelInfo, Progress, ProgressCallback
 from memvid.video import BARE, VideoWriter, cover_picture, frame_capacity, make_cover, reach
+from memvid.video.bare_texts import LOST_RUNS
 
 __all__ = ["Rewrite", "open_groups"]
 
 _WRITE_FRAMES = 128  # handed to the native writer at once
-_LOST_RUNS = 1000  # of chunks, that the header page names
 
 
 def open_groups(ordered: Sorted) -> Iterator[tuple[int, int, RecordPage, list[bytes]]]:
@@ -119,11 +119,12 @@ class Rewrite:
         header = _possible(ordered.header or self._make_header(None if kept is None else kept.manifest.model), ordered)
         if header.dictionary_pages and ordered.dictionary is None:
             header = replace(header, dictionary_pages=0, dictionary_bytes=0)
-        self._groups = [(group, self._payloads_of(group)) for group in fit_metadata_pages(ordered.groups)]
         self.chunks = ordered.chunks
         behind = max([0, *ordered.expected.ends.tolist()[-1:], *ordered.deleted.ends.tolist()[-1:]])
         if behind > max([header.next_chunk or 0, *self.chunks.ends.tolist()[-1:]]):  # no other chunk gets a lost id
             header = replace(header, next_chunk=behind)
+        groups = fit_metadata_pages(ordered.groups, counted=header.next_chunk is None)
+        self._groups = [(group, self._payloads_of(group)) for group in groups]
         self._cover = ordered.cover
         if header.cover is not None and page_checksum(ordered.cover or b"") != header.cover:
             left = len(self.chunks - ordered.deleted)
@@ -131,7 +132,7 @@ class Rewrite:
                 header.symbol_version, title=header.title, chunks=left, documents=0, date=header.date
             )
         header = replace(header, cover=None if self._cover is None else page_checksum(self._cover))
-        header = replace(header, lost=lost.in_few_runs(_LOST_RUNS).ranges or None)
+        header = replace(header, lost=lost.in_few_runs(LOST_RUNS).ranges or None)
         self._header_pages = ordered.header_pages if header == ordered.header else self._pack_header(header)
         self.model = model_of(header)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from memvid.errors import ChunkTooLargeError, FrameError
 from memvid.maintenance.repair.page_runs import ChunkRun
-from memvid.maintenance.verify.findings import Findings, describe_chunks
-from memvid.page import ChangedMetadata, ChunkIds, Record, RecordPage, check_record, read_metadata
+from memvid.maintenance.verify.findings import Findings
+from memvid.page import ChangedMetadata, ChunkIds, Record, RecordPage, check_record, describe_chunks, read_metadata
 
 __all__ = ["usable_changes", "usable_chunks"]
 

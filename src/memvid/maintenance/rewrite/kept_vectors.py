@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from memvid.errors import IndexFormatError, MemvidError
 from memvid.index import IndexManager, Manifest
-from memvid.index.keywords import length_code
+from memvid.index.keywords import length_code, query_terms
 from memvid.page import ChunkIds, RecordPage, is_json_of
 
 __all__ = ["IndexVectors", "open_vectors"]
@@ -55,6 +55,14 @@ class IndexVectors:
         code = length_code(text.count(b" "))
         ids = self._index.ids_with_words(text.decode("utf-8", "replace"))
         return tuple(ids[self._index.length_codes(ids) == code].tolist())
+
+    def contradicts(self, chunk: int, text: bytes) -> bool:
+        """Whether a text cannot be that of a chunk, by its words, or by those that the chunk has."""
+        likely = self.chunks_like(text)
+        if likely:
+            return chunk not in likely
+        has_words = self.manifest.keywords and bool(query_terms(text.decode("utf-8", "replace")))
+        return has_words and bool(self.chunks & ChunkIds.of([chunk]))
 
     def missing(self, chunks: ChunkIds) -> int:
         """How many of the chunks are not in the index."""

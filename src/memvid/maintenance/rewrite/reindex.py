@@ -3,31 +3,30 @@
 from __future__ import annotations
 
 import time
-from contextlib import nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from memvid.allowance import unpack_allowance
 from memvid.building.checkpoint import Checkpoint
 from memvid.building.outputs import check_index_output, new_folders
 from memvid.building.video_chunks import VideoChunks, fill_index
 from memvid.config import EncoderConfig
-from memvid.embedding import EmbedderLike, embedder_of, model_info, resolve_embedder
-from memvid.errors import IndexFileError, VideoFormatError
+from memvid.embedding import AbsentEmbedder, Embedder, EmbedderLike, embedder_of, model_info, resolve_embedder
+from memvid.errors import EmptyMemoryError, IndexFileError
 from memvid.index import IndexBuilder, IndexManager
 from memvid.index.manifest import read_manifest
 from memvid.index.updating import unused_files
 from memvid.interrupts import interruptible
-from memvid.maintenance.verify.missing_chunks import KnownChunks, MissingChunks, known_chunks
-from memvid.page import HeaderInfo
+from memvid.maintenance.rewrite.kept_vectors import IndexVectors
+from memvid.maintenance.rewrite.left_chunks import LeftChunks
 from memvid.storage.commit import Commit, default_index_file
 from memvid.types import ChunkRanges, ModelInfo, ProgressCallback, StrPath
-from memvid.video import PageStore, PageTable, VideoReader
+from memvid.video import PageTable, VideoReader
 
-__all__ = ["ReindexResult", "add_frames", "model_of", "reindex"]
+__all__ = ["ReindexResult", "add_frames", "reindex"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +40,14 @@ class ReindexResult:
     :ivar model: the embedding model.
     :ivar embeddings_made: embeddings the embedder made.
     :ivar embeddings_resumed: embeddings that were in the checkpoint of an interrupted run.
-    :ivar missing: chunks that the video should have and has lost, as far as header page, commits, and the index that
-        was there say which; the new index keeps them.
+    :ivar embeddings_kept: embeddings taken from the index that was there, of a video that has lost something.
+    :ivar missing: chunks that the video should have and has lost, as far as page table, header page, commits, and the
+        index that was there say which; the new index remembers them.
     :ivar unnamed: how many more are missing.
+    :ivar undeleted: how many chunks were deleted, at least, of which nothing says any more which they are: they are in
+        the index again.
+    :ivar lost_frames: frames of the video that are lost, as far as that is known, or cannot be read and hold chunks.
+    :ivar lost_metadata: chunks whose metadata, or what it was changed to, is lost: they are in the index without.
     :ivar unusable_metadata: chunks whose metadata cannot be used: it is not in the index, so no filter finds it, and
         stays in the video as it is.
     :ivar seconds: wall time.
@@ -56,10 +60,19 @@ class ReindexResult:
     model: ModelInfo
     embeddings_made: int
     embeddings_resumed: int
+    embeddings_kept: int
     missing: ChunkRanges
     unnamed: int
+    undeleted: int
+    lost_frames: int
+    lost_metadata: ChunkRanges
     unusable_metadata: ChunkRanges
     seconds: float
+
+    @property
+    def whole(self) -> bool:
+        """Whether the video has lost nothing that anybody knows of."""
+        return not (self.missing or self.unnamed or self.undeleted or self.lost_metadata or self.lost_frames)
 
 
 @interruptible
@@ -75,8 +88,11 @@ def reindex(
 ) -> ReindexResult:
     """Make the whole index from the video alone: vectors, keywords, metadata, frame numbers.
 
-    With the options and the model of the build it has the bytes of the index the build made. Every frame is read and
-    verified; nothing is replaced before all of them were. Costs what embedding costs.
+    With the options and the model of the build it has the bytes of the index the build made. Every frame with chunks is
+    read and verified; nothing is replaced before all of them were. Costs what embedding costs.
+
+    Of a video that has lost frames it takes what is left, and the result says what is missing. Vectors of that are then
+    taken from the index that is there, if it is sound and proven to be this memory's.
 
     :param video: the video.
     :param index: the index's manifest; ``None`` takes ``<stem>_index.json`` beside the video.
@@ -89,7 +105,8 @@ def reindex(
     :param unpacked_bytes: what the video may unpack to, counting 256 bytes for a chunk; ``None``: 64 MiB and 32 times
         its size. Only a file that was made to do harm exceeds that, or a few chunks of many megabytes.
     :raises VideoNotFoundError: there is no such video.
-    :raises VideoError: it cannot be opened, or a frame of it cannot be read and verified: repair it first.
+    :raises VideoError: it cannot be opened: repair it first.
+    :raises EmptyMemoryError: it should have chunks, and none of them can be read: then nothing has changed.
     :raises ModelMismatchError: the model that the header page names is not at hand, so it must be given; or the
         checkpoint has embeddings of another one.
     :raises ResourceLimitError: it unpacks to more than ``unpacked_bytes``: then nothing has changed.
@@ -100,71 +117,67 @@ def reindex(
     video_file = Path(video)
     index_file = check_index_output(default_index_file(video_file) if index is None else index, inputs=[video_file])
     VideoReader(video_file).close()  # before anything is locked and staged: whether there is something to index
-    with new_folders(index_file), Commit(index_file, video_file=video_file) as commit:
+    with new_folders(index_file), Commit(index_file, video_file=video_file) as commit, ExitStack() as stack:
         commit.lock()  # before it is read: an append meanwhile would leave an index of what the video was
         if checkpoint is not None:
             commit.claim(Path(checkpoint))
         reader = VideoReader(video_file)
+        stack.callback(reader.close)
+        left = LeftChunks.of(reader, index_file, unpacked_bytes)
+        kept = None if left.whole else left.open_vectors(index_file, embedder)
+        if kept is not None:
+            stack.callback(kept.close)
+        chosen = _choose_embedder(left, kept, embedder)
+        model = model_info(chosen)
+        options = _options(index_file, reader) if config is None else config
+        builder = IndexManager.create(index_file, model=model, config=options, commit=commit)
         try:
-            store = PageStore(reader, cache_bytes=0)
-            header = store.header
-            _check_tag(header, reader)
-            store.spend_unpacked(unpack_allowance(video_file, reader.identity.bytes, unpacked_bytes))
-            chosen = embedder_of(model_of(header)) if embedder is None else resolve_embedder(embedder)
-            model = model_info(chosen)
-            options = _options(index_file, reader) if config is None else config
-            builder = IndexManager.create(index_file, model=model, config=options, commit=commit)
-            try:
-                table = reader.table
-                with nullcontext() if checkpoint is None else Checkpoint(Path(checkpoint), model) as kept:
-                    source = VideoChunks(store, table)
-                    indexed = fill_index(source, builder, chosen, total=len(source), checkpoint=kept, progress=progress)
-                    add_frames(builder, table)
-                    # A video with a page table is whole, be it an old copy; else the index knows what it was.
-                    known = KnownChunks() if reader.has_table else known_chunks(index_file, table.tag)
-                    added = [info.chunk_ids for _, info in store.history.commits(header)[1:]]
-                    deleted = store.deleted | known.deleted
-                    missing = MissingChunks.of(table.chunk_ids(), len(table), header, added, deleted, known.ids)
-                    staged = builder.stage(reader.identity, deleted=deleted, missing=missing.ids)
-                    index_bytes = sum(path.stat().st_size for path in staged)
-                    commit.commit(obsolete=partial(unused_files, index_file, builder.manifest))
-                    if kept is not None:
-                        kept.remove()
-            except BaseException:
-                builder.abort()
-                raise
-        finally:
-            reader.close()
+            table, store = reader.table, left.store
+            resumed = None if checkpoint is None else stack.enter_context(Checkpoint(Path(checkpoint), model))
+            source = VideoChunks(store, table, left.without, kept, lossy=True)
+            total = len(left.ids)
+            indexed = fill_index(source, builder, chosen, total=total, checkpoint=resumed, progress=progress)
+            missing = left.missing_without(source.lost)
+            if missing and not indexed.chunks:
+                raise EmptyMemoryError(f"no chunk of {video_file} can be read: restore it from a copy")
+            add_frames(builder, table)
+            staged = builder.stage(reader.identity, deleted=left.deleted, missing=missing.ids)
+            index_bytes = sum(path.stat().st_size for path in staged)
+            commit.commit(obsolete=partial(unused_files, index_file, builder.manifest))
+            if resumed is not None:
+                resumed.remove()
+        except BaseException:
+            builder.abort()
+            raise
     return ReindexResult(
         video_file=video_file,
         index_file=index_file,
-        chunks=indexed.chunks - len((deleted - store.deleted) & table.chunk_ids()),
+        chunks=indexed.chunks,
         index_bytes=index_bytes,
         model=model,
         embeddings_made=indexed.made,
         embeddings_resumed=indexed.resumed,
+        embeddings_kept=indexed.chunks - indexed.made - indexed.resumed,
         missing=missing.ids.ranges,
         unnamed=missing.unnamed,
+        undeleted=left.undeleted,
+        lost_frames=left.lost_frames,
+        lost_metadata=source.without_metadata.ranges,
         unusable_metadata=indexed.unusable_metadata,
         seconds=time.perf_counter() - begin,
     )
 
 
-def _check_tag(header: HeaderInfo, reader: VideoReader) -> None:
-    """Refuse a header page of another memory than the page table's.
+def _choose_embedder(left: LeftChunks, kept: IndexVectors | None, embedder: EmbedderLike | None) -> Embedder:
+    """What makes the embeddings.
 
-    :raises VideoFormatError: it is.
+    :raises ModelMismatchError: some have to be made, and their model is not at hand.
     """
-    if header.tag != reader.table.tag:
-        raise VideoFormatError(
-            f"the header page of {reader.path} is that of memory {header.tag:08x}, the page table that of "
-            f"{reader.table.tag:08x}: frames of two videos were mixed; `memvid repair` sorts them"
-        )
-
-
-def model_of(header: HeaderInfo) -> ModelInfo | None:
-    """The embedding model that a header page names, if it names one."""
-    return None if header.model is None else ModelInfo(header.model, header.dim or 0, header.model_digest)
+    if embedder is not None:
+        return resolve_embedder(embedder)
+    if kept is not None and not kept.missing(left.ids):
+        return AbsentEmbedder(kept.manifest.model)
+    return embedder_of(left.model)
 
 
 def add_frames(index: IndexBuilder, table: PageTable) -> None:

@@ -22,7 +22,7 @@ def commit_faults(
 ) -> Iterator[Fault]:
     """What COMMIT pages say that is not so.
 
-    What is missing was lost, and a repair has left it out; of what is there and in no commit, nobody has written that.
+    What is missing was lost; of what is there and in no commit, nobody has written that.
 
     :param commits: by the frames of their pages, ascending.
     :param deleted_in: the chunks that tombstones between two frames name.
@@ -56,5 +56,5 @@ def commit_faults(
             yield (
                 frame,
                 False,
-                f"by its page commit {number} {', and '.join(wrong)}: the others were lost before a repair",
+                f"by its page commit {number} {', and '.join(wrong)}: the others were lost",
             )

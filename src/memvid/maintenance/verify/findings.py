@@ -7,10 +7,9 @@ from typing import Literal, TypeAlias
 
 from memvid.page import ChunkIds, ChunkRanges
 
-__all__ = ["Finding", "Findings", "Severity", "count_chunks", "describe_chunks"]
+__all__ = ["Finding", "Findings", "Severity"]
 
 Severity: TypeAlias = Literal["error", "warning"]
-_SHOWN = 8  # ranges a sentence names
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,19 +72,3 @@ class Findings:
                     left[id(ranges)] = (ChunkIds.of_ranges(ranges) - deleted).ranges
                 self.found[number] = replace(finding, chunks=left[id(ranges)])
         self.found = [finding for finding in self.found if finding.chunks or finding.code != "metadata"]
-
-
-def count_chunks(ranges: ChunkRanges) -> int:
-    """How many chunks the ranges hold."""
-    return sum(last - first + 1 for first, last in ranges)
-
-
-def describe_chunks(ranges: ChunkRanges) -> str:
-    """``chunk 7``; ``12 chunks: 0-9, 20, 31``; the first few ranges of many."""
-    count = count_chunks(ranges)
-    if count == 0:
-        return "no chunk"
-    if count == 1:
-        return f"chunk {ranges[0][0]}"
-    shown = ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in ranges[:_SHOWN])
-    return f"{count:,} chunks: {shown}{', ...' if len(ranges) > _SHOWN else ''}"

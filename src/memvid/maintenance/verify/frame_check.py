@@ -19,7 +19,8 @@ from memvid.page import HeaderInfo, PageKind, is_page, parse_header
 from memvid.types import Progress, ProgressCallback
 from memvid.video import COVER, PageTable, centred, cover_picture
 from memvid.video.codecs import Frames, PictureVideo, open_frames
-from memvid.video.frame_status import REASONS, UNREADABLE
+from memvid.video.frame_status import REASONS, UNREADABLE, WRONG
+from memvid.video.layout import find_places
 from memvid.video.parity_reader import GroupMargin, ParityReader
 from memvid.video.video_bytes import VideoBytes
 
@@ -32,6 +33,7 @@ class FrameCheck:
     """Reads every frame; what is wrong goes to ``findings``.
 
     :param reader: knows the checksums of the page table.
+    :param places: at which picture of the video each frame is, -1 for none; ``None`` if each is at that of its number.
     :ivar read: frames whose QR codes were read.
     :ivar corrected: of them, those that only error correction still reads.
     :ivar margin: the parity group that can lose fewest further frames; ``None`` without parity.
@@ -47,6 +49,7 @@ class FrameCheck:
         container: Container,
         findings: Findings,
         data: VideoBytes,
+        places: NDArray[np.int64] | None,
     ) -> None:
         self._path = path
         self._reader = reader
@@ -56,15 +59,20 @@ class FrameCheck:
         self._container = container
         self._findings = findings
         self._data = data
+        self._places = np.arange(len(table)) if places is None else places
         self._parity = ParityReader(table, reader.read) if len(table.frames_of_kind(PageKind.PARITY)) else None
         self._unreadable: list[int] = []
         self.read = self.corrected = 0
         self.margin: GroupMargin | None = None
         self._own = not isinstance(reader, PictureVideo)
 
-    def run(self, pages: PageCheck, progress: ProgressCallback | None) -> None:
-        """Read every frame twice, by its own bits and by a decoder with error correction; ``pages`` gets them all."""
+    def run(self, pages: PageCheck, progress: ProgressCallback | None, *, absent: NDArray[np.int64]) -> None:
+        """Read every frame twice, by its own bits and by a decoder with error correction; ``pages`` gets them all.
+
+        :param absent: frames that are known to be lost.
+        """
         reader = self._reader
+        lost = set(absent.tolist())
         for start in range(0, reader.frame_count, _BATCH):
             frames = np.arange(start, min(start + _BATCH, reader.frame_count))
             before = reader.counters()
@@ -78,12 +86,17 @@ class FrameCheck:
             for frame, payload, status, second in zip(
                 frames.tolist(), payloads, statuses.tolist(), corrected.tolist(), strict=True
             ):
+                if payload is None and frame in lost:
+                    self._unreadable.append(frame)
+                    pages.add(frame, None)
+                    continue
                 if payload is None:
                     self._unreadable.append(frame)
-                    rebuilt = self._rebuild(frame, status)
-                    if rebuilt is None:
-                        self._bad_frame(frame, status)
-                    pages.add(frame, rebuilt)
+                    found = self._rebuild(frame, status)
+                    if found is None:
+                        found = self._find_elsewhere(frame, status)
+                        self._bad_frame(frame, status, elsewhere=found is not None)
+                    pages.add(frame, found)
                     continue
                 if second:
                     self._warn_frame(frame, "memvid reads it, but no QR reader that goes by error correction does")
@@ -152,13 +165,27 @@ class FrameCheck:
     @cached_property
     def _plain(self) -> Frames:
         """A reader that expects nothing of a frame."""
-        return open_frames(str(self._path), threads=1)
+        reader = open_frames(str(self._path), threads=1)
+        reader.place(self._places)
+        return reader
 
-    def _bad_frame(self, frame: int, status: int) -> None:
+    @cached_property
+    def _elsewhere(self) -> Frames:
+        """A reader that has looked for each frame in all of the video."""
+        reader = open_frames(str(self._path), threads=0)
+        find_places(reader, self._table)
+        reader.expect(np.ascontiguousarray(self._table.checksums, np.uint32))
+        return reader
+
+    def _find_elsewhere(self, frame: int, status: int) -> bytes | None:
+        """A frame in whose place is another one, if it was moved: then nothing is lost yet."""
+        return None if status != WRONG else self._elsewhere.read(np.array([frame]))[0][0]
+
+    def _bad_frame(self, frame: int, status: int, *, elsewhere: bool) -> None:
         """Say what is wrong with a frame that did not pass: the frame, or what the page table says of it."""
         picture = self._check_picture(frame) if status != UNREADABLE else None
         what = f"frame {frame} cannot be read: {REASONS[status]}" + (f" ({picture})" if picture else "")
-        if status == 4:
+        if status == WRONG:
             (payload,), _ = self._plain.read(np.array([frame]))
             if payload is not None and is_page(payload):
                 header = parse_header(payload, frame_index=frame)
@@ -172,7 +199,7 @@ class FrameCheck:
             self._path,
             frame=frame,
             offset=self._container.offset_of(frame),
-            chunks=self._chunks.of(frame),
+            chunks=() if elsewhere else self._chunks.of(frame),
         )
 
     def _check_bits(self, frame: int, payload: bytes) -> int:

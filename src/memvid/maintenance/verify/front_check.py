@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ from memvid.page import (
     open_blob,
 )
 from memvid.page.header import MAX_COUNT
+from memvid.types import CommitInfo
 from memvid.video import LARGEST_GAP, PageTable, frame_capacity
 from memvid.video.codecs import Frames, PictureVideo
 from memvid.video.frame_status import REASONS
@@ -38,6 +40,7 @@ __all__ = ["FrontCheck"]
 class FrontCheck:
     """Checks what all else in a video is read with; what is wrong goes to ``findings``.
 
+    :param carried: whether the video carries its page table.
     :ivar header: the header page, if it can be read.
     :ivar config: how pages and frames of the memory are made; ``None`` if nothing can be made as its header page says.
     :ivar decompressor: opens its pages; ``None`` if the dictionary cannot be read.
@@ -47,11 +50,12 @@ class FrontCheck:
     :ivar next_chunk: id of the chunk that is added next, as far as all that says.
     """
 
-    def __init__(self, path: Path, reader: Frames, table: PageTable, findings: Findings) -> None:
+    def __init__(self, path: Path, reader: Frames, table: PageTable, findings: Findings, *, carried: bool) -> None:
         self._path = path
         self._reader = reader
         self._table = table
         self._findings = findings
+        self._carried = carried
         self.header: HeaderInfo | None = None
         self.config: EncoderConfig | None = None
         self.decompressor: PageDecompressor | None = None
@@ -72,6 +76,9 @@ class FrontCheck:
 
     def _check_header(self) -> None:
         frame = self._table.header_frame
+        if self._table.has_lost_frames and not len(self._table.frames_of_kind(PageKind.HEADER)):
+            self._error("header", "the header page is lost; `memvid repair` writes another")
+            return
         try:
             self.header = header = decode_header_body(self._read_blob(PageKind.HEADER, frame))
         except VideoError as error:
@@ -81,6 +88,9 @@ class FrontCheck:
             self._error(
                 "header", f"the header page is that of memory {header.tag:08x}, the frames are of {self._table.tag:08x}"
             )
+        if header.cover is not None and self._table.has_lost_frames and not self._table.has_cover:
+            what = "the cover that the header page tells of is lost; `memvid repair` draws another"
+            self._findings.warn("header", what, self._path, frame=0)
         self._check_options(header)
         built, frames = header.chunks, len(self._table)
         if built > MAX_COUNT * frames:
@@ -180,8 +190,7 @@ class FrontCheck:
         frame = 0
         try:
             for frame in table.frames_of_kind(PageKind.METADATA).tolist():
-                below = int(table.first_chunks[frame])
-                found = reader.add(self._read_run(frame), first_frame=frame, below=below, tag=table.tag)
+                found = reader.add(self._read_run(frame), first_frame=frame, below=table.below(frame), tag=table.tag)
                 self._changes[frame] = found.chunks
         except VideoError as error:
             self._error(
@@ -212,9 +221,26 @@ class FrontCheck:
         def changed_in(start: int, stop: int) -> ChunkIds:
             return ChunkIds.union(ids for frame, ids in self._changes.items() if start <= frame < stop)
 
+        if not self._carried:
+            self._check_losses(commits, deleted_in, changed_in)
         for frame, impossible, what in commit_faults(self._table, commits, deleted_in, changed_in):
             note = self._findings.error if impossible else self._findings.warn
             note("log", what, self._path, frame=frame)
+
+    def _check_losses(
+        self,
+        commits: Sequence[tuple[int, CommitInfo]],
+        deleted_in: Callable[[int, int], ChunkIds],
+        changed_in: Callable[[int, int], ChunkIds],
+    ) -> None:
+        """Name what commits tell of, and no page does: without a page table nothing else says that there was one."""
+        stops = [*(frame for frame, _ in commits[1:]), len(self._table)]
+        told = list(zip((info for _, info in commits), (frame for frame, _ in commits), stops, strict=False))
+        if any(len(changed_in(start, stop)) < info.changed for info, start, stop in told):
+            self.changed = None
+            self._error("page", "a page of changed metadata is lost: that of any chunk before may be another")
+        if any(len(deleted_in(start, stop)) < info.deleted for info, start, stop in told):
+            self._error("tombstones", "a list of deleted chunks is lost: a new index may have them again")
 
     def _read_blob(self, kind: PageKind, frame: int) -> bytes:
         return open_blob(kind, self._read_run(frame), first_frame=frame, tag=self._table.tag)

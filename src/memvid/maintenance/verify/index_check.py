@@ -14,9 +14,9 @@ from memvid.index.renamed import find_side_files
 from memvid.index.segments import Records
 from memvid.index.side_files import check_graph, check_side_file, open_records
 from memvid.maintenance.verify.filter_check import FilterCheck
-from memvid.maintenance.verify.findings import Findings, describe_chunks
+from memvid.maintenance.verify.findings import Findings
 from memvid.maintenance.verify.video_check import VideoFacts
-from memvid.page import ChunkIds, ChunkRanges, is_json_of
+from memvid.page import ChunkIds, ChunkRanges, describe_chunks, is_json_of
 from memvid.storage.files import open_regular
 
 __all__ = ["IndexCheck"]
@@ -63,6 +63,13 @@ class IndexCheck:
         """Chunks that the index says were deleted, as far as it can be read."""
         return ChunkIds.of([]) if self._records is None else self._records.deleted
 
+    def missing(self, facts: VideoFacts) -> ChunkIds:
+        """Chunks that it says its video, in this very state, had lost when it was made, and that were not read now."""
+        manifest = self._manifest
+        if manifest is None or self._records is None or manifest.video.digest != facts.identity.digest:
+            return ChunkIds.of([])
+        return ChunkIds.of_ranges(manifest.missing) - self._ids(self._records) - facts.read
+
     def claimed(self, tag: int) -> ChunkIds:
         """Chunks that it says there are, or were lost, if it is an index of the memory of this tag in any state."""
         manifest = self._manifest
@@ -98,7 +105,7 @@ class IndexCheck:
         manifest, records = self._manifest, self._records
         if manifest is None:
             return
-        if facts.identity is not None and manifest.video.digest != facts.identity.digest:
+        if manifest.video.digest != facts.identity.digest:
             self._findings.error("manifest", manifest.difference(facts.identity), self._path)
         elif records is not None:
             self._compare_frames(facts, records)
@@ -156,8 +163,8 @@ class IndexCheck:
                 self._path,
             )
             return
-        there = facts.table.chunk_ids() - records.deleted
         indexed = self._ids(records)
+        there = facts.table.chunk_ids() - records.deleted - self.missing(facts)
         if there != indexed:
             missing, extra = there - indexed, indexed - there
             what = "it lacks " + describe_chunks(missing.ranges) if missing else ""

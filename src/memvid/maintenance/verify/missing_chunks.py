@@ -2,45 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 
-from memvid.errors import MemvidError
-from memvid.index.manifest import read_manifest
-from memvid.index.renamed import find_side_files
-from memvid.index.side_files import open_records
-from memvid.maintenance.verify.findings import describe_chunks
-from memvid.page import ChunkIds, HeaderInfo
+from memvid.page import ChunkIds, HeaderInfo, describe_chunks
 from memvid.video import expected_chunks
 
-__all__ = ["KnownChunks", "MissingChunks", "known_chunks"]
-
-
-@dataclass(frozen=True, slots=True)
-class KnownChunks:
-    """What an index says of the chunks of its memory.
-
-    :ivar ids: those that it has, or that were lost before it was made.
-    :ivar deleted: those that were deleted.
-    """
-
-    ids: ChunkIds = field(default_factory=lambda: ChunkIds.of([]))
-    deleted: ChunkIds = field(default_factory=lambda: ChunkIds.of([]))
-
-
-def known_chunks(index_file: Path, tag: int) -> KnownChunks:
-    """What an index says, as far as its files can be read; nothing, if it is another memory's."""
-    known = KnownChunks()
-    with suppress(MemvidError):
-        manifest = read_manifest(index_file)
-        if manifest.video.tag == tag:
-            lost = ChunkIds.of_ranges(manifest.missing)
-            known = KnownChunks(lost)
-            records = open_records(index_file, find_side_files(index_file, manifest))
-            known = KnownChunks(lost | (records.row_map.chunk_ids - records.deleted), records.deleted)
-            records.close()
-    return known
+__all__ = ["MissingChunks"]
 
 
 @dataclass(frozen=True, slots=True)

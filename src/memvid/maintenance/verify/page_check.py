@@ -12,7 +12,7 @@ from memvid.allowance import Allowance
 from memvid.errors import FrameError, ResourceLimitError, VideoError
 from memvid.maintenance.damaged.container import Container
 from memvid.maintenance.verify.chunks_of_frames import ChunksOfFrames
-from memvid.maintenance.verify.findings import Findings, describe_chunks
+from memvid.maintenance.verify.findings import Findings
 from memvid.maintenance.verify.front_check import FrontCheck
 from memvid.maintenance.verify.page_rules import PageRules
 from memvid.page import (
@@ -23,6 +23,7 @@ from memvid.page import (
     PageKind,
     RecordPage,
     TombstoneReader,
+    describe_chunks,
     is_page,
     open_blob,
     open_run,
@@ -31,7 +32,7 @@ from memvid.page import (
     read_metadata,
     read_page,
 )
-from memvid.video import BARE, COVER, PageTable, PageTableBuilder
+from memvid.video import BARE, COVER, LOST, PageTable, PageTableBuilder
 
 __all__ = ["PageCheck", "TakeChunks"]
 
@@ -79,6 +80,7 @@ class PageCheck:
         self._texts: dict[int, bytes] = {}  # of a bare memory, whose metadata come last
         self._metadata: dict[int, bytes] = {}
         self._metadata_lost: list[int] = []  # frames in which its pages begin
+        self._read: list[range] = []
         self.chunks = 0
 
     def add(self, frame: int, payload: bytes | None) -> None:
@@ -91,6 +93,16 @@ class PageCheck:
             self._lose_metadata()
         else:
             self._run.append(payload)
+
+    @property
+    def read(self) -> ChunkIds:
+        """The chunks of pages that were read so far."""
+        return ChunkIds.union(map(ChunkIds.of, self._read))
+
+    @property
+    def texts(self) -> ChunkIds:
+        """The bare texts that were."""
+        return ChunkIds.of(self._texts)
 
     def finish(self) -> None:
         """After the last frame."""
@@ -134,7 +146,9 @@ class PageCheck:
             )
 
     def _lose_metadata(self) -> None:
-        if self._table.kinds[self._first] == PageKind.ATTRIBUTES and self._first not in self._metadata_lost[-1:]:
+        kind = self._table.kinds[self._first]
+        may_have_some = kind == PageKind.ATTRIBUTES or (kind == LOST and not self._table.counts[self._first])
+        if may_have_some and self._first not in self._metadata_lost[-1:]:
             self._metadata_lost.append(self._first)
 
     def _note_lost_metadata(self) -> ChunkIds:
@@ -175,8 +189,8 @@ class PageCheck:
         elif kind == PageKind.TOMBSTONES:
             self._tombstones.add(run, first_frame=frame, tag=self._table.tag)
         elif kind == PageKind.METADATA:
-            below = int(self._table.first_chunks[frame])
-            self._check_changed(self._changes.add(run, first_frame=frame, below=below, tag=self._table.tag))
+            below, tag = self._table.below(frame), self._table.tag
+            self._check_changed(self._changes.add(run, first_frame=frame, below=below, tag=tag))
         elif kind == PageKind.ATTRIBUTES:
             header, page = open_run(run, PageDecompressor(), first_frame=frame, tag=self._table.tag)
             self._obey(self._rules.check_attributes, header, page, frame)
@@ -238,6 +252,7 @@ class PageCheck:
         metadatas = self._read_metadata(first_chunk, page)
         faults = {first_chunk + slot: fault for slot in range(len(page)) if (fault := _text_fault(page, slot))}
         self.chunks += len(page) - len(faults)
+        self._read += [range(first_chunk, first_chunk + len(page))] if not faults else []
         if faults:
             self._note("page", next(iter(faults.values())), faults)
         elif self._take is not None:

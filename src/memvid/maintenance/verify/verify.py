@@ -135,7 +135,7 @@ def _verify(
             index_check.compare(facts)
             gone = index_check.deleted if facts.deleted is None else facts.deleted
             claimed = index_check.claimed(facts.table.tag)
-            there = facts.table.chunk_ids() | facts.moved
+            there = facts.there - index_check.missing(facts)
             missing = MissingChunks.of(there, len(facts.table), facts.header, facts.added, gone, claimed)
             if missing:
                 findings.error(

@@ -2,43 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from memvid.allowance import unpack_allowance
-from memvid.errors import DependencyError, FrameError, MemvidError, VideoError
+from memvid.errors import DependencyError, MemvidError, VideoError
 from memvid.maintenance.damaged.container import Container, read_container
 from memvid.maintenance.verify.chunks_of_frames import ChunksOfFrames
 from memvid.maintenance.verify.findings import Findings
 from memvid.maintenance.verify.frame_check import FrameCheck
 from memvid.maintenance.verify.front_check import FrontCheck
-from memvid.maintenance.verify.left_pages import LeftPages
-from memvid.maintenance.verify.missing_chunks import MissingChunks
 from memvid.maintenance.verify.page_check import PageCheck, TakeChunks
-from memvid.page import (
-    ChunkIds,
-    ChunkRanges,
-    HeaderInfo,
-    MetadataReader,
-    PageKind,
-    TombstoneReader,
-    is_page,
-    parse_header,
-)
-from memvid.page import page_checksum as checksum_of
+from memvid.page import ChunkIds, ChunkRanges, HeaderInfo, MetadataReader, PageKind, TombstoneReader, describe_numbers
 from memvid.types import ProgressCallback, VideoIdentity
-from memvid.video import PageTable, PageTableBuilder
-from memvid.video.codecs import EveryPicture, Frames, PictureVideo, open_frames
-from memvid.video.codecs.decoding import read_payloads
-from memvid.video.lost_table import find_by_parity, least_frames
+from memvid.video import LOST, PageTable
+from memvid.video.codecs import Frames, PictureVideo, open_frames
+from memvid.video.layout import Layout, find_layout
+from memvid.video.parity_reader import ParityReader
 from memvid.video.video_bytes import VideoBytes
 
 __all__ = ["VideoCheck", "VideoFacts"]
-
-_BATCH = 512  # frames read at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,19 +32,21 @@ class VideoFacts:
     """What a check of the index needs to know of the video.
 
     :ivar table: its page table, from its box or from the frames.
-    :ivar identity: ``None`` if the table could not be told for certain.
+    :ivar identity: which video it is.
     :ivar header: its header page, if it can be read.
     :ivar deleted: the chunks it says were deleted; ``None`` if that cannot be read.
     :ivar added: the chunks that each commit says it has added.
-    :ivar moved: chunks of pages that are not in the frames of their numbers, if the table is not certain.
+    :ivar there: chunks of the frames that are not known to be lost.
+    :ivar read: chunks that were read, and that nobody takes for others: bare texts only by a page table.
     """
 
     table: PageTable
-    identity: VideoIdentity | None
+    identity: VideoIdentity
     header: HeaderInfo | None
     deleted: ChunkIds | None
     added: list[range]
-    moved: ChunkIds
+    there: ChunkIds
+    read: ChunkIds
 
 
 class VideoCheck:
@@ -107,7 +95,7 @@ class VideoCheck:
     def _open_and_check(self, take: TakeChunks | None, *, deep: bool) -> VideoFacts | None:
         try:
             reader = open_frames(str(self._path), threads=0)
-            if reader.frame_count == 0:
+            if reader.frame_count == 0 and not isinstance(reader, PictureVideo):
                 raise VideoError(f"{self._path} has no frame")
         except MemvidError as error:
             self._cannot_open(error)
@@ -123,13 +111,21 @@ class VideoCheck:
             self._container = Container()  # only pictures of our own are looked at by themselves
         for problem in self._container.problems:
             self._findings.warn("container", problem.message, self._path, offset=problem.offset)
-        reader, table, certain = self._table(reader)
-        if table is None:
+        self._note_table(reader)
+        try:
+            layout = find_layout(reader, str(self._path), damaged_table=True)
+        except VideoError as error:
+            self._findings.error("frame", error, self._path, chunks=self._indexed)
             return None
-        left = LeftPages() if certain else LeftPages.of(_payloads(reader))
+        table = layout.table
         reader.expect(np.ascontiguousarray(table.checksums, np.uint32))
-        front = FrontCheck(self._path, reader, table, self._findings)
+        if layout.places is not None:
+            self._container = self._container.placed(layout.places)
+        absent = self._note_absent(reader, layout)
+        front = FrontCheck(self._path, reader, table, self._findings, carried=layout.carried)
         front.run()
+        there = table.chunk_ids() - table.chunks_in(absent)
+        read = ChunkIds.of([])
         if deep:
             chunks = ChunksOfFrames(table)
             tombstones, changes = TombstoneReader(reader.file_size), MetadataReader(reader.file_size)
@@ -139,12 +135,87 @@ class VideoCheck:
                 self._findings, self._container, take,
             )  # fmt: skip
             self.frames = FrameCheck(
-                self._path, reader, table, chunks, front.header, self._container, self._findings, self._data
-            )
-            self.frames.run(pages, self._progress)
+                self._path, reader, table, chunks, front.header, self._container, self._findings, self._data,
+                layout.places,
+            )  # fmt: skip
+            self.frames.run(pages, self._progress, absent=absent)
             self.chunks_read = pages.chunks
-        identity = VideoIdentity(table.digest, reader.frame_count, reader.file_size, table.tag) if certain else None
-        return VideoFacts(table, identity, front.header, front.deleted, front.added, left.chunks)
+            read = pages.read | pages.texts if layout.carried else pages.read
+        identity = VideoIdentity(table.digest, len(table) - len(absent), reader.file_size, table.tag)
+        return VideoFacts(table, identity, front.header, front.deleted, front.added, there, read)
+
+    def _note_absent(self, reader: Frames, layout: Layout) -> NDArray[np.int64]:
+        """Name the frames that are lost, as far as that is known before they are read; returns them."""
+        table, places = layout.table, layout.places
+        if places is None:
+            return np.zeros(0, np.int64)
+        if layout.carried:
+            absent = np.flatnonzero(places < 0)
+            parity = ParityReader(table, reader.read)
+            absent = absent[[not _is_rebuilt(parity, frame) for frame in absent.tolist()]]
+        else:
+            absent = table.frames_of_kind(LOST)
+        if not isinstance(reader, PictureVideo):  # programs that write other ones show pictures as often as they like
+            rebuilt = len(table) - len(absent) - int((places >= 0).sum())
+            self._note_moved(places, rebuilt, protected=bool((table.kinds == PageKind.PARITY).any()))
+        if len(absent):
+            which = describe_numbers(ChunkIds.of(absent).ranges)
+            self._findings.error(
+                "frame",
+                f"lost are {len(absent)} of {len(table)} frames: {which}; `memvid repair` makes a memory of the others",
+                self._path,
+                frame=int(absent[0]),
+                chunks=table.chunks_in(absent).ranges,
+            )
+        return absent
+
+    def _note_moved(self, places: NDArray[np.int64], rebuilt: int, *, protected: bool) -> None:
+        """Name frames that are not in their places, so that nothing can be added.
+
+        :param rebuilt: how many parity alone has.
+        """
+        there = np.flatnonzero(places >= 0)
+        if np.array_equal(places[there], there) and not rebuilt:
+            return
+        moved = (
+            "frames were dropped, repeated or moved; pages are found by their numbers, and `memvid repair` sorts them"
+        )
+        if protected:
+            self._findings.warn("frame", moved, self._path)
+            return
+        swapped = there[np.argsort(np.argsort(places[there])) != np.arange(len(there))]
+        for frame, place in zip(swapped.tolist(), places[swapped].tolist(), strict=True):
+            self._findings.error(
+                "frame",
+                f"frame {place} holds page {frame}: frames were swapped; `memvid repair` sorts them",
+                self._path,
+                frame=place,
+                offset=self._container.offset_of(frame),
+            )
+        if not len(swapped):
+            self._findings.error("frame", moved, self._path)
+
+    def _note_table(self, reader: Frames) -> None:
+        """Name what is wrong with the page table by itself."""
+        if reader.page_table is None:
+            self._findings.warn(
+                "page table",
+                "there is no page table, so all frames are read at each opening: another program wrote the file anew; "
+                "`memvid repair` puts it back",
+                self._path,
+            )
+            return
+        try:
+            frames = len(PageTable.from_bytes(reader.page_table))
+        except VideoError as error:
+            self._findings.error("page table", f"{error}: `memvid repair` makes it anew", self._path)
+            return
+        if frames != reader.frame_count:
+            self._findings.error(
+                "page table",
+                f"the page table has {frames} frames, the video {reader.frame_count}: `memvid repair` sorts them",
+                self._path,
+            )
 
     def close(self) -> None:
         """Let go of the file."""
@@ -154,115 +225,13 @@ class VideoCheck:
         for problem in self._container.problems:
             self._findings.error("container", problem.message, self._path, offset=problem.offset)
         remedy = "" if "`memvid" in str(error) else "; `memvid repair` brings back what is whole"
-        lost = self._lost() if isinstance(error, FrameError) else None
-        what = "nothing in it can be read as it is" if lost is None else "it cannot be opened as it is"
-        self._findings.error(
-            "container",
-            f"{what}: {error}{remedy}",
-            self._path,
-            chunks=self._indexed if lost is None else lost,
-        )
-
-    def _lost(self) -> ChunkRanges | None:
-        """Which chunks a repair would not bring back; ``None`` where that cannot be told."""
-        try:
-            left = LeftPages.of(read_payloads(EveryPicture(str(self._path))))
-        except MemvidError:
-            return None
-        if not left.chunks:
-            return None
-        indexed = ChunkIds.of_ranges(self._indexed)
-        missing = MissingChunks.of(left.chunks, left.pages, left.header, left.added, ChunkIds.of([]), indexed)
-        return missing.ids.ranges
-
-    def _table(self, reader: Frames) -> tuple[Frames, PageTable | None, bool]:
-        """What to read the video by, its page table, and whether it is that of the video for certain."""
-        blob = reader.page_table
-        if blob is not None:
-            try:
-                table = PageTable.from_bytes(blob)
-            except VideoError as error:
-                self._findings.error("page table", f"{error}: `memvid repair` makes it anew", self._path)
-            else:
-                if len(table) == reader.frame_count:
-                    return reader, table, True
-                self._findings.error(
-                    "page table",
-                    f"the page table has {len(table)} frames, the video {reader.frame_count}: `memvid repair` makes it "
-                    "anew",
-                    self._path,
-                )
-        else:
-            self._findings.warn(
-                "page table",
-                "there is no page table, so all frames are read at each opening: another program wrote the file anew; "
-                "`memvid repair` puts it back",
-                self._path,
-            )
-        try:
-            return self._find_table(reader)
-        except VideoError as error:
-            self._findings.error("frame", error, self._path)
-            return reader, None, False
-
-    def _find_table(self, reader: Frames) -> tuple[Frames, PageTable, bool]:
-        """The same from the frames, or, where they do not tell all of it, from parity, as an opening would."""
-        noted = len(self._findings.found)
-        table, certain = self._scan(reader)
-        if certain:
-            return reader, table, True
-        try:
-            found = find_by_parity(reader, str(self._path))
-        except (VideoError, DependencyError) as error:
-            self._findings.warn("parity", f"parity does not tell the page table: {error}", self._path)
-            return reader, table, False
-        if found is None:
-            return reader, table, False
-        if isinstance(found[0], PictureVideo):
-            self._container = Container()  # its places of frames are not those of the pages
-            del self._findings.found[noted:]
-            self._findings.warn(
-                "frame",
-                "frames were dropped, repeated or moved; pages are found by their numbers and by parity, and "
-                "`memvid repair` sorts them",
-                self._path,
-            )
-        return *found, True
-
-    def _scan(self, reader: Frames) -> tuple[PageTable, bool]:
-        """The page table from the frames; a frame that cannot be read is a row that holds nothing."""
-        builder = PageTableBuilder()
-        tag: int | None = None
-        certain = True
-        for start in range(0, reader.frame_count, _BATCH):
-            payloads, _ = reader.read(np.arange(start, min(start + _BATCH, reader.frame_count)))
-            for frame, payload in enumerate(payloads, start):
-                if payload is None:
-                    certain = False
-                    builder.add(PageKind.PARITY, 0, 0, 0)
-                elif is_page(payload):
-                    header = parse_header(payload, frame_index=frame)
-                    tag = header.tag if tag is None else tag
-                    if header.page_number != frame:
-                        self._findings.error(
-                            "frame",
-                            f"frame {frame} holds page {header.page_number}: frames were swapped, dropped or repeated; "
-                            "`memvid repair` sorts them",
-                            self._path,
-                            frame=frame,
-                            offset=self._container.offset_of(frame),
-                        )
-                        certain = False
-                        builder.add(PageKind.PARITY, 0, 0, 0)
-                        continue
-                    builder.add(header.kind, header.count, header.first_chunk, header.checksum)
-                    certain = certain and least_frames(payload, frame) <= reader.frame_count
-                else:
-                    builder.add_text(checksum_of(payload))
-        return builder.build(tag or 0), certain
+        what = f"nothing in it can be read as it is: {error}{remedy}"
+        self._findings.error("container", what, self._path, chunks=self._indexed)
 
 
-def _payloads(reader: Frames) -> Iterator[bytes | None]:
-    """What is in each frame, whatever it should be."""
-    for start in range(0, reader.frame_count, _BATCH):
-        yield from reader.read(np.arange(start, min(start + _BATCH, reader.frame_count)))[0]
+def _is_rebuilt(parity: ParityReader, frame: int) -> bool:
+    """Whether parity brings a frame back."""
+    try:
+        return parity.rebuild(frame) is not None
+    except (VideoError, DependencyError):
+        return False

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from memvid.video.codecs.decoding import decode_pictures, find_pages
-from memvid.video.codecs.frames import Frames, PictureVideo, native_source, open_frames, refuse_index
+from memvid.video.codecs.decoding import decode_pictures
+from memvid.video.codecs.frames import Frames, PictureVideo, native_source, open_frames, payloads_of, refuse_index
 from memvid.video.codecs.profiles import PROFILES, CodecProfile, available_codecs, check_codec
 from memvid.video.codecs.sources import EveryPicture, PictureSource, open_pictures
 from memvid.video.codecs.writing import PictureWriter
@@ -19,9 +19,9 @@ __all__ = [
     "available_codecs",
     "check_codec",
     "decode_pictures",
-    "find_pages",
     "native_source",
     "open_frames",
     "open_pictures",
+    "payloads_of",
     "refuse_index",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TypeAlias
@@ -12,23 +13,21 @@ from numpy.typing import NDArray
 
 from memvid import _core
 from memvid.errors import DependencyError, VideoFormatError
-from memvid.page import page_checksum
 from memvid.types import StrPath
-from memvid.video.codecs.decoding import decode_pictures, find_pages, read_payloads
+from memvid.video.codecs.decoding import read_payloads
 from memvid.video.codecs.page_table_box import find_page_table
 from memvid.video.codecs.picture_limits import BATCH_PIXELS
 from memvid.video.codecs.sources import Picture, PictureSource, open_pictures
-from memvid.video.codecs.table_cache import load_table, store_table
-from memvid.video.table import PageTable
 from memvid.video.video_bytes import VideoBytes
 
-__all__ = ["Frames", "PictureVideo", "native_source", "open_frames", "refuse_index"]
+__all__ = ["Frames", "PictureVideo", "native_source", "open_frames", "payloads_of", "refuse_index"]
 
 Frames: TypeAlias = "_core.FrameReader | PictureVideo"
 """What :class:`VideoReader` reads frames from; both have the same methods."""
 
 _OTHER_CONTAINERS = (b"\x1aE\xdf\xa3", b"RIFF")  # Matroska and WebM, AVI: OpenCV opens them, too
 _BATCH = 32  # pictures fetched at once, where they are not large
+_READ_AT_ONCE = 1024  # frames of our own: a few MB of payload
 _LOOKED_AT = 4096  # bytes of what is no MP4
 
 
@@ -82,6 +81,18 @@ def native_source(frames: Frames) -> _core.FrameSource:
     return frames.native if isinstance(frames, PictureVideo) else frames
 
 
+def payloads_of(frames: Frames) -> Iterator[bytes | None]:
+    """What is in each picture of a video in turn, whatever it should be; nothing where nothing can be read.
+
+    :param frames: of a video that was just opened.
+    """
+    if isinstance(frames, PictureVideo):
+        yield from frames.payloads()
+        return
+    for start in range(0, frames.frame_count, _READ_AT_ONCE):
+        yield from frames.read(np.arange(start, min(start + _READ_AT_ONCE, frames.frame_count)))[0]
+
+
 class _Fetcher:
     """Pictures of pages: knows at which position of the video each page is."""
 
@@ -109,38 +120,32 @@ class _Fetcher:
 
 
 class PictureVideo:
-    """Verified payloads of a video in another codec. Safe to share between threads.
-
-    The page table comes from the box behind the MP4, or from the user's cache, or from all frames, once.
+    """Verified payloads of a video in another codec. Safe to share between threads, once its frames have their places.
 
     :param threads: for QR codes; 0 uses the cores this process may run on.
-    :ivar has_table: whether the file carries the page table.
+    :ivar page_table: the one in the box behind an MP4, as it is there; ``None`` without one.
     """
 
     def __init__(self, path: str, *, threads: int = 0) -> None:
-        self.has_table = False
+        self.page_table = find_page_table(path)
         self._source = open_pictures(path)
-        self._room = max(1, BATCH_PIXELS // max(1, self._source.width * self._source.height))
-        try:
-            table, positions = self._find_table(path, threads)
-        except BaseException:
-            self._source.close()
-            raise
-        self.page_table = table
+        self._threads = threads
         self.codec = self._source.codec
         self.width, self.height = self._source.width, self._source.height
         self.fps = self._source.fps
         self.file_size = os.stat(path).st_size  # noqa: PTH116
-        self.frame_count = len(positions)
+        self.frame_count = max(self._source.frame_count, 0)
+
+    def payloads(self) -> Iterator[bytes | None]:
+        """What is in each picture in turn, whatever it should be; nothing where nothing can be read."""
+        return read_payloads(self._source, threads=self._threads)
+
+    def place(self, places: NDArray[np.int64]) -> None:
+        """From now on frame ``i`` is the picture ``places[i]``, -1 none; no checksum is expected of any."""
+        self.frame_count = len(places)
         # Two readers, neither of which the fetcher knows: a cycle through native objects would never be collected.
-        self._fetcher = _Fetcher(self._source, positions)
-        batch = min(_BATCH, self._room)
-        self.native, self._exact = (
-            _core.PictureReader(
-                fetch, self.frame_count, budget=self._source.detection_budget, threads=threads, batch=batch
-            )
-            for fetch in (self._fetcher.seek, self._fetcher.count)
-        )
+        self._fetcher = _Fetcher(self._source, places)
+        self.native, self._exact = map(self._reader, (self._fetcher.seek, self._fetcher.count))
 
     def expect(self, checksums: NDArray[np.uint32]) -> None:
         """From now on frame ``i`` must have ``checksums[i]``."""
@@ -177,39 +182,8 @@ class PictureVideo:
         """Let go of the file."""
         self._source.close()
 
-    def _find_table(self, path: str, threads: int) -> tuple[bytes, NDArray[np.int64]]:
-        blob = find_page_table(path)
-        if blob is not None:
-            frames = len(PageTable.from_bytes(blob))  # what a container claims is not worth an array yet
-            if frames != self._source.frame_count:
-                raise VideoFormatError(
-                    f"{path} has {self._source.frame_count} frames, its page table {frames}: the video is damaged"
-                )
-            self.has_table = True
-            return blob, np.arange(frames)
-        cached = load_table(path)
-        if cached is not None:
-            return cached
-        found = find_pages(read_payloads(self._source, threads=threads))
-
-        def is_sound(page: int, payload: bytes) -> bool:
-            return page_checksum(payload) == found.rows[page][-1]
-
-        def read_pages(pages: NDArray[np.int64]) -> list[bytes | None]:
-            payloads: dict[int, bytes] = {}
-            for counted in (False, True):  # where seeking did not find the right page, by counting from the start
-                left = [page for page in pages.tolist() if page not in payloads]
-                for at in range(0, len(left), self._room):
-                    some = left[at : at + self._room]
-                    pictures = self._source.fetch([found.positions[page] for page in some], counted=counted)
-                    budget = self._source.detection_budget
-                    read = zip(some, decode_pictures(pictures, budget=budget, threads=threads)[0], strict=True)
-                    payloads |= {page: data for page, data in read if data is not None and is_sound(page, data)}
-                if len(payloads) == len(pages):
-                    break
-            return [payloads.get(page) for page in pages.tolist()]
-
-        table, positions = found.table(path, read_pages)
-        blob = table.to_bytes()
-        store_table(path, blob, positions)
-        return blob, positions
+    def _reader(self, fetch: Callable[[list[int]], list[Picture | None]]) -> _core.PictureReader:
+        batch = min(_BATCH, max(1, BATCH_PIXELS // max(1, self.width * self.height)))
+        return _core.PictureReader(
+            fetch, self.frame_count, budget=self._source.detection_budget, threads=self._threads, batch=batch
+        )
