@@ -171,7 +171,7 @@ class TestDamage:
         fixed = tmp_path / "fixed.mp4"
         assert repair(memory, fixed, embedder=EMBEDDER).lost == ()
         payload, checksum = front(fixed)
-        assert payload.decode().startswith("Field notes\n60 chunks\n")
+        assert payload.decode().startswith("Field notes\n60 chunks of ")  # its checksum tells how many documents
         assert page_checksum(payload) == checksum
         assert verify(fixed, deep=True).findings == ()
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from memvid import MemvidEncoder
+from memvid.exchange import export
 from memvid.maintenance import repair
 from memvid.video import VideoReader
+from memvid.video.codecs import available_codecs
 from memvid.video.cover import cover_text
+from tests.maintenance.repair.repair_support import spoil
 from tests.memory_support import EMBEDDER, build, make_texts, open_memory
-from tests.video.video_support import TABLE_UUID
+from tests.video.video_support import TABLE_UUID, samples
 
 TITLE = "My notes"
 
@@ -34,3 +39,28 @@ def test_a_text_that_is_like_the_cover_stays(tmp_path: Path, *, covered: bool, t
         with open_memory(result.video_file) as memory:
             assert [chunk.text for chunk in memory.scan()] == texts
         video.with_name("memory_index.json").unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize("date", [None, "2026-11-27"])
+@pytest.mark.parametrize("documents", [0, 3])
+def test_a_lost_cover_is_what_it_was(tmp_path: Path, documents: int, date: str | None) -> None:
+    texts = make_texts(9)
+    video = tmp_path / "memory.mp4"
+    with MemvidEncoder(embedder=EMBEDDER, symbol_version=20, title=TITLE) as encoder:
+        encoder.add_chunks(texts, metadatas=[{"source": f"{at % documents}"} if documents else None for at in range(9)])
+        encoder.build_video(video, date=date)
+    whole = video.read_bytes()
+    video.write_bytes(spoil(whole, samples(whole)[0]))
+    result = repair(video, tmp_path / "new.mp4", embedder=EMBEDDER)
+    assert result.video_file.read_bytes() == whole
+
+
+@pytest.mark.parametrize("codec", ["ffv1", "h264"])
+def test_of_an_export_comes_what_was_built(tmp_path: Path, codec: Any) -> None:
+    if codec not in available_codecs():
+        pytest.skip(f"this machine cannot write {codec}")
+    video = build(tmp_path, make_texts(9), symbol_version=20, title=TITLE)
+    shown = tmp_path / "shown.mkv"
+    export(video, shown, codec=codec)
+    result = repair(shown, tmp_path / "new.mp4", embedder=EMBEDDER)
+    assert result.video_file.read_bytes() == video.read_bytes()

@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterable
 
 from memvid.errors import VideoError
 from memvid.maintenance.repair.salvage import Slot
-from memvid.page import PageKind, decode_header_body, open_blob, page_checksum, parse_header
+from memvid.page import HeaderInfo, PageKind, decode_header_body, open_blob, page_checksum, parse_header
 from memvid.page.reading import run_parts
-from memvid.video import PageTable
-from memvid.video.cover import is_cover_text
+from memvid.video import PageTable, make_cover
+from memvid.video.cover import cover_text, is_cover_text
 
-__all__ = ["find_cover"]
+__all__ = ["find_cover", "make_cover_again"]
+
+_MOST_DOCUMENTS = 1 << 16
 
 
 def find_cover(texts: Iterable[Slot], pages: dict[int, bytes], table: PageTable | None) -> bytes | None:
@@ -21,6 +23,19 @@ def find_cover(texts: Iterable[Slot], pages: dict[int, bytes], table: PageTable 
     """
     is_cover = _recognised_by(pages, table)
     return next((slot.payload for slot in texts if slot.payload is not None and is_cover(slot.payload)), None)
+
+
+def make_cover_again(header: HeaderInfo, chunks: int) -> bytes | None:
+    """A cover in place of a lost one: as it was, which its checksum tells, or else one that is true of what is left.
+
+    :param chunks: how many are left.
+    """
+    known = {"title": header.title, "date": header.date}
+    for documents in range(min(header.chunks, _MOST_DOCUMENTS) + 1):  # all else that it said, the header page says, too
+        payload = cover_text(chunks=header.chunks, documents=documents, **known).encode()
+        if page_checksum(payload) == header.cover:
+            return payload
+    return make_cover(header.symbol_version, chunks=chunks, documents=0, **known)
 
 
 def _recognised_by(pages: dict[int, bytes], table: PageTable | None) -> Callable[[bytes], bool]:

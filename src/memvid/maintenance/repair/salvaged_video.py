@@ -13,6 +13,7 @@ from memvid.config import EncoderConfig
 from memvid.errors import ConfigError
 from memvid.maintenance.damaged.loose_pictures import SymbolStyle
 from memvid.maintenance.repair.bare_metadata import fit_metadata_pages, metadata_of_texts
+from memvid.maintenance.repair.lost_cover import make_cover_again
 from memvid.maintenance.repair.page_runs import Group, Sorted
 from memvid.maintenance.repair.salvage import Salvage
 from memvid.maintenance.rewrite.kept_vectors import IndexVectors
@@ -45,12 +46,13 @@ from memvid.page import (
     seal,
 )
 from memvid.types import ModelInfo, Progress, ProgressCallback
-from memvid.video import BARE, VideoWriter, cover_picture, frame_capacity, make_cover, reach
+from memvid.video import BARE, VideoWriter, cover_picture, frame_capacity, reach
 from memvid.video.bare_texts import LOST_RUNS
 
 __all__ = ["Rewrite", "open_groups"]
 
 _WRITE_FRAMES = 128  # handed to the native writer at once
+_DEFAULT_MASK = EncoderConfig().data_mask
 
 
 def open_groups(ordered: Sorted) -> Iterator[tuple[int, int, RecordPage, list[bytes]]]:
@@ -127,10 +129,7 @@ class Rewrite:
         self._groups = [(group, self._payloads_of(group)) for group in groups]
         self._cover = ordered.cover
         if header.cover is not None and page_checksum(ordered.cover or b"") != header.cover:
-            left = len(self.chunks - ordered.deleted)
-            self._cover = make_cover(
-                header.symbol_version, title=header.title, chunks=left, documents=0, date=header.date
-            )
+            self._cover = make_cover_again(header, len(self.chunks - ordered.deleted))
         header = replace(header, cover=None if self._cover is None else page_checksum(self._cover))
         header = replace(header, lost=lost.in_few_runs(LOST_RUNS).ranges or None)
         self._header_pages = ordered.header_pages if header == ordered.header else self._pack_header(header)
@@ -264,7 +263,7 @@ def _frame_config(found: Sequence[Salvage], ordered: Sorted) -> EncoderConfig:
     """How the frames were drawn: by the header page, or else by what they look like."""
     header = ordered.header
     styles = sum((copy.styles for copy in found), Counter[SymbolStyle]())
-    masks = {mask for _, mask in styles}
+    masks: set[int | None] = {mask for _, mask in styles} or {_DEFAULT_MASK}  # other codecs' pictures do not say
     levels = [level for (level, _), _ in styles.most_common(1)]
     return EncoderConfig(
         symbol_version=_symbol_version(found, ordered) if header is None else header.symbol_version,
