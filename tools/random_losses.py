@@ -4,13 +4,13 @@
     python -m tools.random_losses --count 20 h264 png      # of these
     python -m tools.random_losses --kind bare --seed 7     # of one kind of memory
 
-Each memory (plain; with a dictionary and long chunks; with parity; bare texts; grown by appends and deletions; bare
-texts with a cover, grown) is cut, its pictures are dropped, doubled, destroyed, moved, its frame rate is changed, its
-file cut off or overwritten, its container replaced, by itself and together. FFmpeg and the zxing-cpp wheel say which
-pages can still be read. `repair` must bring back all their chunks, each under its own id, and name all others; `verify`
-must not call the damaged memory sound if any is missing, nor after `reindex`; nothing may raise but errors of memvid.
-Bare texts that nothing says the ids of may come back under new ones. Ends with 1 if anything was otherwise. The losses
-are made by ``tests/maintenance/losses``.
+Each memory (plain; with a dictionary and long chunks; with header page and dictionary twice; with parity; bare texts;
+grown by appends and deletions; bare texts with a cover, grown) is cut, its pictures are dropped, doubled, destroyed,
+moved, its frame rate is changed, its file cut off or overwritten, its container replaced, by itself and together.
+FFmpeg and the zxing-cpp wheel say which pages can still be read. `repair` must bring back all their chunks, each
+under its own id, and name all others; `verify` must not call the damaged memory sound if any is missing, nor after
+`reindex`; nothing may raise but errors of memvid. Bare texts that nothing says the ids of may come back under new
+ones. Ends with 1 if anything was otherwise. The losses are made by ``tests/maintenance/losses``.
 """
 
 from __future__ import annotations

@@ -9,7 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memvid.page import ChunkIds, ChunkRanges, HeaderInfo, PageKind
-from memvid.video.bare_texts import LOST_RUNS, PageRow, Shown, TextZone, find_zones, number_texts, place_texts
+from memvid.video.bare_texts import (
+    LOST_RUNS,
+    PageRow,
+    Shown,
+    TextZone,
+    find_zones,
+    number_texts,
+    place_texts,
+    take_cover,
+)
 
 HEADER, COMMIT = PageRow(PageKind.HEADER, 0, 0), PageRow(PageKind.COMMIT, 0, 0)
 
@@ -82,6 +91,23 @@ def test_they_have_as_many_bytes_as_it_says() -> None:
     assert place_texts(show("0a.c"), [zone(1, range(3), 1)]) == {}
 
 
+def test_the_front_holds_no_texts() -> None:
+    zones = [zone(2, range(3), 3)]
+    assert place_texts(show("abc5"), zones) == {}
+    assert place_texts(show("abc5"), zones, front=2) == {2: 0, 3: 1, 4: 2}
+    assert place_texts(show("abc"), zones, front=2) == {2: 0, 3: 1, 4: 2}
+    assert place_texts(show("aabbcc5"), zones, front=2) == {2: 0, 3: 2, 4: 4}
+    assert place_texts(show("xbc5"), [zone(2, range(3), 9)], front=2) == {}  # the first one is none of them
+    assert place_texts(show("ac5"), zones, front=2) == {}
+
+
+def test_a_cover_is_no_text() -> None:
+    assert take_cover(show("xxab4"), "x") == [Shown(0), Shown(0), *show("ab4")]
+    assert take_cover(show("0xab4"), "x") == show("0xab4")
+    shown = take_cover(show("xab5"), "x")
+    assert place_texts(shown, [zone(2, range(3), 3)], front=2) == {}
+
+
 def test_zones_are_what_header_page_and_commits_say() -> None:
     added = {7: range(9, 13)}
     for pages in ([0, 6], [0, 6, 11]):
@@ -135,15 +161,16 @@ def test_texts_that_no_commit_tells_of_count_on() -> None:
     built=st.integers(0, 6),
     lost=st.sets(st.integers(0, 40), max_size=6),
     doubled=st.sets(st.integers(0, 40), max_size=6),
+    copied=st.booleans(),
 )
 def test_no_text_ever_gets_the_id_of_another(
-    appends: list[tuple[int, bool]], built: int, lost: set[int], doubled: set[int]
+    appends: list[tuple[int, bool]], built: int, lost: set[int], doubled: set[int], *, copied: bool
 ) -> None:
     """A memory of texts that all differ, some of whose pictures are lost or doubled.
 
     Not one and another of the same append, of which nothing says how many bytes it has, nor the page of an append.
     """
-    rows: list[PageRow | int] = [HEADER, *range(built)]  # a text is its id
+    rows: list[PageRow | int] = [HEADER, *range(built), *([HEADER] if copied else [])]  # a text is its id
     added: dict[int, range] = {}
     for count, described in appends:
         first = sum(isinstance(row, int) for row in rows)
@@ -161,9 +188,10 @@ def test_no_text_ever_gets_the_id_of_another(
     ]
     pages = {frame: row for frame in left if isinstance(row := rows[frame], PageRow)}
     info = replace(make_info(built), text_bytes=sum(range(built)))
-    zones = find_zones(info if 0 in pages else None, 1, added, sorted(pages))
+    header = info if HEADER in pages.values() else None
+    zones = find_zones(header, 1, added, sorted(pages))
     shown = [Shown(frame) if not isinstance(row := rows[frame], int) else Shown(None, row, row) for frame in left]
-    placed = place_texts(shown, zones)
+    placed = place_texts(shown, zones, front=0 if header is None else 1)
     ids = number_texts(sorted(placed), pages, zones)
     assert all(shown[placed[frame]].text == chunk for frame, chunk in ids.items())
     if not lost:

@@ -29,11 +29,13 @@ from memvid.embedding import Embedder, model_info
 from memvid.index import IndexBuilder, IndexManager
 from memvid.index.updating import unused_files
 from memvid.page import (
+    HEADER_BYTES,
     ChunkIds,
     HeaderInfo,
     PageBody,
     PageCompressor,
     PageKind,
+    count_spare,
     encode_header_body,
     memory_tag,
     pack_blob,
@@ -210,9 +212,12 @@ class Builder:
         try:
             if cover is not None:
                 video.write_cover(cover)
-            writer.write_pages(self._front_pages(dictionary, cover))
+            header, dictionary_pages = self._front_pages(dictionary, cover)
+            writer.write_pages(header + dictionary_pages)
             writer.write_chunks(self._spool, told=self._states_next)
             writer.write_tombstones(self._deleted)
+            sizes = [[HEADER_BYTES + len(page.body) for page in pages] for pages in (header, dictionary_pages)]
+            writer.write_pages((header + dictionary_pages)[: count_spare(*sizes, written=writer.written)])
             self._seconds["pack and write"] = writer.seconds
             return video.finish()
         except BaseException:
@@ -240,8 +245,8 @@ class Builder:
             date=self._about.date,
         )
 
-    def _front_pages(self, dictionary: bytes | None, cover: bytes | None) -> list[PageBody]:
-        """The header page, and the dictionary's."""
+    def _front_pages(self, dictionary: bytes | None, cover: bytes | None) -> tuple[list[PageBody], list[PageBody]]:
+        """The pages of the header page, and of the dictionary."""
         dictionary_pages: list[PageBody] = []
         if dictionary is not None:
             dictionary_pages = blob_pages(PageKind.DICTIONARY, dictionary, self._capacity)
@@ -268,7 +273,8 @@ class Builder:
             cover=None if cover is None else page_checksum(cover),
             **asdict(self._about),
         )
-        return pack_blob(PageKind.HEADER, encode_header_body(header), capacity=self._capacity) + dictionary_pages
+        pages = pack_blob(PageKind.HEADER, encode_header_body(header), capacity=self._capacity)
+        return pages, dictionary_pages
 
     @property
     def _states_next(self) -> bool:

@@ -59,6 +59,7 @@ class PageWriter:
     :param compressor: ``None`` stores bodies as they are.
     :param report: called between pieces, from the calling thread.
     :ivar seconds: time spent in the video's writer.
+    :ivar written: bytes of all pages and bare texts so far.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class PageWriter:
         self._report = report
         self._capacity = frame_capacity(config)
         self.seconds = 0.0
+        self.written = 0
 
     def write_chunks(self, spool: Spool, *, told: bool = False) -> None:
         """Write all chunks of a spool, and in a bare memory their metadata behind them.
@@ -157,6 +159,7 @@ class PageWriter:
 
     def _write_payloads(self, payloads: list[bytes]) -> None:
         begin = time.perf_counter()
+        self.written += sum(map(len, payloads))
         for start in range(0, len(payloads), _WRITE_PAGES):
             self._video.write(payloads[start : start + _WRITE_PAGES])
         self.seconds += time.perf_counter() - begin

@@ -23,6 +23,7 @@ from memvid.page.header import (
     page_checksum,
     parse_header,
     read_page,
+    reseal,
     seal,
     verify,
 )
@@ -40,6 +41,7 @@ from memvid.page.packing import MAX_CHUNK_BYTES, MIN_CAPACITY, check_record, pac
 from memvid.page.parity import ParityHead, parse_parity_head
 from memvid.page.reading import join_run, open_blob, open_body, open_page, open_run, unpacked_size
 from memvid.page.records import Record, RecordPage, encode_body, encode_text
+from memvid.page.spare import SPARE_VERSION, count_spare
 from memvid.page.tombstones import LONGEST_DELETION, TombstoneReader, decode_tombstones, encode_tombstones
 
 __all__ = [
@@ -48,6 +50,7 @@ __all__ = [
     "MAX_BODY_BYTES",
     "MAX_CHUNK_BYTES",
     "MIN_CAPACITY",
+    "SPARE_VERSION",
     "ChangedMetadata",
     "ChunkIds",
     "ChunkRanges",
@@ -66,6 +69,7 @@ __all__ = [
     "TombstoneReader",
     "check_record",
     "count_chunks",
+    "count_spare",
     "decode_changed_metadata",
     "decode_commit",
     "decode_header_body",
@@ -100,6 +104,7 @@ __all__ = [
     "parse_parity_head",
     "read_metadata",
     "read_page",
+    "reseal",
     "sample_plan",
     "seal",
     "train_dictionary",

@@ -30,6 +30,7 @@ __all__ = [
     "page_checksum",
     "parse_header",
     "read_page",
+    "reseal",
     "seal",
     "verify",
 ]
@@ -123,6 +124,15 @@ def seal(body: PageBody, *, tag: int, page_number: int) -> bytes:
     """Make the payload of a page: its header with checksum, then its body."""
     head = _CHECKED.pack(MAGIC, FORMAT_VERSION, body.kind, body.flags, body.count, tag, page_number, body.first_chunk)
     return b"".join((head, _CHECKSUM.pack(crc32(body.body, crc32(head))), body.body))
+
+
+def reseal(payload: bytes, *, tag: int, page_number: int) -> bytes:
+    """The same page under another number."""
+    header = parse_header(payload, frame_index=page_number)
+    if header.page_number == page_number:
+        return payload
+    body = PageBody(header.kind, header.flags, header.count, header.first_chunk, payload[HEADER_BYTES:])
+    return seal(body, tag=tag, page_number=page_number)
 
 
 def is_page(payload: bytes) -> bool:

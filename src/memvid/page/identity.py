@@ -27,7 +27,7 @@ Kinds: 0 this page, 1 dictionary, 2 data, 3 continuation, 4 deleted chunks, 5 pa
 commit, 8 changed metadata. Flags: 1 the body is a zstd frame; 2 that frame needs the dictionary; 4 the body is one \
 part of a larger one: it starts with part number and number of parts, 4 bytes each. Join the parts of successive \
 pages (the first has its own kind, the rest kind 3), then decompress. The dictionary (kind 1, if there is one) comes \
-first: a zstd dictionary, compressed.
+first: a zstd dictionary, compressed. Kinds 0 and 1 may be there once more, as a copy.
 A varint is a number, 7 bits a byte, lowest first, high bit set on all but the last byte. A data body holds, for each \
 of its count chunks, the length of its text and the length of its metadata as varints; then all texts in UTF-8; then \
 all metadata, JSON in UTF-8. The ids of a page's chunks count up from the first one's, in the header.

@@ -5,9 +5,9 @@ Their frames say neither. A text counts only where that is certain: under a wron
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +15,7 @@ import numpy as np
 from memvid.checks import ID_LIMIT
 from memvid.page import ChunkIds, HeaderInfo, PageKind
 
-__all__ = ["LOST_RUNS", "PageRow", "Shown", "TextZone", "find_zones", "number_texts", "place_texts"]
+__all__ = ["LOST_RUNS", "PageRow", "Shown", "TextZone", "find_zones", "number_texts", "place_texts", "take_cover"]
 
 LOST_RUNS = 1000
 """Runs of lost chunks that a header page names at most; then some that are there are among them."""
@@ -66,6 +66,12 @@ class TextZone:
         return dict(zip(among.tolist(), self.ids.nth(among - self.start).tolist(), strict=True))
 
 
+def take_cover(shown: Sequence[Shown], cover: Hashable) -> list[Shown]:
+    """The same pictures; those in front of all others that show the cover are that of page 0, and hold no text."""
+    covers = sum(1 for _ in takewhile(lambda picture: picture.text == cover, shown))
+    return [Shown(0)] * covers + [*shown[covers:]]
+
+
 def find_zones(
     header: HeaderInfo | None, front: int, added: Mapping[int, range], pages: Iterable[int]
 ) -> list[TextZone]:
@@ -104,7 +110,7 @@ def _zone(start: int, ids: range, lost: ChunkIds, size: int | None = None) -> Te
 
 
 def place_texts(
-    shown: Sequence[Shown], zones: Sequence[TextZone], *, grows: bool = False, filmed: bool = False
+    shown: Sequence[Shown], zones: Sequence[TextZone], *, front: int = 0, grows: bool = False, filmed: bool = False
 ) -> dict[int, int]:
     """By frame, which of the pictures holds its text, as far as that is certain.
 
@@ -112,6 +118,7 @@ def place_texts(
     the last page, if there are as many as its zone has.
 
     :param shown: all pictures.
+    :param front: no text is in the frames before this one.
     :param grows: whether texts may have been added that no page tells of, as in format version 1.
     :param filmed: whether others may have encoded the pictures anew, who leave one out and show another twice to keep
         up a frame rate: then there are as many as before.
@@ -123,8 +130,9 @@ def place_texts(
     regular = all(picture.number in (None, at) for at, picture in enumerate(shown))  # nothing is lost, nothing repeated
 
     def place(frames: range) -> None:
+        frames = range(max(frames.start, front), frames.stop)
         changed = texts[:1] + [at for before, at in pairwise(texts) if shown[at].text != shown[before].text]
-        zone = sizes.get(last + 1)
+        zone = sizes.get(frames.start)
         for pictures in (texts, changed):
             if len(pictures) != len(frames):
                 continue
@@ -140,10 +148,11 @@ def place_texts(
             continue
         place(range(last + 1, picture.number))
         texts, last = [], picture.number
-    expected = next((zone.count for zone in zones if zone.start == last + 1), 0)
+    expected = next((zone.count for zone in zones if zone.start == max(last + 1, front)), 0)
     if grows and regular:
         expected = max(expected, len(texts))
-    place(range(last + 1, last + 1 + expected))
+    start = max(last + 1, front)
+    place(range(start, start + expected))
     return {frame: at for frame, at in found.items() if shown[at].text is not None}
 
 
@@ -169,7 +178,7 @@ def number_texts(
     found: dict[int, int] = {}
     for zone in zones:
         found |= zone.ids_of(texts)
-    found |= dict(_by_metadata(texts, pages))
+    found |= dict(_by_metadata(texts, pages, {zone.start for zone in zones}))
     if grows:
         known = {*texts, *pages}
         for frame in texts:
@@ -181,8 +190,13 @@ def number_texts(
     return found
 
 
-def _by_metadata(texts: Sequence[int], pages: Mapping[int, PageRow]) -> Iterator[tuple[int, int]]:
-    """Where the pages of metadata behind a stretch of texts are about as many as it has, and no frame is missing."""
+def _by_metadata(
+    texts: Sequence[int], pages: Mapping[int, PageRow], starts: Collection[int]
+) -> Iterator[tuple[int, int]]:
+    """Where the pages of metadata behind a stretch of texts are about as many as it has, and no frame is missing.
+
+    :param starts: frames in which a stretch is known to begin.
+    """
     stretch: list[int] = []
     described: list[PageRow] = []  # a page can claim 65,535 texts: not written out before they are there
     last = -1
@@ -190,7 +204,8 @@ def _by_metadata(texts: Sequence[int], pages: Mapping[int, PageRow]) -> Iterator
         row = pages.get(frame)
         goes_on = row is not None and row.kind in (PageKind.ATTRIBUTES, PageKind.CONTINUATION)
         if frame != last + 1 or (not goes_on and (described or row is not None)):
-            if stretch and stretch[0] - 1 in pages and sum(page.count for page in described) == len(stretch):
+            begins = bool(stretch) and (stretch[0] - 1 in pages or stretch[0] in starts)
+            if begins and sum(page.count for page in described) == len(stretch):
                 ids = (page.first_chunk + at for page in described for at in range(page.count))
                 yield from zip(stretch, ids, strict=True)
             stretch, described = [], []

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from memvid.errors import MemvidError, VideoFormatError
 from memvid.page import HeaderInfo, PageKind, decode_commit, decode_header_body, is_page, open_blob, page_checksum, seal
 from memvid.remedies import IMPORT_REMEDY, REMEDY
-from memvid.video.bare_texts import find_zones, number_texts, place_texts
+from memvid.video.bare_texts import find_zones, number_texts, place_texts, take_cover
 from memvid.video.codecs import Frames, PictureVideo, payloads_of
 from memvid.video.codecs.table_cache import load_table, store_table
 from memvid.video.cover import is_cover_text
@@ -177,12 +177,16 @@ class _Search:
         """Fill in the rows of bare texts, and of those that were lost, as far as it is certain which they are."""
         pages = self._rows.pages()
         heads = [frame for frame, row in pages.items() if row.kind == PageKind.HEADER]
-        front = heads[0] + int(self._rows.runs[heads[0], 1]) if heads else 0
+        front = 0 if header is None else (header.cover is not None) + int(self._rows.runs[heads[0], 1])
         zones = find_zones(header, front, self._read_commits(), pages)
         grows = header is not None and header.format_version == 1  # by texts that no commit tells of
         shown = self._found.shown()
-        places = place_texts(shown, zones, grows=grows, filmed=isinstance(self._frames, PictureVideo))
-        if self._rows.kinds[:1].tolist() == [COVER]:
+        has_cover = self._rows.kinds[:1].tolist() == [COVER]
+        if has_cover:
+            shown = take_cover(shown, int(self._rows.checksums[0]))
+        filmed = isinstance(self._frames, PictureVideo)
+        places = place_texts(shown, zones, front=front, grows=grows, filmed=filmed)
+        if has_cover:
             places.pop(0, None)
         ids = number_texts(sorted(places), pages, zones, grows=grows)
         self._extend(max([0, *(frame + 1 for frame in ids)]))

@@ -125,10 +125,10 @@ class PageStore(NotPicklable):
 
         :raises FrameError: it cannot be read.
         """
-        frames = self._table.frames_of_kind(PageKind.HEADER)
-        if self._table.has_lost_frames and not len(frames):
+        found = self._read_either(PageKind.HEADER)
+        if found is None and self._table.has_lost_frames:
             raise FrameError(f"the header page of {self._video.path} is lost: {REMEDY}")
-        return decode_header_body(self._read_blob(PageKind.HEADER, self._table.header_frame))
+        return decode_header_body(self._read_blob(PageKind.HEADER, 0) if found is None else found)
 
     @cached_property
     def dictionary(self) -> bytes | None:
@@ -136,8 +136,7 @@ class PageStore(NotPicklable):
 
         :raises FrameError: it cannot be read.
         """
-        frames = self._table.frames_of_kind(PageKind.DICTIONARY)
-        return self._read_blob(PageKind.DICTIONARY, int(frames[0])) if len(frames) else None
+        return self._read_either(PageKind.DICTIONARY)
 
     @cached_property
     def _decompressor(self) -> PageDecompressor:
@@ -475,6 +474,21 @@ class PageStore(NotPicklable):
                 frame_index=frame,
             )
         return page
+
+    def _read_either(self, kind: PageKind) -> bytes | None:
+        """What a page, or its copy, holds; ``None`` if there is none of its kind.
+
+        :raises FrameError: neither can be read.
+        """
+        first: FrameError | None = None
+        for frame in self._table.copies_of(kind):
+            try:
+                return self._read_blob(kind, frame)
+            except FrameError as error:  # noqa: PERF203  # of each copy by itself
+                first = first or error
+        if first is not None:
+            raise first
+        return None
 
     def _read_blob(self, kind: PageKind, frame: int) -> bytes:
         payloads = self._video.read(list(self._table.run_of(frame)))

@@ -239,9 +239,13 @@ class PageTable:
 
     @property
     def header_frame(self) -> int:
-        """The frame of the header page, which a cover may be before; where there is none, that which should be it."""
+        """The first header page's frame, which a cover may be before; where there is none, that which should be."""
         frames = self.frames_of_kind(PageKind.HEADER)
         return int(frames[0]) if len(frames) else 0
+
+    def copies_of(self, kind: int) -> list[int]:
+        """The frames in which the header page, or the dictionary, begins, and its copy."""
+        return [int(frame) for frame in self.frames_of_kind(kind)[:2]]
 
     def frames_of_kind(self, kind: int) -> NDArray[np.int64]:
         """Frames of one kind, ascending."""

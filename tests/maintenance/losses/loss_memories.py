@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import random
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from string import ascii_lowercase
 from typing import Any
 
 from memvid.exchange import export
@@ -14,12 +16,13 @@ from tests.memory_support import EMBEDDER, build, make_texts, open_memory
 
 __all__ = ["BUILT", "KINDS", "Memory", "copy_memory", "make_memory"]
 
-BUILT = 48
-"""Chunks that a memory is built with."""
+BUILT = 64
+"""Chunks that a memory is built with: with fewer there is no dictionary."""
 
 KINDS: Mapping[str, Mapping[str, Any]] = {
     "plain": {"symbol_version": 12, "dictionary": 0, "chunks_per_frame": 2},
     "dictionary": {"symbol_version": 12, "dictionary": 1024},
+    "repeated": {"symbol_version": 25, "dictionary": 4096},
     "parity": {"symbol_version": 12, "dictionary": 0, "chunks_per_frame": 2, "parity": 0.25},
     "bare": {"symbol_version": 10, "compression": "none", "chunks_per_frame": 1},
     "grown": {"symbol_version": 12, "dictionary": 0, "chunks_per_frame": 2},
@@ -70,7 +73,10 @@ def make_memory(folder: Path, kind: str, codec: str = "png") -> Memory:
     folder.mkdir(parents=True)
     texts = make_texts(BUILT, words=24, seed=len(kind))
     if kind == "dictionary":
-        texts[7::16] = make_texts(3, words=400, seed=9)  # these take several pages
+        texts[7::16] = make_texts(4, words=400, seed=9)  # these take several pages
+    if kind == "repeated":  # so large that header page and dictionary are there twice
+        chooser = random.Random(8)
+        texts = [f"{text} {''.join(chooser.choices(ascii_lowercase, k=1300))}" for text in texts]
     metadatas = None if kind == "covered" else [{"number": number} for number in range(BUILT)]
     build(folder, texts, metadatas=metadatas, **KINDS[kind])
     known, deleted = dict(enumerate(texts)), frozenset[int]()
@@ -95,7 +101,7 @@ def _grow(video: Path, known: dict[int, str]) -> tuple[dict[int, str], frozenset
     from memvid import MemvidAppender
 
     deleted: set[int] = set()
-    for step, gone in enumerate(([3, 4, 20], [48, 30])):
+    for step, gone in enumerate(([3, 4, 20], [BUILT, 30])):
         texts = make_texts(9, words=24, seed=50 + step)
         with MemvidAppender(video, embedder=EMBEDDER) as appender:
             appender.add_chunks(texts)

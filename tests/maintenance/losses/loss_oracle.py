@@ -40,7 +40,7 @@ class Readable:
 def look(video: Path, tag: int, *, loose: bool = True) -> Readable:
     """Everything that a picture of the video yields, and what parity makes of it.
 
-    :param loose: also what lies in the file and no player shows.
+    :param loose: also what lies in the file and no player shows, and first pages put together of two copies.
     """
     found = Readable()
     pages: dict[int, bytes] = {}
@@ -54,6 +54,8 @@ def look(video: Path, tag: int, *, loose: bool = True) -> Readable:
             if fields[5] == tag and zlib.crc32(payload[28:], zlib.crc32(payload[:24])) == fields[8]:
                 pages.setdefault(fields[6], payload)
     _rebuild(pages)
+    if loose:
+        _complete(pages)
     bodies = list(_bodies(pages))
     found.header = any(kind == _HEADER for kind, *_ in bodies)
     dictionary = next((_plain(flags, body, None) for kind, flags, _, _, body in bodies if kind == _DICTIONARY), None)
@@ -105,6 +107,17 @@ def _bodies(pages: dict[int, bytes]) -> Iterator[tuple[int, int, int, int, bytes
         parts = struct.unpack_from("<I", payload, 32)[0]
         if all(number + part in pages for part in range(parts)):
             yield kind, flags, count, first, b"".join(pages[number + part][36:] for part in range(parts))
+
+
+def _complete(pages: dict[int, bytes]) -> None:
+    """Add pages that are lost of header page or dictionary, and left of their copies."""
+    for wanted in (_HEADER, _DICTIONARY):
+        heads = [number for number, page in sorted(pages.items()) if page[4] == wanted and page[5] & 4]
+        for number in heads:
+            for part in range(1, struct.unpack_from("<I", pages[number], 32)[0]):
+                copy = next((pages[head + part] for head in heads if head + part in pages), None)
+                if copy is not None:
+                    pages.setdefault(number + part, copy)
 
 
 def _plain(flags: int, body: bytes, dictionary: bytes | None) -> bytes:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -35,6 +37,17 @@ def parameter(**values: object) -> Change:
 def page(kind: int, body: bytes = b"", *, at: int | None = None, flags: int = 0, first_chunk: int = 0) -> Change:
     new = Page(kind, flags, 0, first_chunk, body)
     return lambda forgery: forgery.pages.insert(len(forgery.pages) if at is None else at, new)
+
+
+def copy(kind: int) -> Change:
+    """Of all pages of the header page, or of the dictionary: the same pages once more, at the end."""
+
+    def change(forgery: Forgery) -> None:
+        start = next(at for at, page in enumerate(forgery.pages) if page.kind == kind)
+        rest = takewhile(lambda page: page.kind == PageKind.CONTINUATION, forgery.pages[start + 1 :])
+        forgery.pages += [replace(page) for page in (forgery.pages[start], *rest)]
+
+    return change
 
 
 def chunks(kind: int, first_chunk: int, *metadatas: bytes, text: bytes = b"") -> Change:
@@ -84,7 +97,10 @@ DEEP: list[tuple[str, Change, str, str]] = [
     ("bare", parameter(bare=False, chunks_per_frame=None), "page", "a bare text in a memory that is not bare"),
     ("plain", parameter(error_correction="H"), "page", "as the header page says frames are made they hold"),
     ("plain", parameter(parity=0.5), "page", "as the header page says frames are made they hold"),
-    ("plain", page(PageKind.HEADER, b'{}\n'), "page", "a HEADER page"),
+    ("plain", page(PageKind.HEADER, b'{}\n'), "page", "another HEADER page than the first one"),
+    ("plain", both(copy(PageKind.HEADER), copy(PageKind.HEADER)), "page", "a HEADER page"),
+    ("packed", both(copy(PageKind.HEADER), page(PageKind.DICTIONARY, b"x")), "page", "another DICTIONARY page"),
+    ("packed", copy(PageKind.DICTIONARY), "page", "the dictionary is not behind the header page"),
     ("plain", page(PageKind.DICTIONARY, b"x"), "page", "the dictionary is not behind the header page"),
     ("packed", page(PageKind.DICTIONARY, b"x"), "page", "the dictionary is not behind the header page"),
     ("plain", page(PageKind.TOMBSTONES, b"\x01\x01", first_chunk=1 << 63), "page", "names 0 chunks from"),

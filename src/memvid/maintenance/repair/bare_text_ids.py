@@ -11,7 +11,7 @@ from memvid.maintenance.rewrite.kept_vectors import IndexVectors
 from memvid.maintenance.verify.findings import Findings
 from memvid.page import ChunkIds, describe_chunks, is_page, page_checksum, parse_header
 from memvid.video import BARE, PageTable
-from memvid.video.bare_texts import PageRow, Shown, find_zones, number_texts, place_texts
+from memvid.video.bare_texts import PageRow, Shown, find_zones, number_texts, place_texts, take_cover
 
 __all__ = ["Texts", "add_texts", "texts_by_checksum", "texts_by_order"]
 
@@ -31,13 +31,6 @@ class Texts:
 
     def __bool__(self) -> bool:
         return bool(self.placed or self.loose)
-
-    def leave_out(self, cover: bytes) -> None:
-        """Forget the cover, which is none of a chunk; chunks may say the same."""
-        if self.placed.get(0) == cover:
-            del self.placed[0]
-        else:
-            self.loose.pop(cover, None)
 
 
 def texts_by_checksum(slots: list[Slot], table: PageTable) -> Texts:
@@ -75,15 +68,22 @@ def texts_by_order(slots: list[Slot], numbers: dict[int, int], result: Sorted) -
         for slot in slots
         if (number := numbers.get(id(slot))) is not None or slot.payload is None or not is_page(slot.payload)
     ]
-    zones = find_zones(result.header, result.front, result.added, sorted(numbers.values()))
+    if result.cover is not None:
+        shown = take_cover(shown, result.cover)
+    front = 0 if result.header is None else result.front
+    zones = find_zones(result.header, front, result.added, sorted(numbers.values()))
     decoded = any(slot.offset < 0 for slot in slots)
-    placed = place_texts(shown, zones, grows=result.grows, filmed=decoded)
+    placed = place_texts(shown, zones, front=front, grows=result.grows, filmed=decoded)
     texts = [picture.text for picture in shown]
     found.placed = {frame: text for frame, at in placed.items() if isinstance(text := texts[at], bytes)}
     certain = set(placed.values())
     found.loose = {text: None for at, text in enumerate(texts) if isinstance(text, bytes) and at not in certain}
     if searched and found.loose:
         _place_by_contact(slots, numbers, found)
+    if result.cover is not None and found.placed.get(0) == result.cover:
+        del found.placed[0]
+    elif result.cover is not None and shown[:1] != [Shown(0)]:  # then it was moved
+        found.loose.pop(result.cover, None)
     return found
 
 

@@ -11,7 +11,7 @@ from memvid.errors import VideoError, VideoFormatError
 from memvid.maintenance.legacy.codes import parse_code
 from memvid.maintenance.repair.salvage import Salvage, Slot
 from memvid.maintenance.verify.findings import Findings
-from memvid.page import HEADER_BYTES, PageHeader, PageKind, is_page, page_checksum, parse_header
+from memvid.page import HEADER_BYTES, PageKind, is_page, page_checksum, parse_header
 from memvid.page.reading import run_parts
 from memvid.remedies import IMPORT_REMEDY
 from memvid.video import BARE, PageTable
@@ -91,7 +91,7 @@ def choose_pages(copies: Sequence[Salvage], tag: int, table: PageTable | None, f
         for number, slot in own.items():
             if number not in chosen:
                 chosen[number], owners[number] = slot, copy
-            elif not _is_same(slot.payload or b"", chosen[number].payload or b"", number):
+            elif not _is_same(number, own, chosen):
                 raise _apart(owners[number].path, copy.path, f"page {number}")
     return chosen
 
@@ -126,15 +126,21 @@ def _is_better(slot: Slot, old: Slot, number: int, table: PageTable | None) -> b
     return rank(slot) > rank(old)
 
 
-def _is_same(page: bytes, other: bytes, number: int) -> bool:
+def _is_same(number: int, *copies: dict[int, Slot]) -> bool:
     """Whether two pages say the same, whatever version they are written in. Of header pages, repairs write new ones."""
+    page, other = (copy[number].payload or b"" for copy in copies)
     one, two = (parse_header(payload, frame_index=number) for payload in (page, other))
-    if _is_of_header(one, page, number) and _is_of_header(two, other, number):
+    if all(_is_of_header(number, copy) for copy in copies):
         return True
     same = (one.kind, one.flags, one.count, one.first_chunk) == (two.kind, two.flags, two.count, two.first_chunk)
     return same and page[HEADER_BYTES:] == other[HEADER_BYTES:]
 
 
-def _is_of_header(header: PageHeader, payload: bytes, number: int) -> bool:
-    """Whether a page is of the header page, going by its place: the run that begins in frame 0, or behind a cover."""
-    return number - run_parts(header, payload, frame_index=number)[0] <= 1 and header.first_chunk == 0 == header.count
+def _is_of_header(number: int, copy: dict[int, Slot]) -> bool:
+    """Whether a page is of the header page: one that begins in frame 0, or behind a cover, or its copy."""
+    payload = copy[number].payload or b""
+    header = parse_header(payload, frame_index=number)
+    start = number - run_parts(header, payload, frame_index=number)[0]
+    first = copy[start].payload if start in copy else None
+    known = first is not None and parse_header(first, frame_index=start).kind == PageKind.HEADER
+    return (start <= 1 or known) and header.first_chunk == 0 == header.count

@@ -50,7 +50,7 @@ def _recognised_by(pages: dict[int, bytes], table: PageTable | None) -> Callable
             body = open_blob(PageKind.HEADER, payloads, first_frame=number, tag=header.tag)
             return _by_checksum(decode_header_body(body).cover)
         except VideoError:
-            break
+            continue
     if table is not None and len(table):
         return _by_checksum(int(table.checksums[0]) if table.has_cover else None)
     return is_cover_text

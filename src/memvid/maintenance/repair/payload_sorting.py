@@ -12,6 +12,7 @@ from memvid.checks import ID_LIMIT
 from memvid.errors import VideoError
 from memvid.maintenance.repair.bare_text_ids import Texts, add_texts, texts_by_checksum, texts_by_order
 from memvid.maintenance.repair.copies import choose_pages, choose_table, choose_tag
+from memvid.maintenance.repair.front_pages import find_front
 from memvid.maintenance.repair.lost_cover import find_cover
 from memvid.maintenance.repair.page_runs import ChunkRun, Group, Sorted
 from memvid.maintenance.repair.parity_recovery import restore_pages
@@ -22,13 +23,11 @@ from memvid.maintenance.verify.findings import Findings
 from memvid.page import (
     ChunkIds,
     MetadataReader,
-    PageDecompressor,
     PageFlag,
     PageHeader,
     PageKind,
     TombstoneReader,
     decode_commit,
-    decode_header_body,
     describe_chunks,
     is_page,
     open_blob,
@@ -82,14 +81,12 @@ def sort_pages(
         cover = texts.placed.pop(0, None)
     result.cover = cover
     size = sum(copy.file_bytes for copy in copies)
-    _gather(by_number, result, TombstoneReader(size), MetadataReader(size), allowance, path, findings)
+    _gather(by_number, table, result, TombstoneReader(size), MetadataReader(size), allowance, path, findings)
     if table is not None and table.digest != digest and not _is_plausible(table, result, bare=bool(texts)):
         findings.error("page table", "the page table does not fit the pages that are there: it is not used", path)
         table = None
     if table is None:
         texts = _texts_by_order(copies, numbered, result)
-        if cover is not None:
-            texts.leave_out(cover)
     _expect(table, result, sum(len(copy.slots) for copy in copies))
     if texts and (result.header is None or result.header.bare):
         add_texts(texts, by_number, table, index, result, path, findings)
@@ -170,6 +167,7 @@ def _is_plausible(table: PageTable, result: Sorted, *, bare: bool) -> bool:
 
 def _gather(
     pages: dict[int, bytes],
+    table: PageTable | None,
     result: Sorted,
     tombstones: TombstoneReader,
     changes: MetadataReader,
@@ -177,9 +175,8 @@ def _gather(
     path: object,
     findings: Findings,
 ) -> None:
-    """Whole runs, from the front on: header page and dictionary are what the rest is read with."""
-    decompressor = PageDecompressor()
-    used: set[int] = set()
+    """Whole runs, from the front on; header page and dictionary first, which the rest is read with."""
+    decompressor, used = find_front(pages, table, result, path, findings)
     numbers = sorted(pages)
     for number in numbers:
         if number in used:
@@ -198,14 +195,7 @@ def _gather(
             if len(payloads) < parts:
                 _lose_run(header, frames, there, result, path, findings)
                 continue
-            if header.kind == PageKind.HEADER:
-                result.header = decode_header_body(open_blob(header.kind, payloads, first_frame=number, tag=result.tag))
-                result.header_frame, result.header_pages = number, payloads
-            elif header.kind == PageKind.DICTIONARY:
-                result.dictionary = open_blob(header.kind, payloads, first_frame=number, tag=result.tag)
-                result.dictionary_pages = payloads
-                decompressor = PageDecompressor(result.dictionary)
-            elif header.kind in (PageKind.DATA, PageKind.ATTRIBUTES):
+            if header.kind in (PageKind.DATA, PageKind.ATTRIBUTES):
                 _, page = open_run(payloads, decompressor, first_frame=number, tag=result.tag, allowance=allowance)
                 changed = usable_chunks(page, header.first_chunk, number, path, findings)
                 count = header.count if header.kind == PageKind.DATA else 0

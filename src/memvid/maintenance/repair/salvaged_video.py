@@ -6,6 +6,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 from memvid.building.page_writer import blob_pages
@@ -19,8 +20,8 @@ from memvid.maintenance.repair.salvage import Salvage
 from memvid.maintenance.rewrite.kept_vectors import IndexVectors
 from memvid.maintenance.rewrite.left_chunks import model_of
 from memvid.page import (
-    HEADER_BYTES,
     MIN_CAPACITY,
+    SPARE_VERSION,
     ChunkIds,
     HeaderInfo,
     PageBody,
@@ -30,6 +31,7 @@ from memvid.page import (
     PageKind,
     Record,
     RecordPage,
+    count_spare,
     decode_changed_metadata,
     encode_body,
     encode_changed_metadata,
@@ -43,6 +45,7 @@ from memvid.page import (
     pack_blob,
     page_checksum,
     parse_header,
+    reseal,
     seal,
 )
 from memvid.types import ModelInfo, Progress, ProgressCallback
@@ -134,6 +137,7 @@ class Rewrite:
         header = replace(header, lost=lost.in_few_runs(LOST_RUNS).ranges or None)
         self._header_pages = ordered.header_pages if header == ordered.header else self._pack_header(header)
         self.model = model_of(header)
+        self._version = header.format_version
 
     def write(self, path: Path, progress: ProgressCallback | None) -> None:
         """Write the video; reports the stage ``"write"``.
@@ -142,8 +146,7 @@ class Rewrite:
         """
         ordered = self._ordered
         writer = VideoWriter(path, self._config, tag=ordered.tag)
-        total = len(self._header_pages) + len(ordered.dictionary_pages)
-        total += sum(len(payloads) for _, payloads in self._groups) + len(self._tombstones)
+        payloads = [*self._payloads()]
         batch: list[bytes] = []
         if self._cover is not None:
             writer.write_cover(self._cover)
@@ -152,10 +155,10 @@ class Rewrite:
             writer.write(batch)
             batch.clear()
             if progress is not None:
-                progress(Progress("write", writer.frames, total))
+                progress(Progress("write", writer.frames, len(payloads) + (self._cover is not None)))
 
         next_bare = 0
-        for kind, first_chunk, payload in self._payloads():
+        for kind, first_chunk, payload in payloads:
             if kind == BARE and first_chunk != next_bare:
                 flush()
                 writer.skip_to(first_chunk)
@@ -163,18 +166,33 @@ class Rewrite:
                 next_bare = first_chunk + 1
                 batch.append(payload)
             else:
-                batch.append(_reseal(payload, ordered.tag, writer.frames + len(batch)))
+                batch.append(reseal(payload, tag=ordered.tag, page_number=writer.frames + len(batch)))
             if len(batch) == _WRITE_FRAMES:
                 flush()
         flush()
         writer.finish()
 
     def _payloads(self) -> Iterator[tuple[int, int, bytes]]:
-        yield from ((int(PageKind.HEADER), 0, payload) for payload in self._header_pages)
-        yield from ((int(PageKind.DICTIONARY), 0, payload) for payload in self._ordered.dictionary_pages)
-        for group, payloads in self._groups:
-            yield from ((group.kind, group.first_chunk, payload) for payload in payloads)
-        yield from ((int(PageKind.TOMBSTONES), 0, payload) for payload in self._tombstones)
+        front = [*self._header_pages, *self._ordered.dictionary_pages]
+        kinds = [group.kind for group, _ in self._groups]
+        built = kinds.index(PageKind.COMMIT) if PageKind.COMMIT in kinds else len(kinds)
+        parts = (
+            ((int(PageKind.HEADER), 0, front),),
+            ((group.kind, group.first_chunk, payloads) for group, payloads in self._groups[:built]),
+            ((int(PageKind.HEADER), 0, front[: self._count_spare(built)]),),
+            ((group.kind, group.first_chunk, payloads) for group, payloads in self._groups[built:]),
+            ((int(PageKind.TOMBSTONES), 0, self._tombstones),),
+        )
+        for kind, first_chunk, payloads in chain(*parts):
+            yield from ((kind, first_chunk, payload) for payload in payloads)
+
+    def _count_spare(self, built: int) -> int:
+        """How many pages of the front are there once more, behind the first so many groups: as a build does it."""
+        if self._version < SPARE_VERSION:
+            return 0
+        header, dictionary = ([*map(len, pages)] for pages in (self._header_pages, self._ordered.dictionary_pages))
+        written = sum(len(payload) for _, payloads in self._groups[:built] for payload in payloads)
+        return count_spare(header, dictionary, written=written + sum(header) + sum(dictionary))
 
     def _payloads_of(self, group: Group) -> list[bytes]:
         """The pages of a group: as they were, or packed anew of what is left of its chunks."""
@@ -248,15 +266,6 @@ def _possible(header: HeaderInfo, ordered: Sorted) -> HeaderInfo:
     except ConfigError:
         header = replace(header, title=None)
     return header
-
-
-def _reseal(payload: bytes, tag: int, page_number: int) -> bytes:
-    """The same page under another number."""
-    header = parse_header(payload, frame_index=page_number)
-    if header.page_number == page_number:
-        return payload
-    body = PageBody(header.kind, header.flags, header.count, header.first_chunk, payload[HEADER_BYTES:])
-    return seal(body, tag=tag, page_number=page_number)
 
 
 def _frame_config(found: Sequence[Salvage], ordered: Sorted) -> EncoderConfig:

@@ -66,10 +66,13 @@ class FrameCheck:
         self.margin: GroupMargin | None = None
         self._own = not isinstance(reader, PictureVideo)
 
-    def run(self, pages: PageCheck, progress: ProgressCallback | None, *, absent: NDArray[np.int64]) -> None:
+    def run(
+        self, pages: PageCheck, progress: ProgressCallback | None, *, absent: NDArray[np.int64], spare: set[int]
+    ) -> None:
         """Read every frame twice, by its own bits and by a decoder with error correction; ``pages`` gets them all.
 
         :param absent: frames that are known to be lost.
+        :param spare: frames of which there is a copy that can be read.
         """
         reader = self._reader
         lost = set(absent.tolist())
@@ -95,7 +98,7 @@ class FrameCheck:
                     found = self._rebuild(frame, status)
                     if found is None:
                         found = self._find_elsewhere(frame, status)
-                        self._bad_frame(frame, status, elsewhere=found is not None)
+                        self._bad_frame(frame, status, elsewhere=found is not None, spare=frame in spare)
                     pages.add(frame, found)
                     continue
                 if second:
@@ -181,7 +184,7 @@ class FrameCheck:
         """A frame in whose place is another one, if it was moved: then nothing is lost yet."""
         return None if status != WRONG else self._elsewhere.read(np.array([frame]))[0][0]
 
-    def _bad_frame(self, frame: int, status: int, *, elsewhere: bool) -> None:
+    def _bad_frame(self, frame: int, status: int, *, elsewhere: bool, spare: bool) -> None:
         """Say what is wrong with a frame that did not pass: the frame, or what the page table says of it."""
         picture = self._check_picture(frame) if status != UNREADABLE else None
         what = f"frame {frame} cannot be read: {REASONS[status]}" + (f" ({picture})" if picture else "")
@@ -193,14 +196,13 @@ class FrameCheck:
                     f"frame {frame} holds a sound page, number {header.page_number}, but not the one that the page "
                     "table names: frames were swapped or repeated, or the table is damaged; `memvid repair` sorts them"
                 )
-        self._findings.error(
-            "frame",
-            what,
-            self._path,
-            frame=frame,
-            offset=self._container.offset_of(frame),
-            chunks=() if elsewhere else self._chunks.of(frame),
-        )
+        offset = self._container.offset_of(frame)
+        if spare:
+            what += "; it has a copy that can be, and `memvid repair` writes it anew"
+            self._findings.warn("frame", what, self._path, frame=frame, offset=offset)
+            return
+        chunks = () if elsewhere else self._chunks.of(frame)
+        self._findings.error("frame", what, self._path, frame=frame, offset=offset, chunks=chunks)
 
     def _check_bits(self, frame: int, payload: bytes) -> int:
         """Count the modules that are not as they were drawn; 0 if the frame is one of those read by their own bits."""

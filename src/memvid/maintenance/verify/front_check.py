@@ -48,6 +48,7 @@ class FrontCheck:
     :ivar added: the chunks that each commit says it has added.
     :ivar changed: metadata that was changed; ``None`` if that cannot be read.
     :ivar next_chunk: id of the chunk that is added next, as far as all that says.
+    :ivar spare: frames of header page and dictionary that nobody needs, since there is another copy that can be read.
     """
 
     def __init__(self, path: Path, reader: Frames, table: PageTable, findings: Findings, *, carried: bool) -> None:
@@ -63,6 +64,7 @@ class FrontCheck:
         self.added: list[range] = []
         self.next_chunk = table.next_chunk
         self.changed: ChangedMetadata | None = None
+        self.spare: set[int] = set()
         self._lists: dict[int, ChunkIds] = {}  # of deleted chunks, by frame
         self._changes: dict[int, ChunkIds] = {}  # of chunks with other metadata, by frame
 
@@ -75,14 +77,14 @@ class FrontCheck:
         self._check_commits()
 
     def _check_header(self) -> None:
-        frame = self._table.header_frame
         if self._table.has_lost_frames and not len(self._table.frames_of_kind(PageKind.HEADER)):
             self._error("header", "the header page is lost; `memvid repair` writes another")
             return
+        frames = self._table.copies_of(PageKind.HEADER) or [0]
         try:
-            self.header = header = decode_header_body(self._read_blob(PageKind.HEADER, frame))
+            self.header = header = decode_header_body(self._read_either(PageKind.HEADER, frames)[0])
         except VideoError as error:
-            self._error("header", f"the header page cannot be read: {error}", frame=frame)
+            self._error("header", f"the header page cannot be read: {error}", frame=frames[0])
             return
         if header.tag != self._table.tag:
             self._error(
@@ -92,9 +94,9 @@ class FrontCheck:
             what = "the cover that the header page tells of is lost; `memvid repair` draws another"
             self._findings.warn("header", what, self._path, frame=0)
         self._check_options(header)
-        built, frames = header.chunks, len(self._table)
-        if built > MAX_COUNT * frames:
-            self._error("header", f"the header page says {built} chunks, more than {frames} frames can hold")
+        built, count = header.chunks, len(self._table)
+        if built > MAX_COUNT * count:
+            self._error("header", f"the header page says {built} chunks, more than {count} frames can hold")
 
     def _check_options(self, header: HeaderInfo) -> None:
         """Whether more pages can be made as the header page says, and put behind those there are."""
@@ -124,16 +126,17 @@ class FrontCheck:
             self._findings.warn("container", what, self._path)
 
     def _check_dictionary(self) -> None:
-        frames = self._table.frames_of_kind(PageKind.DICTIONARY).tolist()
+        frames = self._table.copies_of(PageKind.DICTIONARY)
         dictionary: bytes | None = None
+        pages = 0
         try:
             if frames:
-                dictionary = self._read_blob(PageKind.DICTIONARY, frames[0])
+                dictionary, frame = self._read_either(PageKind.DICTIONARY, frames)
+                pages = len(self._table.run_of(frame))
             self.decompressor = PageDecompressor(dictionary)
         except VideoError as error:
             self._lose_dictionary(str(error), frames[0])
             return
-        pages = len(self._table.run_of(frames[0])) if frames else 0
         header = self.header
         if header is not None and pages != header.dictionary_pages:
             self._lose_dictionary(f"it has {pages} pages, the header page says {header.dictionary_pages}", None)
@@ -241,6 +244,26 @@ class FrontCheck:
             self._error("page", "a page of changed metadata is lost: that of any chunk before may be another")
         if any(len(deleted_in(start, stop)) < info.deleted for info, start, stop in told):
             self._error("tombstones", "a list of deleted chunks is lost: a new index may have them again")
+
+    def _read_either(self, kind: PageKind, frames: list[int]) -> tuple[bytes, int]:
+        """What a page, or its copy, holds, and where the one begins that was read; the other costs nothing then.
+
+        :raises VideoError: neither can be read.
+        """
+        first: VideoError | None = None
+        for number, frame in enumerate(frames):
+            try:
+                body = self._read_blob(kind, frame)
+            except VideoError as error:
+                first = first or error
+                continue
+            others = (self._table.run_of(other) for other in frames if other != frame)
+            self.spare |= {at for run in others for at in run}
+            if number:
+                what = f"the {kind.name} page in frame {frames[0]} cannot be read, and its copy in frame {frame} can"
+                self._findings.warn(kind.name.lower(), f"{what}: {first}", self._path, frame=frames[0])
+            return body, frame
+        raise first or VideoError(f"there is no {kind.name} page")
 
     def _read_blob(self, kind: PageKind, frame: int) -> bytes:
         return open_blob(kind, self._read_run(frame), first_frame=frame, tag=self._table.tag)

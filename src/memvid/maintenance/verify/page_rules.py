@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from memvid.errors import ChunkTooLargeError, FrameError
 from memvid.maintenance.verify.front_check import FrontCheck
-from memvid.page import PageHeader, PageKind, Record, RecordPage, check_record, is_page, page_checksum
+from memvid.page import HEADER_BYTES, PageHeader, PageKind, Record, RecordPage, check_record, is_page, page_checksum
 from memvid.page.parity import PARITY_OVERHEAD
 from memvid.video import BARE, COVER, PageTable, frame_capacity
 
@@ -27,7 +27,11 @@ class PageRules:
         self._next_chunk = front.next_chunk
         self._header = front.header
         self._start = int(table.has_cover)  # the header page is the first page, behind a cover
-        self._front = table.run_of(self._start).stop
+        commits = table.frames_of_kind(PageKind.COMMIT).tolist()
+        spare = [frame for frame in table.copies_of(PageKind.HEADER) if frame < min(commits, default=len(table))]
+        self._heads = {self._start, *spare}
+        self._behind_heads = {table.run_of(frame).stop for frame in self._heads}
+        self._copied: dict[int, list[bytes]] = {}  # bodies of header page and dictionary
         self._bare = None if config is None else config.bare
         self._described = 0  # id behind the last one that a page of metadata has told of
         self._most: int | None = None  # bytes of a page, of a page of parity, of a bare text
@@ -50,11 +54,11 @@ class PageRules:
             raise _error(f"a {kind.name} page names {header.count} chunks from {header.first_chunk} on", frame)
         if header.flags & _PLAIN.get(kind, 0):
             raise _error(f"a {kind.name} page has the flags {header.flags:#x}", frame)
-        if (kind == PageKind.HEADER) != (frame == self._start):
+        if (kind == PageKind.HEADER) != (frame in self._heads):
             raise _error(f"a {kind.name} page", frame)
         if kind == PageKind.HEADER and not frame and self._header is not None and self._header.cover is not None:
             raise _error("a header page that tells of a cover, without one", frame)
-        if kind == PageKind.DICTIONARY and frame != self._front:
+        if kind == PageKind.DICTIONARY and frame not in self._behind_heads:
             raise _error("the dictionary is not behind the header page", frame)
         if self._bare is not None and kind in _OF_CHUNKS and self._bare == (kind == PageKind.DATA):
             raise _error(f"a {kind.name} page in a memory that is {'bare' if self._bare else 'not bare'}", frame)
@@ -66,6 +70,10 @@ class PageRules:
         :param frame: that of the first.
         :raises FrameError: they could not.
         """
+        if kind in (PageKind.HEADER, PageKind.DICTIONARY):
+            bodies = [payload[HEADER_BYTES:] for payload in payloads]
+            if self._copied.setdefault(kind, bodies) != bodies:
+                raise _error(f"another {PageKind(kind).name} page than the first one", frame)
         if kind == BARE and self._bare is False:
             raise _error("a bare text in a memory that is not bare", frame)
         if kind in (BARE, COVER, PageKind.PARITY) and len(payloads) > 1:

@@ -138,7 +138,7 @@ class VideoCheck:
                 self._path, reader, table, chunks, front.header, self._container, self._findings, self._data,
                 layout.places,
             )  # fmt: skip
-            self.frames.run(pages, self._progress, absent=absent)
+            self.frames.run(pages, self._progress, absent=absent, spare=front.spare)
             self.chunks_read = pages.chunks
             read = pages.read | pages.texts if layout.carried else pages.read
         identity = VideoIdentity(table.digest, len(table) - len(absent), reader.file_size, table.tag)
