@@ -81,7 +81,9 @@ def check(video: Path, lost: Sequence[int] = ()) -> None:
     [(PageKind.COMMIT, [], 1), (PageKind.TOMBSTONES, [], 1), (PageKind.DATA, [32, 33], 0)],
     ids=["commit", "deletions", "chunks"],
 )
-def test_an_append_behind_a_damaged_page_loses_nothing(video: Path, kind: PageKind, lost: list[int], merged: int) -> None:
+def test_an_append_behind_a_damaged_page_loses_nothing(
+    video: Path, kind: PageKind, lost: list[int], merged: int
+) -> None:
     frame = last_frame(video, kind)
     segments_before = segments(video)
     before = spoil(video, frame)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,13 @@ import pytest
 
 from memvid import MemvidEncoder, _core
 from memvid.maintenance import compact, delete, reindex, repair, verify
+from memvid.page import page_checksum
 from memvid.video import VideoReader
 from memvid.video.codecs import available_codecs
 from memvid.video.codecs.writing import PictureWriter
 from tests.maintenance.repair.repair_support import BARE, spoil
 from tests.memory_support import EMBEDDER, build, make_texts, open_memory
-from tests.video.video_support import TABLE_UUID, samples
+from tests.video.video_support import TABLE_UUID, make_video, samples
 
 TEXTS = make_texts(12, words=6)
 
@@ -71,6 +73,29 @@ def test_texts_are_numbered_by_commits(tmp_path: Path, *, metadatas: bool, index
     assert len(result.video_file.read_bytes()) < len(whole)  # without what appends leave behind
     assert [texts_of(result.video_file, as_of) for as_of in (None, 1, 2, 3, 4)] == states
     assert verify(result.video_file, deep=True).findings == ()
+
+
+@pytest.mark.parametrize("moved", [True, False], ids=["moved", "in order"])
+@pytest.mark.parametrize("index", [True, False], ids=["index", "no index"])
+def test_a_text_that_the_table_does_not_know_comes_back(tmp_path: Path, *, index: bool, moved: bool) -> None:
+    video = build(tmp_path, TEXTS, **BARE)
+    table, codes = VideoReader(video).table, dict(VideoReader(video).read_all())
+    frame = int(table.frames_of(np.array([5]))[0])
+    rows = table.to_bytes()
+    checksum = page_checksum(codes[frame]).to_bytes(4, "little")
+    frames = samples(video.read_bytes())
+    if moved:  # two other texts, of which the table says where they were
+        frames[frame + 1 : frame + 3] = frames[frame + 2], frames[frame + 1]
+    width, height = struct.unpack_from(">II", frames[0], 16)
+    make_video(video, frames, width, height, table=rows.replace(checksum, bytes([checksum[0] ^ 1]) + checksum[1:]))
+    if not index:
+        lose_index(video)
+    result = repair(video, tmp_path / "new.mp4", embedder=EMBEDDER)
+    known = dict(enumerate(TEXTS))
+    if moved and not index:  # whether its frame was moved, too, nothing says
+        known[len(TEXTS)] = known.pop(5)
+    assert texts_of(result.video_file) == known
+    assert f"frame {frame} holds a text that the page table does not know" in [one.message for one in result.findings]
 
 
 @pytest.mark.parametrize("metadatas", [True, False], ids=["metadata", "no metadata"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from memvid import MemvidEncoder
@@ -64,3 +65,20 @@ def test_of_an_export_comes_what_was_built(tmp_path: Path, codec: Any) -> None:
     export(video, shown, codec=codec)
     result = repair(shown, tmp_path / "new.mp4", embedder=EMBEDDER)
     assert result.video_file.read_bytes() == video.read_bytes()
+
+
+def test_two_texts_and_a_cover_are_of_a_memory(tmp_path: Path) -> None:
+    texts = make_texts(12)
+    video = build(tmp_path, texts, symbol_version=20, compression="none", chunks_per_frame=1, cover=True)
+    data = video.read_bytes().replace(TABLE_UUID, bytes(16))
+    frames = VideoReader(video).table.frames_of(np.array([3, 8])).tolist()
+    for frame, at in enumerate(samples(data)):
+        if frame not in (0, *frames):
+            data = spoil(data, at)
+    video.write_bytes(data)
+    for path in tmp_path.glob("memory_index*"):
+        path.unlink()
+    result = repair(video, tmp_path / "new.mp4", embedder=EMBEDDER)
+    assert result.chunks == 2
+    with open_memory(result.video_file) as memory:
+        assert [chunk.text for chunk in memory.scan()] == [texts[3], texts[8]]

@@ -12,6 +12,7 @@ from memvid.maintenance.verify.findings import Findings
 from memvid.page import ChunkIds, describe_chunks, is_page, page_checksum, parse_header
 from memvid.video import BARE, PageTable
 from memvid.video.bare_texts import PageRow, Shown, find_zones, number_texts, place_texts, take_cover
+from memvid.video.cover import is_cover_text
 
 __all__ = ["Texts", "add_texts", "texts_by_checksum", "texts_by_order"]
 
@@ -33,20 +34,40 @@ class Texts:
         return bool(self.placed or self.loose)
 
 
-def texts_by_checksum(slots: list[Slot], table: PageTable) -> Texts:
-    """Bare texts by frame, as the page table tells them apart; equal texts are as good as each other."""
+def texts_by_checksum(slots: list[Slot], table: PageTable, path: object, findings: Findings, *, proven: bool) -> Texts:
+    """Bare texts by frame, as the page table tells them apart; equal texts are as good as each other.
+
+    :param proven: whether the table is as it was written; else one that it does not know is in its own frame if all
+        others are, and loose if not.
+    """
     free: dict[int, list[int]] = {}
     for frame in table.frames_of_kind(BARE)[::-1].tolist():
         free.setdefault(int(table.checksums[frame]), []).append(frame)
     found = Texts()
+    unknown: list[Slot] = []
+    moved = False
     for slot in slots:
         payload = slot.payload or b""
-        waiting = free.get(page_checksum(payload), [])
-        if slot.frame in waiting:
+        waiting = free.get(page_checksum(payload))
+        if waiting is None:
+            unknown.append(slot)
+        elif slot.frame in waiting:
             waiting.remove(slot.frame)
             found.placed[slot.frame] = payload
         elif waiting:
             found.placed[waiting.pop()] = payload
+            moved = True
+    bare = {frame for frames in free.values() for frame in frames}
+    for slot in () if proven else unknown:
+        payload = slot.payload or b""
+        if is_cover_text(payload):
+            continue
+        where = "a frame" if slot.frame is None else f"frame {slot.frame}"
+        findings.error("page table", f"{where} holds a text that the page table does not know", path, frame=slot.frame)
+        if slot.frame in bare and slot.frame not in found.placed and not moved:
+            found.placed[slot.frame] = payload
+        else:
+            found.loose[payload] = None
     return found
 
 
@@ -114,7 +135,8 @@ def add_texts(
     findings: Findings,
 ) -> None:
     """Bare texts as groups: with the ids that their frames stand for or the index knows, else with new ones."""
-    by_words = {} if table is not None or index is None else _by_words(texts, index)
+    told = table is not None and not texts.loose
+    by_words = {} if told or index is None else _by_words(texts, index)
     by_frame = _ids_of_frames(texts.placed, pages, table, result)
     gone = result.deleted if index is None else result.deleted | index.deleted
     deleted = {*(gone & ChunkIds.of(by_frame.values())).numbers().tolist()}  # their words are in no index

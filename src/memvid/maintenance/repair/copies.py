@@ -40,7 +40,8 @@ def choose_tag(copies: Sequence[Salvage], indexed: int | None) -> int:
         return next(iter(tags.values()))
     found = [slot.payload for copy in copies for slot in copy.slots if slot.payload is not None]
     texts = [payload for payload in found if not is_cover_text(payload)]
-    few = len({*texts}) < _SOME_TEXTS and len(texts) * 2 < sum(len(copy.slots) for copy in copies)
+    covered = len(texts) < len(found)
+    few = not covered and len({*texts}) < _SOME_TEXTS and len(texts) * 2 < sum(len(copy.slots) for copy in copies)
     # Any video may show a code, and those of an old memory are for `memvid import`.
     if not texts or (indexed is None and (few or all(map(parse_code, texts)))):
         raise VideoError(

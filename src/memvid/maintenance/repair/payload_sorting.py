@@ -73,9 +73,14 @@ def sort_pages(
     result = Sorted(tag=tag)
     by_number = {number: slot.payload or b"" for number, slot in numbered.items()}
     cover = find_cover((slot for copy in copies for slot in _texts_of(copy)), by_number, table)
-    texts = _texts_by_order(copies, numbered, result) if table is None else _texts_by_checksum(copies, table)
+    if table is None:
+        texts = _texts_by_order(copies, numbered, result)
+    else:
+        slots = [slot for copy in copies for slot in _texts_of(copy)]
+        texts = texts_by_checksum(slots, table, path, findings, proven=table.digest == digest)
     if cover is not None:
         texts.placed[0] = cover  # parity knows it as a text, and may bring it back as one
+        texts.loose.pop(cover, None)
     restore_pages(by_number, texts.placed, table, tag, path, findings)
     if table is not None and table.has_cover:
         cover = texts.placed.pop(0, None)
@@ -94,10 +99,6 @@ def sort_pages(
     if table is not None:
         _note_lost_metadata(table, result, path, findings)
     return result
-
-
-def _texts_by_checksum(copies: Sequence[Salvage], table: PageTable) -> Texts:
-    return texts_by_checksum([slot for copy in copies for slot in _texts_of(copy)], table)
 
 
 def _texts_of(copy: Salvage) -> Iterator[Slot]:
