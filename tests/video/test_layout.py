@@ -132,3 +132,16 @@ def test_the_texts_of_a_repaired_memory_are_fewer(tmp_path: Path) -> None:
 def test_pictures_of_something_else_are_no_texts_of_a_packed_memory(tmp_path: Path) -> None:
     shown, table = read(build(tmp_path, TEXTS, symbol_version=20, chunks_per_frame=2))
     assert table_of([*shown[:3], b"an advertisement", None, *shown[3:], b"the end"]).digest == table.digest
+
+
+@pytest.mark.parametrize("options", [OPTIONS | {"symbol_version": 20}, {"symbol_version": 20}], ids=["bare", "packed"])
+@pytest.mark.parametrize("described", [True, False], ids=["metadata", "no metadata"])
+def test_what_another_memory_has_behind_is_not_lost_of_this_one(
+    tmp_path: Path, options: dict[str, Any], *, described: bool
+) -> None:
+    metadatas = [{"number": number} for number in range(9)] if described else None
+    (tmp_path / "other").mkdir()
+    shown, table = read(build(tmp_path, TEXTS, metadatas=metadatas, **options))
+    others, _ = read(build(tmp_path / "other", make_texts(9, seed=5), metadatas=metadatas, title="Another", **options))
+    assert table_of([*shown, *others]).digest == table.digest
+    assert table_of([*shown[:2], others[2], *shown[2:], *others, *others]).digest == table.digest

@@ -15,7 +15,17 @@ import numpy as np
 from memvid.checks import ID_LIMIT
 from memvid.page import ChunkIds, HeaderInfo, PageKind
 
-__all__ = ["LOST_RUNS", "PageRow", "Shown", "TextZone", "find_zones", "number_texts", "place_texts", "take_cover"]
+__all__ = [
+    "LOST_RUNS",
+    "PageRow",
+    "Shown",
+    "TextZone",
+    "find_zones",
+    "number_texts",
+    "place_texts",
+    "take_cover",
+    "without_others",
+]
 
 LOST_RUNS = 1000
 """Runs of lost chunks that a header page names at most; then some that are there are among them."""
@@ -36,11 +46,32 @@ class Shown(NamedTuple):
     :ivar number: of the page in it; ``None`` if there is none.
     :ivar text: what tells its text from others; ``None`` if nothing can be read: it may have been a text.
     :ivar size: bytes of the text.
+    :ivar elsewhere: whether it is of another memory, which begins here or before.
     """
 
     number: int | None
     text: Hashable = None
     size: int = 0
+    elsewhere: bool = False
+
+
+def without_others(shown: Iterable[Shown], covers: Collection[Hashable]) -> list[Shown]:
+    """The pictures; those of another memory, from its cover and header page on up to the next page of this one, empty.
+
+    :param shown: pictures, in which ``elsewhere`` tells header pages of other memories.
+    :param covers: texts that covers have.
+    """
+    found: list[Shown] = []
+    others = False
+    for picture in shown:
+        if picture.elsewhere and not others and found and found[-1].text in covers:
+            found[-1] = _OTHER
+        others = picture.number is None and (others or picture.elsewhere)
+        found.append(_OTHER if others else picture)
+    return found
+
+
+_OTHER = Shown(None, elsewhere=True)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -142,17 +173,27 @@ def place_texts(
                 found.update(placed)
                 return
 
+    def place_last() -> None:
+        start = max(last + 1, front)
+        expected = next((zone.count for zone in zones if zone.start == start), 0)
+        if grows and regular:
+            expected = max(expected, len(texts))
+        place(range(start, start + expected))
+
+    behind_others = False
     for at, picture in enumerate(shown):
-        if picture.number is None:
+        if picture.elsewhere:
+            if not behind_others:
+                place_last()
+        elif picture.number is None:
             texts.append(at)
-            continue
-        place(range(last + 1, picture.number))
-        texts, last = [], picture.number
-    expected = next((zone.count for zone in zones if zone.start == max(last + 1, front)), 0)
-    if grows and regular:
-        expected = max(expected, len(texts))
-    start = max(last + 1, front)
-    place(range(start, start + expected))
+        else:
+            if not behind_others:
+                place(range(last + 1, picture.number))
+            texts, last = [], picture.number
+        behind_others = picture.elsewhere
+    if not behind_others:
+        place_last()
     return {frame: at for frame, at in found.items() if shown[at].text is not None}
 
 

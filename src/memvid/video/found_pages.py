@@ -13,13 +13,14 @@ from memvid.checks import ID_LIMIT
 from memvid.errors import MemvidError
 from memvid.page import PageKind, ParityHead, is_page, page_checksum, parse_header, parse_parity_head, read_page
 from memvid.page.reading import run_parts
-from memvid.video.bare_texts import PageRow, Shown
+from memvid.video.bare_texts import PageRow, Shown, without_others
+from memvid.video.cover import is_cover_text
 from memvid.video.parity import ParityBlock
 from memvid.video.table import BARE, COVER, LOST, PageTable, PageTableBuilder
 
 __all__ = ["FoundPages", "PageRows"]
 
-_TEXT, _NOTHING = -1, -2  # in place of a page's number
+_TEXT, _NOTHING, _FOREIGN, _OTHER_HEADER = -1, -2, -3, -4  # in place of a page's number
 _CREDIBLE_FRAMES = 1 << 20  # that a page's number may say there were, however little of the video is left
 _CREDIBLE_FACTOR = 8  # or so many for each that is left
 
@@ -138,7 +139,7 @@ class FoundPages:
         self.front: bytes | None = None
         self.parity: dict[int, ParityHead] = {}
         self._has_page = False
-        self._numbers = array("q")  # of pages; else _TEXT or _NOTHING
+        self._numbers = array("q")  # of pages; else _TEXT, _NOTHING, or what is of another memory
         self._kinds = array("B")
         self._counts = array("H")
         self._first_chunks = array("q")
@@ -154,7 +155,8 @@ class FoundPages:
         elif not is_page(payload):
             if self.front is None and not self._has_page:
                 self.front = payload
-            self._note(_TEXT, checksum=page_checksum(payload), size=len(payload))
+            kind = COVER if is_cover_text(payload) else BARE
+            self._note(_TEXT, kind, checksum=page_checksum(payload), size=len(payload))
         else:
             try:
                 self._take(payload)
@@ -167,7 +169,10 @@ class FoundPages:
             self.tag = header.tag
         number = header.page_number
         part, parts = run_parts(header, payload, frame_index=number)
-        if header.tag != self.tag or header.first_chunk > ID_LIMIT:
+        if header.tag != self.tag:
+            self._note(_OTHER_HEADER if header.kind == PageKind.HEADER else _FOREIGN)
+            return
+        if header.first_chunk > ID_LIMIT:
             self._note(_NOTHING)
             return
         if header.kind == PageKind.PARITY:
@@ -203,10 +208,15 @@ class FoundPages:
 
     def shown(self) -> list[Shown]:
         """What is in each picture; the checksums of texts tell them from each other."""
-        return [
-            Shown(number) if number >= 0 else Shown(None, checksum if number == _TEXT else None, size)
+        pictures = (
+            Shown(number) if number >= 0 else Shown(None, checksum, size) if number == _TEXT
+            else Shown(None, elsewhere=number == _OTHER_HEADER)
             for number, checksum, size in zip(self._numbers, self._checksums, self._sizes, strict=True)
-        ]
+        )  # fmt: skip
+        rows = zip(self._numbers, self._kinds, self._checksums, strict=True)
+        return without_others(
+            pictures, {checksum for number, kind, checksum in rows if number == _TEXT and kind == COVER}
+        )
 
     @property
     def checksums(self) -> Sequence[int]:

@@ -7,12 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from memvid import MemvidAppender
+from memvid import MemvidAppender, _core
 from memvid.cli import main
 from memvid.errors import VideoFormatError, VideoNotFoundError
 from memvid.maintenance import repair, verify
+from memvid.video import VideoReader
+from memvid.video.codecs import available_codecs
+from memvid.video.codecs.writing import PictureWriter
 from tests.maintenance.repair.repair_support import BARE, METADATAS, TEXTS, spoil
-from tests.memory_support import EMBEDDER, build, open_memory
+from tests.memory_support import EMBEDDER, build, make_texts, open_memory
 from tests.video.video_support import samples
 
 
@@ -101,3 +104,31 @@ def test_different_memories_are_refused_by_name(video: Path, tmp_path: Path) -> 
 def test_no_copy_at_all(tmp_path: Path) -> None:
     with pytest.raises(VideoNotFoundError, match="no video to repair"):
         repair([], tmp_path / "new.mp4")
+
+
+@pytest.mark.parametrize("cover", [True, False])
+@pytest.mark.parametrize("described", [True, False], ids=["metadata", "no metadata"])
+@pytest.mark.parametrize("wanted", [0, 1])
+def test_of_two_memories_in_one_film_comes_the_one_that_the_index_names(
+    tmp_path: Path, wanted: int, *, described: bool, cover: bool
+) -> None:
+    if "ffv1" not in available_codecs():
+        pytest.skip("this machine cannot write ffv1")
+    metadatas = [{"number": number} for number in range(9)] if described else None
+    texts = [make_texts(9, seed=1), make_texts(9, seed=2)]
+    videos = []
+    for name, some in zip(("one", "two"), texts, strict=True):
+        (tmp_path / name).mkdir()
+        videos.append(
+            build(tmp_path / name, some, metadatas=metadatas, **BARE | {"symbol_version": 20, "cover": cover})
+        )  # fmt: skip
+    pages, plain = (_core.SymbolOptions(version=20, utf8=utf8) for utf8 in (False, True))
+    writer = PictureWriter(tmp_path / "film.mkv", codec="ffv1", version=20, pages=pages, texts=plain, fps=30)
+    for video in videos:
+        writer.write([payload for _, payload in VideoReader(video).read_all()])
+    writer.finish(b"")
+    index = videos[wanted].with_name("memory_index.json")
+    result = repair(tmp_path / "film.mkv", tmp_path / "new.mp4", index=index, embedder=EMBEDDER)
+    assert result.lost == ()
+    assert result.video_file.read_bytes() == videos[wanted].read_bytes()
+    assert any("of another memory" in finding.message for finding in result.findings)

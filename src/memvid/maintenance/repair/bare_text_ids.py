@@ -9,9 +9,17 @@ from memvid.maintenance.repair.page_runs import Group, Sorted
 from memvid.maintenance.repair.salvage import Slot
 from memvid.maintenance.rewrite.kept_vectors import IndexVectors
 from memvid.maintenance.verify.findings import Findings
-from memvid.page import ChunkIds, describe_chunks, is_page, page_checksum, parse_header
+from memvid.page import ChunkIds, PageKind, describe_chunks, is_page, page_checksum, parse_header
 from memvid.video import BARE, PageTable
-from memvid.video.bare_texts import PageRow, Shown, find_zones, number_texts, place_texts, take_cover
+from memvid.video.bare_texts import (
+    PageRow,
+    Shown,
+    find_zones,
+    number_texts,
+    place_texts,
+    take_cover,
+    without_others,
+)
 from memvid.video.cover import is_cover_text
 
 __all__ = ["Texts", "add_texts", "texts_by_checksum", "texts_by_order"]
@@ -84,11 +92,9 @@ def texts_by_order(slots: list[Slot], numbers: dict[int, int], result: Sorted) -
     searched = any(slot.offset >= 0 and slot.frame is None for slot in slots)
     if searched:
         slots = sorted((slot for slot in slots if slot.offset >= 0), key=lambda slot: slot.offset)
-    shown = [
-        Shown(None, slot.payload, len(slot.payload or b"")) if number is None else Shown(number)
-        for slot in slots
-        if (number := numbers.get(id(slot))) is not None or slot.payload is None or not is_page(slot.payload)
-    ]
+    pictures = [picture for slot in slots if (picture := _shown(slot, numbers.get(id(slot)))) is not None]
+    covers = {text for picture in pictures if isinstance(text := picture.text, bytes) and is_cover_text(text)}
+    shown = without_others(pictures, covers)
     if result.cover is not None:
         shown = take_cover(shown, result.cover)
     front = 0 if result.header is None else result.front
@@ -106,6 +112,16 @@ def texts_by_order(slots: list[Slot], numbers: dict[int, int], result: Sorted) -
     elif result.cover is not None and shown[:1] != [Shown(0)]:  # then it was moved
         found.loose.pop(result.cover, None)
     return found
+
+
+def _shown(slot: Slot, number: int | None) -> Shown | None:
+    """A picture; ``None`` for one of a page of another memory that does not say where that begins."""
+    if number is not None:
+        return Shown(number)
+    if slot.payload is None or not is_page(slot.payload):
+        return Shown(None, slot.payload, len(slot.payload or b""))
+    header = parse_header(slot.payload, frame_index=slot.frame or 0)
+    return Shown(None, elsewhere=True) if header.kind == PageKind.HEADER else None
 
 
 def _place_by_contact(slots: list[Slot], numbers: dict[int, int], found: Texts) -> None:

@@ -29,7 +29,7 @@ def choose_tag(copies: Sequence[Salvage], indexed: int | None) -> int:
     :raises VideoFormatError: they are of different memories.
     :raises VideoError: there is neither a page nor a text, or all are of the earlier memvid.
     """
-    tags = {copy.path: tag for copy in copies if (tag := _tag_of(copy)) is not None}
+    tags = {copy.path: tag for copy in copies if (tag := _tag_of(copy, indexed)) is not None}
     if len(set(tags.values())) > 1:
         first = next(iter(tags))
         other = next(path for path, tag in tags.items() if tag != tags[first])
@@ -104,13 +104,15 @@ def _apart(one: object, other: object, what: str) -> VideoFormatError:
     )
 
 
-def _tag_of(copy: Salvage) -> int | None:
-    """The tag of the header page, or else of most pages."""
+def _tag_of(copy: Salvage, indexed: int | None) -> int | None:
+    """The tag that the index names, if any page has it; else that of the header page, or of most pages."""
     headers = [
         parse_header(slot.payload, frame_index=slot.frame or 0)
         for slot in copy.slots
         if slot.payload is not None and is_page(slot.payload)
     ]
+    if any(header.tag == indexed for header in headers):
+        return indexed
     front = Counter(header.tag for header in headers if header.kind == PageKind.HEADER)
     most = (front or Counter(header.tag for header in headers)).most_common(1)
     return most[0][0] if most else None
