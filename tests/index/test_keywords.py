@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from memvid.errors import QueryError
 from memvid.index import IndexManager, keywords
-from memvid.index.keywords import length_code, normalise, query_terms
+from memvid.index.keywords import length_code, normalise, query_terms, search_terms
 from tests.index.index_support import build, make_text, make_vectors
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ def index(tmp_path: Path) -> IndexManager:
         ("y", [5]),
         ("1f 0x1f", [5]),
         ("and", [6, 4]),
+        ("and near", [6]),
         ('NEAR("near", 2)', [6]),
         ("byte", [7]),
         ("दुनिया", [8]),
@@ -88,7 +89,7 @@ def test_every_word_of_any_text_finds_it(tmp_path: Path, texts: list[str]) -> No
     with IndexManager.open(build(tmp_path, len(texts), texts=texts)) as index:
         for i, text in enumerate(texts):
             for term in query_terms(text):
-                assert i in index.keyword_search(term, len(texts))[0]
+                assert i in index.need_words().search([term], len(texts))[0]
 
 
 def test_the_ranking_is_bm25_with_counts_of_one(large: Path) -> None:
@@ -117,12 +118,14 @@ def test_common_words_only_rank_again(tmp_path: Path, monkeypatch: pytest.Monkey
     index_file = build(tmp_path, 300, texts=texts)
     with IndexManager.open(index_file) as index:
         full = index.keyword_search("common rare other", 300)
-    monkeypatch.setattr("memvid.index.keywords._DRIVING_ROWS", 10)
+    monkeypatch.setattr("memvid.index.words._PROPOSING_ROWS", 10)
+    monkeypatch.setattr("memvid.index.words._FEW_ROWS", 0)
     with IndexManager.open(index_file) as index:
-        ids, scores = index.keyword_search("common rare other", 300)
+        ids, scores = index.keyword_search("common rare other", 6)
         assert ids.tolist() == full[0][:6].tolist() == [3, 53, 103, 153, 203, 253]
         assert np.allclose(scores, full[1][:6])
-        assert len(index.keyword_search("common", 300)[0]) == 300
+        for k in (7, 100, 300):  # more than the rare word finds
+            assert index.keyword_search("common rare other", k)[0].tolist() == full[0][:k].tolist()
 
 
 def test_an_index_without_keywords_says_so(tmp_path: Path) -> None:
@@ -133,6 +136,43 @@ def test_an_index_without_keywords_says_so(tmp_path: Path) -> None:
         index.keyword_search("apples", 1)
     with IndexManager.open(tmp_path / "memory_index.json") as index:
         assert index.search(make_vectors(1), 1)[0].shape == (1, 1)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(
+        st.sampled_from(["apples", "pears", "word1", "word27", "number4", "number77", "speaks", "the", "nothing"]),
+        max_size=6,
+    )
+)
+def test_scores_of_given_chunks_are_those_of_the_search(large: Path, query: list[str]) -> None:
+    with IndexManager.open(large) as index:
+        words = index.need_words()
+        ids, scores = words.search(query, 40)
+        assert words.score(query, ids).tolist() == scores.tolist()
+        others = np.setdiff1d(np.arange(0, 5000, 97), ids)
+        having = {i for term in query for i in index.ids_with_words(term).tolist()}
+        assert [score > 0 for score in words.score(query, others).tolist()] == [i in having for i in others.tolist()]
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.sampled_from(["apples", "word1", "word27", "number4"]), min_size=1, max_size=4), st.integers(1, 60))
+def test_a_filter_goes_before_and_leaves_as_many_as_there_are(large: Path, query: list[str], k: int) -> None:
+    with IndexManager.open(large) as index:
+        words, within = index.need_words(), np.arange(0, 5000, 7)
+        everywhere = words.search(query, 5000)
+        inside = np.isin(everywhere[0], within)
+        ids, scores = words.search(query, k, within)
+        assert ids.tolist() == everywhere[0][inside][:k].tolist()
+        assert scores.tolist() == everywhere[1][inside][:k].tolist()
+
+
+def test_stop_words_count_where_there_is_nothing_else() -> None:
+    assert search_terms("What is the status of TK-12345?") == ["status", "tk", "12345"]
+    assert search_terms("Who is it?") == ["who", "is", "it"]
+    assert search_terms("der die das") == ["der", "die", "das"]
+    long = " ".join(f"the word{i}" for i in range(100))
+    assert search_terms(long) == [f"word{i}" for i in range(64)]
 
 
 def test_normal_form() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,7 @@ from memvid.errors import (
 )
 from memvid.index.arrays import FloatArray, IntArray
 from memvid.index.builder import IndexBuilder
+from memvid.index.keywords import query_terms, search_terms
 from memvid.index.known_chunks import known_chunks, missing_from
 from memvid.index.manifest import Manifest, Segment, SideFile, read_manifest
 from memvid.index.nearest import NearestChunks
@@ -33,10 +34,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from memvid.index.segments import Records, Vectors
+    from memvid.index.words import Words
     from memvid.page import ChangedMetadata
     from memvid.types import JsonObject, ModelInfo, VideoIdentity
 
-__all__ = ["IndexManager"]
+__all__ = ["IndexManager", "Selection"]
+
+Selection: TypeAlias = IntArray
+"""Chunks that a search may find, as :meth:`IndexManager.select` gives them: ids, ascending."""
 
 
 class IndexManager(NotPicklable):
@@ -192,6 +197,7 @@ class IndexManager(NotPicklable):
         expansion: int | None = None,
         exact: bool = False,
         where: Where | None = None,
+        within: Selection | None = None,
     ) -> tuple[IntArray, FloatArray]:
         """The k nearest chunks of each query by cosine similarity.
 
@@ -203,6 +209,7 @@ class IndexManager(NotPicklable):
         :param expansion: HNSW candidates (ef); ``None`` takes the index's own.
         :param exact: compare with every chunk: about 40 ns each and core.
         :param where: only chunks whose metadata has these values, e.g. ``{"source": "a.txt", "page": [1, 2]}``.
+        :param within: only chunks of this selection, in place of ``where``.
         :returns: ids int64[q, m] and scores float32[q, m] with m = min(k, chunks), best first, ties by id; where a
             filter leaves fewer, the rest is id -1 and score -inf.
         :raises EmbeddingError: vectors of another shape or dtype, NaN or infinity.
@@ -219,23 +226,64 @@ class IndexManager(NotPicklable):
             min(int(k), self.count),
             expansion=int(expansion),
             exact=exact,
-            chunks=None if where is None else self._records.ids_where(where),
+            chunks=within if where is None else self.select(where),
         )
 
-    def keyword_search(self, text: str, k: int) -> tuple[IntArray, FloatArray]:
-        """The k best chunks that contain a word of ``text``; any text is allowed, nothing in it is syntax.
+    def select(self, where: Where | None = None, phrases: Sequence[str] = ()) -> Selection | None:
+        """What a filter leaves, of the chunks that have all words of some phrases, in whatever order; for searches.
 
-        :returns: ids int64[m] and BM25 scores float32[m], m <= k, best first, ties by id.
-        :raises QueryError: k below 1, or an index without keywords.
+        :returns: ``None`` if there is neither.
+        :raises QueryError: the filter is not one.
         """
         self._check_open()
+        selected = None if where is None else self._records.ids_where(where)
+        words = self._records.words
+        terms = list(dict.fromkeys(term for phrase in phrases for term in query_terms(phrase)))
+        if words is None or not terms:
+            return selected
+        found = words.ids_with_all(terms)
+        return found if selected is None else np.intersect1d(selected, found, assume_unique=True)
+
+    def scores_of(self, vector: FloatArray, ids: IntArray) -> FloatArray:
+        """float32[n]: the cosine of each of some distinct chunks to a query float32[dim], as :meth:`search` gives it.
+
+        :raises ChunkNotFoundError: an id there is none of.
+        """
+        self._check_open()
+        return self._nearest.scores_of(check_vectors(vector[None], self.dim), ids)
+
+    def keyword_search(self, text: str, k: int, *, where: Where | None = None) -> tuple[IntArray, FloatArray]:
+        """The k best chunks that contain a word of ``text``; any text is allowed, nothing in it is syntax.
+
+        English stop words count only if there are no other words.
+
+        :param where: as in :meth:`search`.
+        :returns: ids int64[m] and BM25 scores float32[m], m <= k, best first, ties by id.
+        :raises QueryError: k below 1, an index without keywords, or a filter that is not one.
+        """
         _check_at_least_one("k", k)
-        return self._records.keyword_search(text, int(k))
+        return self.need_words().search(search_terms(text), int(k), self.select(where))
+
+    @property
+    def words(self) -> Words | None:
+        """The words of the chunks; ``None`` if the index was built without them."""
+        self._check_open()
+        return self._records.words
+
+    def need_words(self) -> Words:
+        """The same.
+
+        :raises QueryError: there are none.
+        """
+        words = self.words
+        if words is None:
+            raise QueryError("this index has no keywords: build it with EncoderConfig(keywords=True)")
+        return words
 
     def ids_with_words(self, text: str) -> IntArray:
         """int64[n], ascending: the chunks that have all words of ``text``, of a long one the first 64."""
-        self._check_open()
-        return self._records.ids_with_words(text)
+        words = self.words
+        return np.empty(0, np.int64) if words is None else words.ids_with_all(query_terms(text))
 
     def metadata(self, ids: Sequence[int] | IntArray) -> list[JsonObject]:
         """The metadata of each chunk, ``{}`` where none was given.
@@ -297,6 +345,14 @@ class IndexManager(NotPicklable):
         vectors = np.full((count, self.dim), np.nan, np.float32)
         vectors[known] = self._vectors.rows(rows[known])
         return vectors
+
+    def vectors_of(self, ids: IntArray) -> FloatArray:
+        """float32[n, dim]: the vectors of some chunks as they are stored, so not of length 1.
+
+        :raises ChunkNotFoundError: an id there is none of.
+        """
+        self._check_open()
+        return self._vectors.rows(self._records.rows_of(ids))
 
     def length_codes(self, ids: IntArray) -> npt.NDArray[np.uint8]:
         """uint8[n]: the length of each chunk in words, as :func:`~memvid.index.keywords.length_code` writes it."""

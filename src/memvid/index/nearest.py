@@ -65,6 +65,19 @@ class NearestChunks:
                 found[i], scores[i] = self._search_among(queries[i : i + 1], k, expansion * 4, np.flatnonzero(alive))
         return found, scores
 
+    def scores_of(self, query: FloatArray, ids: IntArray) -> FloatArray:
+        """float32[n]: scores of distinct chunks, in the order of their ids, for float32[1, dim].
+
+        :raises ChunkNotFoundError: an id there is none of.
+        """
+        rows = self._records.rows_of(ids)
+        scores = np.empty(len(ids), np.float32)
+        if len(ids):
+            order = np.argsort(rows)
+            found, best = self._vectors.exact(query, len(ids), rows[order])
+            scores[order[np.searchsorted(rows[order], found)]] = best
+        return scores
+
     def _search_each(
         self, queries: FloatArray, k: int, *, expansion: int, exact: bool, rows: IntArray | None
     ) -> tuple[IntArray, FloatArray]:

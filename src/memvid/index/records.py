@@ -162,19 +162,24 @@ class RecordReader:
                 self._frequencies[term] = known
         return known
 
-    def matches(self, term: str, among: Sequence[str]) -> IntArray:
-        """Ids of the chunks with a term of the keyword index and, if there are any, one of ``among``; ascending."""
-        # Terms hold letters and digits only; quoting keeps AND, OR, NOT and NEAR words.
-        query = f'"{term}"'
-        if among:
-            query += " AND (" + " OR ".join(f'"{other}"' for other in among) + ")"
-        return self._ask(query)
+    def matches(self, term: str, among: IntArray | None = None) -> IntArray:
+        """Ids of the chunks with a term of the keyword index, ascending; of those ``among`` some, in any order."""
+        if among is None:
+            return self.matches_all([term])
+        found = [np.empty(0, np.int64)]
+        with self._lend() as connection:
+            for start in range(0, len(among), _BATCH):
+                batch = among[start : start + _BATCH].tolist()
+                marks = ",".join("?" * len(batch))
+                query = f"SELECT rowid FROM keywords WHERE keywords MATCH ? AND rowid IN ({marks})"  # noqa: S608
+                rows = connection.execute(query, (f'"{term}"', *batch))
+                found.append(np.fromiter((row[0] for row in rows), np.int64))
+        return np.concatenate(found)
 
     def matches_all(self, terms: Sequence[str]) -> IntArray:
         """Ids of the chunks with all of the terms; ascending."""
-        return self._ask(" AND ".join(f'"{term}"' for term in terms))
-
-    def _ask(self, query: str) -> IntArray:
+        # Terms hold letters and digits only; quoting keeps AND, OR, NOT and NEAR words.
+        query = " AND ".join(f'"{term}"' for term in terms)
         with self._lend() as connection:
             cursor = connection.execute(
                 "SELECT rowid FROM keywords WHERE keywords MATCH ? LIMIT ?", (query, self._count)

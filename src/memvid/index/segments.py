@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from memvid.errors import ChunkDeletedError, ChunkNotFoundError, QueryError
+from memvid.errors import ChunkDeletedError, ChunkNotFoundError
 from memvid.index.arrays import FloatArray, IntArray
 from memvid.index.filters import parse_filter
-from memvid.index.keywords import query_terms, rank
 from memvid.index.row_map import RowMap
 from memvid.index.vectors import SMALL
+from memvid.index.words import Words
 from memvid.types import Where
 
 if TYPE_CHECKING:
@@ -72,6 +72,15 @@ class Records:
         """Chunks that were not deleted."""
         return len(self.row_map) if self.alive is None else int(np.count_nonzero(self.alive))
 
+    def rows_of(self, ids: IntArray) -> IntArray:
+        """int64 row of each chunk.
+
+        :raises ChunkDeletedError: an id of a chunk that was deleted.
+        :raises ChunkNotFoundError: an id there is none of.
+        """
+        self._check_ids(ids)
+        return self.row_map.rows(ids)
+
     def frames_of(self, ids: IntArray) -> IntArray:
         """int64 frame index of each chunk.
 
@@ -118,23 +127,16 @@ class Records:
                 found = found[~np.isin(found, self.changed.ids)]
                 found = np.sort(np.concatenate([found, self._known(self.changed.ids_matching(field, values))]))
             ids = found if ids is None else np.intersect1d(ids, found, assume_unique=True)
-        return self._living(np.empty(0, np.int64) if ids is None else ids)
+        return self.living(np.empty(0, np.int64) if ids is None else ids)
 
-    def keyword_search(self, text: str, k: int) -> tuple[IntArray, FloatArray]:
-        """Ids int64[m] and BM25 scores float32[m], m <= k, of chunks with any of the words, best first."""
-        if not self._keywords:
-            raise QueryError("this index has no keywords: build it with EncoderConfig(keywords=True)")
-        return rank(
-            query_terms(text), k, frequency=self._frequency, matches=self._matches,
-            rows=self.row_map.rows, lengths=self.length_codes,
-        )  # fmt: skip
+    @cached_property
+    def words(self) -> Words | None:
+        """The words of the chunks, if this index keeps any."""
+        return Words(self) if self._keywords else None
 
-    def ids_with_words(self, text: str) -> IntArray:
-        """Ids int64[m], ascending, of chunks with all of the words; of none, if there are none to go by."""
-        terms = query_terms(text) if self._keywords else []
-        if not terms:
-            return np.empty(0, np.int64)
-        return self._living(np.concatenate([np.empty(0, np.int64), *(part.matches_all(terms) for part in self.parts)]))
+    def living(self, ids: IntArray) -> IntArray:
+        """Those of the ids that were not deleted."""
+        return ids[~self.deleted.contains(ids)] if len(self.deleted.starts) else ids
 
     def check(self) -> None:
         """As :meth:`RecordReader.check`, of all segments."""
@@ -146,17 +148,8 @@ class Records:
         for part in self.parts:
             part.close()
 
-    def _frequency(self, term: str) -> int:
-        return sum(part.frequency(term) for part in self.parts)
-
-    def _matches(self, term: str, among: Sequence[str]) -> IntArray:
-        return self._living(np.concatenate([part.matches(term, among) for part in self.parts]))
-
     def _known(self, ids: IntArray) -> IntArray:
         return ids[self.row_map.rows(ids) >= 0]
-
-    def _living(self, ids: IntArray) -> IntArray:
-        return ids[~self.deleted.contains(ids)] if len(self.deleted.starts) else ids
 
     def _of_each(self, ids: IntArray, ask: Callable[[RecordReader, IntArray], Sequence[_T]]) -> list[_T]:
         """What the segments say of the ids, in their order."""
