@@ -103,7 +103,7 @@ def test_recall_of_real_questions(request: pytest.FixtureRequest, tmp_path: Path
         built = encoder.build_video(video)
     with MemvidRetriever(video) as retriever:
         assert [chunk.text for chunk in retriever.get_chunks_by_id(range(len(passages)))] == passages
-        results = benchmark.pedantic(retriever.search_many, args=(questions, 10), rounds=1)
+        results = benchmark.pedantic(retriever.search_many, args=(questions, 10), kwargs={"mode": "semantic"}, rounds=1)
         ids = np.array([[result.chunk_id for result in row] for row in results], np.int64)
         assert all(result.text == passages[result.chunk_id] for row in results for result in row)
     reference = reference_embedder(tmp_path)

@@ -538,7 +538,7 @@ class TestCompact:
         delete(video, chunk_ids=[*range(0, 300, 7), *range(100, 240), 304])
         before = everything(video)
         with open_memory(video) as memory:
-            answers = [(hit.chunk_id, hit.score) for hit in memory.search_results(before[1][0], 20)]
+            answers = [(hit.chunk_id, hit.score) for hit in memory.search_results(before[1][0], 20, mode="semantic")]
         size = video.stat().st_size
         result = compact(video)
         assert (result.chunks, result.video_bytes_before) == (len(before), size)
@@ -546,7 +546,9 @@ class TestCompact:
         assert everything(video) == before
         assert_sound(video)
         with open_memory(video) as memory:
-            assert [(hit.chunk_id, hit.score) for hit in memory.search_results(before[1][0], 20)] == answers
+            assert [
+                (hit.chunk_id, hit.score) for hit in memory.search_results(before[1][0], 20, mode="semantic")
+            ] == answers
         assert set(all_files(tmp_path)) >= {"memory.mp4", "memory_index.json", "memory_index.usearch"}
         assert not [name for name in all_files(tmp_path) if name[-1].isdigit() and name != "memory.mp4"]
         assert append(video, ["after"]).first_chunk == 305  # no id is given again

@@ -16,6 +16,7 @@ import pytest
 
 from memvid import MemvidRetriever, SearchResult, async_search
 from memvid.async_search import SearchPool
+from memvid.config import SearchOptions
 from memvid.embedding.protocol import Vectors
 from memvid.errors import ClosedError, EmbeddingError, QueryError
 from tests.memory_support import EMBEDDER, WORDS, build, make_texts, open_memory
@@ -239,11 +240,11 @@ class TestFailures:
         texts = [f"{word} {word * 2000}" for word in WORDS[:6]]
         video = build(tmp_path, texts, embeddings=EMBEDDER.encode(WORDS[:6]))
         events: list[tuple[int, str]] = []  # and on which thread: the other ones are still giving theirs
-        search_many = MemvidRetriever.search_many
+        search_checked = MemvidRetriever._search_checked
 
         def search(memory: MemvidRetriever, queries: list[str], *arguments: Any, **options: Any) -> Any:
             events.append((threading.get_ident(), f"asked for {len(queries)}"))
-            return search_many(memory, queries, *arguments, **options)
+            return search_checked(memory, queries, *arguments, **options)
 
         answer = async_search._Request.answer
 
@@ -253,9 +254,9 @@ class TestFailures:
 
         async def ask(memory: MemvidRetriever) -> list[list[str]]:
             occupying = await occupy(memory, embedder)
+            monkeypatch.setattr(MemvidRetriever, "_search_checked", search)
             waiting = [asyncio.create_task(memory.asearch(word, 1)) for word in WORDS[:6]]
             await asyncio.sleep(0)
-            monkeypatch.setattr(MemvidRetriever, "search_many", search)
             monkeypatch.setattr(async_search._Request, "answer", given)
             embedder.gate.set()
             await asyncio.gather(*occupying)
@@ -381,27 +382,27 @@ class TestClosing:
 
     def test_a_closed_pool_takes_nothing(self) -> None:
         pool = SearchPool()
-        answered = pool.submit(lambda queries, top_k, where: [[] for _ in queries], ["a", "b"], 1, None)
+        answered = pool.submit(lambda queries, top_k, options: [[] for _ in queries], ["a", "b"], 1, SearchOptions())
         assert answered.result() == [[], []]
         pool.close()
         pool.close()
         with pytest.raises(ClosedError):
-            pool.submit(lambda queries, top_k, where: [], ["a"], 1, None)
+            pool.submit(lambda queries, top_k, options: [], ["a"], 1, SearchOptions())
 
     def test_a_cancelled_request_is_not_answered_by_closing(self) -> None:
         pool = SearchPool()
         begun, gate = threading.Semaphore(0), threading.Event()
 
-        def search(queries: list[str], top_k: int, where: object) -> list[list[SearchResult]]:
+        def search(queries: list[str], top_k: int, options: SearchOptions) -> list[list[SearchResult]]:
             begun.release()
             gate.wait()
             return [[] for _ in queries]
 
         running = []
         for _ in range(4):
-            running.append(pool.submit(search, ["a"], 1, None))
+            running.append(pool.submit(search, ["a"], 1, SearchOptions()))
             assert begun.acquire(timeout=60)
-        cancelled, waiting = (pool.submit(search, ["b"], 1, None) for _ in range(2))
+        cancelled, waiting = (pool.submit(search, ["b"], 1, SearchOptions()) for _ in range(2))
         assert cancelled.cancel()
         pool.close()
         with pytest.raises(CancelledError):

@@ -43,7 +43,7 @@ def test_every_question_is_answered_and_timed(report: DemoReport) -> None:
     assert tuple(answer.question for answer in report.answers) == QUESTIONS
     for answer in report.answers:
         assert len(answer.results) == 2
-        assert answer.results[0].score >= answer.results[1].score
+        assert answer.results[0].relevance >= answer.results[1].relevance
         assert set(answer.seconds) == {"embed", "search", "read", "total"}
         assert all(seconds > 0 for seconds in answer.seconds.values())
         assert sum(answer.seconds.values()) <= 2 * answer.seconds["total"]

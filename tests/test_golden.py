@@ -41,7 +41,9 @@ def test_all_of_it_comes_back(archive: Path, tmp_path: Path) -> None:
     video, expected = unpack(archive, tmp_path)
     assert chunks_of(video) == expected["chunks"]
     with open_memory(video) as memory:
-        assert [result.chunk_id for result in memory.search_results(expected["query"], top_k=3)] == expected["found"]
+        assert [result.chunk_id for result in memory.search_results(expected["query"], 3, mode="semantic")] == expected[
+            "found"
+        ]
         if "log" in expected:
             assert [asdict(commit) for commit in memory.log()] == expected["log"]
             built = [[chunk.chunk_id, chunk.text, chunk.metadata] for chunk in memory.scan(as_of=1)]

@@ -27,7 +27,7 @@ NAMES: dict[str, Any] = {
     **{name: getattr(memvid, name) for name in memvid.__all__},
     "os": os, "np": np, "npt": npt, "Path": Path,
 }  # fmt: skip
-MADE_BY_OTHERS = {memvid.IndexManager}  # their constructors are for the methods that open and create them
+MADE_BY_OTHERS = {memvid.IndexManager, memvid.Words}  # their constructors are for the methods that open and create them
 CLASSES = {name: item for name in memvid.__all__ if isinstance(item := getattr(memvid, name), type)}
 FUNCTIONS = {
     (module, name): getattr(module, name) for module in (memvid.maintenance, memvid.exchange) for name in module.__all__

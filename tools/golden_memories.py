@@ -77,7 +77,7 @@ def expected(video: Path) -> dict[str, Any]:
         return {
             "chunks": [[chunk.chunk_id, chunk.text, chunk.metadata] for chunk in chunks],
             "query": QUERY,
-            "found": [result.chunk_id for result in memory.search_results(QUERY, top_k=3)],
+            "found": [result.chunk_id for result in memory.search_results(QUERY, 3, mode="semantic")],
             "log": [asdict(commit) for commit in memory.log()],
             "built": [[chunk.chunk_id, chunk.text, chunk.metadata] for chunk in memory.scan(as_of=1)],
         }

@@ -110,7 +110,7 @@ class MemvidEngine:
 
     def search(self, query: Vector, k: int) -> Hits:
         self._embedder.hand(query)
-        return [(result.chunk_id, result.text) for result in self.retriever.search_results("given", k)]
+        return [(result.chunk_id, result.text) for result in self.retriever.search_results("given", k, mode="semantic")]
 
     def close(self) -> None:
         if self._retriever is not None:

@@ -1,4 +1,4 @@
-"""A text memory inside a video of QR codes, searched by meaning.
+"""A text memory inside a video of QR codes, searched by meaning and by words.
 
 >>> from memvid import MemvidEncoder, MemvidRetriever
 >>> encoder = MemvidEncoder()
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
         Source,
         Summary,
     )
-    from memvid.config import ChatConfig, EncoderConfig, RetrieverConfig
+    from memvid.config import ChatConfig, EncoderConfig, RetrieverConfig, SearchKeywords
     from memvid.embedding import (
         CallableEmbedder,
         Embedder,
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from memvid.encoder import EncoderStats, MemvidEncoder
     from memvid.errors import MemvidError
     from memvid.index import IndexBuilder, IndexManager, Manifest, Segment, SideFile, VectorInfo
+    from memvid.index.words import Words
     from memvid.llm import Backend, Completion, Message, Piece, Quote, TokenCounter, TokenUsage
     from memvid.page import ChangedMetadata, ChunkIds
     from memvid.retriever import MemvidRetriever
@@ -100,6 +101,7 @@ _HOMES = {
     "Quote": "memvid.llm",
     "RetrieverConfig": "memvid.config",
     "RetrieverStats": "memvid.types",
+    "SearchKeywords": "memvid.config",
     "SearchResult": "memvid.types",
     "Segment": "memvid.index",
     "SideFile": "memvid.index",
@@ -109,6 +111,7 @@ _HOMES = {
     "TokenUsage": "memvid.llm",
     "VectorInfo": "memvid.index",
     "VideoIdentity": "memvid.types",
+    "Words": "memvid.index.words",
 }
 
 __all__ = [
@@ -152,6 +155,7 @@ __all__ = [
     "Quote",
     "RetrieverConfig",
     "RetrieverStats",
+    "SearchKeywords",
     "SearchResult",
     "Segment",
     "SideFile",
@@ -161,6 +165,7 @@ __all__ = [
     "TokenUsage",
     "VectorInfo",
     "VideoIdentity",
+    "Words",
     "__version__",
 ]
 

@@ -10,16 +10,22 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
+from memvid.config import SearchOptions
 from memvid.errors import ClosedError
 from memvid.interrupts import uninterrupted
-from memvid.types import SearchResult, Where
+from memvid.types import SearchResult
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from memvid.config import SearchKeywords
 
 __all__ = ["AsyncSearches", "SearchPool"]
 
 Results: TypeAlias = list[list[SearchResult]]
-Search: TypeAlias = Callable[["list[str]", int, "Where | None"], Results]
+Search: TypeAlias = Callable[["list[str]", int, SearchOptions], Results]
 
 _THREADS = 4  # so that some calls wait for a remote embedder while others search
 _BATCH = 32  # queries answered by one call: more would save little, and make the first one wait for the last
@@ -31,7 +37,7 @@ class _Request:
 
     queries: list[str]
     top_k: int
-    where: Where | None
+    options: SearchOptions
     future: Future[Results] = field(default_factory=Future)
 
     def answer(self, outcome: Results | BaseException) -> None:
@@ -43,7 +49,7 @@ class _Request:
 
     def joins(self, other: _Request) -> bool:
         """Whether one call may answer both. Filters are not compared: ``{"n": 1}`` and ``{"n": True}`` are equal."""
-        return self.top_k == other.top_k and self.where is None and other.where is None
+        return self.top_k == other.top_k and self.options.where is None and self.options == other.options
 
 
 class SearchPool:
@@ -60,12 +66,12 @@ class SearchPool:
         self._running = 0
         self._closed = False
 
-    def submit(self, search: Search, queries: list[str], top_k: int, where: Where | None) -> Future[Results]:
-        """A future of ``search(queries, top_k, where)``; cancelling it before it runs takes it out.
+    def submit(self, search: Search, queries: list[str], top_k: int, options: SearchOptions) -> Future[Results]:
+        """A future of ``search(queries, top_k, options)``; cancelling it before it runs takes it out.
 
         :raises ClosedError: the pool was closed.
         """
-        request = _Request(queries, top_k, where)
+        request = _Request(queries, top_k, options)
         self._waiting.append(request)
         try:
             self._executor.submit(self._serve, search)
@@ -152,7 +158,7 @@ def _outcomes(search: Search, requests: Iterable[_Request]) -> Iterator[Results 
 def _ask(search: Search, requests: Sequence[_Request]) -> Results | BaseException:
     first = requests[0]
     try:
-        return search([query for request in requests for query in request.queries], first.top_k, first.where)
+        return search([query for request in requests for query in request.queries], first.top_k, first.options)
     except BaseException as error:
         return error
 
@@ -165,42 +171,41 @@ class AsyncSearches(ABC):
     """Twins of the searches of a retriever for asyncio.
 
     They never block the event loop: the work runs on up to 4 threads, ``memvid-search_0`` to ``_3``, that start with
-    the first call and end with ``close()``. Calls that wait at the same time for equal ``top_k``, without a filter, are
-    answered by one :meth:`search_many`. Cancelling the task that awaits returns at once; a search that had not begun is
-    dropped, one that had ends unheard.
+    the first call and end with ``close()``. Calls that wait at the same time with equal ``top_k`` and options, without
+    a filter, are answered by one search. Cancelling the task that awaits returns at once; a search that had not begun
+    is dropped, one that had ends unheard.
     """
 
     def __init__(self) -> None:
         self._pools: dict[int, SearchPool] = {}  # by process: a fork leaves the threads behind, and their locks as is
 
     @abstractmethod
-    def search_many(self, queries: Iterable[str], top_k: int = 5, *, where: Where | None = None) -> Results:
-        """Answers to several queries at once."""
+    def _checked(self, queries: Iterable[str], top_k: int, options: SearchKeywords) -> tuple[list[str], SearchOptions]:
+        """The queries and how to search, if they can be answered now."""
 
     @abstractmethod
-    def _checked(self, queries: Iterable[str], top_k: int) -> list[str]:
-        """The queries, if they can be answered now."""
+    def _search_checked(self, queries: list[str], top_k: int, options: SearchOptions) -> Results:
+        """Answers to several queries at once."""
 
-    async def asearch(self, query: str, top_k: int = 5) -> list[str]:
+    async def asearch(self, query: str, top_k: int = 5, **options: Unpack[SearchKeywords]) -> list[str]:
         """:meth:`search` for an event loop: same answer, same errors."""
-        return [result.text for result in await self.asearch_results(query, top_k)]
+        return [result.text for result in await self.asearch_results(query, top_k, **options)]
 
-    async def asearch_results(self, query: str, top_k: int = 5, *, where: Where | None = None) -> list[SearchResult]:
+    async def asearch_results(
+        self, query: str, top_k: int = 5, **options: Unpack[SearchKeywords]
+    ) -> list[SearchResult]:
         """:meth:`search_results` for an event loop: same answer, same errors."""
-        return (await self.asearch_many([query], top_k, where=where))[0]
+        return (await self.asearch_many([query], top_k, **options))[0]
 
-    async def asearch_many(self, queries: Iterable[str], top_k: int = 5, *, where: Where | None = None) -> Results:
+    async def asearch_many(self, queries: Iterable[str], top_k: int = 5, **options: Unpack[SearchKeywords]) -> Results:
         """:meth:`search_many` for an event loop: same answers, same errors. Reads ``queries`` before it first waits."""
         import asyncio  # whoever runs a loop has it; others need not pay 20 ms for it
 
-        wanted = self._checked(queries, top_k)
+        wanted, chosen = self._checked(queries, top_k, options)
         if not wanted:
             return []
         pool = self._pools.get(os.getpid()) or self._pools.setdefault(os.getpid(), SearchPool())
-        return await asyncio.wrap_future(pool.submit(self._search_for_pool, wanted, top_k, where))
-
-    def _search_for_pool(self, queries: list[str], top_k: int, where: Where | None) -> Results:
-        return self.search_many(queries, top_k, where=where)
+        return await asyncio.wrap_future(pool.submit(self._search_checked, wanted, top_k, chosen))
 
     def _close_pool(self) -> None:
         pool = self._pools.get(os.getpid())

@@ -3,22 +3,37 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, TypedDict, TypeVar, get_args
 
 from memvid.checks import is_int, is_line, is_number
-from memvid.errors import ConfigError
+from memvid.errors import ConfigError, QueryError
+from memvid.types import Rerank, Where
 
-__all__ = ["ChatConfig", "Codec", "EncoderConfig", "RetrieverConfig", "make_config", "possible_fps"]
+__all__ = [
+    "ChatConfig",
+    "Codec",
+    "EncoderConfig",
+    "Mode",
+    "RetrieverConfig",
+    "SearchDefaults",
+    "SearchKeywords",
+    "SearchOptions",
+    "make_config",
+    "possible_fps",
+    "search_options",
+]
 
 Codec = Literal["png", "ffv1", "mp4v", "vp09", "h264", "vp9", "av1"]
 Compression = Literal["zstd", "none"]
 ErrorCorrection = Literal["L", "M", "Q", "H"]
 VectorDtype = Literal["i8", "f16", "f32"]
 FollowUp = Literal["auto", "model", "terms", "none"]
+Mode = Literal["hybrid", "semantic", "keyword"]
 
-_Config = TypeVar("_Config", "ChatConfig", "EncoderConfig", "RetrieverConfig")
+_Config = TypeVar("_Config", "ChatConfig", "EncoderConfig", "RetrieverConfig", "SearchOptions")
 
 MIB = 1 << 20
 QUESTION_BYTES = 128 * MIB
@@ -42,7 +57,10 @@ def _check_number(name: str, value: object, low: float, high: float) -> None:
 
 
 def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
-    _require(isinstance(value, str) and value in choices, name, value, "one of " + ", ".join(map(repr, choices)))
+    if not isinstance(value, str) or value not in choices:
+        near = difflib.get_close_matches(value, choices, n=1) if isinstance(value, str) else []
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ConfigError(f"{name}={value!r} is not possible: expected one of {', '.join(map(repr, choices))}{hint}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,8 +179,74 @@ class EncoderConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RetrieverConfig:
-    """How a memory is read; nothing here changes what is found, only what it costs and may cost.
+class SearchDefaults:
+    """How answers are found and ordered, unless a search says otherwise (docs/search.md).
+
+    :ivar mode: what goes into the order: ``"semantic"``, the meaning; ``"keyword"``, the words; ``"hybrid"``, both.
+    :ivar min_score: leave out answers whose cosine is below; ``None`` leaves out none.
+    :ivar diversity: 0 takes the most relevant, 1 those that are least like each other (1 - lambda of MMR).
+    :ivar rerank: what orders the best candidates again: a function from a query and texts to a score for each; the
+        folder of a cross-encoder exported to ONNX; ``"pieces"``, the best piece of each of the ten best; or ``None``.
+    :ivar distinct: chunks of one text take one place; the others are its ``duplicates``.
+    """
+
+    mode: Mode = "hybrid"
+    min_score: float | None = None
+    diversity: float = 0
+    rerank: Rerank | None = None
+    distinct: bool = True
+
+    def __post_init__(self) -> None:
+        _check_choice("mode", self.mode, get_args(Mode))
+        if self.min_score is not None:
+            _require(self.mode != "keyword", "min_score", self.min_score, "none with mode='keyword': it is a cosine")
+            _check_number("min_score", self.min_score, -1, 1)
+        _check_number("diversity", self.diversity, 0, 1)
+        self._check_rerank()
+        _require(isinstance(self.distinct, bool), "distinct", self.distinct, "True or False")
+
+    def _check_rerank(self) -> None:
+        if self.rerank is None or callable(self.rerank):
+            return
+        if self.rerank == "pieces":
+            _require(self.mode != "keyword", "rerank", self.rerank, "none with mode='keyword': it compares meanings")
+        elif not isinstance(self.rerank, (str, os.PathLike)) or not os.path.isdir(self.rerank):  # noqa: PTH112
+            near = difflib.get_close_matches(str(self.rerank), ["pieces"], n=1)
+            hint = "did you mean 'pieces'?" if near else "expected 'pieces', a model's folder, or a function"
+            raise ConfigError(f"rerank={self.rerank!r} is not possible: {hint}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchOptions(SearchDefaults):
+    """What a search may say.
+
+    :ivar where: only chunks whose metadata passes this filter.
+    :ivar explain: say of each answer why it is where it is.
+    """
+
+    where: Where | None = None
+    explain: bool = False
+
+    def __post_init__(self) -> None:
+        SearchDefaults.__post_init__(self)
+        _require(isinstance(self.explain, bool), "explain", self.explain, "True or False")
+
+
+class SearchKeywords(TypedDict, total=False):
+    """The same as keyword arguments, for type checkers."""
+
+    mode: Mode
+    where: Where | None
+    min_score: float | None
+    diversity: float
+    rerank: Rerank | None
+    distinct: bool
+    explain: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetrieverConfig(SearchDefaults):
+    """How a memory is read: how answers are found, and what reading costs and may cost.
 
     :ivar question_bytes: memory that the answer to one call takes at most, its texts and its metadata each; the pages
         that have to be unpacked for it may take eight times as much, a few at a time. Answers that several
@@ -181,6 +265,7 @@ class RetrieverConfig:
     threads: int | None = None
 
     def __post_init__(self) -> None:
+        SearchDefaults.__post_init__(self)
         _check_int("question_bytes", self.question_bytes, 1, 1 << 50)
         _check_int("page_cache_bytes", self.page_cache_bytes, 0, 1 << 50)
         _check_int("query_cache_size", self.query_cache_size, 0, 1 << 30)
@@ -198,9 +283,11 @@ class ChatConfig:
     :ivar answer_tokens: tokens kept for the answer, reasoning included; ``None`` takes a quarter of the window, at most
         4096.
     :ivar context_tokens: tokens that passages have at most.
-    :ivar top_k: candidates that are searched for.
+    :ivar top_k: candidates that are searched for, copies of one text counted once.
+    :ivar mode: how they are searched for; ``None`` leaves that to the retriever, which goes by meaning and by words.
+    :ivar rerank: what orders them again; ``None`` leaves that to the retriever.
     :ivar max_passages: chunks chosen from them, before neighbours are joined.
-    :ivar min_score: candidates below this cosine are left out.
+    :ivar min_score: candidates whose cosine and whose relevance are below this are left out.
     :ivar diversity: 0 takes the nearest candidates, 1 those that repeat each other least (1 - lambda of MMR).
     :ivar neighbours: for so many of the best chunks, those beside them are added where they continue.
     :ivar follow_up: how a later question is made self-contained for the search: ``"model"`` asks the model, ``"terms"``
@@ -219,6 +306,8 @@ class ChatConfig:
     answer_tokens: int | None = None
     context_tokens: int = 4096
     top_k: int = 24
+    mode: Mode | None = None
+    rerank: Rerank | None = None
     max_passages: int = 8
     min_score: float = 0.1
     diversity: float = 0.3
@@ -244,6 +333,7 @@ class ChatConfig:
             )
         _check_int("context_tokens", self.context_tokens, 0, 1 << 30)
         _check_int("top_k", self.top_k, 1, 1000)
+        SearchDefaults(mode=self.mode or "hybrid", rerank=self.rerank)
         _check_int("max_passages", self.max_passages, 1, 999)
         _check_number("min_score", self.min_score, -1, 1)
         _check_number("diversity", self.diversity, 0, 1)
@@ -259,6 +349,20 @@ class ChatConfig:
 def possible_fps(fps: float) -> int:
     """The frames a second nearest to those of some video that a video of ours can have: others make them faster."""
     return min(max(round(fps), 1), _MAX_FPS)
+
+
+def search_options(defaults: SearchDefaults, given: Mapping[str, Any]) -> SearchOptions:
+    """The options of one search: those that were given, and the defaults of the retriever.
+
+    :raises QueryError: one is unknown (the nearest known one is named), or cannot be.
+    """
+    values = {field.name: getattr(defaults, field.name) for field in fields(SearchDefaults)}
+    if given.get("mode") == "keyword" and "min_score" not in given:
+        values["min_score"] = None  # the default is for searches that make cosines
+    try:
+        return make_config(SearchOptions, values, dict(given), beside=("top_k",))
+    except ConfigError as error:
+        raise QueryError(str(error)) from None
 
 
 def make_config(

@@ -16,6 +16,7 @@ Each one inherits :class:`MemvidError` and the builtin a caller would expect, so
     ├── ModelMismatchError (ValueError)     another embedding model than that of the index or the checkpoint
     ├── QueryError (ValueError)             an empty query, a top_k below 1
     │   └── QuestionTooLargeError           a question that alone exceeds the model's window
+    ├── RerankError (ValueError)            a reranker failed, or gave no score for each text
     ├── SessionError (ValueError)           a chat session that is unknown, or still answering
     ├── HistoryError (ValueError)           a file is not an exported conversation
     ├── LLMError (RuntimeError)             a language model gave no answer
@@ -82,6 +83,7 @@ __all__ = [
     "OutputError",
     "QueryError",
     "QuestionTooLargeError",
+    "RerankError",
     "ResourceLimitError",
     "SessionError",
     "UnsupportedVideoError",
@@ -144,6 +146,10 @@ class QueryError(MemvidError, ValueError):
 
 class QuestionTooLargeError(QueryError):
     """A question that does not fit into the model's window, even without history and passages."""
+
+
+class RerankError(MemvidError, ValueError):
+    """What was given as ``rerank=`` failed, or gave something else than a finite score for each text."""
 
 
 class SessionError(MemvidError, ValueError):

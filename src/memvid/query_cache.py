@@ -44,12 +44,12 @@ class Tally:
         self._lock = threading.Lock()
         self.queries = 0
         self.cached = 0
-        self.seconds = [0.0, 0.0, 0.0]
+        self.seconds = {"embed": 0.0, "search": 0.0, "read": 0.0, "rank": 0.0}
 
-    def add(self, queries: int, cached: int, embed: float, search: float, read: float) -> None:
+    def add(self, queries: int, cached: int, **seconds: float) -> None:
         """Count queries, those of them whose embedding was known, and the seconds of each stage."""
         with self._lock:
             self.queries += queries
             self.cached += cached
-            for stage, seconds in enumerate((embed, search, read)):
-                self.seconds[stage] += seconds
+            for stage, spent in seconds.items():
+                self.seconds[stage] += spent

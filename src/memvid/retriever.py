@@ -6,15 +6,15 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from memvid.async_search import AsyncSearches
 from memvid.checks import check_chunk_id, check_chunk_ids, is_whole
-from memvid.config import RetrieverConfig, make_config
-from memvid.embedding import Embedder, EmbedderLike, encode_queries, model_info, resolve_embedder
+from memvid.config import RetrieverConfig, SearchOptions, make_config, search_options
+from memvid.embedding import Embedder, EmbedderLike, encode_checked, encode_queries, model_info, resolve_embedder
 from memvid.errors import (
     ChunkDeletedError,
     ChunkNotFoundError,
@@ -27,15 +27,21 @@ from memvid.index import IndexManager
 from memvid.page import ChunkIds, read_metadata
 from memvid.pickling import check_picklable
 from memvid.query_cache import QueryCache, Tally
+from memvid.ranking import RankedSearch
 from memvid.storage.commit import default_index_file, open_settled, recover
-from memvid.types import Chunk, CommitInfo, MemoryInfo, RetrieverStats, SearchResult, StrPath, Where
+from memvid.types import Chunk, CommitInfo, MemoryInfo, RetrieverStats, SearchResult, StrPath
 from memvid.video import MetadataState, PageStore, VideoReader
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from memvid.config import SearchKeywords
 
 __all__ = ["MemoryInfo", "MemvidRetriever", "RetrieverStats"]
 
 
 class MemvidRetriever(AsyncSearches):
-    """Searches a memory by meaning and reads the passages back out of its frames.
+    """Searches a memory by meaning and by words, and reads the passages back out of its frames.
 
     Every text that is returned came out of a frame of the video, and its checksum was verified; a frame that cannot be
     read raises. Safe to share between threads; files stay as they were when it was opened.
@@ -70,6 +76,7 @@ class MemvidRetriever(AsyncSearches):
         index_path = default_index_file(video_path) if index_file is None else Path(index_file)
         if "\0" in f"{video_path}{index_path}":
             raise VideoNotFoundError(f"no file can be named {video_path} or {index_path}: a name holds no NUL")
+        self._defaults = search_options(self.config, {})
         self._places = (video_path.absolute(), index_path.absolute())
         self._embedder = resolve_embedder(embedder)
         self._video, self._index = open_settled(index_path, video_path, lambda: self._open(video_path, index_path))
@@ -84,41 +91,46 @@ class MemvidRetriever(AsyncSearches):
         self._check_open()
         return self._index.count
 
-    def search(self, query: str, top_k: int = 5) -> list[str]:
-        """The texts of the chunks nearest in meaning to ``query``, best first; all of them if there are fewer.
+    def search(self, query: str, top_k: int = 5, **options: Unpack[SearchKeywords]) -> list[str]:
+        """The texts of the chunks that answer ``query`` best, best first; all of them if there are fewer.
 
-        :raises QueryError: the query is blank or not a string, or ``top_k`` is below 1.
+        Options, all of them in docs/search.md: ``mode=`` ``"hybrid"`` (by meaning and by words), ``"semantic"`` or
+        ``"keyword"``; ``where=``, a filter on metadata; ``min_score=``; ``diversity=``; ``rerank=``; ``distinct=``.
+        Words in ``"quotes"`` have to be in a text as they are.
+
+        :raises QueryError: the query is blank or not a string, ``top_k`` is below 1, an option is unknown or cannot be.
         :raises FrameError: a frame that holds an answer cannot be read and verified.
         :raises ResourceLimitError: the texts, or what they have to be unpacked from, exceed ``question_bytes``.
         """
-        return [result.text for result in self.search_results(query, top_k)]
+        return [result.text for result in self.search_results(query, top_k, **options)]
 
-    def search_results(self, query: str, top_k: int = 5, *, where: Where | None = None) -> list[SearchResult]:
-        """Like :meth:`search`, with ids, scores, metadata and frames.
-
-        :param where: only chunks whose metadata has these values; a list stands for any of its values.
-        """
-        return self.search_many([query], top_k, where=where)[0]
+    def search_results(self, query: str, top_k: int = 5, **options: Unpack[SearchKeywords]) -> list[SearchResult]:
+        """Like :meth:`search`, with ids, scores, metadata and frames; ``explain=True`` says why each is where it is."""
+        return self.search_many([query], top_k, **options)[0]
 
     def search_many(
-        self, queries: Iterable[str], top_k: int = 5, *, where: Where | None = None
+        self, queries: Iterable[str], top_k: int = 5, **options: Unpack[SearchKeywords]
     ) -> list[list[SearchResult]]:
         """Answers to several queries at once; each distinct frame is read once.
 
-        :raises QueryError: a query is blank or not a string, or ``top_k`` is below 1.
+        :raises QueryError: a query is blank or not a string, ``top_k`` is below 1, an option is unknown or cannot be.
         :raises ResourceLimitError: all answers together exceed ``question_bytes``.
         """
-        queries = self._checked(queries, top_k)
-        if not queries:
-            return []
-        begin = time.perf_counter()
-        vectors, cached = self._embed(queries)
-        embedded = time.perf_counter()
-        ids, scores = self._index.search(vectors, top_k, expansion=self.config.expansion_search, where=where)
-        found = time.perf_counter()
-        results = self._read(ids, scores)
-        read = time.perf_counter()
-        self._tally.add(len(queries), cached, embedded - begin, found - embedded, read - found)
+        queries, chosen = self._checked(queries, top_k, options)
+        return self._search_checked(queries, top_k, chosen) if queries else []
+
+    def _search_checked(self, queries: list[str], top_k: int, options: SearchOptions) -> list[list[SearchResult]]:
+        begin = end = time.perf_counter()
+        vectors, cached = None, 0
+        if options.mode != "keyword":
+            vectors, cached = self._embed(queries)
+            end = time.perf_counter()
+        ranked = RankedSearch(
+            self._index, self._store.read, options,
+            embed=lambda texts: encode_checked(self._embedder, texts), expansion=self.config.expansion_search,
+        )  # fmt: skip
+        results = ranked.search(queries, top_k, vectors)
+        self._tally.add(len(queries), cached, embed=end - begin, **ranked.seconds)
         return results
 
     def get_chunk_by_id(self, chunk_id: int) -> str:
@@ -231,9 +243,10 @@ class MemvidRetriever(AsyncSearches):
             slow_reads=reads["corrected"] + reads["detected"],
             rebuilt_frames=reads["rebuilt"],
             bytes_read=reads["bytes"],
-            embed_seconds=tally.seconds[0],
-            search_seconds=tally.seconds[1],
-            read_seconds=tally.seconds[2],
+            embed_seconds=tally.seconds["embed"],
+            search_seconds=tally.seconds["search"],
+            read_seconds=tally.seconds["read"],
+            rank_seconds=tally.seconds["rank"],
         )
 
     @property
@@ -295,6 +308,11 @@ class MemvidRetriever(AsyncSearches):
             f"the retriever of {self._video.path} cannot be pickled, because its embedder cannot: open the memory in "
             "each process",
         )
+        check_picklable(
+            self.config.rerank,
+            f"the retriever of {self._video.path} cannot be pickled, because its rerank= function cannot: give it to "
+            "each search",
+        )
         return _open_again, (type(self), *self._places, embedder, self.config)
 
     def __copy__(self) -> MemvidRetriever:
@@ -338,7 +356,7 @@ class MemvidRetriever(AsyncSearches):
         if self._closed:
             raise ClosedError(f"the retriever of {self._video.path} was closed: open the memory again")
 
-    def _checked(self, queries: Iterable[str], top_k: int) -> list[str]:
+    def _checked(self, queries: Iterable[str], top_k: int, options: SearchKeywords) -> tuple[list[str], SearchOptions]:
         self._check_open()
         if isinstance(queries, (str, bytes)):
             raise QueryError("queries is a single string: use search_results() for one query")
@@ -346,7 +364,7 @@ class MemvidRetriever(AsyncSearches):
         for query in wanted:
             _check_query(query)
         _check_int("top_k", top_k, 1)
-        return wanted
+        return wanted, search_options(self.config, options) if options else self._defaults
 
     def _embed(self, queries: Sequence[str]) -> tuple[NDArray[np.float32], int]:
         """``float32[n, dim]`` of the queries, and how many of them were known."""
@@ -362,18 +380,6 @@ class MemvidRetriever(AsyncSearches):
             if len(missing) == len(queries):  # all of them new, and in their order
                 return made, 0
         return np.stack([vectors[query] for query in queries]), cached
-
-    def _read(self, ids: NDArray[np.int64], scores: NDArray[np.float32]) -> list[list[SearchResult]]:
-        """The chunks of all hits, ``ids`` and ``scores`` of shape [queries, k] with -1 where there is none."""
-        stored = iter(self._store.read(ids[ids >= 0]))  # of one page or twice the same: each frame is read once
-        return [
-            [
-                SearchResult(chunk_id, score, *next(stored))
-                for chunk_id, score in zip(row, row_scores, strict=True)
-                if chunk_id >= 0
-            ]
-            for row, row_scores in zip(ids.tolist(), scores.tolist(), strict=True)
-        ]
 
     def _chunks(self, chunk_ids: list[int]) -> list[Chunk]:
         stored = self._store.read(chunk_ids)

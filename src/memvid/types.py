@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ __all__ = [
     "ModelInfo",
     "Progress",
     "ProgressCallback",
+    "Rerank",
     "RetrieverStats",
     "SearchResult",
     "StrPath",
@@ -39,6 +41,10 @@ DateLike: TypeAlias = datetime.date | str
 
 StrPath: TypeAlias = str | os.PathLike[str]
 """What names a file or a folder."""
+
+Rerank: TypeAlias = StrPath | Callable[[str, list[str]], Any]
+"""What orders candidates again: ``"pieces"``, the folder of a cross-encoder, or a function from a query and texts to a
+score for each, the higher the better."""
 
 Where: TypeAlias = Mapping[str, Any]
 """A filter on metadata: values by field, a list for any of its values."""
@@ -104,12 +110,17 @@ class SearchResult:
     """A chunk that answers a query.
 
     :ivar chunk_id: its number, from 0 in the order of adding.
-    :ivar score: cosine similarity to the query, -1 to 1, higher is better.
+    :ivar score: cosine similarity to the query, -1 to 1, higher is better; 0 with ``mode="keyword"``, which embeds
+        nothing.
     :ivar text: exactly what was added.
     :ivar metadata: the JSON object given with it, ``{}`` if none was.
     :ivar frame_index: the 0-based frame that holds it (the first one, if it runs over several).
     :ivar metadata_fault: why the metadata that its frame holds cannot be used, so that there is none here; else
         ``None``.
+    :ivar keyword_score: BM25 score of the query's words, 0 if it has none of them, and with ``mode="semantic"``.
+    :ivar relevance: what answers are ordered by, higher is better; the ``score`` if nothing else was given.
+    :ivar duplicates: ids of other chunks that have the same text and were found with it, ascending.
+    :ivar explanation: why it is where it is, if that was asked for.
     """
 
     chunk_id: int
@@ -118,6 +129,14 @@ class SearchResult:
     metadata: JsonObject
     frame_index: int
     metadata_fault: str | None = None
+    keyword_score: float = 0.0
+    relevance: float = math.nan
+    duplicates: tuple[int, ...] = ()
+    explanation: str | None = None
+
+    def __post_init__(self) -> None:
+        if math.isnan(self.relevance):
+            object.__setattr__(self, "relevance", self.score)
 
     def __repr__(self) -> str:
         return f"SearchResult({self.chunk_id}, score {self.score:.3f}, frame {self.frame_index}, {_shorten(self.text)})"
@@ -278,6 +297,7 @@ class RetrieverStats:
     :ivar embed_seconds: time spent on embedding queries.
     :ivar search_seconds: time spent in the index.
     :ivar read_seconds: time spent on frames: read, decode, verify, decompress.
+    :ivar rank_seconds: time spent on reranking and diversity.
     """
 
     queries: int
@@ -293,6 +313,7 @@ class RetrieverStats:
     embed_seconds: float
     search_seconds: float
     read_seconds: float
+    rank_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -617,3 +617,81 @@ class TestAsync:
             asyncio.run(chat.achat("x " * 900))
         with pytest.raises(QueryError):
             asyncio.run(chat.achat(" "))
+
+
+@pytest.fixture(scope="module")
+def tickets(tmp_path_factory: pytest.TempPathFactory, session_cache: None) -> Path:
+    broken = ("printer", "server", "cable")
+    texts = [f"Ticket TK-{1000 + n}: the {broken[n % 3]} broke." for n in range(90)]
+    texts += ["Copies of this one text."] * 60
+    metadatas = [{"source": f"{n % 3}.txt" if n < 90 else "copies"} for n in range(150)]
+    return build(tmp_path_factory.mktemp("tickets"), texts, metadatas=metadatas)
+
+
+class TestSearching:
+    """What a question is searched for with."""
+
+    def test_a_number_is_found(self, tickets: Path) -> None:
+        with MemvidChat(tickets, embedder=EMBEDDER, backend=RecordingBackend()) as talk:
+            for n in range(0, 90, 11):
+                talk.start_session()
+                talk.chat(f"What about TK-{1000 + n}?")
+                assert talk.last_context is not None
+                assert talk.last_context.passages[0].chunk_ids == (n,)
+
+    def test_copies_take_one_place(self, tickets: Path) -> None:
+        with MemvidChat(tickets, embedder=EMBEDDER, backend=RecordingBackend(), top_k=5) as talk:
+            talk.chat("Are there copies of this text?")
+            assert talk.last_context is not None
+            found = [*talk.last_context.passages, *talk.last_context.left_out]
+            assert len(found) == 5
+
+    def test_a_filter_holds_for_the_conversation(self, tickets: Path, tmp_path: Path) -> None:
+        with MemvidChat(tickets, embedder=EMBEDDER, backend=RecordingBackend()) as talk:
+            where = {"source": ["1.txt"]}
+            session = talk.start_session(where=where)
+            where["source"].append("2.txt")  # the caller's dict is the caller's
+            for question in ("Which printers broke?", "TK-1000?"):
+                talk.chat(question)
+                assert talk.last_context is not None
+                assert talk.last_context.passages
+                assert all(passage.metadata == {"source": "1.txt"} for passage in talk.last_context.passages)
+            talk.export_history(tmp_path / "talk.json")
+            talk.start_session()
+            talk.chat("TK-1000?")
+            assert talk.last_context is not None
+            assert talk.last_context.passages[0].metadata == {"source": "0.txt"}
+            assert talk.load_history(tmp_path / "talk.json") == session
+            talk.chat("TK-1000?")
+            assert talk.last_context is not None
+            assert talk.last_context.passages[0].metadata == {"source": "1.txt"}
+
+    @pytest.mark.parametrize("where", [{}, 5, "source=a", {"a": {1, 2}}, {"a": float("nan")}])
+    def test_filters_that_cannot_be(self, where: Any) -> None:
+        with pytest.raises(QueryError, match="where"):
+            plain(RecordingBackend()).start_session(where=where)
+
+    def test_quotes_ask_for_no_phrase(self, tickets: Path) -> None:
+        with MemvidChat(tickets, embedder=EMBEDDER, backend=RecordingBackend()) as talk:
+            talk.chat('Who said that the "printer exploded"?')
+            assert talk.last_context is not None
+            assert talk.last_context.query == 'Who said that the "printer exploded"?'
+            assert talk.last_context.passages
+            assert talk.search_memory('"printer exploded"') == []
+            talk.chat('"')
+
+    def test_options_reach_the_search(self, tickets: Path) -> None:
+        with MemvidChat(tickets, embedder=EMBEDDER, backend=RecordingBackend(), mode="keyword") as talk:
+            talk.chat("TK-1007 was what?")
+            assert talk.last_context is not None
+            assert talk.last_context.passages[0].chunk_ids == (7,)
+            assert talk.last_context.passages[0].score == 0
+        with pytest.raises(ConfigError, match="did you mean 'keyword'"):
+            plain(RecordingBackend(), mode="keywords")
+
+    def test_a_memory_of_anothers_making_is_told_only_what_it_takes(self) -> None:
+        talk = plain(RecordingBackend())
+        talk.chat("Which?")
+        talk.start_session(where={"source": "a"})
+        with pytest.raises(ConfigError, match="takes no where="):
+            talk.chat("Which?")

@@ -365,7 +365,7 @@ class TestSearch:
         out, err = capsys.readouterr()
         assert err == ""
         assert out.index("The login page failed on March 2.") > out.index("source: notes/login.txt")
-        assert re.search(r" 1 score 0\.\d{3}  frame \d+  chunk \d+", out)
+        assert re.search(r" 1 relevance 0\.\d{3}  score 0\.\d{3}  words \d+\.\d\d  frame \d+  chunk \d+", out)
         assert re.search(r"^2 of 4 chunks: open .+, embed .+, search .+, read .+$", out, re.M)
         assert max(map(len, out.splitlines())) <= 80
 
@@ -376,6 +376,60 @@ class TestSearch:
         assert result["text"] == "Ada leads the storage team."
         assert result["metadata"] == {"source": "notes/team.jsonl", "year": 1999}
         assert set(found["seconds"]) == {"open", "embed", "search", "read"}
+
+    def test_modes(self, capsys: pytest.CaptureFixture[str], memory: Path) -> None:
+        for mode in ("hybrid", "semantic", "keyword"):
+            found = run_json(capsys, "search", memory, "who leads storage", "--mode", mode, "--explain")["results"]
+            assert "Ada" in found[0]["text"]
+            assert found[0]["relevance"] >= found[-1]["relevance"]
+            assert (found[0]["keyword_score"] > 0) == (mode != "semantic")
+            assert (found[0]["score"] == 0) == (mode == "keyword")
+            assert "relevance" in found[0]["explanation"]
+        assert run("search", memory, "who leads storage", "-k", 1, "--explain", *MODEL) == 0
+        shown = capsys.readouterr().out
+        assert "relevance" in shown.splitlines()[0]
+        assert "1st by meaning" in " ".join(shown.split())
+
+    def test_words_need_no_model(self, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+        with memvid.MemvidEncoder(embedder=Foreign(16)) as encoder:
+            encoder.add_chunks(["one thing", "another thing", "one thing"])
+            encoder.build_video(tmp_path / "m.mp4")
+        assert "foreign" in fails(capsys, "search", tmp_path / "m.mp4", "thing")
+        first, second = run_json(capsys, "search", tmp_path / "m.mp4", "thing", "--mode", "keyword")["results"]
+        assert (first["chunk_id"], first["duplicates"], second["chunk_id"]) == (0, [2], 1)
+        assert run("search", tmp_path / "m.mp4", "thing", "--mode", "keyword") == 0
+        assert "the same text: chunk 2" in capsys.readouterr().out
+        apart = run_json(capsys, "search", tmp_path / "m.mp4", "thing", "--mode", "keyword", "--no-distinct")
+        assert len(apart["results"]) == 3
+
+    def test_other_options(self, capsys: pytest.CaptureFixture[str], memory: Path) -> None:
+        found = run_json(capsys, "search", memory, "login", "--min-score", "0.2", "--diversity", "0.5", *MODEL)
+        assert all(result["score"] >= 0.2 for result in found["results"])
+        assert "rank" in found["seconds"]
+        assert run_json(capsys, "search", memory, "login", "--rerank", "pieces", *MODEL)["results"]
+        assert "pieces" in fails(capsys, "search", memory, "login", "--rerank", "peices", *MODEL)
+        assert run_json(capsys, "search", memory, '"blank screen"', *MODEL)["results"][0]["metadata"]["source"]
+        assert run_json(capsys, "search", memory, '"screen blank"', *MODEL)["results"] == []
+        assert run("search", memory, "login", "--mode", "hybird") == 2
+        capsys.readouterr()
+
+    def test_eval(self, capsys: pytest.CaptureFixture[str], memory: Path, tmp_path: Path) -> None:
+        questions = tmp_path / "questions.jsonl"
+        lines = [
+            {"question": "who leads storage", "text": "ada"},
+            {"question": "night backups", "text": "nothing such"},
+        ]
+        questions.write_text("\n".join(map(json.dumps, lines)))
+        measured = run_json(capsys, "eval", questions, memory, *MODEL)["modes"]
+        assert set(measured) == {"semantic", "keyword", "hybrid"}
+        assert measured["hybrid"]["recall@1"] == measured["hybrid"]["mrr@10"] == 0.5
+        assert measured["hybrid"]["missed"] == ["night backups"]
+        assert run("eval", questions, memory, "--mode", "hybrid", "--rerank", "pieces", "--misses", *MODEL) == 0
+        shown = capsys.readouterr().out
+        assert "2 questions to" in shown
+        assert "  night backups" in shown
+        questions.write_text('{"question": "x"}')
+        assert "questions.jsonl, line 1" in fails(capsys, "eval", questions, memory, *MODEL)
 
     @pytest.mark.parametrize(
         ("conditions", "expected"),

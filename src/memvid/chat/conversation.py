@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Generator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from memvid.chat.answering import Answering, quotes_of
 from memvid.chat.fitting import Budget
@@ -21,6 +21,11 @@ from memvid.llm import Backend, BackendLike, TokenCounterLike, resolve_backend, 
 from memvid.network.secret import Secret
 from memvid.retriever import MemvidRetriever
 from memvid.types import SearchResult, StrPath
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from memvid.config import SearchKeywords
 
 __all__ = ["MemvidChat"]
 
@@ -163,10 +168,10 @@ class MemvidChat(Sessions):
         """
         return self._astream(message, self._begin(message, session))
 
-    def search_memory(self, query: str, top_k: int = 5) -> list[SearchResult]:
-        """Search without a model and without a trace in the conversation."""
+    def search_memory(self, query: str, top_k: int = 5, **options: Unpack[SearchKeywords]) -> list[SearchResult]:
+        """Search without a model and without a trace in the conversation; options as of the retriever's search."""
         self._check_open()
-        return self._memory.search(query, top_k)
+        return self._memory.search(query, top_k, **options)
 
     def close(self) -> None:
         """Let go of the memory, if the chat opened it, and of connections. Closing twice is fine."""

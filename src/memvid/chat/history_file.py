@@ -20,6 +20,7 @@ __all__ = ["as_json", "read_session", "write_text"]
 
 _FORMAT = "memvid-chat"
 _VERSION = 1
+_FILTERED_VERSION = 2  # of a conversation with a filter, which must not be gone on with without it
 _LARGEST = 1e15  # seconds or score
 _LOOKED_AT = 256  # bytes of a file that is to be replaced
 _Record = TypeVar("_Record", ChatUsage, Source, Summary)
@@ -29,11 +30,12 @@ def as_json(session: Session, memory: str | None, backend: str) -> str:
     """The session as JSON; ASCII, so that nothing on the way can change it."""
     document = {
         "format": _FORMAT,
-        "version": _VERSION,
+        "version": _VERSION if session.where is None else _FILTERED_VERSION,
         "session_id": session.session_id,
         "memory": memory,
         "backend": backend,
         "system_prompt": session.system_prompt,
+        **({} if session.where is None else {"where": session.where}),
         "summary": asdict(session.summary),
         "usage": asdict(session.usage),
         "messages": [asdict(message) for message in session.messages],
@@ -100,9 +102,10 @@ def read_session(path: StrPath) -> Session:
         raise HistoryError(f"{os.fspath(path)} is not JSON: load what export_history(format='json') wrote") from error
     if not isinstance(document, dict) or document.get("format") != _FORMAT:
         raise HistoryError(f"{os.fspath(path)} is not a conversation of memvid: load what export_history wrote")
-    if document.get("version") != _VERSION:
+    if document.get("version") not in (_VERSION, _FILTERED_VERSION):
         raise HistoryError(
-            f"{os.fspath(path)} has version {document.get('version')!r}, this memvid reads {_VERSION}: use a newer one"
+            f"{os.fspath(path)} has version {document.get('version')!r}, this memvid reads {_VERSION} and "
+            f"{_FILTERED_VERSION}: use a newer one"
         )
     try:
         return _session(document)
@@ -111,7 +114,10 @@ def read_session(path: StrPath) -> Session:
 
 
 def _session(document: JsonObject) -> Session:
-    session = Session(_text(document["session_id"]), _text_or_none(document["system_prompt"]))
+    where = document.get("where")
+    if where is not None and not (isinstance(where, dict) and where):
+        raise TypeError(f"where is {where!r:.80}, no filter")
+    session = Session(_text(document["session_id"]), _text_or_none(document["system_prompt"]), where)
     session.summary = _record(Summary, document["summary"])
     session.usage = _record(ChatUsage, document["usage"])
     session.messages = [_message(message) for message in document["messages"]]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from memvid.allowance import Allowance
@@ -33,19 +35,27 @@ class Memory:
         self._fps: float | None = None
         self._asked_fps = False
 
-    def search(self, query: str, top_k: int) -> list[SearchResult]:
-        """The chunks nearest to ``query``, best first."""
-        if callable(getattr(self.retriever, "search_results", None)):
-            return self._bounded(_checked(self.retriever.search_results(query, top_k)))
-        return self._bounded(_ranked(self.retriever.search(query, top_k)))
+    def search(self, query: str, top_k: int, **options: Any) -> list[SearchResult]:
+        """The chunks that answer ``query`` best, best first.
 
-    async def asearch(self, query: str, top_k: int) -> list[SearchResult]:
+        :param options: of the search, as :meth:`MemvidRetriever.search` takes them.
+        :raises ConfigError: the retriever does not take one of them.
+        """
+        results = getattr(self.retriever, "search_results", None)
+        search = results if callable(results) else self.retriever.search
+        _check_takes(search, options)
+        found = search(query, top_k, **options)
+        return self._bounded(_checked(found) if search is results else _ranked(found))
+
+    async def asearch(self, query: str, top_k: int, **options: Any) -> list[SearchResult]:
         """:meth:`search` for an event loop."""
         import asyncio
 
-        if callable(getattr(self.retriever, "asearch_results", None)):
-            return self._bounded(_checked(await self.retriever.asearch_results(query, top_k)))
-        return await asyncio.to_thread(self.search, query, top_k)
+        search = getattr(self.retriever, "asearch_results", None)
+        if callable(search):
+            _check_takes(search, options)
+            return self._bounded(_checked(await search(query, top_k, **options)))
+        return await asyncio.to_thread(self.search, query, top_k, **options)
 
     def around(self, chunk_ids: Sequence[int], *, longest: int) -> dict[int, list[Chunk]]:
         """By chunk id, the chunk before it and the one after it; nothing where the memory cannot say.
@@ -82,15 +92,38 @@ class Memory:
         return frame_index / self._fps if self._fps is not None and frame_index >= 0 else None
 
 
+def _check_takes(search: Callable[..., Any], options: Mapping[str, Any]) -> None:
+    """Raise unless a search takes the options: one of another's making may know none."""
+    try:
+        known = inspect.signature(search).parameters.values()
+    except (TypeError, ValueError):  # a function of C's may not say
+        return
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in known):
+        return
+    if missing := sorted(set(options) - {parameter.name for parameter in known}):
+        raise ConfigError(
+            f"the retriever's {search.__name__} takes no {missing[0]}=: leave it out, or search by memvid"
+        )
+
+
 def _checked(results: Iterable[Any]) -> list[SearchResult]:
     """Results with numbers of Python's own: a memory of another's making may give NumPy's, which no file can hold."""
     try:
-        return [
-            SearchResult(int(r.chunk_id), _finite(r.score), r.text, dict(r.metadata), int(r.frame_index))
-            for r in results
-        ]
+        return [_result(result) for result in results]
     except (AttributeError, TypeError, ValueError) as error:
         raise ConfigError(f"retriever.search_results is expected to give results as memvid's does: {error}") from error
+
+
+def _result(given: Any) -> SearchResult:
+    score = _finite(given.score)
+    result = SearchResult(int(given.chunk_id), score, given.text, dict(given.metadata), int(given.frame_index))
+    relevance = _finite(getattr(given, "relevance", score))
+    if not isinstance(given, SearchResult):
+        return replace(result, relevance=relevance)
+    return replace(
+        given, chunk_id=result.chunk_id, score=score, metadata=result.metadata, frame_index=result.frame_index,
+        relevance=relevance,
+    )  # fmt: skip
 
 
 def _finite(score: Any) -> float:

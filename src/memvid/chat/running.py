@@ -54,7 +54,7 @@ class Runner:
             step = next(steps)
             while True:
                 if isinstance(step, Search):
-                    answer: Any = self.memory.search(step.query, step.top_k)
+                    answer: Any = self.memory.search(step.query, step.top_k, **step.options)
                 elif isinstance(step, Around):
                     answer = self.memory.around(step.chunk_ids, longest=step.longest)
                 else:
@@ -72,7 +72,7 @@ class Runner:
         step = await asyncio.to_thread(_advance, steps, None)
         while not isinstance(step, _Finished):
             if isinstance(step, Search):
-                answer: Any = await self.memory.asearch(step.query, step.top_k)
+                answer: Any = await self.memory.asearch(step.query, step.top_k, **step.options)
             elif isinstance(step, Around):
                 answer = await asyncio.to_thread(self.memory.around, step.chunk_ids, longest=step.longest)
             else:

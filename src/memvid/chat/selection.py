@@ -27,19 +27,26 @@ _ENDS = tuple(".!?\u2026\"'\u201d\u2019)]:;|\u3002\uff01\uff1f")
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A chunk that may be sent. ``score`` is ``None`` for a neighbour, which was not found by itself."""
+    """A chunk that may be sent.
+
+    :ivar score: its cosine; ``None`` for a neighbour, which was not found by itself.
+    :ivar relevance: what candidates are ordered by.
+    """
 
     chunk_id: int
     text: str
     metadata: Mapping[str, object]
     frame_index: int
     score: float | None
+    relevance: float = 0.0
 
     @classmethod
     def of(cls, found: SearchResult | Chunk) -> Candidate:
         """From a result, or from a neighbour of one."""
-        score = found.score if isinstance(found, SearchResult) else None
-        return cls(found.chunk_id, found.text, found.metadata, found.frame_index, score)
+        if isinstance(found, SearchResult):
+            place = (found.chunk_id, found.text, found.metadata, found.frame_index)
+            return cls(*place, found.score, found.relevance)
+        return cls(found.chunk_id, found.text, found.metadata, found.frame_index, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,17 +63,18 @@ _Vector: TypeAlias = Mapping[str, float]
 def choose(found: Iterable[SearchResult], *, min_score: float, diversity: float, limit: int, longest: int) -> Choice:
     """Rank what was found by maximal marginal relevance (Carbonell and Goldstein 1998), at most ``limit`` of it.
 
-    Relevance is the score, stretched so that the best candidate has 1 and ``min_score`` 0; likeness of two texts is
+    Relevance is stretched so that the best candidate has 1 and ``min_score`` 0; likeness of two texts is
     the cosine of their words, each weighted by how rare it is among the candidates. A text that is the same as a better
     one but for case, blanks and punctuation is left out. Costs O(limit * candidates) comparisons.
 
+    :param min_score: what neither the cosine nor the relevance of a candidate may be below.
     :param longest: characters; a longer text has no room anywhere and is left out as it is.
     """
     out: list[LeftOut] = []
     pool: list[Candidate] = []
     seen: set[bytes] = set()
-    for candidate in sorted(map(Candidate.of, found), key=lambda c: -_score(c)):
-        if _score(candidate) < min_score:
+    for candidate in sorted(map(Candidate.of, found), key=lambda c: -c.relevance):
+        if max(_score(candidate), candidate.relevance) < min_score:
             out.append(leave_out(candidate, "score"))
         elif len(candidate.text) > longest:
             out.append(leave_out(candidate, "budget"))
@@ -89,9 +97,11 @@ def leave_out(candidate: Candidate, reason: Reason) -> LeftOut:
 def _mmr(pool: Sequence[Candidate], min_score: float, diversity: float, limit: int) -> list[int]:
     most = max(_LEAST_COMPARED, _COMPARED // max(len(pool), 1))
     vectors = _weigh([list(islice(_words(candidate.text), most)) for candidate in pool])
-    top = max((_score(candidate) for candidate in pool), default=1.0)
-    span = max(top - min_score, 1e-9)
-    worth = [(_score(candidate) - min_score) / span for candidate in pool]
+    top = max((candidate.relevance for candidate in pool), default=1.0)
+    least = min((candidate.relevance for candidate in pool), default=min_score)  # of a reranker it may be anything
+    least = min(least, min_score)
+    span = max(top - least, 1e-9)
+    worth = [(candidate.relevance - least) / span for candidate in pool]
     nearest = [0.0] * len(pool)  # likeness to the chosen one it is most like
     left = list(range(len(pool)))
     ranked: list[int] = []

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from memvid.chat.prompt import Turn
 from memvid.chat.records import ChatContext, ChatMessage, ChatUsage, Summary
 from memvid.errors import SessionError
+from memvid.types import JsonObject
 
 __all__ = ["Session"]
 
@@ -19,10 +20,14 @@ class Session:
 
     :param session_id: its id; ``None`` makes a random one.
     :param system_prompt: what the model is told before the rules of citing and quoting.
+    :param where: a filter on metadata: nothing else of the memory is searched.
     """
 
-    def __init__(self, session_id: str | None = None, system_prompt: str | None = None) -> None:
+    def __init__(
+        self, session_id: str | None = None, system_prompt: str | None = None, where: JsonObject | None = None
+    ) -> None:
         self.session_id = session_id or secrets.token_hex(8)
+        self.where = where
         self.system_prompt = system_prompt
         self.messages: list[ChatMessage] = []
         self.summary = Summary()
@@ -62,7 +67,7 @@ class Session:
         self.messages += (asked, said)
 
     def reset(self) -> None:
-        """Forget the conversation; id, system prompt and usage stay.
+        """Forget the conversation; id, system prompt, filter and usage stay.
 
         :raises SessionError: a question is being answered.
         """

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import threading
+from collections.abc import Mapping
 from typing import Literal
 
 from memvid.chat.history_file import as_json, read_session, write_text
@@ -12,7 +14,7 @@ from memvid.chat.session import Session
 from memvid.errors import ClosedError, ConfigError, QueryError, SessionError
 from memvid.llm import Backend
 from memvid.pickling import NotPicklable
-from memvid.types import StrPath
+from memvid.types import JsonObject, StrPath, Where
 
 __all__ = ["Sessions", "check_text"]
 
@@ -38,15 +40,17 @@ class Sessions(NotPicklable):
         """The id of the current session; begins one if there is none."""
         return self._session(None).session_id
 
-    def start_session(self, system_prompt: str | None = None) -> str:
+    def start_session(self, system_prompt: str | None = None, *, where: Where | None = None) -> str:
         """Begin a conversation, which becomes the current one; earlier ones stay. Returns its id.
 
         :param system_prompt: what the model is told before the rules of citing and quoting: who it is, its language.
+        :param where: a filter on metadata, as a search takes it: only such chunks are searched for this conversation.
+        :raises QueryError: ``where`` is no dict of what JSON can hold.
         """
         self._check_open()
         if system_prompt is not None:
             check_text("system_prompt", system_prompt)
-        session = Session(system_prompt=system_prompt)
+        session = Session(system_prompt=system_prompt, where=None if where is None else _kept_filter(where))
         self._sessions[session.session_id] = session
         self._current = session
         return session.session_id
@@ -62,7 +66,7 @@ class Sessions(NotPicklable):
             self._current = None
 
     def reset(self, *, session: str | None = None) -> None:
-        """Forget what was said; the session, its system prompt and its usage stay.
+        """Forget what was said; the session, its system prompt, its filter and its usage stay.
 
         :raises SessionError: the session is unknown, or still answering.
         """
@@ -151,6 +155,17 @@ class Sessions(NotPicklable):
     def _check_open(self) -> None:
         if self._closed:
             raise ClosedError("the chat was closed: make another one")
+
+
+def _kept_filter(where: Where) -> JsonObject:
+    """A copy of a filter, which goes into exports."""
+    if not isinstance(where, Mapping) or not where:
+        raise QueryError(f"where={where!r}: expected a dict like {{'source': 'a.txt', 'page': [1, 2]}}")
+    try:
+        kept: JsonObject = json.loads(json.dumps(dict(where), allow_nan=False))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise QueryError(f"where holds what no JSON can: {error}") from error
+    return kept
 
 
 def check_text(name: str, value: object) -> None:

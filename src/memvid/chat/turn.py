@@ -7,7 +7,7 @@ result back in.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -35,6 +35,7 @@ class Search:
 
     query: str
     top_k: int
+    options: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,7 @@ def prepare(
     )
     fit(empty, budget, context_tokens=0)
     query, query_by = yield from _query(question, session, config, budget, has_model=has_model)
-    found: list[SearchResult] = yield Search(query, config.top_k)
+    found: list[SearchResult] = yield Search(_unquoted(query), config.top_k, _options(session, config))
     longest = _LONGEST_TOKEN * min(config.context_tokens, budget.limit)
     choice = choose(
         found, min_score=config.min_score, diversity=config.diversity, limit=config.max_passages, longest=longest
@@ -123,6 +124,18 @@ def prepare(
         turns_left_out=result.turns_left_out,
     )
     return Prepared(messages=result.messages, context=context)
+
+
+def _unquoted(query: str) -> str:
+    """A query without quotes: who talks, quotes what may stand otherwise in the memory, and no passage must have it."""
+    plain = query.translate(dict.fromkeys(map(ord, '"\u201c\u201d'), " "))
+    return plain if plain.strip() else query
+
+
+def _options(session: Session, config: ChatConfig) -> dict[str, Any]:
+    """What the search is told, but for what the retriever does by itself."""
+    options = {"where": session.where, "mode": config.mode, "rerank": config.rerank}
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def _query(

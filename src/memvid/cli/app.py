@@ -16,6 +16,7 @@ from memvid.cli.compact import compact
 from memvid.cli.delete import delete
 from memvid.cli.demo import demo
 from memvid.cli.erase import erase
+from memvid.cli.eval import evaluate
 from memvid.cli.export import export
 from memvid.cli.importing import import_old
 from memvid.cli.info import info
@@ -53,7 +54,7 @@ class _InOrder(click.Group):
 @click.group(cls=_InOrder, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="memvid", message="%(prog)s %(version)s")
 def app() -> None:
-    """A text memory inside a video of QR codes, searched by meaning.
+    """A text memory inside a video of QR codes, searched by meaning and by words.
 
     \b
     memvid demo                                   see it work, in half a minute
@@ -64,7 +65,7 @@ def app() -> None:
 
 
 for _verb in (
-    *(demo, build, search, chat, info, append, delete, tag, log, scan, compact, erase),
+    *(demo, build, search, chat, evaluate, info, append, delete, tag, log, scan, compact, erase),
     *(verify, repair, reindex, export, survive, import_old),
 ):
     app.add_command(_verb)

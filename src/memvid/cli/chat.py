@@ -20,6 +20,7 @@ from memvid.printable import printable
 
 if TYPE_CHECKING:
     from memvid.chat import ChatMessage, MemvidChat
+    from memvid.config import Mode
 
 __all__ = ["chat"]
 
@@ -56,6 +57,14 @@ _COMMANDS = (
     metavar="N",
     help="Memory that what is found for a question may take; more is refused.  [default: 128 MiB]",
 )
+@click.option(
+    "--where",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Talk about chunks with this metadata only. Several keys must all hold; of one key several times, any value.",
+)
+@options.mode
+@options.rerank
 @click.option("--load", type=options.file_path, help="Go on with a conversation that /save wrote.")
 @options.index_file
 @options.index_model
@@ -70,13 +79,16 @@ def chat(
     context_window: int | None,
     answer_seconds: float | None,
     turn_bytes: int,
+    where: tuple[str, ...],
+    mode: Mode,
+    rerank: str | None,
     load: Path | None,
     index_file: Path | None,
     model: str | None,
 ) -> None:
     """Talk with a memory.
 
-    The passages nearest to each question are read out of the video and given to a language model, which answers and
+    The passages that fit each question best are read out of the video and given to a language model, which answers and
     cites them. The key is taken from OPENAI_API_KEY, ANTHROPIC_API_KEY or GEMINI_API_KEY; without one, answers are the
     passages themselves. Questions come from standard input, one a line.
 
@@ -101,14 +113,17 @@ def chat(
         embedder=options.index_embedder(model, memory, index_file),
         context_window=context_window,
         turn_bytes=turn_bytes,
+        mode=mode,
+        rerank=rerank,
         **patience,
     ) as conversation:
         if load is not None:
-            if system is not None:
-                raise click.UsageError("a conversation that is loaded has its own --system: leave one of them out")
+            if system is not None or where:
+                option = "--system" if system is not None else "--where"
+                raise click.UsageError(f"a conversation that is loaded has its own {option}: leave one of them out")
             conversation.load_history(load)
         else:
-            conversation.start_session(system)
+            conversation.start_session(system, where=options.parse_where(where))
         backend = conversation.backend
         if isinstance(backend, QuotingBackend) and backend.reason:
             backend.reason = in_own_words(backend.reason)
@@ -169,7 +184,7 @@ class _Terminal:
         model = getattr(backend, "model", None)
         emit(heading(f"{memory}: {counted(len(self._chat.retriever), 'chunk')}"))
         if getattr(backend, "quotes", False):
-            emit("No language model: answers are the passages nearest to the question.")
+            emit("No language model: answers are the passages that fit the question best.")
         else:
             emit(f"Answers by {one_line(backend.name)}{f', {one_line(model)}' if model else ''}.")
         emit("/help lists the commands.\n")

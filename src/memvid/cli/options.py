@@ -7,9 +7,11 @@ import math
 import os
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import click
+
+from memvid.config import Mode
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,11 +33,13 @@ __all__ = [
     "memories_argument",
     "memory_argument",
     "message",
+    "mode",
     "model",
     "model_arguments",
     "open_unasked",
     "parse_value",
     "parse_where",
+    "rerank",
     "threads",
     "unpacked_bytes",
     "video_argument",
@@ -89,6 +93,21 @@ where = click.option(
     multiple=True,
     metavar="KEY=VALUE",
     help="All chunks with this in their metadata; repeatable: different keys must all hold, of the same key any may.",
+)
+
+mode = click.option(
+    "--mode",
+    type=click.Choice(get_args(Mode)),
+    default="hybrid",
+    show_default=True,
+    help="What passages are found and ordered by: meaning, words, or both.",
+)
+
+rerank = click.option(
+    "--rerank",
+    metavar="HOW",
+    help="Order the best again: 'pieces', by the best piece of each; or the folder of a cross-encoder exported to "
+    "ONNX.  [default: no]",
 )
 
 unpacked_bytes = click.option(
@@ -168,15 +187,15 @@ def index_model_info(memory: Path, index_file: Path | None) -> ModelInfo | None:
         return None
 
 
-def open_unasked(memory: Path, index_file: Path | None, name: str | None = None) -> MemvidRetriever:
-    """The memory, for what asks it no question, and so needs no model."""
+def open_unasked(memory: Path, index_file: Path | None, name: str | None = None, **config: Any) -> MemvidRetriever:
+    """The memory, for what embeds no question, and so needs no model."""
     from memvid.embedding import AbsentEmbedder
     from memvid.retriever import MemvidRetriever
 
     embedder = load_embedder(name)
     if embedder is None and (named := index_model_info(memory, index_file)) is not None:
         embedder = AbsentEmbedder(named)
-    return MemvidRetriever(memory, index_file, embedder=embedder)
+    return MemvidRetriever(memory, index_file, embedder=embedder, **config)
 
 
 def model_arguments(name: str | None) -> tuple[str, ...]:

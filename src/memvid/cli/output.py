@@ -37,6 +37,7 @@ __all__ = [
     "program_name",
     "rows",
     "table",
+    "width",
 ]
 
 _WIDEST = 100  # columns: longer lines are hard to read

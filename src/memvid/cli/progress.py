@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 __all__ = ["Pace", "ProgressBars"]
 
 _LABELS = {"index": "embed, index"}  # what the stage is mostly about
-_UNITS = {"read": "documents"}  # of other stages: chunks
+_UNITS = {
+    "read": "documents",
+    **dict.fromkeys(("semantic", "keyword", "hybrid"), "questions"),
+}  # of other stages: chunks
 _WINDOW_SECONDS = 30.0
 _REDRAW_SECONDS = 0.1
 _LINE_SECONDS = 60.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -16,20 +17,27 @@ from memvid.cli.output import (
     one_line,
     passage,
     rows,
+    width,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from memvid.types import AppendResult, ChunkRanges, JsonObject, SearchResult
 
-__all__ = ["copied_rows", "emit_change", "result_json", "result_text", "stages_text", "unusable_rows"]
+__all__ = ["copied_rows", "describe_ids", "emit_change", "result_json", "result_text", "stages_text", "unusable_rows"]
+
+
+_SHOWN_IDS = 10
 
 
 def result_text(rank: int, result: SearchResult, *, lines: int | None = None) -> str:
-    """A result for reading: rank, score, frame and chunk, metadata, then the passage."""
-    facts = f"score {result.score:.3f}  frame {result.frame_index:,}  chunk {result.chunk_id:,}"
-    shown = [heading(f"{rank:>2} {facts}")]
+    """A result for reading: rank, scores, frame and chunk, metadata, then the passage."""
+    shown = [heading(f"{rank:>2} {_scores(result)}  frame {result.frame_index:,}  chunk {result.chunk_id:,}")]
+    if result.explanation is not None:
+        shown += [f"   {line}" for line in textwrap.wrap(one_line(result.explanation), width() - 3)]
+    if result.duplicates:
+        shown.append(f"   the same text: {describe_ids(result.duplicates)}")
     if result.metadata:
         shown.append(f"   {describe_metadata(result.metadata)}")
     if result.metadata_fault is not None:
@@ -38,16 +46,36 @@ def result_text(rank: int, result: SearchResult, *, lines: int | None = None) ->
     return "\n".join(shown)
 
 
+def _scores(result: SearchResult) -> str:
+    """Those there are: what it was ordered by, and what that was made of."""
+    if result.relevance == result.score:
+        return f"score {result.score:.3f}"
+    if result.score == 0 and result.relevance == result.keyword_score:
+        return f"words {result.keyword_score:.2f}"
+    return f"relevance {result.relevance:.3f}  score {result.score:.3f}  words {result.keyword_score:.2f}"
+
+
 def result_json(result: SearchResult) -> JsonObject:
     """A result for machines."""
     return {
         "chunk_id": result.chunk_id,
         "score": round(result.score, 6),
+        "keyword_score": round(result.keyword_score, 6),
+        "relevance": round(result.relevance, 6),
+        "duplicates": list(result.duplicates),
+        **({} if result.explanation is None else {"explanation": result.explanation}),
         "frame_index": result.frame_index,
         "metadata": result.metadata,
         **({} if result.metadata_fault is None else {"metadata_fault": result.metadata_fault}),
         "text": result.text,
     }
+
+
+def describe_ids(chunk_ids: Sequence[int]) -> str:
+    """``chunk 7``, ``chunks 7, 9, 12 and 5 more``."""
+    shown = ", ".join(f"{chunk_id:,}" for chunk_id in chunk_ids[:_SHOWN_IDS])
+    more = f" and {len(chunk_ids) - _SHOWN_IDS:,} more" if len(chunk_ids) > _SHOWN_IDS else ""
+    return f"chunk{'s' * (len(chunk_ids) != 1)} {shown}{more}"
 
 
 def unusable_rows(chunks: ChunkRanges) -> list[tuple[str, str]]:

@@ -15,6 +15,9 @@ from memvid.config import QUESTION_BYTES
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from memvid.config import Mode
+    from memvid.retriever import MemvidRetriever
+
 __all__ = ["search"]
 
 
@@ -22,12 +25,26 @@ __all__ = ["search"]
 @options.memory_argument
 @click.argument("question")
 @click.option("-k", "--top-k", type=click.IntRange(min=1), default=5, show_default=True, help="Passages to find.")
+@options.mode
 @click.option(
     "--where",
     multiple=True,
     metavar="KEY=VALUE",
     help="Only chunks with this metadata. Several keys must all hold; of one key given several times, any value.",
 )
+@click.option("--min-score", type=float, metavar="N", help="Leave out passages whose cosine is below, -1 to 1.")
+@click.option(
+    "--diversity",
+    type=float,
+    default=0,
+    metavar="N",
+    help="From 0, the most relevant, to 1, the least alike.  [default: 0]",
+)
+@options.rerank
+@click.option(
+    "--no-distinct", "distinct", flag_value=False, default=True, help="Show copies of one text each by itself."
+)
+@click.option("--explain", is_flag=True, help="Say of each passage why it is where it is.")
 @click.option("--lines", type=click.IntRange(min=1), metavar="N", help="Lines shown of a passage.  [default: all]")
 @click.option(
     "--question-bytes",
@@ -44,7 +61,13 @@ def search(
     memory: Path,
     question: str,
     top_k: int,
+    mode: Mode,
     where: tuple[str, ...],
+    min_score: float | None,
+    diversity: float,
+    rerank: str | None,
+    distinct: bool,
+    explain: bool,
     lines: int | None,
     question_bytes: int,
     index_file: Path | None,
@@ -53,20 +76,22 @@ def search(
 ) -> None:
     """Find the passages that answer a question.
 
-    Best first. Every passage is read out of its frame and verified.
+    Best first, by meaning and by words. Every passage is read out of its frame and verified. Words in double quotes
+    have to stand in it as they are.
 
     \b
     memvid search memory.mp4 "when did signing in break?"
     memvid search memory.mp4 "budget" -k 3 --where source=report.pdf
+    memvid search memory.mp4 'who wrote "disk is full"?' --explain
     """
     conditions = options.parse_where(where)
-    from memvid.retriever import MemvidRetriever
-
     begin = time.perf_counter()
-    embedder = options.index_embedder(model, memory, index_file)
-    with MemvidRetriever(memory, index_file, embedder=embedder, question_bytes=question_bytes) as retriever:
+    with _open(memory, index_file, model, mode=mode, question_bytes=question_bytes) as retriever:
         opened = time.perf_counter()
-        results = retriever.search_results(question, top_k=top_k, where=conditions)
+        results = retriever.search_results(
+            question, top_k, mode=mode, where=conditions, min_score=min_score, diversity=diversity, rerank=rerank,
+            distinct=distinct, explain=explain,
+        )  # fmt: skip
         stats, chunks = retriever.stats, len(retriever)
     seconds = {
         "open": opened - begin,
@@ -74,9 +99,23 @@ def search(
         "search": stats.search_seconds,
         "read": stats.read_seconds,
     }
+    if rerank is not None or diversity:
+        seconds["rank"] = stats.rank_seconds
     if as_json:
         emit_json({"question": question, "results": list(map(result_json, results)), "seconds": seconds})
         return
     for rank, result in enumerate(results, 1):
         emit(result_text(rank, result, lines=lines) + "\n")
     emit(f"{len(results):,} of {counted(chunks, 'chunk')}: {stages_text(seconds)}")
+
+
+def _open(
+    memory: Path, index_file: Path | None, model: str | None, *, mode: Mode, question_bytes: int
+) -> MemvidRetriever:
+    """The memory; where words alone are searched for, without a model."""
+    if mode == "keyword":
+        return options.open_unasked(memory, index_file, model, question_bytes=question_bytes)
+    from memvid.retriever import MemvidRetriever
+
+    embedder = options.index_embedder(model, memory, index_file)
+    return MemvidRetriever(memory, index_file, embedder=embedder, question_bytes=question_bytes)

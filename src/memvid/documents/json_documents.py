@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from typing import BinaryIO
 
-__all__ = ["read_json", "read_json_lines", "read_jsonl"]
+__all__ = ["read_json", "read_json_lines", "read_jsonl", "read_values"]
 
 _TEXT_KEY = "text"
 
@@ -40,6 +40,12 @@ def read_jsonl(
     :raises ResourceLimitError: a few bytes of gzip unpack to far more than documents do.
     :raises ConfigError: an unknown ``encoding``.
     """
+    for where, value in read_values(source, encoding=encoding):
+        yield where, _make_document(value, where, text_key)
+
+
+def read_values(source: StrPath | Iterable[bytes | str], *, encoding: str = "utf-8") -> Iterator[tuple[str, Any]]:
+    """Read a file of JSON lines as a stream: where each value is, and the value; as :func:`read_jsonl` otherwise."""
     check_encoding(encoding)
     with ExitStack() as stack:
         lines: Iterable[bytes | str]
@@ -58,7 +64,7 @@ def read_jsonl(
                 raise DocumentError(f"source is a {type(source).__name__}: give a path, an open file, or lines")
             lines = source
             name = str(getattr(source, "name", "JSON lines"))
-        yield from read_json_lines(lines, name, encoding=encoding, text_key=text_key)
+        yield from _parse_lines(lines, name, encoding)
 
 
 def read_json_lines(
@@ -68,6 +74,11 @@ def read_json_lines(
 
     :param name: of the file, for messages.
     """
+    for where, value in _parse_lines(lines, name, encoding):
+        yield where, _make_document(value, where, text_key)
+
+
+def _parse_lines(lines: Iterable[bytes | str], name: str, encoding: str) -> Iterator[tuple[str, Any]]:
     offset = 0
     for number, line in _count(lines, name):
         where = f"{name}, line {number}"
@@ -77,7 +88,7 @@ def read_json_lines(
             text = decode(line, name, encoding, offset)
             offset += len(line)
         if text.strip():
-            yield where, _make_document(_parse(text, where), where, text_key)
+            yield where, _parse(text, where)
 
 
 def read_json(file: BinaryIO, name: str, encoding: str) -> Iterator[Document]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession
     from tokenizers import Tokenizer
 
-__all__ = ["LoadedModel"]
+__all__ = ["LoadedModel", "load_session", "load_tokenizer"]
 
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
 _CHARACTERS_A_TOKEN = 64  # of a long text so many are enough, unless nearly all of it is blanks, or one word
@@ -28,7 +28,11 @@ _MOST_CHARACTERS = 1 << 20
 _FATAL = 4  # everything below is also raised as an exception; stderr belongs to the application
 
 
-def _load_session(folder: ModelFolder, providers: tuple[str, ...] | None) -> InferenceSession:
+def load_session(folder: ModelFolder, providers: tuple[str, ...] | None) -> InferenceSession:
+    """The graph of a folder, on some of onnxruntime's execution providers; ``None`` chooses.
+
+    :raises EmbeddingError: it cannot be loaded.
+    """
     ort = import_onnxruntime()
     options = ort.SessionOptions()
     # One thread a run, as many runs at once as there are threads: no pool that spins or that a fork would lose, and
@@ -49,7 +53,11 @@ def _load_session(folder: ModelFolder, providers: tuple[str, ...] | None) -> Inf
     return open_session(make, providers, ort.get_available_providers())
 
 
-def _load_tokenizer(folder: ModelFolder) -> Tokenizer:
+def load_tokenizer(folder: ModelFolder) -> Tokenizer:
+    """The tokenizer of a folder, which cuts texts to the model's length.
+
+    :raises EmbeddingError: it cannot be loaded.
+    """
     tokenizers = import_dependency("tokenizers", "tokenizers is needed to run an ONNX model: pip install tokenizers")
     try:
         tokenizer: Tokenizer = tokenizers.Tokenizer.from_file(str(folder.tokenizer_file))
@@ -78,14 +86,14 @@ class LoadedModel:
 
         def load() -> None:
             try:
-                self._session = _load_session(folder, providers)
+                self._session = load_session(folder, providers)
             except BaseException as error:  # handed to the thread that waits
                 failures.append(error)
 
         worker = Worker(load, name="memvid-load-model")
         try:
             worker.start()
-            self._tokenizer = _load_tokenizer(folder)
+            self._tokenizer = load_tokenizer(folder)
         finally:
             worker.finish()
         if failures:

@@ -1,0 +1,139 @@
+"""How good answers are: by meaning, by words, by both, and what of them a chat sends.
+
+``python -m benchmarks.quality SET...`` builds a memory of each set, asks its questions, and prints recall and MRR of
+each mode. A set is a folder with ``passages.jsonl`` (``text``) and ``questions.jsonl`` (``query``, and ``gold_id``, the
+line of the passage that answers it, from 0), each zipped (``.gz``) or not; or ``identifiers``, which is made here: 500
+tickets with a number each, 100 asked for by the number alone and 100 in a sentence.
+
+``--chat N`` also asks a chat N of the questions, each in a conversation of its own, and counts how often the passage
+that answers is among what the model would be sent. ``--pieces`` adds a row with ``rerank="pieces"``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from memvid import MemvidChat, MemvidEncoder, MemvidRetriever
+from memvid.documents import read_jsonl
+from memvid.evaluation import MODES, Expected, Quality, evaluate, read_questions
+
+SUBJECTS = (
+    "login", "backup", "invoice", "printer", "database", "upload", "certificate", "calendar", "webhook", "export",
+    "import", "search", "payment", "session", "cache", "queue", "mailer", "firewall", "replica", "dashboard",
+)  # fmt: skip
+FAULTS = (
+    "fails", "times out", "returns an empty page", "is slow", "loops forever", "rejects valid input",
+    "loses its settings", "shows the wrong date", "crashes on start", "leaks memory",
+)  # fmt: skip
+SENTENCES = (
+    "What is the status of {}?", "Who reported {} and why?", "can you tell me what happened with {}",
+    "I am looking for ticket {}, what was the problem?", "Is {} closed already?",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionSet:
+    """Passages and questions to them.
+
+    :ivar questions: by name; each kind is measured by itself.
+    """
+
+    name: str
+    passages: Sequence[str]
+    questions: dict[str, list[Expected]]
+
+
+def load_set(name: str) -> QuestionSet:
+    """A folder's, or the one that is made here."""
+    if name == "identifiers":
+        return make_identifiers()
+    folder = Path(name)
+    passages, questions = (_file(folder, stem) for stem in ("passages", "questions"))
+    texts = [document.text for _, document in read_jsonl(passages)]
+    return QuestionSet(folder.name, texts, {"questions": list(read_questions(questions))})
+
+
+def _file(folder: Path, stem: str) -> Path:
+    found = sorted(folder.glob(f"*{stem}.jsonl*"))
+    if len(found) != 1:
+        raise SystemExit(f"{folder} has {len(found)} files *{stem}.jsonl or *{stem}.jsonl.gz: expected one")
+    return found[0]
+
+
+def make_identifiers(count: int = 500, asked: int = 100) -> QuestionSet:
+    """Tickets that differ in their numbers more than in what they say."""
+    chooser = random.Random(1)
+    numbers = [f"TK-{number}" for number in chooser.sample(range(10_000, 100_000), count)]
+    passages = []
+    for number in numbers:
+        subject, fault, other = chooser.choice(SUBJECTS), chooser.choice(FAULTS), chooser.choice(SUBJECTS)
+        passages.append(
+            chooser.choice(
+                (
+                    f"{number}: the {subject} {fault}. It began after the {other} was updated.",
+                    f"Ticket {number}. The {subject} {fault} for a customer; we asked for logs of the {other}.",
+                    f"The {subject} {fault}. Number {number}, closed after the {other} was restarted.",
+                )
+            )
+        )
+    ids = chooser.sample(range(count), asked)
+    bare = [Expected(question=numbers[i], ids=frozenset({i})) for i in ids]
+    sentences = [Expected(question=chooser.choice(SENTENCES).format(numbers[i]), ids=frozenset({i})) for i in ids]
+    return QuestionSet("identifiers", passages, {"bare": bare, "in a sentence": sentences})
+
+
+def measure(tried: QuestionSet, folder: Path, *, pieces: bool, chat: int) -> None:
+    """Build a memory of a set, and print what it answers."""
+    video = folder / "memory.mp4"
+    with MemvidEncoder() as encoder:
+        encoder.add_chunks(tried.passages)
+        encoder.build_video(video)
+    with MemvidRetriever(video) as retriever:
+        for kind, questions in tried.questions.items():
+            print(f"\n{tried.name}: {len(tried.passages):,} passages, {len(questions):,} {kind}")
+            print(f"  {'':<16}" + "".join(f"{name:>11}" for name in ("recall@1", "recall@5", "recall@10", "MRR@10")))
+            for mode in MODES:
+                _print(mode, evaluate(retriever, questions, mode=mode))
+            if pieces:
+                _print("hybrid, pieces", evaluate(retriever, questions, rerank="pieces"))
+            if chat:
+                some = questions[:chat]
+                print(f"  chat: {sent(retriever, some):.3f} of {len(some)} have their passage in what is sent")
+
+
+def _print(name: str, quality: Quality) -> None:
+    print(f"  {name:<16}" + "".join(f"{value:>11.3f}" for value in (*quality.recall.values(), quality.mrr)))
+
+
+def sent(retriever: MemvidRetriever, questions: Sequence[Expected]) -> float:
+    """The part of the questions for which a chat sends a passage that answers."""
+    found = 0
+    with MemvidChat(retriever=retriever, llm_provider="none") as chat:
+        for expected in questions:
+            chat.start_session()
+            chat.chat(expected.question)
+            context = chat.last_context
+            assert context is not None
+            found += any(not expected.ids.isdisjoint(passage.chunk_ids) for passage in context.passages)
+    return found / len(questions)
+
+
+def main() -> None:
+    """Measure the sets that were named."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sets", nargs="+", metavar="SET")
+    parser.add_argument("--pieces", action="store_true")
+    parser.add_argument("--chat", type=int, default=0, metavar="N")
+    given = parser.parse_args()
+    for name in given.sets:
+        with tempfile.TemporaryDirectory() as folder:
+            measure(load_set(name), Path(folder), pieces=given.pieces, chat=given.chat)
+
+
+if __name__ == "__main__":
+    main()
