@@ -2,8 +2,9 @@
 
 ``python -m benchmarks.quality SET...`` builds a memory of each set, asks its questions, and prints recall and MRR of
 each mode. A set is a folder with ``passages.jsonl`` (``text``) and ``questions.jsonl`` (``query``, and ``gold_id``, the
-line of the passage that answers it, from 0), each zipped (``.gz``) or not; or ``identifiers``, which is made here: 500
-tickets with a number each, 100 asked for by the number alone and 100 in a sentence.
+line of the passage that answers it, from 0), each zipped (``.gz``) or not. Without questions, a sentence is taken out
+of each passage and asked for. Or it is ``identifiers``, which is made here: 500 tickets with a number each, 100 asked
+for by the number alone and 100 in a sentence.
 
 ``--chat N`` also asks a chat N of the questions, each in a conversation of its own, and counts how often the passage
 that answers is among what the model would be sent. ``--pieces`` adds a row with ``rerank="pieces"``.
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import random
+import re
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -53,9 +55,25 @@ def load_set(name: str) -> QuestionSet:
     if name == "identifiers":
         return make_identifiers()
     folder = Path(name)
-    passages, questions = (_file(folder, stem) for stem in ("passages", "questions"))
-    texts = [document.text for _, document in read_jsonl(passages)]
-    return QuestionSet(folder.name, texts, {"questions": list(read_questions(questions))})
+    texts = [document.text for _, document in read_jsonl(_file(folder, "passages"))]
+    if not any(folder.glob("*questions.jsonl*")):
+        return ask_for_sentences(folder.name, texts)
+    return QuestionSet(folder.name, texts, {"questions": list(read_questions(_file(folder, "questions")))})
+
+
+def ask_for_sentences(name: str, texts: Sequence[str]) -> QuestionSet:
+    """Of each passage, one of its sentences is the question, and the rest what answers it."""
+    chooser = random.Random(1)
+    passages: list[str] = []
+    questions: list[Expected] = []
+    for text in texts:
+        sentences = re.split(r"(?<=[.!?])\s+", text)
+        places = [place for place, sentence in enumerate(sentences) if 40 <= len(sentence) <= 200]
+        if places and len(sentences) > 1:
+            asked = sentences.pop(chooser.choice(places))
+            questions.append(Expected(question=asked, ids=frozenset({len(passages)})))
+        passages.append(" ".join(sentences))
+    return QuestionSet(name, passages, {"sentences": questions})
 
 
 def _file(folder: Path, stem: str) -> Path:
