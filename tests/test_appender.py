@@ -468,6 +468,8 @@ class TestDelete:
             with pytest.raises(ChunkNotFoundError):
                 delete(video, chunk_ids=[wrong])  # type: ignore[list-item]
         with pytest.raises(QueryError):
+            delete(video, where={"nothing": {"$like": 1}})
+        with pytest.raises(ChunkNotFoundError, match="no chunk has the metadata field 'nothing'"):
             delete(video, where={"nothing": 1})
         assert all_files(tmp_path) == before
         delete(video, chunk_ids=[1, 1])

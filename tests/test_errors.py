@@ -373,7 +373,7 @@ class TestQueries:
             (lambda memory: memory.search("x", -3), QueryError, "top_k=-3"),
             (lambda memory: memory.search("x", True), QueryError, "top_k=True"),
             (lambda memory: memory.search("x", 2.0), QueryError, "top_k=2.0"),
-            (lambda memory: memory.search_results("x", where={"m": 1}), QueryError, "did you mean 'n'|fields are n"),
+            (lambda memory: memory.search_results("x", where={"$an": []}), QueryError, "did you mean '.and'"),
             (lambda memory: memory.get_chunk_by_id(30), ChunkNotFoundError, "ids go from 0 to 29"),
             (lambda memory: memory.get_chunk_by_id(-1), ChunkNotFoundError, "no chunk -1"),
         ],

@@ -35,7 +35,7 @@ LAYERS: tuple[tuple[tuple[str, ...], ...], ...] = (
     (("storage",), ("network",)),
     (("_core",), ("_onnxruntime",), ("unspaced_scripts",), ("long_texts",), ("printable",)),
     (("config",), ("dependencies",), ("pickling",), ("workers",)),
-    (("checks",), ("types",), ("allowance",), ("interrupts",), ("remedies",)),
+    (("checks",), ("types",), ("query",), ("allowance",), ("interrupts",), ("remedies",)),
     (("errors",),),
 )
 PLACES = {name: (row, unit) for row, units in enumerate(LAYERS) for unit in units for name in unit}

@@ -140,7 +140,7 @@ class TestSearch:
         with pytest.raises(QueryError, match="search_results"):
             memory.search_many("violin")
 
-    @pytest.mark.parametrize("where", [{}, 5, {"nth": 1}, {"n": {}}, {"n": []}, {"n": float("nan")}, {5: 5}])
+    @pytest.mark.parametrize("where", [{}, 5, {"$n": 1}, {"n": {}}, {"n": []}, {"n": float("nan")}, {5: 5}])
     def test_filters_that_cannot_be(self, memory: MemvidRetriever, where: Any) -> None:
         with pytest.raises(QueryError):
             memory.search_results("violin", where=where)

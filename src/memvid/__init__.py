@@ -40,9 +40,11 @@ if TYPE_CHECKING:
     from memvid.encoder import EncoderStats, MemvidEncoder
     from memvid.errors import MemvidError
     from memvid.index import IndexBuilder, IndexManager, Manifest, Segment, SideFile, VectorInfo
+    from memvid.index.selection import Selection
     from memvid.index.words import Words
     from memvid.llm import Backend, Completion, Message, Piece, Quote, TokenCounter, TokenUsage
     from memvid.page import ChangedMetadata, ChunkIds
+    from memvid.query import Filter
     from memvid.retriever import MemvidRetriever
     from memvid.storage.commit import Commit
     from memvid.types import (
@@ -80,6 +82,7 @@ _HOMES = {
     "Embedder": "memvid.embedding",
     "EncoderConfig": "memvid.config",
     "EncoderStats": "memvid.encoder",
+    "Filter": "memvid.query",
     "HashingEmbedder": "memvid.embedding",
     "IndexBuilder": "memvid.index",
     "IndexManager": "memvid.index",
@@ -104,6 +107,7 @@ _HOMES = {
     "SearchKeywords": "memvid.config",
     "SearchResult": "memvid.types",
     "Segment": "memvid.index",
+    "Selection": "memvid.index.selection",
     "SideFile": "memvid.index",
     "Source": "memvid.chat",
     "Summary": "memvid.chat",
@@ -134,6 +138,7 @@ __all__ = [
     "Embedder",
     "EncoderConfig",
     "EncoderStats",
+    "Filter",
     "HashingEmbedder",
     "IndexBuilder",
     "IndexManager",
@@ -158,6 +163,7 @@ __all__ = [
     "SearchKeywords",
     "SearchResult",
     "Segment",
+    "Selection",
     "SideFile",
     "Source",
     "Summary",

@@ -26,9 +26,10 @@ from memvid.errors import (
     UnsupportedVideoError,
 )
 from memvid.index import IndexManager
-from memvid.index.filters import value_token
+from memvid.index.value_tokens import value_token
 from memvid.interrupts import interruptible
 from memvid.page import ChunkIds, Record, check_record, decode_metadata, encode_metadata
+from memvid.query import parse_filter
 from memvid.storage.commit import default_index_file, open_settled, recover, refuse_links
 from memvid.types import AppendResult, DateLike, JsonObject, ModelInfo, ProgressCallback, StrPath, Where
 from memvid.video import PageStore, VideoReader
@@ -107,10 +108,11 @@ class MemvidAppender(ChunkCollector):
         :param values: what fields get.
         :param remove: fields that go.
         :param chunk_ids: the chunks.
-        :param where: all chunks whose metadata has these values; a list stands for any of its values.
+        :param where: all chunks whose metadata passes this filter (docs/filters.md).
         :raises ConfigError: there is nothing to change, or no chunk was asked for.
         :raises ChunkNotFoundError: there is no chunk of that id, or it was deleted.
         :raises MetadataError: ``values`` are no JSON object.
+        :raises QueryError: ``where`` is no filter.
         """
         self._open_spool()
         gone = list(remove)
@@ -120,7 +122,7 @@ class MemvidAppender(ChunkCollector):
         if not ids and where is None:
             raise ConfigError("no chunk to change: give chunk_ids= or where=")
         given = decode_metadata(encode_metadata(values))
-        self._changes.add_fields(given, gone, ids, None if where is None else dict(where))
+        self._changes.add_fields(given, gone, ids, None if where is None else parse_filter(where))
 
     def delete(self, chunk_ids: Iterable[int]) -> int:
         """Have chunks deleted by :meth:`append`.
@@ -137,18 +139,27 @@ class MemvidAppender(ChunkCollector):
         return len(wanted)
 
     def delete_where(self, where: Where) -> int:
-        """Have all chunks of the memory deleted whose metadata has these values; a list stands for any of its values.
+        """Have all chunks of the memory deleted whose metadata passes a filter (docs/filters.md).
 
         Which chunks those are is decided by :meth:`append`; chunks added here are not among them.
 
-        :returns: how many there are at the moment.
-        :raises QueryError: the filter is not one, or names a field that no chunk has.
+        :returns: how many there are at the moment; of a field that no chunk has, none.
+        :raises QueryError: the filter is not one.
         """
         self._open_spool()
+        parsed = parse_filter(where)
         with self._index() as index:
-            count = len(index.ids_where(where))
-        self._deletions.filters.append(dict(where))
+            count = len(index.ids_where(parsed))
+        self._deletions.filters.append(parsed)
         return count
+
+    def near_misses(self, where: Where) -> dict[str, list[str]]:
+        """For each metadata field of a filter that no chunk of the memory has, up to three similar ones there are.
+
+        :raises QueryError: the filter is not one.
+        """
+        with self._index() as index:
+            return index.near_misses(where)
 
     def upsert(
         self,
@@ -158,7 +169,7 @@ class MemvidAppender(ChunkCollector):
         metadatas: Iterable[JsonObject],
         embeddings: ArrayLike | None = None,
     ) -> int:
-        """Add chunks in place of all that have the same value under ``key`` in their metadata.
+        """Add chunks in place of all that have the same value at ``key`` itself in their metadata, not in a list there.
 
         A document that was split into several chunks is replaced by all chunks of it in one call: chunks of one call do
         not take each other's place. New chunks get new ids.
@@ -228,7 +239,6 @@ class MemvidAppender(ChunkCollector):
         :raises ModelMismatchError: the index was made with another embedder.
         :raises ChunkNotFoundError: a chunk whose metadata was to be changed is not there any more, or there is none of
             that filter.
-        :raises QueryError: a filter names a field that no chunk has any more.
         :raises MetadataError: the metadata of a chunk cannot be used, and fields of it were to be changed.
         """
         spool = self._open_spool()

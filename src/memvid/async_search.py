@@ -48,8 +48,8 @@ class _Request:
             self.future.set_result(outcome)
 
     def joins(self, other: _Request) -> bool:
-        """Whether one call may answer both. Filters are not compared: ``{"n": 1}`` and ``{"n": True}`` are equal."""
-        return self.top_k == other.top_k and self.options.where is None and self.options == other.options
+        """Whether one call may answer both."""
+        return self.top_k == other.top_k and self.options == other.options
 
 
 class SearchPool:
@@ -171,8 +171,8 @@ class AsyncSearches(ABC):
     """Twins of the searches of a retriever for asyncio.
 
     They never block the event loop: the work runs on up to 4 threads, ``memvid-search_0`` to ``_3``, that start with
-    the first call and end with ``close()``. Calls that wait at the same time with equal ``top_k`` and options, without
-    a filter, are answered by one search. Cancelling the task that awaits returns at once; a search that had not begun
+    the first call and end with ``close()``. Calls that wait at the same time with equal ``top_k`` and options are
+    answered by one search. Cancelling the task that awaits returns at once; a search that had not begun
     is dropped, one that had ends unheard.
     """
 

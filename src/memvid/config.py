@@ -10,6 +10,7 @@ from typing import Any, Literal, TypedDict, TypeVar, get_args
 
 from memvid.checks import is_int, is_line, is_number
 from memvid.errors import ConfigError, QueryError
+from memvid.query import Filter, parse_filter
 from memvid.types import Rerank, Where
 
 __all__ = [
@@ -220,15 +221,17 @@ class SearchDefaults:
 class SearchOptions(SearchDefaults):
     """What a search may say.
 
-    :ivar where: only chunks whose metadata passes this filter.
+    :ivar where: only chunks whose metadata passes this filter (docs/filters.md); parsed when the options are made.
     :ivar explain: say of each answer why it is where it is.
     """
 
-    where: Where | None = None
+    where: Where | Filter | None = None
     explain: bool = False
 
     def __post_init__(self) -> None:
         SearchDefaults.__post_init__(self)
+        if self.where is not None:
+            object.__setattr__(self, "where", parse_filter(self.where))
         _require(isinstance(self.explain, bool), "explain", self.explain, "True or False")
 
 
@@ -236,7 +239,7 @@ class SearchKeywords(TypedDict, total=False):
     """The same as keyword arguments, for type checkers."""
 
     mode: Mode
-    where: Where | None
+    where: Where | Filter | None
     min_score: float | None
     diversity: float
     rerank: Rerank | None

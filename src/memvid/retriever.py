@@ -26,10 +26,11 @@ from memvid.errors import (
 from memvid.index import IndexManager
 from memvid.page import ChunkIds, read_metadata
 from memvid.pickling import check_picklable
+from memvid.query import Filter, parse_filter
 from memvid.query_cache import QueryCache, Tally
 from memvid.ranking import RankedSearch
 from memvid.storage.commit import default_index_file, open_settled, recover
-from memvid.types import Chunk, CommitInfo, MemoryInfo, RetrieverStats, SearchResult, StrPath
+from memvid.types import Chunk, CommitInfo, MemoryInfo, RetrieverStats, SearchResult, StrPath, Where
 from memvid.video import MetadataState, PageStore, VideoReader
 
 if TYPE_CHECKING:
@@ -183,20 +184,32 @@ class MemvidRetriever(AsyncSearches):
         self._check_open()
         return [info for _, info in self._store.history.commits(self._store.header)]
 
-    def scan(self, as_of: int | None = None) -> Iterator[Chunk]:
+    def near_misses(self, where: Where) -> dict[str, list[str]]:
+        """For each metadata field of a filter that no chunk has, up to three similar ones that chunks have.
+
+        Nothing is found by such a field; this says why.
+
+        :raises QueryError: it is no filter.
+        """
+        self._check_open()
+        return self._index.near_misses(where)
+
+    def scan(self, as_of: int | None = None, *, where: Where | None = None) -> Iterator[Chunk]:
         """All chunks in the order of their ids, with their metadata: as they are, or as they were at a commit.
 
         Reads the pages one after the other, past the cache. What was deleted or changed since that commit is there as
         long as the memory is not compacted.
 
         :param as_of: number of a commit, as :meth:`log` lists it.
-        :raises QueryError: there is no such commit; raised at once.
+        :param where: only chunks whose metadata passes this filter (docs/filters.md); all pages are read.
+        :raises QueryError: there is no such commit, or ``where`` is no filter; raised at once.
         :raises FrameError: a frame cannot be read and verified; raised when it is its turn.
         """
         self._check_open()
+        wanted = None if where is None else parse_filter(where)
         frames, history = self._video.frame_count, self._store.history
         if as_of is None:
-            return self._scan(frames, self._index.deleted, self._store.changed)
+            return self._scan(frames, self._index.deleted, self._store.changed, wanted)
         _check_int("as_of", as_of, 1)
         commits = history.commits(self._store.header)
         at = next((at for at, (_, info) in enumerate(commits) if info.number == as_of), None)
@@ -204,9 +217,9 @@ class MemvidRetriever(AsyncSearches):
             numbers = f"{commits[0][1].number} to {commits[-1][1].number}"
             raise QueryError(f"as_of={as_of}: there is no such commit; memvid log lists those there are, {numbers}")
         stop = commits[at + 1][0] if at + 1 < len(commits) else frames
-        return self._scan(stop, history.deleted_in(0, stop), history.changed_in(0, stop))
+        return self._scan(stop, history.deleted_in(0, stop), history.changed_in(0, stop), wanted)
 
-    def _scan(self, stop: int, deleted: ChunkIds, changed: MetadataState) -> Iterator[Chunk]:
+    def _scan(self, stop: int, deleted: ChunkIds, changed: MetadataState, where: Filter | None) -> Iterator[Chunk]:
         """The chunks in the frames before ``stop``."""
         gone = deleted | self._index.missing
         for frame, page in self._store.scan_chunks(stop=stop, without=gone):
@@ -216,7 +229,8 @@ class MemvidRetriever(AsyncSearches):
                     metadata, fault = read_metadata(self._store.metadata_bytes(page, frame, slot, changed=changed))
                 except FrameError as error:
                     metadata, fault = {}, f"the page that may have it cannot be read: {error}"
-                yield Chunk(first + slot, page.text(slot), metadata, frame, fault)
+                if where is None or where.matches(metadata):
+                    yield Chunk(first + slot, page.text(slot), metadata, frame, fault)
 
     def warm(self) -> None:
         """Load what the first query would load: the model, the index, the dictionary."""

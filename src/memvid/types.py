@@ -47,7 +47,7 @@ Rerank: TypeAlias = StrPath | Callable[[str, list[str]], Any]
 score for each, the higher the better."""
 
 Where: TypeAlias = Mapping[str, Any]
-"""A filter on metadata: values by field, a list for any of its values."""
+"""A filter on metadata, ``{"source": "a.txt", "page": {"$gte": 3}}``: docs/filters.md."""
 
 
 def _shorten(text: str, limit: int = 48) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 import gc
+import json
 import sys
 import threading
 from collections.abc import Iterator, Sequence
@@ -666,10 +668,18 @@ class TestSearching:
             assert talk.last_context is not None
             assert talk.last_context.passages[0].metadata == {"source": "1.txt"}
 
-    @pytest.mark.parametrize("where", [{}, 5, "source=a", {"a": {1, 2}}, {"a": float("nan")}])
+    @pytest.mark.parametrize("where", [{}, 5, "source=a", {"a": {"$gtr": 2}}, {"a": float("nan")}])
     def test_filters_that_cannot_be(self, where: Any) -> None:
         with pytest.raises(QueryError, match="where"):
             plain(RecordingBackend()).start_session(where=where)
+
+    def test_a_filter_is_kept_as_json(self, tmp_path: Path) -> None:
+        talk = plain(RecordingBackend())
+        day = datetime.date(2026, 11, 27)
+        talk.start_session(where={"day": {"$gte": day}, "n": {"$in": {np.int64(3)}}, "tag": ("a", "b")})
+        talk.export_history(tmp_path / "talk.json")
+        kept = json.loads((tmp_path / "talk.json").read_text("utf-8"))["where"]
+        assert kept == {"day": {"$gte": "2026-11-27"}, "n": {"$in": [3]}, "tag": ["a", "b"]}
 
     def test_quotes_ask_for_no_phrase(self, tickets: Path) -> None:
         with MemvidChat(tickets, embedder=EMBEDDER, backend=RecordingBackend()) as talk:

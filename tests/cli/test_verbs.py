@@ -18,7 +18,7 @@ import pytest
 import memvid
 from memvid.cli import main
 from memvid.cli.app import app
-from memvid.cli.options import parse_where
+from memvid.cli.conditions import parse_where
 from memvid.cli.output import (
     counted,
     describe_metadata,
@@ -438,6 +438,13 @@ class TestSearch:
             (["year=2001", "year=1999"], {"Bob leads support.", "Ada leads the storage team."}),
             (["source=notes/team.jsonl", "year=1999"], {"Ada leads the storage team."}),
             (["source=notes/team.jsonl", "year=7"], set()),
+            (["year>1999"], {"Bob leads support."}),
+            (["year>=1999", "year<=2000"], {"Ada leads the storage team."}),
+            (["year<2000"], {"Ada leads the storage team."}),
+            (["source~=team", "year!=1999"], {"Bob leads support."}),
+            (["source^=notes/team", "year=2001", "year=1999", "year!=2001"], {"Ada leads the storage team."}),
+            (['{"year": {"$in": [2001]}}'], {"Bob leads support."}),
+            (["source^=otes"], set()),
         ],
     )
     def test_where(
@@ -447,16 +454,35 @@ class TestSearch:
         found = run_json(capsys, "search", memory, "who leads", *where, *MODEL)
         assert {result["text"] for result in found["results"]} == expected
 
+    def test_a_field_that_no_chunk_has_is_named(self, memory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert run("search", memory, "x", "--where", "yaer=1", *MODEL) == 0
+        assert "no chunk has the metadata field 'yaer': did you mean 'year'?" in capsys.readouterr().out
+        found = run_json(capsys, "search", memory, "x", "--where", "yaer=1", *MODEL)
+        assert (found["results"], found["near_misses"]) == ([], {"yaer": ["year"]})
+
+    def test_scan_takes_conditions(self, memory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert run("scan", memory, "--where", "year>2000") == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert [json.loads(line)["text"] for line in lines] == ["Bob leads support."]
+
     def test_failures(self, memory: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert "gone.mp4" in fails(capsys, "search", tmp_path / "gone.mp4", "x", *MODEL)
         assert "blank" in fails(capsys, "search", memory, " ", *MODEL)
-        assert "yaer" in fails(capsys, "search", memory, "x", "--where", "yaer=1", *MODEL)
         (tmp_path / "foreign.mp4").write_bytes(b"not a video" * 100)
         fails(capsys, "search", tmp_path / "foreign.mp4", "x", *MODEL)
 
     @pytest.mark.parametrize(
         "arguments",
-        [("x", "-k", 0), ("x", "--where", "year"), ("x", "--where", "=1"), (), ("x", "y"), ("x", "--nonsense")],
+        [
+            ("x", "-k", 0),
+            ("x", "--where", "year"),
+            ("x", "--where", "=1"),
+            ("x", "--where", '{"year": {"$like": 1}}'),
+            ("x", "--where", '{"year"'),
+            (),
+            ("x", "y"),
+            ("x", "--nonsense"),
+        ],
     )
     def test_usage(self, memory: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[object, ...]) -> None:
         assert run("search", memory, *arguments) == 2
@@ -566,6 +592,18 @@ class TestOutput:
             "b": ["true", True],
             "c": ['"1"', "1"],
             "d": ["[1]"],
+        }
+        assert parse_where(("a=NaN",)) == {"a": ["NaN"]}
+        assert parse_where(("a=1=>2", "a=", "a!=x", "b.c>=3", "b.c<2026-01-01")) == {
+            "$and": [
+                {"a": ["1=>2", ""]},
+                {"a": {"$nin": ["x"]}},
+                {"b.c": {"$or": [{"$gte": "3"}, {"$gte": 3}]}},
+                {"b.c": {"$lt": "2026-01-01"}},
+            ]
+        }
+        assert parse_where(("a~=1", '{"b": {"$exists": true}}')) == {
+            "$and": [{"a": {"$contains": "1"}}, {"b": {"$exists": True}}]
         }
 
 

@@ -326,8 +326,8 @@ def test_any_scalar_can_be_filtered_by(tmp_path: Path, values: list[Any], where:
     [
         ({}, "expected a dict"),
         ("page", "expected a dict"),
-        ({"pgae": 1}, "did you mean 'page'"),
-        ({"page": {"$gt": 1}}, "expected a string"),
+        ({"page": {"$gte": [1]}}, "expected a string"),
+        ({"page": {"$gtt": 1}}, "did you mean '\\$gt"),
         ({"page": []}, "expected a string"),
         ({"page": [[1]]}, "expected a string"),
         ({"page": float("nan")}, "expected a string"),

@@ -329,3 +329,11 @@ class TestExplain:
         assert "1st by meaning" in str(explained["semantic"][0].explanation)
         assert "by meaning" not in str(explained["keyword"][0].explanation)
         assert 'has "the violin"' in str(shared.search_results('"the violin"', 1, explain=True)[0].explanation)
+
+    def test_a_field_that_no_chunk_has_is_named(self, shared: MemvidRetriever) -> None:
+        where = {"hafl": {"$ne": 1}}
+        explained = shared.search_results("violin", 2, where=where, explain=True)
+        assert len(explained) == 2
+        for result in explained:
+            assert "no chunk has the metadata field 'hafl': did you mean 'half'?" in str(result.explanation)
+        assert "no chunk has" not in str(shared.search_results("violin", 1, where={"half": 1}, explain=True)[0])

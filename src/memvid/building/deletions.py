@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from memvid.errors import QueryError
-from memvid.index.filters import attributes_of, value_token
+from memvid.index.value_tokens import attributes_of, value_token
 from memvid.page import ChunkIds, decode_metadata
 
 if TYPE_CHECKING:
     from memvid.building.spool import Spool
     from memvid.index import IndexManager
+    from memvid.query import Filter
 
 __all__ = ["Deletions"]
 
@@ -45,7 +43,7 @@ class Deletions:
     """
 
     ids: ChunkIds = field(default_factory=lambda: ChunkIds.of([]))
-    filters: list[Mapping[str, Any]] = field(default_factory=list)
+    filters: list[Filter] = field(default_factory=list)
     _upserts: list[_Upsert] = field(default_factory=list)
 
     def __bool__(self) -> bool:
@@ -56,16 +54,12 @@ class Deletions:
         self._upserts.append(_Upsert(name, values, before))
 
     def resolve(self, index: IndexManager, spool: Spool) -> ChunkIds:
-        """The chunks of the memory, and of those about to be added, that are to be deleted and are not yet.
-
-        :raises QueryError: a filter names a field that no chunk has.
-        """
+        """The chunks of the memory, and of those about to be added, that are to be deleted and are not yet."""
         wanted = self.ids
         for where in self.filters:
             wanted |= ChunkIds.of(index.ids_where(where))
         for upsert in self._upserts:
-            with suppress(QueryError):  # no chunk of the memory has the field: there is nothing to take the place of
-                wanted |= ChunkIds.of(index.ids_where({upsert.field: upsert.values}))
+            wanted |= ChunkIds.of(index.ids_having(upsert.field, upsert.values))
         committed = index.ids
         return ChunkIds.of(committed[wanted.contains(committed)]) | self._superseded(spool)
 

@@ -10,10 +10,12 @@ import numpy as np
 
 from memvid.errors import ChunkNotFoundError, MetadataError
 from memvid.page import ChunkIds, decode_metadata, encode_metadata
+from memvid.query import near_misses_text
 
 if TYPE_CHECKING:
     from memvid.index import IndexManager
-    from memvid.types import JsonObject, Where
+    from memvid.query import Filter
+    from memvid.types import JsonObject
     from memvid.video import PageStore
 
 __all__ = ["MetadataChanges"]
@@ -28,7 +30,7 @@ class _Fields:
     values: JsonObject
     remove: frozenset[str]
     ids: ChunkIds
-    where: Where | None
+    where: Filter | None
 
 
 @dataclass(slots=True)
@@ -44,25 +46,20 @@ class MetadataChanges:
     def __bool__(self) -> bool:
         return bool(self.whole or self._fields)
 
-    def add_fields(self, values: JsonObject, remove: Iterable[str], ids: ChunkIds, where: Where | None) -> None:
+    def add_fields(self, values: JsonObject, remove: Iterable[str], ids: ChunkIds, where: Filter | None) -> None:
         """Have chunks get these fields, and lose others."""
         self._fields.append(_Fields(values, frozenset(remove), ids, where))
 
     def resolve(self, index: IndexManager, store: PageStore) -> dict[int, bytes]:
         """The stored metadata that chunks get.
 
-        :raises ChunkNotFoundError: there is no such chunk any more, or none that a filter is of.
-        :raises QueryError: a filter names a field that no chunk has.
+        :raises ChunkNotFoundError: there is no such chunk any more, or none that passes a filter.
         :raises MetadataError: the metadata of a chunk cannot be used, so its other fields would be lost.
         """
         _check_there(index, ChunkIds.of(self.whole))
         changes = dict(self.whole)
         for fields in self._fields:
-            ids = fields.ids if fields.where is None else fields.ids | ChunkIds.of(index.ids_where(fields.where))
-            if not ids:
-                raise ChunkNotFoundError(
-                    "no chunk has this metadata: nothing was changed; `memvid scan` shows all metadata"
-                )
+            ids = fields.ids if fields.where is None else fields.ids | _matching(index, fields.where)
             _check_there(index, ids)
             for chunk_id, metadata in _read(store, ids, changes):
                 kept = {name: value for name, value in metadata.items() if name not in fields.remove}
@@ -70,6 +67,14 @@ class MetadataChanges:
                 if changed != encode_metadata(metadata):  # as Python sees it, 1 is True
                     changes[chunk_id] = changed
         return changes
+
+
+def _matching(index: IndexManager, where: Filter) -> ChunkIds:
+    ids = ChunkIds.of(index.ids_where(where))
+    if not ids:
+        reason = near_misses_text(index.near_misses(where)) or "`memvid scan` shows all metadata"
+        raise ChunkNotFoundError(f"no chunk has this metadata: nothing was changed; {reason}")
+    return ids
 
 
 def _check_there(index: IndexManager, ids: ChunkIds) -> None:

@@ -13,6 +13,7 @@ from memvid.chat.markdown import HEADING
 from memvid.chat.records import ChatMessage, ChatUsage, Source, Summary
 from memvid.chat.session import Session
 from memvid.errors import HistoryError, OutputError
+from memvid.query import parse_filter
 from memvid.storage.files import open_regular
 from memvid.types import JsonObject, StrPath
 
@@ -115,8 +116,8 @@ def read_session(path: StrPath) -> Session:
 
 def _session(document: JsonObject) -> Session:
     where = document.get("where")
-    if where is not None and not (isinstance(where, dict) and where):
-        raise TypeError(f"where is {where!r:.80}, no filter")
+    if where is not None:
+        parse_filter(where)
     session = Session(_text(document["session_id"]), _text_or_none(document["system_prompt"]), where)
     session.summary = _record(Summary, document["summary"])
     session.usage = _record(ChatUsage, document["usage"])

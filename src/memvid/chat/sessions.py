@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence, Set
+from numbers import Integral
 from typing import Literal
 
 from memvid.chat.history_file import as_json, read_session, write_text
@@ -14,6 +16,7 @@ from memvid.chat.session import Session
 from memvid.errors import ClosedError, ConfigError, QueryError, SessionError
 from memvid.llm import Backend
 from memvid.pickling import NotPicklable
+from memvid.query import parse_filter
 from memvid.types import JsonObject, StrPath, Where
 
 __all__ = ["Sessions", "check_text"]
@@ -45,7 +48,7 @@ class Sessions(NotPicklable):
 
         :param system_prompt: what the model is told before the rules of citing and quoting: who it is, its language.
         :param where: a filter on metadata, as a search takes it: only such chunks are searched for this conversation.
-        :raises QueryError: ``where`` is no dict of what JSON can hold.
+        :raises QueryError: ``where`` is no filter.
         """
         self._check_open()
         if system_prompt is not None:
@@ -158,14 +161,29 @@ class Sessions(NotPicklable):
 
 
 def _kept_filter(where: Where) -> JsonObject:
-    """A copy of a filter, which goes into exports."""
-    if not isinstance(where, Mapping) or not where:
-        raise QueryError(f"where={where!r}: expected a dict like {{'source': 'a.txt', 'page': [1, 2]}}")
+    """A copy of a filter, which goes into exports.
+
+    :raises QueryError: it is none.
+    """
+    parse_filter(where)
     try:
-        kept: JsonObject = json.loads(json.dumps(dict(where), allow_nan=False))
-    except (TypeError, ValueError, RecursionError) as error:
-        raise QueryError(f"where holds what no JSON can: {error}") from error
+        kept: JsonObject = json.loads(json.dumps(where, default=_plain))
+    except TypeError as error:
+        raise QueryError(f"where={where!r:.200} cannot be exported: write it as a dict") from error
     return kept
+
+
+def _plain(value: object) -> object:
+    """What a filter may hold and JSON may not."""
+    if isinstance(value, datetime.date):
+        return value.isoformat()
+    if isinstance(value, Integral):  # NumPy's
+        return int(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, (Sequence, Set)):
+        return list(value)
+    raise TypeError
 
 
 def check_text(name: str, value: object) -> None:

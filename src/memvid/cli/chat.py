@@ -57,12 +57,7 @@ _COMMANDS = (
     metavar="N",
     help="Memory that what is found for a question may take; more is refused.  [default: 128 MiB]",
 )
-@click.option(
-    "--where",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Talk about chunks with this metadata only. Several keys must all hold; of one key several times, any value.",
-)
+@options.where
 @options.mode
 @options.rerank
 @click.option("--load", type=options.file_path, help="Go on with a conversation that /save wrote.")
@@ -79,7 +74,7 @@ def chat(
     context_window: int | None,
     answer_seconds: float | None,
     turn_bytes: int,
-    where: tuple[str, ...],
+    where: dict[str, Any] | None,
     mode: Mode,
     rerank: str | None,
     load: Path | None,
@@ -99,6 +94,7 @@ def chat(
     """
     from memvid.chat import MemvidChat
     from memvid.llm.quoting_backend import QuotingBackend
+    from memvid.query import near_misses_text
 
     patience: dict[str, Any] = {}
     if answer_seconds is not None:  # also in silence: many servers say nothing until they have read the question
@@ -123,7 +119,9 @@ def chat(
                 raise click.UsageError(f"a conversation that is loaded has its own {option}: leave one of them out")
             conversation.load_history(load)
         else:
-            conversation.start_session(system, where=options.parse_where(where))
+            conversation.start_session(system, where=where)
+            if where is not None and (misses := near_misses_text(conversation.retriever.near_misses(where))):
+                emit(misses)
         backend = conversation.backend
         if isinstance(backend, QuotingBackend) and backend.reason:
             backend.reason = in_own_words(backend.reason)

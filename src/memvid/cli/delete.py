@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -28,7 +28,7 @@ def delete(
     memory: Path,
     index_file: Path | None,
     chunk_ids: tuple[int, ...],
-    conditions: tuple[str, ...],
+    where: dict[str, Any] | None,
     message: str | None,
     date: str | None,
     as_json: bool,
@@ -43,8 +43,7 @@ def delete(
     """
     from memvid import maintenance
 
-    if not chunk_ids and not conditions:
+    if not chunk_ids and where is None:
         raise click.UsageError("nothing to delete: give --id or --where")
-    where = options.parse_where(conditions)
     result = maintenance.delete(memory, index_file, chunk_ids=chunk_ids, where=where, date=date, message=message)
     emit_change(result, "deleted", result.deleted, as_json=as_json)

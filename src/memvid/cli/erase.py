@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -34,7 +34,7 @@ def erase(
     memory: Path,
     index_file: Path | None,
     chunk_ids: tuple[int, ...],
-    conditions: tuple[str, ...],
+    where: dict[str, Any] | None,
     model: str | None,
     threads: int | None,
     unpacked_bytes: int | None,
@@ -53,9 +53,8 @@ def erase(
     from memvid import maintenance
     from memvid.page import describe_chunks
 
-    if not chunk_ids and not conditions:
+    if not chunk_ids and where is None:
         raise click.UsageError("nothing to erase: give --id or --where")
-    where = options.parse_where(conditions)
     embedder = options.load_embedder(model)
     with ProgressBars() as bars:
         result = maintenance.erase(

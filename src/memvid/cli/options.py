@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 import os
 from datetime import datetime
 from pathlib import Path
@@ -11,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import click
 
+from memvid.cli.conditions import where
 from memvid.config import Mode
 
 if TYPE_CHECKING:
@@ -37,8 +36,6 @@ __all__ = [
     "model",
     "model_arguments",
     "open_unasked",
-    "parse_value",
-    "parse_where",
     "rerank",
     "threads",
     "unpacked_bytes",
@@ -85,14 +82,6 @@ index_model = click.option(
 
 chunk_ids = click.option(
     "--id", "chunk_ids", type=int, multiple=True, metavar="N", help="A chunk by its id; repeatable."
-)
-
-where = click.option(
-    "--where",
-    "conditions",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="All chunks with this in their metadata; repeatable: different keys must all hold, of the same key any may.",
 )
 
 mode = click.option(
@@ -201,37 +190,3 @@ def open_unasked(memory: Path, index_file: Path | None, name: str | None = None,
 def model_arguments(name: str | None) -> tuple[str, ...]:
     """What a command on a memory made with this ``--model`` has to be told of it."""
     return () if name is None or name == "hashing" else ("--model", name)
-
-
-def parse_where(conditions: tuple[str, ...]) -> dict[str, list[Any]] | None:
-    """Turn ``key=value`` conditions into a filter: different keys must all hold, of the same key any may.
-
-    A value that reads as a JSON number, boolean or null stands for that and for the text itself, so ``year=1999`` finds
-    both ``1999`` and ``"1999"``. What no metadata can have, such as ``NaN`` or ``1e999``, is text alone.
-
-    :raises click.BadParameter: a condition without ``=`` or without a key.
-    """
-    where: dict[str, list[Any]] = {}
-    for condition in conditions:
-        key, equals, value = condition.partition("=")
-        if not equals or not key:
-            raise click.BadParameter(f"{condition!r} is not key=value", param_hint="--where")
-        where.setdefault(key, []).append(value)
-        scalar = parse_value(value)
-        if isinstance(scalar, str) and scalar == value:
-            continue
-        if scalar is None or isinstance(scalar, (str, int)) or (isinstance(scalar, float) and math.isfinite(scalar)):
-            where[key].append(scalar)
-    return where or None
-
-
-def parse_value(text: str) -> Any:
-    """What JSON makes of a text; the text itself where it is none, as ``NaN`` and ``Infinity`` are."""
-    try:
-        return json.loads(text, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError):
-        return text
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -19,8 +19,9 @@ __all__ = ["scan"]
 @click.command()
 @options.memory_argument
 @click.option("--as-of", type=int, metavar="N", help="As it was at a commit, see `memvid log`.  [default: as it is]")
+@options.where
 @options.index_file
-def scan(*, memory: Path, as_of: int | None, index_file: Path | None) -> None:
+def scan(*, memory: Path, as_of: int | None, where: dict[str, Any] | None, index_file: Path | None) -> None:
     """Print all chunks of MEMORY, a line of JSON each.
 
     Each line is {"text": ..., "metadata": {...}, "chunk_id": N}, in the order of the ids: what `memvid build` reads as
@@ -29,9 +30,10 @@ def scan(*, memory: Path, as_of: int | None, index_file: Path | None) -> None:
     \b
     memvid scan memory.mp4 > chunks.jsonl
     memvid scan memory.mp4 --as-of 2 | jq -r .text
+    memvid scan memory.mp4 --where source^=notes/
     """
     with options.open_unasked(memory, index_file) as retriever:
-        for chunk in retriever.scan(as_of):
+        for chunk in retriever.scan(as_of, where=where):
             content = {"text": chunk.text, "metadata": chunk.metadata, "chunk_id": chunk.chunk_id}
             if chunk.metadata_fault is not None:
                 content["metadata_fault"] = chunk.metadata_fault

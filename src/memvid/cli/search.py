@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -26,12 +26,7 @@ __all__ = ["search"]
 @click.argument("question")
 @click.option("-k", "--top-k", type=click.IntRange(min=1), default=5, show_default=True, help="Passages to find.")
 @options.mode
-@click.option(
-    "--where",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Only chunks with this metadata. Several keys must all hold; of one key given several times, any value.",
-)
+@options.where
 @click.option("--min-score", type=float, metavar="N", help="Leave out passages whose cosine is below, -1 to 1.")
 @click.option(
     "--diversity",
@@ -62,7 +57,7 @@ def search(
     question: str,
     top_k: int,
     mode: Mode,
-    where: tuple[str, ...],
+    where: dict[str, Any] | None,
     min_score: float | None,
     diversity: float,
     rerank: str | None,
@@ -81,17 +76,19 @@ def search(
 
     \b
     memvid search memory.mp4 "when did signing in break?"
-    memvid search memory.mp4 "budget" -k 3 --where source=report.pdf
+    memvid search memory.mp4 "budget" --where source=report.pdf --where 'page>=3'
     memvid search memory.mp4 'who wrote "disk is full"?' --explain
     """
-    conditions = options.parse_where(where)
+    from memvid.query import near_misses_text
+
     begin = time.perf_counter()
     with _open(memory, index_file, model, mode=mode, question_bytes=question_bytes) as retriever:
         opened = time.perf_counter()
         results = retriever.search_results(
-            question, top_k, mode=mode, where=conditions, min_score=min_score, diversity=diversity, rerank=rerank,
+            question, top_k, mode=mode, where=where, min_score=min_score, diversity=diversity, rerank=rerank,
             distinct=distinct, explain=explain,
         )  # fmt: skip
+        misses = {} if where is None or results else retriever.near_misses(where)
         stats, chunks = retriever.stats, len(retriever)
     seconds = {
         "open": opened - begin,
@@ -102,10 +99,19 @@ def search(
     if rerank is not None or diversity:
         seconds["rank"] = stats.rank_seconds
     if as_json:
-        emit_json({"question": question, "results": list(map(result_json, results)), "seconds": seconds})
+        emit_json(
+            {
+                "question": question,
+                "results": list(map(result_json, results)),
+                "near_misses": misses,
+                "seconds": seconds,
+            }
+        )
         return
     for rank, result in enumerate(results, 1):
         emit(result_text(rank, result, lines=lines) + "\n")
+    if misses:
+        emit(near_misses_text(misses))
     emit(f"{len(results):,} of {counted(chunks, 'chunk')}: {stages_text(seconds)}")
 
 

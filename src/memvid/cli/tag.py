@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from memvid.cli import options
+from memvid.cli.conditions import parse_value
 from memvid.cli.results import emit_change
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def tag(
     memory: Path,
     index_file: Path | None,
     chunk_ids: tuple[int, ...],
-    conditions: tuple[str, ...],
+    where: dict[str, Any] | None,
     assignments: tuple[str, ...],
     removed: tuple[str, ...],
     message: str | None,
@@ -53,7 +54,7 @@ def tag(
     """
     from memvid import maintenance
 
-    if not chunk_ids and not conditions:
+    if not chunk_ids and where is None:
         raise click.UsageError("no chunk to change: give --id or --where")
     if not assignments and not removed:
         raise click.UsageError("nothing to change: give --set or --unset")
@@ -63,7 +64,7 @@ def tag(
         values=_parse(assignments),
         remove=removed,
         chunk_ids=chunk_ids,
-        where=options.parse_where(conditions),
+        where=where,
         date=date,
         message=message,
     )
@@ -76,5 +77,5 @@ def _parse(assignments: tuple[str, ...]) -> dict[str, Any]:
         key, equals, value = assignment.partition("=")
         if not equals or not key:
             raise click.BadParameter(f"{assignment!r} is not key=value", param_hint="--set")
-        values[key] = options.parse_value(value)
+        values[key] = parse_value(value)
     return values

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from memvid.errors import FrameError, IndexFormatError
-from memvid.index.filters import attributes_of
 from memvid.index.manifest import MEND
+from memvid.index.value_tokens import attributes_of
 from memvid.page import ChangedMetadata, decode_changed_metadata, read_metadata
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator
     from pathlib import Path
 
     from memvid.index.arrays import IntArray
@@ -46,11 +43,6 @@ class ChangedRecords:
         """The chunks, ascending."""
         return self.metadata.ids
 
-    @property
-    def fields(self) -> set[str]:
-        """Metadata fields that can be filtered by."""
-        return set(self._found)
-
     def json(self, chunk_id: int) -> str | None:
         """The metadata of a chunk as it is kept, nothing if it has none; ``None`` if it was not changed.
 
@@ -70,25 +62,15 @@ class ChangedRecords:
         data = self.metadata.get(chunk_id)
         return None if data is None else self._read(data)
 
-    def ids_matching(self, field: str, values: Sequence[bytes]) -> IntArray:
-        """Ids of the chunks that have one of the values in a field now, in any order."""
-        having = self._found.get(field, {})
-        return np.array([chunk_id for value in values for chunk_id in having.get(value, ())], np.int64)
+    def ids_having(self, field: str, values: Collection[bytes]) -> list[int]:
+        """Ids of the chunks that have one of the values, as :func:`value_token` makes them, in a field now."""
+        return [chunk_id for name, value, chunk_id in self.filter_runs() if name == field and value in values]
 
     def filter_runs(self) -> Iterator[tuple[str, bytes, int]]:
-        """All that filters go by: a field, a value, and a chunk that has it."""
-        for field, having in self._found.items():
-            for value, ids in having.items():
-                yield from ((field, value, chunk_id) for chunk_id in ids)
-
-    @cached_property
-    def _found(self) -> dict[str, dict[bytes, list[int]]]:
-        """Chunks by field and value."""
-        found: dict[str, dict[bytes, list[int]]] = {}
+        """All scalars that chunks have at a key now: a field, a value, and a chunk that has it."""
         for chunk_id, data in self.metadata.items():
             for field, token in attributes_of(self._read(data)).items():
-                found.setdefault(field, {}).setdefault(token, []).append(chunk_id)
-        return found
+                yield field, token, chunk_id
 
     def _read(self, data: bytes) -> JsonObject:
         value, fault = read_metadata(data)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +23,9 @@ from memvid.index.known_chunks import known_chunks, missing_from
 from memvid.index.manifest import Manifest, Segment, SideFile, read_manifest
 from memvid.index.nearest import NearestChunks
 from memvid.index.renamed import find_side_files
+from memvid.index.selection import Selection
 from memvid.index.side_files import check_complete, check_graph, check_side_file, open_records, open_vectors
+from memvid.index.value_tokens import value_token
 from memvid.index.vectors import check_vectors
 from memvid.page import ChunkIds
 from memvid.pickling import NotPicklable
@@ -31,17 +33,15 @@ from memvid.storage.commit import Commit, recover
 from memvid.types import StrPath, Where
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from memvid.index.segments import Records, Vectors
     from memvid.index.words import Words
     from memvid.page import ChangedMetadata
+    from memvid.query import Filter
     from memvid.types import JsonObject, ModelInfo, VideoIdentity
 
-__all__ = ["IndexManager", "Selection"]
-
-Selection: TypeAlias = IntArray
-"""Chunks that a search may find, as :meth:`IndexManager.select` gives them: ids, ascending."""
+__all__ = ["IndexManager"]
 
 
 class IndexManager(NotPicklable):
@@ -196,7 +196,7 @@ class IndexManager(NotPicklable):
         *,
         expansion: int | None = None,
         exact: bool = False,
-        where: Where | None = None,
+        where: Where | Filter | None = None,
         within: Selection | None = None,
     ) -> tuple[IntArray, FloatArray]:
         """The k nearest chunks of each query by cosine similarity.
@@ -208,7 +208,8 @@ class IndexManager(NotPicklable):
         :param k: at least 1; more than there are chunks returns all.
         :param expansion: HNSW candidates (ef); ``None`` takes the index's own.
         :param exact: compare with every chunk: about 40 ns each and core.
-        :param where: only chunks whose metadata has these values, e.g. ``{"source": "a.txt", "page": [1, 2]}``.
+        :param where: only chunks whose metadata passes, e.g. ``{"source": "a.txt", "page": {"$gte": 3}}``
+            (docs/filters.md).
         :param within: only chunks of this selection, in place of ``where``.
         :returns: ids int64[q, m] and scores float32[q, m] with m = min(k, chunks), best first, ties by id; where a
             filter leaves fewer, the rest is id -1 and score -inf.
@@ -226,23 +227,24 @@ class IndexManager(NotPicklable):
             min(int(k), self.count),
             expansion=int(expansion),
             exact=exact,
-            chunks=within if where is None else self.select(where),
+            selection=within if where is None else self.select(where),
         )
 
-    def select(self, where: Where | None = None, phrases: Sequence[str] = ()) -> Selection | None:
+    def select(self, where: Where | Filter | None = None, phrases: Sequence[str] = ()) -> Selection | None:
         """What a filter leaves, of the chunks that have all words of some phrases, in whatever order; for searches.
 
         :returns: ``None`` if there is neither.
         :raises QueryError: the filter is not one.
         """
         self._check_open()
-        selected = None if where is None else self._records.ids_where(where)
+        selected = None if where is None else self._records.select(where)
         words = self._records.words
         terms = list(dict.fromkeys(term for phrase in phrases for term in query_terms(phrase)))
         if words is None or not terms:
             return selected
-        found = words.ids_with_all(terms)
-        return found if selected is None else np.intersect1d(selected, found, assume_unique=True)
+        rows = self._records.row_map.rows(words.ids_with_all(terms))
+        rows = rows if selected is None else rows[selected.has(rows)]
+        return Selection.of_rows(rows, len(self._records.row_map))
 
     def scores_of(self, vector: FloatArray, ids: IntArray) -> FloatArray:
         """float32[n]: the cosine of each of some distinct chunks to a query float32[dim], as :meth:`search` gives it.
@@ -252,7 +254,7 @@ class IndexManager(NotPicklable):
         self._check_open()
         return self._nearest.scores_of(check_vectors(vector[None], self.dim), ids)
 
-    def keyword_search(self, text: str, k: int, *, where: Where | None = None) -> tuple[IntArray, FloatArray]:
+    def keyword_search(self, text: str, k: int, *, where: Where | Filter | None = None) -> tuple[IntArray, FloatArray]:
         """The k best chunks that contain a word of ``text``; any text is allowed, nothing in it is syntax.
 
         English stop words count only if there are no other words.
@@ -306,15 +308,27 @@ class IndexManager(NotPicklable):
         self._check_open()
         return self._records.frames_of(np.asarray(ids, np.int64))
 
-    def ids_where(self, where: Where) -> IntArray:
-        """int64[n], ascending: the chunks whose metadata has these values.
+    def ids_where(self, where: Where | Filter) -> IntArray:
+        """int64[n], ascending: the chunks whose metadata passes a filter; none for a field that no chunk has.
 
-        A value is a string, number, ``True``, ``False`` or ``None``, or a list of them, meaning any.
-
-        :raises QueryError: another value, or a field that no chunk has.
+        :raises QueryError: it is no filter.
         """
         self._check_open()
         return self._records.ids_where(where)
+
+    def ids_having(self, field: str, values: Iterable[Any]) -> IntArray:
+        """int64[n], ascending: the chunks that have one of these scalars at a key of their metadata.
+
+        That key itself and that value alone are looked at: no path, no member of a list.
+        """
+        self._check_open()
+        tokens = {token for value in values if (token := value_token(value)) is not None}
+        return self._records.ids_having(field, sorted(tokens))
+
+    def near_misses(self, where: Where | Filter) -> dict[str, list[str]]:
+        """For each metadata field of a filter that no chunk has, up to three similar ones that chunks have."""
+        self._check_open()
+        return self._records.near_misses(where)
 
     @property
     def ids(self) -> IntArray:

@@ -11,6 +11,7 @@ from memvid.index.vectors import SMALL
 
 if TYPE_CHECKING:
     from memvid.index.segments import Records, Vectors
+    from memvid.index.selection import Selection
 
 __all__ = ["NearestChunks"]
 
@@ -30,7 +31,7 @@ class NearestChunks:
         self._records = records
 
     def search(
-        self, queries: FloatArray, k: int, *, expansion: int, exact: bool, chunks: IntArray | None
+        self, queries: FloatArray, k: int, *, expansion: int, exact: bool, selection: Selection | None
     ) -> tuple[IntArray, FloatArray]:
         """Ids int64[q, k] and scores float32[q, k], best first; -1 and -inf where there are fewer.
 
@@ -38,10 +39,10 @@ class NearestChunks:
         :param k: at most as many as there are chunks.
         :param expansion: candidates of a walk.
         :param exact: compare with every chunk.
-        :param chunks: the ids that a filter leaves; ``None`` if there is no filter.
+        :param selection: the rows that a filter leaves; ``None`` if there is no filter.
         """
-        if chunks is not None or exact or _is_few(self._records.count, k):
-            rows = None if chunks is None else self._records.row_map.rows(chunks)
+        if selection is not None or exact or _is_few(self._records.count, k):
+            rows = None if selection is None else selection.rows
             return self._search_each(queries, k, expansion=expansion, exact=exact, rows=rows)
         found, scores = self._walk(queries, k, expansion=min(expansion, len(self._records.row_map)))
         return self._records.row_map.ids(found), scores

@@ -9,8 +9,8 @@ import numpy as np
 
 from memvid.errors import EmbeddingError, MetadataError
 from memvid.index import schema
-from memvid.index.filters import attributes_of
 from memvid.index.keywords import length_code, normalise
+from memvid.index.value_tokens import attributes_of
 from memvid.page import metadata_json
 
 if TYPE_CHECKING:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from contextlib import contextmanager
+from json import dumps
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,9 +20,10 @@ from memvid.index.object_pool import ExhaustedError, Pool
 from memvid.index.restricted_sqlite import RestrictedConnection
 from memvid.index.row_map import RowMap
 from memvid.page import read_metadata
+from memvid.query.paths import heads
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from memvid.index.open_file import OpenFile
@@ -38,12 +40,13 @@ _FIELD_BYTES = 8  # in the file, at least, for each field that can be filtered b
 class RecordReader:
     """Records of one segment. Many threads at a time, each with a connection of its own while it asks.
 
-    :ivar fields: numbers of the metadata fields that can be filtered by.
+    :ivar path: of the file.
+    :ivar fields: numbers of the metadata fields that some chunk has a scalar in.
     """
 
     def __init__(self, file: OpenFile, *, count: int, keywords: bool) -> None:
         self._file: OpenFile | None = file
-        self._path, self._identity = file.path, file.identity
+        self.path, self._identity = file.path, file.identity
         self._count = count
         self._keywords = keywords
         self._pool: Pool[RestrictedConnection] = Pool(self._connect, sqlite3.Connection.close, limit=_MAX_CONNECTIONS)
@@ -95,7 +98,7 @@ class RecordReader:
         read = [read_metadata(json.encode()) for json in self.metadata_json(ids)]
         faults = [fault for _, fault in read if fault is not None]
         if faults:
-            raise IndexFormatError(f"{self._path} holds metadata that cannot be used: {faults[0]}: {MEND}")
+            raise IndexFormatError(f"{self.path} holds metadata that cannot be used: {faults[0]}: {MEND}")
         return [value for value, _ in read]
 
     def metadata_json(self, ids: IntArray) -> list[str]:
@@ -113,21 +116,59 @@ class RecordReader:
                 marks = ",".join("?" * len(batch))
                 found.update(connection.execute(f"SELECT id, json FROM metadata WHERE id IN ({marks})", batch))  # noqa: S608
         if not all(isinstance(json, str) for json in found.values()):
-            raise IndexFormatError(f"{self._path} holds metadata that is no text: {MEND}")
+            raise IndexFormatError(f"{self.path} holds metadata that is no text: {MEND}")
         return [found.get(chunk_id, "") for chunk_id in ids.tolist()]
 
-    def ids_matching(self, field: str, values: Sequence[bytes]) -> IntArray:
-        """Ids of the chunks that have one of the values, as :func:`value_token` makes them, in a field; ascending."""
-        if field not in self.fields:
-            return np.empty(0, np.int64)
+    def having(self, field: str, values: Sequence[bytes] | None = None) -> npt.NDArray[np.bool_]:
+        """bool[rows]: which chunks have one of the values, as :func:`value_token` makes them, in a field; or any."""
+        number = self.fields.get(field)
         runs: list[tuple[int, int]] = []
+        if number is not None:
+            with self._lend() as connection:
+                if values is None:
+                    runs += connection.execute(
+                        "SELECT first, last FROM attributes WHERE field = ? LIMIT ?", (number, self._count)
+                    ).fetchall()
+                for value in values or ():
+                    runs += connection.execute(
+                        "SELECT first, last FROM attributes WHERE field = ? AND value = ? LIMIT ?",
+                        (number, value, self._count),
+                    ).fetchall()
+        return self._mask(_pairs(runs))
+
+    def holding(self, field: str, holds: Callable[[bytes], bool]) -> npt.NDArray[np.bool_]:
+        """bool[rows]: which chunks have a value in a field for which ``holds``, asked once for each value, is true.
+
+        :raises IndexFormatError: the values are of a wrong type.
+        """
+        number = self.fields.get(field)
+        runs = [np.empty((0, 2), np.int64)]
+        if number is None:
+            return self._mask(runs[0])
+        known, kept = b"", False
         with self._lend() as connection:
-            for value in values:
-                runs += connection.execute(
-                    "SELECT first, last FROM attributes WHERE field = ? AND value = ? LIMIT ?",
-                    (self.fields[field], value, self._count),
-                ).fetchall()
-        return self._known(self._expand(runs))
+            cursor = connection.execute("SELECT value, first, last FROM attributes WHERE field = ?", (number,))
+            while rows := cursor.fetchmany(_BATCH):
+                batch = []
+                for value, first, last in rows:
+                    if value != known:  # equal ones follow each other
+                        if not isinstance(value, bytes):
+                            raise IndexFormatError(f"{self.path} has a filter of nothing: {MEND}")
+                        known, kept = value, holds(value)
+                    if kept:
+                        batch.append((first, last))
+                if batch:
+                    runs.append(_pairs(batch))
+        return self._mask(np.concatenate(runs))
+
+    def ids_with_nested(self, path: str) -> IntArray:
+        """Ids of the chunks that have a list or an object at a key which ``path`` begins with, and perhaps others."""
+        keys = [dumps(head, ensure_ascii=False) for head in heads(path)]
+        texts = [f"{key}:{bracket}" for key in keys for bracket in "[{"]
+        condition = " OR ".join(["instr(json, ?)"] * len(texts))
+        with self._lend() as connection:
+            rows = connection.execute(f"SELECT id FROM metadata WHERE {condition}", texts)  # noqa: S608
+            return self._known(np.fromiter((row[0] for row in rows), np.int64))
 
     def filter_runs(self) -> Iterator[list[tuple[str, bytes, int, int]]]:
         """All that filters go by, some at a time: a field, a value, and the first and last chunk of a run that has it.
@@ -145,7 +186,7 @@ class RecordReader:
                     and is_int(last, 0, ID_LIMIT)
                     for field, value, first, last in rows
                 ):
-                    raise IndexFormatError(f"{self._path} has a filter of nothing: {MEND}")
+                    raise IndexFormatError(f"{self.path} has a filter of nothing: {MEND}")
                 yield [(names[field], value, first, last) for field, value, first, last in rows]
 
     def frequency(self, term: str) -> int:
@@ -189,39 +230,43 @@ class RecordReader:
     @contextmanager
     def _lend(self) -> Iterator[RestrictedConnection]:
         try:
-            with schema.reading(self._path), self._pool.lend() as connection:
+            with schema.reading(self.path), self._pool.lend() as connection:
                 connection.begin_question()
                 yield connection
         except ExhaustedError as error:
             raise IndexFormatError(
-                f"{self._path} was replaced or removed while this memory was open or being opened: open it again"
+                f"{self.path} was replaced or removed while this memory was open or being opened: open it again"
             ) from error
 
     def _connect(self) -> RestrictedConnection:
         """One more connection to the very file that was opened: it may have been replaced, or removed, since."""
-        if _identity(self._path) == self._identity:
+        if _identity(self.path) == self._identity:
             try:
-                connection = schema.open_readonly(self._path, keywords=self._keywords)
+                connection = schema.open_readonly(self.path, keywords=self._keywords)
             except FileNotFoundError as error:  # removed in this very moment: whoever opens the memory tries again
                 raise ExhaustedError("the file was removed") from error
-            if _identity(self._path) == self._identity:
+            if _identity(self.path) == self._identity:
                 return connection
             connection.close()
         raise ExhaustedError("the file was replaced")
 
     def _known(self, ids: IntArray) -> IntArray:
         if (self.row_map.rows(ids) < 0).any():
-            raise IndexFormatError(f"{self._path} names chunks there are none of: {MEND}")
+            raise IndexFormatError(f"{self.path} names chunks there are none of: {MEND}")
         return ids
 
-    def _expand(self, runs: Sequence[tuple[object, object]]) -> IntArray:
-        """Ids of runs, ascending. They are those of distinct chunks, or the file is not ours."""
-        ends = [(first, last) for first, last in runs if isinstance(first, int) and isinstance(last, int)]
-        sound = len(ends) == len(runs) and all(0 <= first <= last < self.row_map.end for first, last in ends)
-        if not sound or sum(last - first + 1 for first, last in ends) > self._count:
-            raise IndexFormatError(f"{self._path} names chunks there are none of: {MEND}")
-        parts = [np.arange(first, last + 1, dtype=np.int64) for first, last in ends]
-        return np.unique(np.concatenate(parts)) if parts else np.empty(0, np.int64)
+    def _mask(self, runs: IntArray) -> npt.NDArray[np.bool_]:
+        """bool[rows] of runs of ids, int64[n, 2]. They are those of distinct chunks, or the file is not ours."""
+        first, last = self.row_map.rows(runs[:, 0]), self.row_map.rows(runs[:, 1])
+        change = np.zeros(self._count + 1, np.int64)
+        sound = bool((first >= 0).all() and (last >= first).all() and (last - first == runs[:, 1] - runs[:, 0]).all())
+        if sound:
+            np.add.at(change, first, 1)
+            np.add.at(change, last + 1, -1)
+        covered = np.cumsum(change[:-1])
+        if not sound or (covered > 1).any():
+            raise IndexFormatError(f"{self.path} names chunks there are none of: {MEND}")
+        return np.asarray(covered == 1)
 
     def _check_ids(self, ids: IntArray) -> None:
         missing = ids[self.row_map.rows(ids) < 0]
@@ -232,7 +277,7 @@ class RecordReader:
         try:
             return [np.frombuffer(arrays[name], dtype) for name, dtype in schema.ARRAYS.items()]
         except (KeyError, ValueError, TypeError) as error:
-            raise IndexFormatError(f"{self._path} lacks an array ({error}): {MEND}") from error
+            raise IndexFormatError(f"{self.path} lacks an array ({error}): {MEND}") from error
 
     def _check_arrays(self, starts: IntArray, lengths: IntArray, count: int) -> None:
         sound = (
@@ -246,7 +291,13 @@ class RecordReader:
             and int(self._page_firsts[0]) <= int(starts[0])
         )
         if not sound:
-            raise IndexFormatError(f"{self._path} does not describe the {count} chunks of its manifest: {MEND}")
+            raise IndexFormatError(f"{self.path} does not describe the {count} chunks of its manifest: {MEND}")
+
+
+def _pairs(runs: Sequence[tuple[object, object]]) -> IntArray:
+    """int64[n, 2] of first and last ids; what is no id becomes -1."""
+    ends = [end if is_int(end, 0, ID_LIMIT) else -1 for run in runs for end in run]
+    return np.array(ends, np.int64).reshape(-1, 2)
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

@@ -10,10 +10,12 @@ import numpy.typing as npt
 
 from memvid.errors import ChunkDeletedError, ChunkNotFoundError
 from memvid.index.arrays import FloatArray, IntArray
-from memvid.index.filters import parse_filter
+from memvid.index.record_filters import RecordFilters
 from memvid.index.row_map import RowMap
+from memvid.index.selection import Selection, SelectionCache
 from memvid.index.vectors import SMALL
 from memvid.index.words import Words
+from memvid.query import Exists, Filter, near_misses, parse_filter, paths_of
 from memvid.types import Where
 
 if TYPE_CHECKING:
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 __all__ = ["Records", "Vectors"]
 
 _T = TypeVar("_T")
+
+_SAMPLE = 1000  # chunks of which the fields in lists and objects are suggested
 
 
 class Records:
@@ -46,6 +50,8 @@ class Records:
         self.deleted = deleted
         self.changed = changed
         self._keywords = keywords
+        self._filters = [RecordFilters(part) for part in self.parts]
+        self._selections = SelectionCache()
         maps = [part.row_map for part in parts]
         self._firsts = np.array([each.start for each in maps], np.int64)
         self.row_map = maps[0] if len(maps) == 1 else RowMap.joined(maps)
@@ -114,20 +120,42 @@ class Records:
             found = [json if new is None else new for json, new in zip(found, changed, strict=True)]
         return found
 
-    def ids_where(self, where: Where) -> IntArray:
-        """Ids of the chunks whose metadata passes the filter, ascending.
+    def select(self, where: Where | Filter) -> Selection:
+        """The chunks whose metadata passes the filter; kept for the next one who asks.
 
         :raises QueryError: the filter is not one.
         """
-        ids: IntArray | None = None
-        fields = {name for part in self.parts for name in part.fields} | self.changed.fields if self.count else None
-        for field, values in parse_filter(where, fields):
-            found = np.concatenate([np.empty(0, np.int64), *(part.ids_matching(field, values) for part in self.parts)])
-            if len(self.changed):
-                found = found[~np.isin(found, self.changed.ids)]
-                found = np.sort(np.concatenate([found, self._known(self.changed.ids_matching(field, values))]))
-            ids = found if ids is None else np.intersect1d(ids, found, assume_unique=True)
-        return self.living(np.empty(0, np.int64) if ids is None else ids)
+        parsed = parse_filter(where)
+        found = self._selections.get(parsed)
+        if found is None:
+            found = Selection(self._mask(parsed))
+            self._selections.put(parsed, found)
+        return found
+
+    def ids_where(self, where: Where | Filter) -> IntArray:
+        """The same as ids, ascending."""
+        return self.row_map.ids(self.select(where).rows)
+
+    def ids_having(self, field: str, values: Sequence[bytes]) -> IntArray:
+        """Ids of the chunks that have one of the values, as :func:`value_token` makes them, at a key; ascending."""
+        found = np.concatenate([np.empty(0, bool), *(part.having(field, values) for part in self.parts)])
+        changed = self.row_map.rows(self.changed.ids)
+        found[changed[changed >= 0]] = False
+        rows = self.row_map.rows(np.array(self.changed.ids_having(field, values), np.int64))
+        found[rows[rows >= 0]] = True
+        return self.row_map.ids(np.flatnonzero(found if self.alive is None else found & self.alive))
+
+    def near_misses(self, where: Where | Filter) -> dict[str, list[str]]:
+        """For each path of the filter that no chunk has, similar ones: keys with scalars, and all of some chunks."""
+        unknown = [path for path in parse_filter(where).paths if not self.select(Exists(path)).count]
+        if not unknown:
+            return {}
+        known = {name for part in self.parts for name in part.fields}
+        alive = np.ones(len(self.row_map), bool) if self.alive is None else self.alive
+        some = np.flatnonzero(alive)[:_SAMPLE]
+        for metadata in self.metadata(self.row_map.ids(some)):
+            known |= paths_of(metadata)
+        return near_misses(unknown, known)
 
     @cached_property
     def words(self) -> Words | None:
@@ -148,8 +176,14 @@ class Records:
         for part in self.parts:
             part.close()
 
-    def _known(self, ids: IntArray) -> IntArray:
-        return ids[self.row_map.rows(ids) >= 0]
+    def _mask(self, where: Filter) -> npt.NDArray[np.bool_]:
+        """bool[rows]: the chunks that pass, without those that were deleted."""
+        mask = np.concatenate([np.empty(0, bool), *(part.mask(where) for part in self._filters)])
+        rows = self.row_map.rows(self.changed.ids)
+        for row, chunk_id in zip(rows.tolist(), self.changed.ids.tolist(), strict=True):
+            if row >= 0:
+                mask[row] = where.matches(self.changed.value(chunk_id) or {})
+        return mask if self.alive is None else mask & self.alive
 
     def _of_each(self, ids: IntArray, ask: Callable[[RecordReader, IntArray], Sequence[_T]]) -> list[_T]:
         """What the segments say of the ids, in their order."""

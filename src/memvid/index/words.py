@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from memvid.index.segments import Records
+    from memvid.index.selection import Selection
 
 __all__ = ["Words", "word_weight"]
 
@@ -52,13 +53,13 @@ class Words:
         """In how many chunks a term is, deleted ones among them."""
         return sum(part.frequency(term) for part in self._records.parts)
 
-    def search(self, terms: Sequence[str], k: int, within: IntArray | None = None) -> tuple[IntArray, FloatArray]:
+    def search(self, terms: Sequence[str], k: int, within: Selection | None = None) -> tuple[IntArray, FloatArray]:
         """The k best chunks that have any of the terms; fewer only where there are fewer.
 
         Rare terms propose, until ten thousand postings are read and k chunks are found; commoner ones then only add to
         the scores of those.
 
-        :param within: ids, ascending, of the chunks that may be found; ``None`` is all.
+        :param within: the chunks that may be found; ``None`` is all.
         :returns: ids int64[m] and BM25 scores float32[m], m <= k, best first, ties by id.
         """
         proposed = np.empty(0, np.int64)
@@ -112,15 +113,15 @@ class Words:
         relative = self._words[self._records.row_map.rows(ids)] / self._mean
         return (sums / (1 + _K1 * (1 - _B + _B * relative))).astype(np.float32)
 
-    def _having(self, term: str, within: IntArray | None) -> IntArray:
+    def _having(self, term: str, within: Selection | None = None) -> IntArray:
         """Ids, ascending, of the living chunks that have a term."""
         found = [np.empty(0, np.int64), *(part.matches(term) for part in self._records.parts)]
         ids = self._records.living(np.concatenate(found))
-        return ids if within is None else np.intersect1d(ids, within, assume_unique=True)
+        return ids if within is None else ids[within.has(self._records.row_map.rows(ids))]
 
     def _have(self, term: str, frequency: int, ids: IntArray) -> npt.NDArray[np.bool_]:
         """bool[n]: which of some chunks have a term."""
         if frequency <= max(_FEW_ROWS, 10 * len(ids)):
-            return np.isin(ids, self._having(term, None), assume_unique=True)
+            return np.isin(ids, self._having(term), assume_unique=True)
         found = [np.empty(0, np.int64), *(part.matches(term, ids) for part in self._records.parts)]
         return np.isin(ids, np.concatenate(found), assume_unique=True)

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from memvid.config import SearchOptions
 from memvid.index import IndexManager
 from memvid.index.keywords import search_terms
-from memvid.index.manager import Selection
+from memvid.index.selection import Selection
 from memvid.index.words import Words
+from memvid.query import near_misses_text
 from memvid.ranking.fusion import fuse, words_share
 from memvid.ranking.phrases import Phrases
 
@@ -81,6 +82,12 @@ class Asked:
     def within(self) -> Selection | None:
         """What may be found; ``None`` is everything."""
         return self._index.select(self._options.where, self.phrases.quoted)
+
+    @cached_property
+    def unknown_fields(self) -> str:
+        """Which fields of the filter no chunk has, and what may have been meant; ``""`` if there are none."""
+        where = self._options.where
+        return "" if where is None else near_misses_text(self._index.near_misses(where))
 
     @cached_property
     def frequencies(self) -> dict[str, int]:

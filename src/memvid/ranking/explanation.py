@@ -26,6 +26,8 @@ def explain(hit: Hit, pool: Pool) -> str:
     else:
         parts.append("no chunk has any of the words")
     parts += [f'has "{phrase}"' for phrase in asked.phrases.quoted]
+    if asked.unknown_fields:
+        parts.append(asked.unknown_fields)
     if hit.copies:
         parts.append(f"{len(hit.copies)} more with this text")
     return "; ".join(parts + hit.notes)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from memvid.appender import MemvidAppender
 from memvid.errors import ChunkNotFoundError
 from memvid.interrupts import interruptible
+from memvid.query import near_misses_text
 from memvid.types import AppendResult, DateLike, ProgressCallback, StrPath, Where
 
 __all__ = ["delete"]
@@ -31,11 +32,11 @@ def delete(
     :param video: the video, in memvid's own format.
     :param index: the index's manifest; ``None`` takes ``<stem>_index.json`` beside the video.
     :param chunk_ids: the chunks.
-    :param where: all chunks whose metadata has these values; a list stands for any of its values.
+    :param where: all chunks whose metadata passes this filter (docs/filters.md).
     :param date: as for :meth:`MemvidAppender.append`; likewise ``message``.
     :param progress: called from this thread with a :class:`Progress`.
     :raises ChunkNotFoundError: there is no chunk of that id, or none with this metadata, or it was deleted before.
-    :raises QueryError: ``where`` is no filter, or names a field that no chunk has.
+    :raises QueryError: ``where`` is no filter.
     :raises EmptyMemoryError: nothing was asked for.
     :raises VideoError: the video cannot be read, or not be appended to.
     :raises IndexFileError: the index is missing, damaged, or belongs to another video.
@@ -44,7 +45,6 @@ def delete(
     with MemvidAppender(video, index) as memory:
         memory.delete(chunk_ids)
         if where is not None and not memory.delete_where(where):
-            raise ChunkNotFoundError(
-                f"no chunk of {video} has this metadata: nothing was deleted; `memvid scan` shows all metadata"
-            )
+            reason = near_misses_text(memory.near_misses(where)) or "`memvid scan` shows all metadata"
+            raise ChunkNotFoundError(f"no chunk of {video} has this metadata: nothing was deleted; {reason}")
         return memory.append(progress=progress, date=date, message=message)

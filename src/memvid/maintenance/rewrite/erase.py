@@ -18,6 +18,7 @@ from memvid.maintenance.rewrite.compact import Compaction, CompactResult
 from memvid.maintenance.rewrite.erasure_proof import Erasure
 from memvid.maintenance.rewrite.repeats import Repeats
 from memvid.page import ChunkIds, ChunkRanges
+from memvid.query import near_misses_text
 from memvid.types import ProgressCallback, StrPath, Where
 
 __all__ = ["EraseResult", "erase"]
@@ -80,7 +81,7 @@ def erase(
     which the result lists), open readers, and blocks of the disk that the old files have left.
 
     :param chunk_ids: the chunks; deleted ones are fine.
-    :param where: all chunks whose metadata has these values, deleted ones not among them.
+    :param where: all chunks whose metadata passes this filter (docs/filters.md), deleted ones not among them.
     :param unpacked_bytes: as for :func:`compact`.
     :raises ChunkNotFoundError: there is no chunk of that id, or none with this metadata: then nothing has changed.
     :raises QueryError: ``where`` is no filter.
@@ -95,9 +96,11 @@ def erase(
         if where is not None:
             matching = ChunkIds.of(compaction.index.ids_where(where))
             if not matching:
+                misses = near_misses_text(compaction.index.near_misses(where))
                 raise ChunkNotFoundError(
-                    f"no chunk of {video} has this metadata: nothing was erased. Chunks that were deleted before are "
-                    "not looked at; `memvid compact` takes them out"
+                    f"no chunk of {video} has this metadata: nothing was erased"
+                    + (f"; {misses}" if misses else "")
+                    + ". Chunks that were deleted before are not looked at; `memvid compact` takes them out"
                 )
             wanted |= matching
         compaction.check_ids(given)

@@ -36,7 +36,7 @@ def tag(
     :param values: what fields get.
     :param remove: fields that go.
     :param chunk_ids: the chunks.
-    :param where: all chunks whose metadata has these values; a list stands for any of its values.
+    :param where: all chunks whose metadata passes this filter (docs/filters.md).
     :param date: as for :meth:`MemvidAppender.append`; likewise ``message``.
     :param progress: called from this thread with a :class:`Progress`.
     :raises ChunkNotFoundError: there is no chunk of that id, or none with this metadata.
@@ -44,7 +44,7 @@ def tag(
     :raises MetadataError: the metadata of a chunk cannot be used, so its other fields would be lost; or ``values`` are
         no JSON object.
     :raises EmptyMemoryError: all of these chunks have this metadata already.
-    :raises QueryError: ``where`` is no filter, or names a field that no chunk has.
+    :raises QueryError: ``where`` is no filter.
     :raises VideoError: the video cannot be read, or not be appended to.
     :raises IndexFileError: the index is missing, damaged, or belongs to another video.
     :raises OutputError: someone else is writing this memory, the disk is full, ...

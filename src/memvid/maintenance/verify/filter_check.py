@@ -13,8 +13,8 @@ import secrets
 import numpy as np
 
 from memvid.index.arrays import IntArray
-from memvid.index.filters import attributes_of
 from memvid.index.segments import Records
+from memvid.index.value_tokens import attributes_of
 from memvid.page import read_metadata
 
 __all__ = ["FilterCheck"]
