@@ -31,6 +31,7 @@ def write_seeds(folder: Path) -> None:
         scratch = Path(name)
         videos = _videos(scratch)
         graphs = list(_hnsw(scratch))
+        postings = list(_postings(scratch))
         appends = list(_append(videos, scratch))
     makers: dict[str, Iterable[bytes]] = {
         "mp4": _mp4(videos),
@@ -39,6 +40,7 @@ def write_seeds(folder: Path) -> None:
         "qr": _qr(),
         "picture": _picture(),
         "hnsw": graphs,
+        "postings": postings,
         "append": appends,
         "video": videos,
     }
@@ -184,3 +186,20 @@ def _hnsw(scratch: Path) -> Iterator[bytes]:
         writer.save(scratch / "graph")
         yield head + (scratch / "graph").read_bytes()
         yield b"\1" + head[1:] + rng.integers(0, 250, 1200, dtype=np.uint8).tobytes()
+
+
+def _postings(scratch: Path) -> Iterator[bytes]:
+    rng = np.random.default_rng(2)
+    terms = b"".join(bytes([len(term)]) + term for term in (b"w1", b"w2", b"w7", b"w30", b"every", b"none"))
+    head = bytes([19, 7, 6]) + terms
+    for rows in (0, 40, 700):
+        numbers = np.exp(rng.random((rows, 8)) * np.log(60)).astype(int).tolist()
+        texts = ["every " + " ".join(f"w{number}" for number in row) for row in numbers]
+        path = scratch / "postings"
+        path.write_bytes(b"")
+        writer = _core.PostingsWriter()
+        writer.add(texts)
+        writer.finish(path, 0)
+        yield b"\0" + head + path.read_bytes()
+        yield b"\1" + head + rng.integers(0, 256, 1500, np.uint8).tobytes()
+        yield b"\2" + head + "\0".join(texts[:60]).encode()

@@ -57,5 +57,6 @@ void register_picture_reader(py::module_& module);
 void register_chunk_reader(py::module_& module);
 void register_frame_writer(py::module_& module);
 void register_hnsw_graph(py::module_& module);
+void register_words(py::module_& module);
 
 }  // namespace memvid::bindings

@@ -6,8 +6,8 @@ using namespace memvid::bindings;
 
 PYBIND11_MODULE(_core, module, py::mod_gil_not_used()) {
     module.doc() =
-        "Native core of memvid: QR codes, PNG frames, MP4 files, pages and vector search. Private: use the memvid "
-        "package.";
+        "Native core of memvid: QR codes, PNG frames, MP4 files, pages, and search by vectors and words. Private: use "
+        "the memvid package.";
     register_errors(module);
     register_symbols(module);
     register_frame_source(module);  // before what derives from it
@@ -16,6 +16,7 @@ PYBIND11_MODULE(_core, module, py::mod_gil_not_used()) {
     register_chunk_reader(module);
     register_frame_writer(module);
     register_hnsw_graph(module);
+    register_words(module);
     module.def(
         "build_info",
         [] {

@@ -1,4 +1,4 @@
-// Big-endian integers, as ISO BMFF and PNG write them, and a bounds-checked cursor over bytes that may be hostile.
+// Integers in both orders of bytes; ISO BMFF and PNG have the big end first.
 #pragma once
 
 #include <cstddef>
@@ -33,6 +33,10 @@ inline std::uint64_t load_be64(const std::uint8_t* p) {
 inline std::uint32_t load_le32(const std::uint8_t* p) {
     return static_cast<std::uint32_t>(p[3]) << 24 | static_cast<std::uint32_t>(p[2]) << 16 |
            static_cast<std::uint32_t>(p[1]) << 8 | p[0];
+}
+
+inline std::uint64_t load_le64(const std::uint8_t* p) {
+    return load_le32(p) | static_cast<std::uint64_t>(load_le32(p + 4)) << 32;
 }
 
 inline void store_be32(std::uint8_t* p, std::uint32_t value) {

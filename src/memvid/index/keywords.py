@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
+from functools import lru_cache
 
 from memvid.long_texts import pieces
 from memvid.unspaced_scripts import is_unspaced
@@ -25,6 +26,8 @@ STOP_WORDS = frozenset(
     )
 )
 _TERM = re.compile("[a-z0-9\x80-\U0010ffff]+")  # exactly what FTS5's `ascii` tokenizer takes as one token
+_BEYOND_ASCII = re.compile("[^\0-\x7f]+")
+_SHORT_RUN = 8  # characters
 
 
 class _CharacterMap(dict[int, str]):
@@ -66,7 +69,20 @@ def normalise(text: str) -> str:
 
 
 def _normalise(text: str) -> str:
-    return unicodedata.normalize("NFKD", text.casefold()).translate(_CHARACTERS).replace("\0", " ")
+    # Only what is beyond ASCII is looked at: decompositions and the order of accents do not depend on what is before.
+    return _BEYOND_ASCII.sub(_normal_match, text.casefold()).replace("\0", " ")
+
+
+def _normal_match(match: re.Match[str]) -> str:
+    run = match.group()
+    return _normal_short_run(run) if len(run) <= _SHORT_RUN else _normal_run(run)
+
+
+def _normal_run(run: str) -> str:
+    return unicodedata.normalize("NFKD", run).translate(_CHARACTERS)
+
+
+_normal_short_run = lru_cache(1 << 12)(_normal_run)  # the same dashes, quotes and accents everywhere
 
 
 def query_terms(text: str, *, limit: int | None = MAX_TERMS) -> list[str]:
