@@ -164,8 +164,8 @@ def test_an_index_that_cannot_be_mapped_is_not_damaged(tmp_path: Path, monkeypat
         raise OSError(12, "Cannot allocate memory")
 
     video = build(tmp_path, ["a text"])
-    monkeypatch.setattr("memvid.index.side_files._READ_BYTES", 0)  # larger ones are mapped
-    monkeypatch.setattr("memvid.index.side_files.mmap.mmap", fail)
+    monkeypatch.setattr("memvid.index.open_file._READ_BYTES", 0)  # larger ones are mapped
+    monkeypatch.setattr("memvid.index.open_file.mmap.mmap", fail)
     with pytest.raises(MemoryError, match=r"memory_index\.usearch"):
         open_memory(video)
 

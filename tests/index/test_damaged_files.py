@@ -11,7 +11,7 @@ import re
 import struct
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -249,8 +249,8 @@ def test_a_file_is_hashed_once_on_a_machine(index_file: Path, own_cache: Path, m
     hashed: list[str] = []
     real = digests.file_digest
 
-    def counting(file: BinaryIO) -> str:
-        hashed.append(Path(file.name).name)
+    def counting(file: OpenFile) -> str:
+        hashed.append(file.path.name)
         return real(file)
 
     monkeypatch.setattr(digests, "file_digest", counting)

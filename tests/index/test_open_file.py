@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from memvid.errors import ClosedError, IndexFormatError
-from memvid.index import IndexManager, side_files
+from memvid.index import IndexManager, open_file
 from tests.index.index_support import build, make_vectors
 
 SIDE_FILES = ("memory_index.usearch", "memory_index.sqlite")
@@ -24,7 +24,7 @@ def index_file(tmp_path: Path) -> Path:
 def index(index_file: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> IndexManager:
     """An open index, its vectors in memory or mapped."""
     if request.param == "mapped":
-        monkeypatch.setattr(side_files, "_READ_BYTES", 0)
+        monkeypatch.setattr(open_file, "_READ_BYTES", 0)
     return IndexManager.open(index_file)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from memvid.errors import EmbeddingError, IndexFormatError
 from memvid.index.digests import file_digest, remember_verified
 from memvid.index.manifest import Manifest, Segment, SideFile, VectorInfo, own_name, side_file_name
+from memvid.index.open_file import OpenFile
 from memvid.index.record_writer import RecordWriter
 from memvid.index.side_files import open_side_file
 from memvid.index.vectors import VectorWriter, check_vectors
@@ -226,11 +227,11 @@ def _own_file(index_file: Path, role: str, file: SideFile, commit: Commit) -> Si
         return file
     final = index_file.with_name(name)
     staged = commit.stage(final)
-    with open_side_file(index_file.with_name(file.name)) as source, output_errors(final):
-        copy_file(source, staged)
+    with open_side_file(index_file, file) as source, output_errors(final), open_regular(source.path) as whole:
+        copy_file(whole, staged)
     copy = _describe(staged, name)
     if copy != replace(file, name=name):
-        raise IndexFormatError(f"{index_file.with_name(file.name)} is being changed by another process: try again")
+        raise IndexFormatError(f"{file.file_of(index_file)} is being changed by another process: try again")
     return copy
 
 
@@ -268,12 +269,12 @@ def _stage_manifest(
 
 def _describe(staged: Path, name: str) -> SideFile:
     """Size and digest of a file that is complete, which are remembered as checked."""
-    with output_errors(staged), open_regular(staged) as file:
-        os.fsync(file.fileno())  # before mtime is read: some file systems settle it when data reaches the disk
+    with output_errors(staged), open_regular(staged) as opened:
+        os.fsync(opened.fileno())  # before mtime is read: some file systems settle it when data reaches the disk
+        file = OpenFile(staged, opened)
         digest = file_digest(file)
-        status = os.fstat(file.fileno())
-    remember_verified(status, digest)  # a rename changes none of device, inode, size and mtime
-    return SideFile(name, status.st_size, digest)
+    remember_verified(file.status, digest)  # a rename changes none of device, inode, size and mtime
+    return SideFile(name, file.nbytes, digest)
 
 
 def _after(next_id: int, first_id: int, count: int) -> int:

@@ -62,6 +62,10 @@ class SideFile:
     bytes: int
     sha256: str
 
+    def file_of(self, index_file: Path) -> Path:
+        """Where it is, beside the manifest at ``index_file``."""
+        return index_file.with_name(self.name)
+
 
 @dataclass(frozen=True, slots=True)
 class VectorInfo:

@@ -41,7 +41,7 @@ def _find(index_file: Path, role: str, file: SideFile) -> SideFile:
     own = replace(file, name=own_name(index_file, role, file.name))
     if own.name == file.name:
         return file
-    there = [each for each in (own, file) if os.path.lexists(index_file.with_name(each.name))]
+    there = [each for each in (own, file) if os.path.lexists(each.file_of(index_file))]
     if len(there) < 2:
         return there[0] if there else own
     return next((each for each in there if _is_sound(index_file, each)), own)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import errno
-import mmap
 import os
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -38,16 +37,14 @@ __all__ = [
     "read_deleted",
 ]
 
-_READ_BYTES = 4 << 20  # of vectors, up to which they are read and not mapped: a millisecond
-
 
 def check_complete(path: Path, manifest: Manifest) -> None:
     """Check that no side file of the manifest at ``path`` is missing.
 
     :raises IndexFormatError: some are; names all of them.
     """
-    names = [file.name for _, file in manifest.side_files()]
-    missing = [str(path.with_name(name)) for name in names if not os.path.lexists(path.with_name(name))]
+    files = [file.file_of(path) for _, file in manifest.side_files()]
+    missing = [str(file) for file in files if not os.path.lexists(file)]
     if missing:
         raise IndexFormatError(_missing(missing))
 
@@ -64,13 +61,12 @@ def open_records(path: Path, manifest: Manifest, *, always: bool = False) -> Rec
     try:
         for segment in manifest.segments:
             side_file = segment.files["records"]
-            with open_side_file(path.with_name(side_file.name)) as file:
-                opened = OpenFile(path.with_name(side_file.name), file)
-                _check_file(file, opened.path, side_file, always=always)
-            part = RecordReader(opened, count=segment.count, keywords=manifest.keywords)
+            with open_side_file(path, side_file) as file:
+                _check_file(file, side_file, always=always)
+            part = RecordReader(file, count=segment.count, keywords=manifest.keywords)
             parts.append(part)
             if len(parts) > 1 and part.row_map.start < parts[-2].row_map.end:
-                raise IndexFormatError(f"{path.with_name(side_file.name)} has chunks of another segment: {MEND}")
+                raise IndexFormatError(f"{file.path} has chunks of another segment: {MEND}")
     except BaseException:
         for part in parts:
             part.close()
@@ -86,21 +82,12 @@ def open_vectors(path: Path, manifest: Manifest, records: Records, *, threads: i
     parts = []
     for segment, part in zip(manifest.segments, records.parts, strict=True):
         side_file = segment.files["vectors"]
-        with open_side_file(path.with_name(side_file.name)) as file:  # what is checked is what is mapped
-            opened = OpenFile(path.with_name(side_file.name), file)
-            fresh = _check_file(file, opened.path, side_file, always=False)
-            data = _load(file, side_file.bytes)
+        with open_side_file(path, side_file) as file:  # what is checked is what is mapped
+            fresh = _check_file(file, side_file, always=False)
+            data = file.load()
         check_graph(path, manifest, segment, memoryview(data), part, links=fresh)
-        parts.append(VectorReader(opened, data, replace(manifest.vectors, count=segment.count), threads=threads))
+        parts.append(VectorReader(file, data, replace(manifest.vectors, count=segment.count), threads=threads))
     return Vectors(parts)
-
-
-def _load(file: BinaryIO, size: int) -> mmap.mmap | bytes:
-    """The content of a file of vectors. A small one is read, so that no bad sector of it can be a SIGBUS."""
-    if size > _READ_BYTES:
-        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    file.seek(0)
-    return file.read(size)
 
 
 def read_deleted(path: Path, manifest: Manifest) -> ChunkIds:
@@ -111,24 +98,22 @@ def read_deleted(path: Path, manifest: Manifest) -> ChunkIds:
     side_file = manifest.deleted
     if side_file is None:
         return ChunkIds.of([])
-    with open_side_file(path.with_name(side_file.name)) as file:
-        _check_file(file, path.with_name(side_file.name), side_file, always=True)
-        file.seek(0)
-        data = file.read(side_file.bytes)
+    with open_side_file(path, side_file) as file:
+        _check_file(file, side_file, always=True)
+        data = file.read(0, file.nbytes)
     try:
         return decode_tombstones(data)
     except FrameError as error:
-        raise IndexFormatError(f"{path.with_name(side_file.name)} is no list of deleted chunks: {MEND}") from error
+        raise IndexFormatError(f"{file.path} is no list of deleted chunks: {MEND}") from error
 
 
 def _read_changed(path: Path, manifest: Manifest, *, always: bool) -> ChangedRecords:
     side_file = manifest.changed
     if side_file is None:
         return ChangedRecords(path)
-    with open_side_file(path.with_name(side_file.name)) as file:
-        _check_file(file, path.with_name(side_file.name), side_file, always=always)
-        file.seek(0)
-        return ChangedRecords(path.with_name(side_file.name), file.read(side_file.bytes))
+    with open_side_file(path, side_file) as file:
+        _check_file(file, side_file, always=always)
+        return ChangedRecords(file.path, file.read(0, file.nbytes))
 
 
 def check_graph(
@@ -138,7 +123,7 @@ def check_graph(
 
     :raises IndexFormatError: following it could lead out of the file, or a vector is none.
     """
-    side_file = path.with_name(segment.files["vectors"].name)
+    side_file = segment.files["vectors"].file_of(path)
     info = replace(manifest.vectors, count=segment.count)
     try:
         check_header(data, info)
@@ -151,20 +136,20 @@ def check_graph(
 
 def check_side_file(index_file: Path, expected: SideFile, *, always: bool = False) -> bool:
     """Check size, and the digest where it was not checked before. Returns whether it was hashed now."""
-    path = index_file.with_name(expected.name)
-    with open_side_file(path) as file:
-        return _check_file(file, path, expected, always=always)
+    with open_side_file(index_file, expected) as file:
+        return _check_file(file, expected, always=always)
 
 
 @contextmanager
-def open_side_file(path: Path) -> Iterator[BinaryIO]:
-    """A side file, open for reading.
+def open_side_file(index_file: Path, side_file: SideFile) -> Iterator[OpenFile]:
+    """A side file of the manifest at ``index_file``, open for reading. It may be used when the context has ended.
 
     :raises IndexFormatError: it is missing or cannot be read.
     """
+    path = side_file.file_of(index_file)
     try:
         with open_regular(path) as file:
-            yield file
+            yield OpenFile(path, file, nbytes=side_file.bytes)
     except MemvidError:
         raise
     except FileNotFoundError as error:
@@ -180,18 +165,19 @@ def _missing(paths: list[str]) -> str:
     return f"{' and '.join(paths)} {verb} missing: copy what belongs to the memory along with its video, or {MEND}"
 
 
-def _check_file(file: BinaryIO, path: Path, expected: SideFile, *, always: bool) -> bool:
-    status = os.fstat(file.fileno())
-    if status.st_size != expected.bytes:
-        if is_lfs_pointer(file.read(POINTER_BYTES)):
-            raise IndexFormatError(f"{path} {LFS_REMEDY}")
+def _check_file(file: OpenFile, expected: SideFile, *, always: bool) -> bool:
+    size = file.status.st_size
+    if size != expected.bytes:
+        with open_regular(file.path) as whole:
+            if is_lfs_pointer(whole.read(POINTER_BYTES)):
+                raise IndexFormatError(f"{file.path} {LFS_REMEDY}")
         raise IndexFormatError(
-            f"{path} is cut off or changed: expected {expected.bytes} bytes, found {status.st_size}: {MEND}"
+            f"{file.path} is cut off or changed: expected {expected.bytes} bytes, found {size}: {MEND}"
         )
-    if not always and digests.is_verified(status, expected.sha256):
+    if not always and digests.is_verified(file.status, expected.sha256):
         return False
     digest = digests.file_digest(file)
     if digest != expected.sha256:
-        raise IndexFormatError(f"{path} is damaged: SHA-256 expected {expected.sha256}, found {digest}: {MEND}")
-    digests.remember_verified(status, digest)
+        raise IndexFormatError(f"{file.path} is damaged: SHA-256 expected {expected.sha256}, found {digest}: {MEND}")
+    digests.remember_verified(file.status, digest)
     return True

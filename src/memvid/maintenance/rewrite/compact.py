@@ -152,15 +152,14 @@ class Compaction:
 
     def linked_files(self) -> tuple[Path, ...]:
         """Files of the memory that have other names."""
-        names = [file.name for _, file in self.index.manifest.side_files()]
-        files = [self._video_file, self._index_file, *map(self._index_file.with_name, names)]
-        return tuple(filter(has_other_names, files))
+        side_files = (file.file_of(self._index_file) for _, file in self.index.manifest.side_files())
+        return tuple(filter(has_other_names, (self._video_file, self._index_file, *side_files)))
 
     def foreign_files(self) -> tuple[Path, ...]:
         """Side files that have not the index's own name."""
         files = self.index.manifest.side_files()
         return tuple(
-            self._index_file.with_name(file.name)
+            file.file_of(self._index_file)
             for role, file in files
             if own_name(self._index_file, role, file.name) != file.name
         )

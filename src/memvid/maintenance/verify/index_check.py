@@ -12,12 +12,11 @@ from memvid.index.manifest import MEND, Manifest, Segment, SideFile, read_manife
 from memvid.index.records import RecordReader
 from memvid.index.renamed import find_side_files
 from memvid.index.segments import Records
-from memvid.index.side_files import check_graph, check_side_file, open_records
+from memvid.index.side_files import check_graph, check_side_file, open_records, open_side_file
 from memvid.maintenance.verify.filter_check import FilterCheck
 from memvid.maintenance.verify.findings import Findings
 from memvid.maintenance.verify.video_check import VideoFacts
 from memvid.page import ChunkIds, ChunkRanges, describe_chunks, is_json_of
-from memvid.storage.files import open_regular
 
 __all__ = ["IndexCheck"]
 
@@ -132,18 +131,18 @@ class IndexCheck:
         try:
             check_side_file(self._path, side_file, always=True)
         except MemvidError as error:
-            self._findings.error("side file", error, self._path.with_name(side_file.name))
+            self._findings.error("side file", error, side_file.file_of(self._path))
             return False
         return True
 
     def _check_graph(self, manifest: Manifest, segment: Segment, records: RecordReader) -> None:
-        path = self._path.with_name(segment.files["vectors"].name)
+        side_file = segment.files["vectors"]
         try:
-            with open_regular(path) as file:
-                data = file.read()
+            with open_side_file(self._path, side_file) as file:
+                data = file.read(0, file.nbytes)
             check_graph(self._path, manifest, segment, memoryview(data), records, links=True)
-        except (MemvidError, OSError) as error:
-            self._findings.error("graph", error, path)
+        except MemvidError as error:
+            self._findings.error("graph", error, side_file.file_of(self._path))
 
     def _compare_filters(self) -> None:
         """What filters go by, of all chunks that were taken."""
