@@ -28,6 +28,8 @@ GreyArray read_pixels(const FrameReader& reader, std::int64_t index) {
 void register_frame_reader(py::module_& module) {
     module.attr("PAGE_TABLE_UUID") = to_python(page_table_uuid);
     module.attr("APPEND_UUID") = to_python(append_uuid);
+    module.attr("INDEX_UUID") = to_python(index_uuid);
+    module.attr("MANIFEST_UUID") = to_python(manifest_uuid);
     py::class_<FrameReader, FrameSource>(module, "FrameReader", py::is_final(),
                                          "Batches of frames out of a video. Safe to share between threads.")
         .def(py::init([](const std::filesystem::path& path, std::size_t threads, std::optional<std::uint64_t> movie) {

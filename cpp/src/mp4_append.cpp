@@ -46,6 +46,16 @@ std::optional<Mark> read_mark(const InputFile& file, std::uint64_t offset, const
     return Mark{offset, movie};
 }
 
+// Where the box behind that of an index is, if there is one at `offset`.
+std::uint64_t behind_index(const InputFile& file, std::uint64_t offset) {
+    const auto box = read_box_header(file, offset);
+    std::array<std::uint8_t, sizeof index_uuid> type;
+    const bool is_index = box && !box->endless && box->name == fourcc("uuid") &&
+                          box->size >= box->header + type.size() && file.read_at(offset + box->header, type) &&
+                          std::ranges::equal(type, index_uuid);
+    return is_index ? offset + box->size : offset;
+}
+
 // What a power cut leaves of a mark that was being written: at most its bytes, the file's last. They may be zeros from
 // some byte on, where the file had grown before they came, and then look like a box.
 bool is_torn_mark(const InputFile& file, std::uint64_t offset, std::uint64_t movie) {
@@ -128,7 +138,7 @@ void commit_append(const std::string& path, std::uint64_t mark) {
     const std::uint64_t data_at = mark + append_mark_bytes;
     const auto data = read_box_header(file, data_at);
     if (!data || data->endless || data->name != fourcc("mdat")) fail("its frames are not whole");
-    const std::uint64_t movie_at = data_at + data->size;
+    const std::uint64_t movie_at = behind_index(file, data_at + data->size);
     const auto movie = read_box_header(file, movie_at);
     // If it was committed long ago, the next append may have taken its place.
     const bool named = movie && (movie->name == fourcc("moov") || (committed && is_movie_name(movie->name)));

@@ -331,6 +331,43 @@ TEST(what_nothing_can_be_appended_to_is_refused_untouched) {
     check_holds(path, make_pages(3), new_table);
 }
 
+TEST(an_append_may_have_an_index_before_its_movie) {
+    const TemporaryFolder folder;
+    const std::string path = folder.file("a.mp4");
+    const auto old = make_pages(3), more = make_pages(2, 3);
+    write_video(path, old, options(3), old_table);
+    const auto place = append(path, more);
+    const Bytes bytes = load(path);
+    const auto with_box = [&](ByteView type, std::uint64_t size, std::size_t present) {
+        Bytes box(present);
+        store_be32(box.data(), 1);
+        std::memcpy(box.data() + 4, "uuid", 4);
+        store_be64(box.data() + 8, size);
+        std::ranges::copy(type, box.begin() + 16);
+        Bytes whole(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(place.new_movie));
+        whole.insert(whole.end(), box.begin(), box.end());
+        whole.insert(whole.end(), bytes.begin() + static_cast<std::ptrdiff_t>(place.new_movie), bytes.end());
+        save(path, whole);
+        return whole;
+    };
+    for (const std::uint64_t size : {std::uint64_t{0}, std::uint64_t{24}, std::uint64_t{999}, UINT64_MAX - 64}) {
+        const Bytes damaged = with_box(index_uuid, size, 1000);
+        CHECK_ERROR(format, commit_append(path, place.mark));
+        CHECK(load(path) == damaged);
+    }
+    with_box(manifest_uuid, 1000, 1000);
+    CHECK_ERROR(format, commit_append(path, place.mark));
+    Bytes whole = with_box(index_uuid, 1000, 1000);
+    for (int times = 0; times < 2; ++times) commit_append(path, place.mark);
+    std::memcpy(whole.data() + place.old_movie + 4, "free", 4);
+    CHECK(load(path) == whole);
+    check_holds(path, joined(old, more), new_table);
+    const auto again = append(path, make_pages(1, 5));
+    CHECK_EQUAL(again.mark, whole.size());
+    commit_append(path, again.mark);
+    check_holds(path, make_pages(6), new_table);
+}
+
 TEST(only_marks_are_committed) {
     const TemporaryFolder folder;
     const std::string path = folder.file("a.mp4");

@@ -9,6 +9,8 @@ from typing_extensions import Buffer
 PAGE_FORMAT_VERSIONS: tuple[int, ...]
 PAGE_TABLE_UUID: bytes
 APPEND_UUID: bytes
+INDEX_UUID: bytes
+MANIFEST_UUID: bytes
 
 def build_info() -> dict[str, str]: ...
 def available_cores() -> int: ...

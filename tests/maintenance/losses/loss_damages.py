@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from memvid.storage.mp4_boxes import PAGE_TABLE_UUID, extended_box
 from memvid.video import VideoReader
-from memvid.video.mp4_boxes import PAGE_TABLE_UUID, extended_box
 from tests.video.video_support import make_video
 
 __all__ = ["damage", "png_pictures", "read_pictures", "write_packets"]

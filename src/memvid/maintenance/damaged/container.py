@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memvid.errors import VideoError
+from memvid.storage.mp4_boxes import APPEND_MARK, PAGE_TABLE_UUID, Box, BoxError, walk_boxes
 from memvid.video import PageTable
-from memvid.video.mp4_boxes import APPEND_MARK, PAGE_TABLE_UUID, Box, BoxError, walk_boxes
 from memvid.video.video_bytes import VideoBytes
 
 __all__ = ["Container", "Problem", "find_page_tables", "read_container", "uncommitted_from"]

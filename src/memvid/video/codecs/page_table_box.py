@@ -7,8 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from memvid.storage.files import open_private
+from memvid.storage.mp4_boxes import PAGE_TABLE_UUID, BoxError, extended_box, walk_boxes
 from memvid.types import StrPath
-from memvid.video.mp4_boxes import PAGE_TABLE_UUID, BoxError, extended_box, walk_boxes
 from memvid.video.video_bytes import VideoBytes
 
 __all__ = ["append_page_table", "find_page_table"]

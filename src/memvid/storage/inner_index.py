@@ -1,0 +1,133 @@
+"""An index inside its video: boxes of an MP4 file that players skip.
+
+Its side files lie one after the other in a box in front of the movie header, its manifest in one inside it: so the four
+letters that make an append count make both count. ``docs/format.md``, "An index inside", is normative.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+from memvid._core import INDEX_UUID, MANIFEST_UUID
+from memvid.errors import VideoFormatError
+from memvid.storage.files import open_regular, opened
+from memvid.storage.mp4_boxes import Box, BoxError, extended_box, walk_boxes
+
+__all__ = ["InnerManifest", "find_manifest", "place_parts", "put_index"]
+
+BORDER = 1 << 16
+"""Parts that are larger begin on a multiple of it, so that they can be mapped by themselves on every system."""
+
+_SMALL_BORDER = 64
+_HEAD = struct.Struct(">I4sQ16s")
+_MOVIE_HEAD = struct.Struct(">I4s")
+_LARGEST_MOVIE = (1 << 32) - 1
+_STRETCH = 1 << 20
+
+
+class InnerManifest(NamedTuple):
+    """The manifest of an index inside a video, and where in the file its bytes begin."""
+
+    offset: int
+    data: bytes
+
+
+def find_manifest(file: BinaryIO, *, limit: int) -> InnerManifest | None:
+    """The manifest in the movie header that counts; ``None`` if there is none, or the file is no whole MP4.
+
+    :param limit: most bytes of it that are read.
+    :raises OSError: the file cannot be read.
+    """
+    read = partial(_read, file.fileno())
+    try:
+        size = os.fstat(file.fileno()).st_size
+        movie = next((box for box in walk_boxes(read, 0, size) if box.name == b"moov"), None)
+        for box in () if movie is None else walk_boxes(read, movie.body, movie.end):
+            start = box.body + len(MANIFEST_UUID)
+            if box.name == b"uuid" and read(box.body, len(MANIFEST_UUID)) == MANIFEST_UUID:
+                return InnerManifest(start, read(start, min(box.end - start, limit)))
+    except BoxError:
+        pass
+    return None
+
+
+def place_parts(start: int, sizes: Sequence[int]) -> tuple[list[int], int]:
+    """Where in a file the parts of an index go whose box begins at ``start``, and where it ends."""
+    offsets, end = [], start + _HEAD.size
+    for size in sizes:
+        border = BORDER if size > BORDER else _SMALL_BORDER
+        offsets.append(end + -end % border)
+        end = offsets[-1] + size
+    return offsets, end
+
+
+def put_index(video: Path, parts: Sequence[Path], manifest: Callable[[Sequence[int]], bytes]) -> None:
+    """Put an index before the movie header at the end of a file, which does not count yet; on return it is on the disk.
+
+    Killed meanwhile, it leaves a file whose last boxes are not whole.
+
+    :param parts: complete files, each a part of the index; without any, there is no box of them.
+    :param manifest: gives the manifest, told where the parts begin.
+    :raises VideoFormatError: the file does not end with a movie header, or that has an index already.
+    :raises OSError: the disk is full, ...
+    """
+    with opened(video) as descriptor:
+        movie, content = _read_movie(descriptor, video)
+        end = movie
+        offsets: list[int] = []
+        if parts:
+            sizes = [path.stat().st_size for path in parts]
+            offsets, end = place_parts(movie, sizes)
+            _write(descriptor, movie, _HEAD.pack(1, b"uuid", end - movie, INDEX_UUID))
+            behind = movie + _HEAD.size
+            for path, offset, size in zip(parts, offsets, sizes, strict=True):
+                _write(descriptor, behind, bytes(offset - behind))
+                _copy(path, descriptor, offset)
+                behind = offset + size
+        content += extended_box(MANIFEST_UUID, manifest(offsets))
+        if _MOVIE_HEAD.size + len(content) > _LARGEST_MOVIE:
+            raise VideoFormatError(f"{video} has no room in its movie header for the manifest of an index")
+        _write(descriptor, end, _MOVIE_HEAD.pack(_MOVIE_HEAD.size + len(content), b"moov") + content)
+        os.fsync(descriptor)
+
+
+def _read_movie(descriptor: int, video: Path) -> tuple[int, bytes]:
+    """Where the movie header at the end of a file begins, and what is in it."""
+    read = partial(_read, descriptor)
+    last = Box(b"", 0, 0, 0)
+    try:
+        for box in walk_boxes(read, 0, os.fstat(descriptor).st_size):
+            last = box
+        content = read(last.body, last.end - last.body)
+        inner = walk_boxes(lambda start, size: content[start : start + size], 0, len(content))
+        if last.name == b"moov" and not any(content[box.body : box.end].startswith(MANIFEST_UUID) for box in inner):
+            return last.start, content
+    except BoxError as error:
+        raise VideoFormatError(f"{video} cannot take an index: {error}") from error
+    raise VideoFormatError(f"{video} does not end with a movie header without an index")
+
+
+def _read(descriptor: int, offset: int, size: int) -> bytes:
+    data = b""
+    while len(data) < size and (more := os.pread(descriptor, size - len(data), offset + len(data))):
+        data += more
+    return data
+
+
+def _write(descriptor: int, offset: int, data: bytes) -> None:
+    left = memoryview(data)
+    while left:
+        done = os.pwrite(descriptor, left, offset)
+        left, offset = left[done:], offset + done
+
+
+def _copy(path: Path, descriptor: int, offset: int) -> None:
+    with open_regular(path) as file:
+        while data := file.read(_STRETCH):
+            _write(descriptor, offset, data)
+            offset += len(data)
