@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from memvid.storage.mp4_boxes import PAGE_TABLE_UUID, extended_box
 from memvid.video import VideoReader
+from memvid.video.codecs.containers import open_container
 from tests.video.video_support import make_video
 
 __all__ = ["damage", "png_pictures", "read_pictures", "write_packets"]
@@ -53,7 +54,7 @@ def read_pictures(path: Path) -> list[NDArray[np.uint8]]:
 
     pictures: list[NDArray[np.uint8]] = []
     try:
-        with av.open(str(path)) as container:
+        with open_container(str(path)) as container:
             for packet in container.demux(video=0):
                 with suppress(av.FFmpegError):  # one that is damaged: the decoder goes on
                     pictures += [np.asarray(frame.to_ndarray(format="gray"), np.uint8) for frame in packet.decode()]
