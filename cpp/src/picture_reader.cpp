@@ -1,6 +1,7 @@
 #include "memvid/picture_reader.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "memvid/error.hpp"
 #include "memvid/page_checksum.hpp"
@@ -15,6 +16,15 @@ std::optional<Bytes> read_corrected(const SampledSymbol& symbol) {
     const BitImageView bits = symbol.view();
     const Bytes grey = to_grey(bits);
     return read_symbol({grey.data(), bits.width, bits.height, static_cast<std::size_t>(bits.width)}, Detection::pure);
+}
+
+// A picture with the range that video has, 16 to 235, as a player shows it: of a damaged one, what lies beyond is noise.
+GreyPicture stretched(const GreyPicture& picture) {
+    GreyPicture result{picture.width, picture.height, Bytes(picture.pixels.size())};
+    std::transform(picture.pixels.begin(), picture.pixels.end(), result.pixels.begin(), [](std::uint8_t value) {
+        return static_cast<std::uint8_t>(std::clamp(((value - 16) * 255 + 109) / 219, 0, 255));
+    });
+    return result;
 }
 
 }  // namespace
@@ -81,6 +91,8 @@ FrameResult PictureReader::decode(const GreyPicture& picture, std::size_t frame,
     if (budget_->is_spent() || vain_.has(frame)) return {failure, {}};
     std::int64_t work = 0;
     if (accept(read_symbol(picture.view(), Detection::full, &work), tally_.detected)) return result;
+    budget_->spend(std::exchange(work, 0));
+    if (accept(read_symbol(stretched(picture).view(), Detection::full, &work), tally_.detected)) return result;
     budget_->spend(work);
     vain_.add(frame);
     return {failure, {}};

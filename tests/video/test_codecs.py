@@ -479,7 +479,7 @@ class TestRefusals:
 
     def test_opencv_that_cannot_decode(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         path = write(tmp_path / "a.mp4", make_pages(1), codec=need("mp4v"))
-        monkeypatch.setattr(sources, "_grey_of", lambda capture: None)
+        monkeypatch.setattr(sources, "_grey", lambda capture: None)
         monkeypatch.setattr(sources, "find_spec", lambda name: None)
         with pytest.raises(DependencyError, match=r'pip install "memvid\[video\]"'):
             VideoReader(path)

@@ -39,3 +39,8 @@ def test_the_oracle_reads_all_of_a_sound_memory(memory: Memory) -> None:
         assert set(memory.texts.values()) <= set(found.bare)
     else:
         assert {chunk: found.texts[chunk] for chunk in memory.texts} == memory.texts
+
+
+def test_of_a_damaged_picture_nothing_is_made_up(tmp_path: Path, session_cache: None) -> None:
+    trial = try_loss(make_memory(tmp_path / "memory", "dictionary", "h264"), tmp_path / "trial", 183)
+    assert trial.problems == [], trial.what

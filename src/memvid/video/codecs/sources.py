@@ -127,7 +127,7 @@ class EveryPicture:
                     frame = next(frames)
                 except (StopIteration, av.FFmpegError):
                     return
-                yield None if frame is None else _grey(frame, reformatter)
+                yield None if frame is None else _brightness(frame, reformatter)
 
 
 class AvSource:
@@ -309,7 +309,7 @@ class OpenCvSource:
         capture = self._open()
         pixels = 0
         try:
-            while (picture := _grey_of(capture)) is not None:
+            while (picture := _grey(capture)) is not None:
                 pixels += picture.size
                 check_pixels(self._path, pixels)
                 yield picture
@@ -329,7 +329,7 @@ class OpenCvSource:
 
     def _read(self) -> Picture | None:
         self._next += 1
-        return _grey_of(self._capture)
+        return _grey(self._capture)
 
 
 @contextmanager
@@ -357,7 +357,7 @@ def _open_stream(path: str, *, hidden: bool = False) -> Any:
     context = container.streams.video[0].codec_context
     context.thread_count = 1
     options = {"max_pixels": str(MOST_PIXELS)}  # of pictures further on, which may be larger
-    if hidden and context.name == "h264":  # what it makes up for a damaged part is worse for a code than what is left
+    if context.name == "h264":  # what it makes up for a damaged part is worse for a code than what is left
         options["ec"] = "0"
     context.options = options
     return container
@@ -413,18 +413,11 @@ def _brightness(frame: Any, reformatter: Any) -> Picture | None:
         plane = frame.planes[0]
         rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
         return np.ascontiguousarray(rows[: frame.height, : frame.width])
-    return _grey(frame, reformatter)
-
-
-def _grey(frame: Any, reformatter: Any) -> Picture | None:
-    """From black to white, as a player shows it: of a damaged frame, the luma alone may be too faint for a reader."""
-    if not fits(frame.width, frame.height):
-        return None
     grey: Picture = reformatter.reformat(frame, format="gray").to_ndarray()
     return np.ascontiguousarray(grey)
 
 
-def _grey_of(capture: Any) -> Picture | None:
+def _grey(capture: Any) -> Picture | None:
     import cv2
 
     read, picture = capture.read()
