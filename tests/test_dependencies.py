@@ -76,7 +76,7 @@ def test_memory_that_is_short_stays_a_memory_error(package: Any, source: str) ->
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits of the address space differ")
-@pytest.mark.parametrize("module", ["onnxruntime", "tokenizers", "usearch.index", "av", "cv2", "openai"])
+@pytest.mark.parametrize("module", ["onnxruntime", "tokenizers", "av", "cv2", "openai"])
 def test_under_a_limit_of_memory(module: str) -> None:
     if find_spec(module.partition(".")[0]) is None:
         pytest.skip(f"{module} is not installed")

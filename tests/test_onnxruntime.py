@@ -29,15 +29,3 @@ def test_telemetry_is_off_unless_asked_for(tmp_path: Path) -> None:
     assert run(script + "print(os.environ['ORT_DISABLE_TELEMETRY'])", tmp_path) == "1\n"
     asked = "import os; os.environ['ORT_DISABLE_TELEMETRY'] = 'no'; " + script
     assert run(asked + "print(os.environ['ORT_DISABLE_TELEMETRY'])", tmp_path) == "no\n"
-
-
-@pytest.mark.model
-def test_large_index_first_and_model_second_does_not_crash(tmp_path: Path) -> None:
-    script = """
-import numpy as np
-from memvid import MiniLMEmbedder
-from memvid.index.vectors import VectorWriter
-VectorWriter(dim=8, dtype="i8", connectivity=16, expansion_add=64).add(0, np.eye(8, dtype=np.float32))
-print(MiniLMEmbedder().encode(["a text"]).shape)
-"""
-    assert run(script, tmp_path) == "(1, 384)\n"

@@ -186,6 +186,12 @@ def _hnsw(scratch: Path) -> Iterator[bytes]:
         writer.save(scratch / "graph")
         yield head + (scratch / "graph").read_bytes()
         yield b"\1" + head[1:] + rng.integers(0, 250, 1200, dtype=np.uint8).tobytes()
+        shared = bytes([head[1], 16, *head[3:7], 7, 2]) + b"\xff\x7f\xff\xff\xff\x0f" + query  # 17 vectors, 3 copies
+        writer = VectorWriter(dim=8, dtype=dtype, connectivity=4, expansion_add=16)
+        writer.add(0, rng.standard_normal((17, 8)).astype(np.float32)[[*range(9), 2, 2, *range(9, 17), 5]])
+        writer.save(scratch / "graph")
+        yield b"\x80" + shared + (scratch / "graph").read_bytes()
+        yield b"\x81" + shared + rng.integers(0, 250, 1200, dtype=np.uint8).tobytes()
 
 
 def _postings(scratch: Path) -> Iterator[bytes]:

@@ -4,7 +4,6 @@
 #include <limits>
 
 #include "common.hpp"
-#include "memvid/error.hpp"
 #include "memvid/hnsw_graph.hpp"
 
 namespace memvid::bindings {
@@ -12,13 +11,7 @@ namespace memvid::bindings {
 namespace {
 
 using FloatArray = py::array_t<float, py::array::c_style>;
-
-Scalar scalar_of(const std::string& dtype) {
-    if (dtype == "i8") return Scalar::i8;
-    if (dtype == "f16") return Scalar::f16;
-    if (dtype == "f32") return Scalar::f32;
-    throw Error(ErrorCode::config, "vectors of dtype '" + dtype + "': expected i8, f16 or f32");
-}
+using BitmapArray = py::array_t<std::uint64_t, py::array::c_style>;
 
 // A graph and the buffer it lies in, which stays exported as long.
 class MappedGraph {
@@ -56,23 +49,33 @@ void check_dim(const FloatArray& vectors, py::ssize_t axis, const HnswGraph& gra
         throw Error(ErrorCode::config, "vectors of another shape: expected " + std::to_string(graph.dim()) + " floats");
 }
 
+// Rows that a search may find, as bits from `first` on.
+RowSet row_set(const BitmapArray& bits, std::size_t first, const HnswGraph& graph) {
+    const RowSet set{span_of(bits), first};
+    if (first > set.words.size() * 64 || graph.count() > set.words.size() * 64 - first)
+        throw Error(ErrorCode::config, "fewer bits than rows");
+    return set;
+}
+
 py::tuple nearest(const MappedGraph& mapped, const FloatArray& queries, std::size_t k, std::size_t expansion,
-                  std::size_t spare) {
+                  std::size_t spare, const std::optional<BitmapArray>& allowed, std::size_t first, bool distinct,
+                  const std::optional<std::size_t>& most) {
     const HnswGraph& graph = mapped.graph();
     check_dim(queries, 1, graph);
     k = std::min(k, graph.count());
     const auto asked = copy_of(queries);
+    const RowSet set = allowed ? row_set(*allowed, first, graph) : RowSet{};
     std::vector<std::vector<Hit>> found;
     {
         const py::gil_scoped_release release;
-        found =
-            graph.nearest(asked, k, std::min(expansion, graph.count()), std::min(spare, graph.count()), check_signals);
+        found = graph.nearest(asked, k, std::min(expansion, graph.count()), std::min(spare, graph.count()),
+                              {allowed ? &set : nullptr, distinct, most.value_or(SIZE_MAX)}, check_signals);
     }
     return to_python(found, k);
 }
 
 py::tuple exact(const MappedGraph& mapped, const FloatArray& query, const std::optional<IndexArray>& rows,
-                std::size_t k) {
+                std::size_t k, bool distinct) {
     check_dim(query, 0, mapped.graph());
     const auto asked = copy_of(query);
     const auto candidates = rows ? copy_of(*rows) : std::vector<std::int64_t>();
@@ -80,9 +83,35 @@ py::tuple exact(const MappedGraph& mapped, const FloatArray& query, const std::o
     std::vector<Hit> found;
     {
         const py::gil_scoped_release release;
-        found = mapped.graph().exact(asked, view, k, check_signals);
+        found = mapped.graph().exact(asked, view, k, distinct, check_signals);
     }
     return to_python({found}, found.size());
+}
+
+void check_row(std::int64_t row, const NodeRows& rows) {
+    if (row < 0 || static_cast<std::uint64_t>(row) >= rows.rows())
+        throw Error(ErrorCode::config, "there is no row " + std::to_string(row));
+}
+
+IndexArray nodes_of(const MappedGraph& mapped, const IndexArray& rows) {
+    const NodeRows& known = mapped.graph().rows();
+    IndexArray nodes(rows.size());
+    for (py::ssize_t i = 0; i < rows.size(); ++i) {
+        check_row(rows.data()[i], known);
+        nodes.mutable_data()[i] = known.node(static_cast<std::uint32_t>(rows.data()[i]));
+    }
+    return nodes;
+}
+
+IndexArray copies_of(const MappedGraph& mapped, std::int64_t row) {
+    const NodeRows& known = mapped.graph().rows();
+    check_row(row, known);
+    const std::uint32_t node = known.node(static_cast<std::uint32_t>(row));
+    const auto others = known.copies(node);
+    IndexArray rows(static_cast<py::ssize_t>(1 + others.size()));
+    rows.mutable_data()[0] = known.first_row(node);
+    std::copy(others.begin(), others.end(), rows.mutable_data() + 1);
+    return rows;
 }
 
 }  // namespace
@@ -92,12 +121,20 @@ void register_hnsw_graph(py::module_& module) {
                             "Search in a usearch file that was checked before. Safe to share between threads.")
         .def(py::init<const py::buffer&, std::size_t, std::size_t, const std::string&, std::size_t>(), py::arg("file"),
              py::kw_only(), py::arg("count"), py::arg("dim"), py::arg("dtype"), py::arg("threads") = 0)
-        .def("nearest", &nearest, py::arg("queries").noconvert(), py::arg("k"), py::kw_only(), py::arg("expansion"),
-             py::arg("spare"),
-             "Rows int64[q, k] and cosine scores float32[q, k] of float32[q, dim], best first; -1 and -inf behind the "
-             "last one.")
+        .def(
+            "nearest", &nearest, py::arg("queries").noconvert(), py::arg("k"), py::kw_only(), py::arg("expansion"),
+            py::arg("spare"), py::arg("allowed").noconvert().none(true) = py::none(), py::arg("first") = 0,
+            py::arg("distinct") = false, py::arg("most").none(true) = py::none(),
+            "Rows int64[q, k] and cosine scores float32[q, k] of float32[q, dim], best first; -1 and -inf behind the "
+            "last one. Of uint64 words of bits, row r is allowed where bit first + r is set; all are -1 where the walk "
+            "has compared `most` vectors before it has found enough of them.")
         .def("exact", &exact, py::arg("query").noconvert(), py::arg("rows").noconvert().none(true), py::arg("k"),
-             "The best k of int64 rows, or of all, for float32[dim]: rows int64[1, m] and scores float32[1, m].");
+             py::kw_only(), py::arg("distinct") = false,
+             "The best k of int64 rows, or of all, for float32[dim]: rows int64[1, m] and scores float32[1, m].")
+        .def("nodes_of", &nodes_of, py::arg("rows").noconvert(),
+             "int64[n]: where in the matrix the vectors of int64 rows are.")
+        .def("copies_of", &copies_of, py::arg("row"), "int64[n], ascending: the rows that have the vector of a row.")
+        .def_property_readonly("nodes", [](const MappedGraph& mapped) { return mapped.graph().nodes(); });
 }
 
 }  // namespace memvid::bindings

@@ -5,9 +5,12 @@
 #include <pybind11/pybind11.h>
 
 #include <span>
+#include <string>
 #include <vector>
 
 #include "memvid/bytes.hpp"
+#include "memvid/error.hpp"
+#include "memvid/similarity.hpp"
 #include "memvid/thread_pool.hpp"
 
 namespace memvid::bindings {
@@ -49,6 +52,13 @@ inline void check_signals() {
     if (PyErr_CheckSignals() != 0) throw py::error_already_set();
 }
 
+inline Scalar scalar_of(const std::string& dtype) {
+    if (dtype == "i8") return Scalar::i8;
+    if (dtype == "f16") return Scalar::f16;
+    if (dtype == "f32") return Scalar::f32;
+    throw Error(ErrorCode::config, "vectors of dtype '" + dtype + "': expected i8, f16 or f32");
+}
+
 void register_errors(py::module_& module);
 void register_symbols(py::module_& module);
 void register_frame_source(py::module_& module);
@@ -56,6 +66,7 @@ void register_frame_reader(py::module_& module);
 void register_picture_reader(py::module_& module);
 void register_chunk_reader(py::module_& module);
 void register_frame_writer(py::module_& module);
+void register_graph_builder(py::module_& module);
 void register_hnsw_graph(py::module_& module);
 void register_words(py::module_& module);
 

@@ -15,6 +15,7 @@ PYBIND11_MODULE(_core, module, py::mod_gil_not_used()) {
     register_picture_reader(module);
     register_chunk_reader(module);
     register_frame_writer(module);
+    register_graph_builder(module);
     register_hnsw_graph(module);
     register_words(module);
     module.def(

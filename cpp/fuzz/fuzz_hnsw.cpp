@@ -28,8 +28,18 @@ void put_links(Bytes& file, Input& input, std::uint32_t room, std::size_t count)
     }
 }
 
+// Rows that are copies, ascending by small steps, and their nodes, which are often there.
+void put_copies(Bytes& file, Input& input, std::size_t copies) {
+    if (copies == 0) return;
+    for (const char letter : {'c', 'o', 'p', 'i', 'e', 's', '\0', '\1'}) put(file, letter);
+    put(file, std::uint64_t{copies});
+    std::uint32_t row = 0;
+    for (std::size_t i = 0; i < copies; ++i) put(file, row += 1 + input.u8() % 4);
+    for (std::size_t i = 0; i < copies; ++i) put(file, static_cast<std::uint32_t>(input.u8() % (i + 2)));
+}
+
 // A file that fits its headers; what stands in it is the input's.
-Bytes fitting_file(Input& input, std::size_t count, std::size_t dim, Scalar scalar) {
+Bytes fitting_file(Input& input, std::size_t count, std::size_t copies, std::size_t dim, Scalar scalar) {
     const std::uint32_t base_room = 1 + input.u8() % 8, upper_room = 1 + input.u8() % 4;
     Bytes file, levels(count);
     for (auto& level : levels) level = input.u8() % 4;
@@ -49,6 +59,7 @@ Bytes fitting_file(Input& input, std::size_t count, std::size_t dim, Scalar scal
         put_links(file, input, base_room, count);
         for (std::uint8_t level = 0; level < levels[i]; ++level) put_links(file, input, upper_room, count);
     }
+    put_copies(file, input, copies);
     if (lie < 0x20) file.resize(file.size() - lie);
     if (lie >= 0xf0) file[input.u16() % file.size()] = input.u8();
     return file;
@@ -65,24 +76,35 @@ void check(const std::vector<Hit>& hits, std::size_t count) {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     Input input(data, size);
-    const auto mode = static_cast<Mode>(input.u8() % modes);
+    const std::uint8_t kind = input.u8();
+    const auto mode = static_cast<Mode>(kind % modes);
     const auto scalar = static_cast<Scalar>(input.u8() % 3);
     const std::size_t count = 1 + input.u8() % 32, dim = 1 + input.u8() % 20;
     const std::size_t k = input.u8() % 40, expansion = input.u8(), spare = input.u8() % 20;
+    const std::uint8_t shape = kind < 0x80 ? 0 : input.u8();
+    const std::size_t copies = (shape & 1) != 0 ? 1 + input.u8() % 8 : 0, rows = count + copies;
+    const std::vector<std::uint64_t> bits = {(shape & 2) != 0 ? std::uint64_t{input.u32()} << 16 | input.u16() : 0, 0};
+    const RowSet set{bits, std::size_t{shape} % 16};
+    const Wanted wanted{(shape & 2) != 0 ? &set : nullptr, (shape & 4) != 0, (shape & 8) != 0 ? 20U : SIZE_MAX};
     std::vector<float> query(dim);
     const ByteView given = input.bytes(4 * dim);
     std::memcpy(query.data(), given.data(), given.size() / 4 * 4);
-    const Bytes file = mode == any_bytes ? copy_of(input.rest()) : fitting_file(input, count, dim, scalar);
+    const Bytes file = mode == any_bytes ? copy_of(input.rest()) : fitting_file(input, count, copies, dim, scalar);
     try {
-        const HnswGraph graph(file, count, dim, scalar, 1);
-        const auto all = graph.exact(query, std::nullopt, k, {});
-        require(all.size() == std::min(k, count), "an exact search finds as many as there are");
-        check(all, count);
-        const std::vector<std::int64_t> rows{0, static_cast<std::int64_t>(count) - 1};
-        check(graph.exact(query, rows, 2, {}), count);
-        for (const auto& hits : graph.nearest(query, k, expansion, spare, {})) {
+        const HnswGraph graph(file, rows, dim, scalar, 1);
+        const auto all = graph.exact(query, std::nullopt, k, false, {});
+        require(all.size() == std::min(k, rows), "an exact search finds as many as there are");
+        check(all, rows);
+        const auto distinct = graph.exact(query, std::nullopt, k, true, {});
+        require(distinct.size() == std::min(k, graph.nodes()), "a distinct search finds a row of each node");
+        check(distinct, rows);
+        const std::vector<std::int64_t> ends{0, static_cast<std::int64_t>(rows) - 1};
+        check(graph.exact(query, ends, 2, false, {}), rows);
+        for (const auto& hits : graph.nearest(query, k, expansion, spare, wanted, {})) {
             require(hits.size() <= k, "a search finds at most k");
-            check(hits, count);
+            check(hits, rows);
+            for (const auto& hit : hits)
+                require(wanted.allowed == nullptr || set.has(hit.row), "a search finds what it may");
         }
     } catch (const Error& error) {
         require(error.code() == ErrorCode::format, "a file lies");

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <functional>
 #include <string>
+#include <utility>
 
 #include "memvid/error.hpp"
 
@@ -44,33 +45,8 @@ T load(const std::uint8_t* at) {
     throw Error(ErrorCode::format, std::string("the vector index is damaged: ") + what);
 }
 
-// Which rows were seen by a search: a bit each, cleared again by the search that set them.
-class Seen {
-public:
-    void begin(std::size_t rows) {
-        end();  // of a search that an error ended
-        if (bits_.size() * 64 < rows) bits_.resize((rows + 63) / 64);
-    }
-    bool insert(std::uint32_t row) {
-        std::uint64_t& word = bits_[row / 64];
-        const std::uint64_t bit = std::uint64_t{1} << (row % 64);
-        if ((word & bit) != 0) return false;
-        rows_.push_back(row);  // first: if that throws, no bit stays behind
-        word |= bit;
-        return true;
-    }
-    void end() {
-        for (const auto row : rows_) bits_[row / 64] = 0;
-        rows_.clear();
-    }
-
-private:
-    std::vector<std::uint64_t> bits_;
-    std::vector<std::uint32_t> rows_;
-};
-
-Seen& seen_rows() {
-    thread_local Seen seen;
+SeenRows& seen_rows() {
+    thread_local SeenRows seen;
     return seen;
 }
 
@@ -101,20 +77,19 @@ struct HnswGraph::Beam {
     std::vector<Candidate> candidates;
 };
 
-HnswGraph::HnswGraph(ByteView file, std::size_t count, std::size_t dim, Scalar scalar, std::size_t threads)
-    : count_(count),
-      dim_(dim),
+HnswGraph::HnswGraph(ByteView file, std::size_t rows, std::size_t dim, Scalar scalar, std::size_t threads)
+    : dim_(dim),
       row_bytes_(dim * scalar_bytes(scalar)),
       scalar_(scalar),
       pool_(threads == 0 ? available_cores() : threads) {
-    // Divided, not multiplied: no product overflows, whatever a caller claims.
     constexpr std::size_t heads = matrix_at + head_bytes + graph_head_bytes;
-    if (count == 0 || count > UINT32_MAX || dim == 0 || dim > max_dim || file.size() < heads ||
-        (file.size() - heads) / count < row_bytes_ + 2)
-        damaged("it is too short");
-    const std::size_t graph_at = matrix_at + count * row_bytes_ + head_bytes;
+    if (dim == 0 || dim > max_dim || file.size() < heads) damaged("it is too short");
+    count_ = load<std::uint32_t>(file.data());
+    // Divided, not multiplied: no product overflows, whatever a caller claims.
+    if (count_ == 0 || count_ > rows || (file.size() - heads) / count_ < row_bytes_ + 2) damaged("it is too short");
+    const std::size_t graph_at = matrix_at + count_ * row_bytes_ + head_bytes;
     const std::size_t levels_at = graph_at + graph_head_bytes;
-    const std::size_t nodes_at = levels_at + 2 * count;
+    const std::size_t nodes_at = levels_at + 2 * count_;
     matrix_ = file.data() + matrix_at;
     nodes_ = file.data() + nodes_at;
     const std::uint8_t* graph = file.data() + graph_at;
@@ -122,12 +97,12 @@ HnswGraph::HnswGraph(ByteView file, std::size_t count, std::size_t dim, Scalar s
     base_room_ = load<std::uint64_t>(graph + 16);
     top_level_ = load<std::uint64_t>(graph + 24);
     const auto entry = load<std::uint64_t>(graph + 32);
-    if (load<std::uint64_t>(graph) != count || entry >= count || upper_room_ > UINT16_MAX || base_room_ > UINT16_MAX)
+    if (load<std::uint64_t>(graph) != count_ || entry >= count_ || upper_room_ > UINT16_MAX || base_room_ > UINT16_MAX)
         damaged("its header does not fit it");
     entry_ = static_cast<std::uint32_t>(entry);
-    levels_before_.reserve(count + 1);
+    levels_before_.reserve(count_ + 1);
     std::uint64_t levels = 0;
-    for (std::size_t i = 0; i < count; ++i) {
+    for (std::size_t i = 0; i < count_; ++i) {
         const auto level = load<std::int16_t>(file.data() + levels_at + 2 * i);
         if (level < 0 || static_cast<std::size_t>(level) > top_level_) damaged("a level is impossible");
         levels_before_.push_back(static_cast<std::uint32_t>(levels));
@@ -135,9 +110,10 @@ HnswGraph::HnswGraph(ByteView file, std::size_t count, std::size_t dim, Scalar s
     }
     levels_before_.push_back(static_cast<std::uint32_t>(levels));
     const std::uint64_t base = node_head_bytes + link_bytes * (1 + base_room_);
-    if (levels > UINT32_MAX || level_of(entry_) != top_level_ ||
-        file.size() - nodes_at != count * base + levels * link_bytes * (1 + upper_room_))
+    const std::uint64_t end = nodes_at + count_ * base + levels * link_bytes * (1 + upper_room_);
+    if (levels > UINT32_MAX || level_of(entry_) != top_level_ || file.size() < end)
         damaged("its size does not fit its header");
+    rows_ = NodeRows(file.subspan(end), count_, rows);
 }
 
 const std::uint8_t* HnswGraph::node(std::uint32_t row) const {
@@ -196,8 +172,29 @@ std::uint32_t HnswGraph::descend(const PreparedQuery& query) const {
     return nearest;
 }
 
+// Compares the neighbours of a node on level 0 that were not seen yet: `compared(similarity, node)` for each.
+template <typename Compared>
+void HnswGraph::compare_fresh(const PreparedQuery& query, std::uint32_t node, SeenRows& seen,
+                              std::vector<std::uint32_t>& fresh, Compared compared) const {
+    const auto list = links(node, 0);
+    fresh.clear();
+    for (std::size_t i = 0; i < list.size() / link_bytes; ++i) {
+        const std::uint32_t row = neighbour(list, i);
+        if (!seen.insert(row)) continue;
+        // Finds the pages of all of them; the rest of a vector follows `lookahead` vectors before it is compared.
+        __builtin_prefetch(vector(row));
+        __builtin_prefetch(&levels_before_[row]);
+        fresh.push_back(row);
+    }
+    for (std::size_t i = 0; i < std::min(lookahead, fresh.size()); ++i) prefetch(vector(fresh[i]), row_bytes_);
+    for (std::size_t i = 0; i < fresh.size(); ++i) {
+        if (i + lookahead < fresh.size()) prefetch(vector(fresh[i + lookahead]), row_bytes_);
+        compared(similarity(query, fresh[i]), fresh[i]);
+    }
+}
+
 void HnswGraph::walk(const PreparedQuery& query, std::uint32_t start, Beam& beam) const {
-    Seen& seen = seen_rows();
+    SeenRows& seen = seen_rows();
     seen.begin(count_);
     std::vector<std::uint32_t> fresh;
     fresh.reserve(base_room_);
@@ -211,60 +208,94 @@ void HnswGraph::walk(const PreparedQuery& query, std::uint32_t start, Beam& beam
             continue;
         }
         candidate.expanded = true;
-        const auto list = links(candidate.row, 0);
-        fresh.clear();
-        for (std::size_t i = 0; i < list.size() / link_bytes; ++i) {
-            const std::uint32_t row = neighbour(list, i);
-            if (!seen.insert(row)) continue;
-            // Finds the pages of all of them; the rest of a vector follows `lookahead` vectors before it is compared.
-            __builtin_prefetch(vector(row));
-            __builtin_prefetch(&levels_before_[row]);
-            fresh.push_back(row);
-        }
-        for (std::size_t i = 0; i < std::min(lookahead, fresh.size()); ++i) prefetch(vector(fresh[i]), row_bytes_);
-        for (std::size_t i = 0; i < fresh.size(); ++i) {
-            if (i + lookahead < fresh.size()) prefetch(vector(fresh[i + lookahead]), row_bytes_);
-            const std::size_t place = beam.insert(similarity(query, fresh[i]), fresh[i]);
-            if (place == beam.width) continue;
-            prefetch(node(fresh[i]), node_head_bytes + link_bytes * (1 + base_room_));
+        compare_fresh(query, candidate.row, seen, fresh, [&](float near, std::uint32_t node) {
+            const std::size_t place = beam.insert(near, node);
+            if (place == beam.width) return;
+            prefetch(this->node(node), node_head_bytes + link_bytes * (1 + base_room_));
             next = std::min(next, place);
-        }
+        });
     }
     seen.end();
 }
 
-void HnswGraph::keep_best(const PreparedQuery& query, std::vector<Hit>& hits, std::size_t k) const {
-    for (auto& hit : hits) hit.score = query.cosine(vector(hit.row));
+// Walks through all nodes, and keeps those of which a row is allowed; nearest first, as long as one that is not
+// expanded yet is nearer than the last of a full beam. Returns false where it has given up.
+bool HnswGraph::walk_among(const PreparedQuery& query, std::uint32_t start, const Wanted& wanted, Beam& beam) const {
+    SeenRows& seen = seen_rows();
+    seen.begin(count_);
+    std::vector<std::uint32_t> fresh;
+    std::vector<std::pair<float, std::uint32_t>> ahead;  // a heap, the nearest in front
+    std::size_t count = 0;
+    const auto take = [&](float near, std::uint32_t node) {
+        ++count;
+        if (beam.full() && !(near > beam.candidates.back().similarity)) return;
+        ahead.emplace_back(near, node);
+        std::push_heap(ahead.begin(), ahead.end());
+        if (rows_.any(node, *wanted.allowed)) beam.insert(near, node);
+        prefetch(this->node(node), node_head_bytes + link_bytes * (1 + base_room_));
+    };
+    seen.insert(start);
+    take(similarity(query, start), start);
+    while (!ahead.empty() && count <= wanted.most) {
+        const auto [near, node] = ahead.front();
+        if (beam.full() && !(near > beam.candidates.back().similarity)) break;
+        std::pop_heap(ahead.begin(), ahead.end());
+        ahead.pop_back();
+        compare_fresh(query, node, seen, fresh, take);
+    }
+    seen.end();
+    return count <= wanted.most;
+}
+
+// Of nodes, the best `k` rows that are wanted: scored with the query as it was given.
+std::vector<Hit> HnswGraph::best_rows(const PreparedQuery& query, std::vector<Hit>& nodes, std::size_t k,
+                                      const Wanted& wanted) const {
+    for (auto& hit : nodes) hit.score = query.cosine(vector(hit.row));
     const auto better = [](const Hit& a, const Hit& b) {
         return a.score != b.score ? a.score > b.score : a.row < b.row;
     };
-    k = std::min(k, hits.size());
-    std::partial_sort(hits.begin(), hits.begin() + static_cast<std::ptrdiff_t>(k), hits.end(), better);
-    hits.resize(k);
-}
-
-std::vector<Hit> HnswGraph::nearest(const PreparedQuery& query, std::size_t k, std::size_t expansion,
-                                    std::size_t spare) const {
-    const std::size_t compared = std::min(count_, k + spare);
-    Beam beam(std::max({expansion, compared, std::size_t{1}}));
-    walk(query, descend(query), beam);
+    std::sort(nodes.begin(), nodes.end(), better);
     std::vector<Hit> hits;
-    hits.reserve(compared);
-    for (const auto& candidate : beam.candidates) {
-        if (hits.size() == compared) break;
-        hits.push_back({candidate.row, candidate.similarity});
+    if (k == 0) return hits;
+    for (const Hit& node : nodes) {
+        if (hits.size() >= k && node.score < hits.back().score) break;
+        std::size_t taken = 0;
+        rows_.each(node.row, wanted.allowed, [&](std::uint32_t row) {
+            hits.push_back({row, node.score});
+            return !wanted.distinct && ++taken < k;
+        });
     }
-    keep_best(query, hits, k);
+    // Rows of nodes that score equal come in the order of rows.
+    if (rows_.has_copies()) std::sort(hits.begin(), hits.end(), better);
+    if (hits.size() > k) hits.resize(k);
     return hits;
 }
 
+std::vector<Hit> HnswGraph::nearest(const PreparedQuery& query, std::size_t k, std::size_t expansion, std::size_t spare,
+                                    const Wanted& wanted) const {
+    const std::size_t compared = std::min(count_, k + spare);
+    Beam beam(std::max({expansion, compared, std::size_t{1}}));
+    const std::uint32_t start = descend(query);
+    if (wanted.allowed == nullptr)
+        walk(query, start, beam);
+    else if (!walk_among(query, start, wanted, beam))
+        return {};
+    std::vector<Hit> nodes;
+    nodes.reserve(compared);
+    for (const auto& candidate : beam.candidates) {
+        if (nodes.size() == compared) break;
+        nodes.push_back({candidate.row, candidate.similarity});
+    }
+    return best_rows(query, nodes, k, wanted);
+}
+
 std::vector<std::vector<Hit>> HnswGraph::nearest(std::span<const float> queries, std::size_t k, std::size_t expansion,
-                                                 std::size_t spare, const Poll& poll) const {
+                                                 std::size_t spare, const Wanted& wanted, const Poll& poll) const {
     std::vector<std::vector<Hit>> found(queries.size() / dim_);
     pool_.parallel_for(
         found.size(),
         [&](std::size_t i) {
-            found[i] = nearest(PreparedQuery(queries.subspan(i * dim_, dim_), scalar_), k, expansion, spare);
+            found[i] = nearest(PreparedQuery(queries.subspan(i * dim_, dim_), scalar_), k, expansion, spare, wanted);
         },
         poll);
     return found;
@@ -297,29 +328,47 @@ std::vector<Hit> HnswGraph::scan(const PreparedQuery& query, const Rows& rows, s
     return hits;
 }
 
+// The nodes of rows, each once where rows share them.
+std::vector<std::uint32_t> HnswGraph::nodes_of(std::span<const std::int64_t> rows) const {
+    std::vector<std::uint32_t> nodes;
+    nodes.reserve(rows.size());
+    for (const auto row : rows) {
+        if (row < 0 || static_cast<std::uint64_t>(row) >= rows_.rows())
+            throw Error(ErrorCode::config, "there is no row " + std::to_string(row));
+        nodes.push_back(rows_.node(static_cast<std::uint32_t>(row)));
+    }
+    if (rows_.has_copies()) {
+        std::sort(nodes.begin(), nodes.end());
+        nodes.erase(std::unique(nodes.begin(), nodes.end()), nodes.end());
+    }
+    return nodes;
+}
+
 std::vector<Hit> HnswGraph::exact(std::span<const float> query, std::optional<std::span<const std::int64_t>> rows,
-                                  std::size_t k, const Poll& poll) const {
-    const std::size_t size = rows ? rows->size() : count_;
-    if (rows)
-        for (const auto row : *rows)
-            if (row < 0 || static_cast<std::uint64_t>(row) >= count_)
-                throw Error(ErrorCode::config, "there is no row " + std::to_string(row));
+                                  std::size_t k, bool distinct, const Poll& poll) const {
+    const std::vector<std::uint32_t> listed = rows ? nodes_of(*rows) : std::vector<std::uint32_t>();
+    const std::size_t size = rows ? listed.size() : count_;
     if (k == 0 || size == 0) return {};
+    std::vector<std::uint64_t> words;  // the rows, where a node of theirs has others
+    if (rows && rows_.has_copies()) {
+        words.resize((rows_.rows() + 63) / 64);
+        for (const auto row : *rows) words[static_cast<std::size_t>(row) / 64] |= std::uint64_t{1} << (row % 64);
+    }
+    const RowSet allowed{words, 0};
     const PreparedQuery prepared(query, scalar_);
     std::vector<std::vector<Hit>> parts((size + scanned_rows - 1) / scanned_rows);
     pool_.parallel_for(
         parts.size(),
         [&](std::size_t part) {
             const std::size_t begin = part * scanned_rows, end = std::min(size, begin + scanned_rows);
-            const auto listed = [&](std::size_t i) { return static_cast<std::uint32_t>((*rows)[i]); };
+            const auto each = [&](std::size_t i) { return listed[i]; };
             const auto all = [](std::size_t i) { return static_cast<std::uint32_t>(i); };
-            parts[part] = rows ? scan(prepared, listed, begin, end, k) : scan(prepared, all, begin, end, k);
+            parts[part] = rows ? scan(prepared, each, begin, end, k) : scan(prepared, all, begin, end, k);
         },
         poll);
-    std::vector<Hit> hits;
-    for (const auto& part : parts) hits.insert(hits.end(), part.begin(), part.end());
-    keep_best(prepared, hits, k);
-    return hits;
+    std::vector<Hit> nodes;
+    for (const auto& part : parts) nodes.insert(nodes.end(), part.begin(), part.end());
+    return best_rows(prepared, nodes, k, {words.empty() ? nullptr : &allowed, distinct});
 }
 
 }  // namespace memvid

@@ -149,15 +149,15 @@ TEST(a_wide_beam_finds_what_a_comparison_with_all_finds) {
     const HnswGraph graph(file, 600, graph_dim, Scalar::i8, 2);
     for (int round = 0; round < 50; ++round) {
         const auto query = random_query(random, graph_dim);
-        const auto wide = graph.nearest(query, 5, 600, 16, {}).at(0);
-        const auto all = graph.exact(query, std::nullopt, 5, {});
+        const auto wide = graph.nearest(query, 5, 600, 16, {}, {}).at(0);
+        const auto all = graph.exact(query, std::nullopt, 5, false, {});
         CHECK_EQUAL(wide.size(), 5U);
         for (std::size_t i = 0; i < 5; ++i) CHECK(wide[i].row == all[i].row && wide[i].score == all[i].score);
-        const auto narrow = graph.nearest(query, 5, 1, 0, {}).at(0);
+        const auto narrow = graph.nearest(query, 5, 1, 0, {}, {}).at(0);
         CHECK_EQUAL(narrow.size(), 5U);
     }
-    CHECK_EQUAL(graph.nearest(random_query(random, graph_dim), 1000, 1, 1000, {}).at(0).size(), 600U);
-    CHECK_EQUAL(graph.nearest(random_query(random, graph_dim), 0, 0, 0, {}).at(0).size(), 0U);
+    CHECK_EQUAL(graph.nearest(random_query(random, graph_dim), 1000, 1, 1000, {}, {}).at(0).size(), 600U);
+    CHECK_EQUAL(graph.nearest(random_query(random, graph_dim), 0, 0, 0, {}, {}).at(0).size(), 0U);
 }
 
 // Two rows that single precision puts in the wrong order: behind large products (one in each of 8 sums) the small ones
@@ -178,14 +178,14 @@ TEST(an_exact_search_does_not_trust_single_precision) {
     CHECK(prepared.cosine(first) < prepared.cosine(second));
     CHECK(single(prepared.float_products(first)) > single(prepared.float_products(second)) + 5e-5F);
     const HnswGraph graph(file, 2, dim, Scalar::f32, 1);
-    const auto best = graph.exact(query, std::nullopt, 1, {});
+    const auto best = graph.exact(query, std::nullopt, 1, false, {});
     CHECK(best.size() == 1 && best[0].row == 1);
 }
 
 TEST(a_walk_ends_where_no_links_go_on) {
     const Bytes file = scattered_file({{1, 0}, {0, 1}, {1, 1}});
     const HnswGraph graph(file, 3, 2, Scalar::f32, 1);
-    const auto found = graph.nearest(std::vector<float>{0, 1}, 3, 10, 16, {}).at(0);
+    const auto found = graph.nearest(std::vector<float>{0, 1}, 3, 10, 16, {}, {}).at(0);
     CHECK(found.size() == 1 && found[0].row == 0);
 }
 
@@ -204,18 +204,18 @@ TEST(an_exact_search_is_a_sorted_list) {
             if (row % 2 == 1) odd.push_back(row);
         }
         std::stable_sort(all.begin(), all.end(), [](const Hit& a, const Hit& b) { return a.score > b.score; });
-        const auto best = graph.exact(query, std::nullopt, 50, {});
+        const auto best = graph.exact(query, std::nullopt, 50, false, {});
         CHECK_EQUAL(best.size(), 50U);
         for (std::size_t i = 0; i < 50; ++i) CHECK(best[i].row == all[i].row && best[i].score == all[i].score);
         std::erase_if(all, [](const Hit& hit) { return hit.row % 2 == 0; });
-        const auto best_odd = graph.exact(query, odd, 50, {});
+        const auto best_odd = graph.exact(query, odd, 50, false, {});
         for (std::size_t i = 0; i < 50; ++i) CHECK(best_odd[i].row == all[i].row);
     }
     const auto query = random_query(random, graph_dim);
-    CHECK_EQUAL(graph.exact(query, std::nullopt, 2 * count, {}).size(), std::size_t{count});
-    CHECK_EQUAL(graph.exact(query, std::vector<std::int64_t>{}, 5, {}).size(), 0U);
-    CHECK_ERROR(config, graph.exact(query, std::vector<std::int64_t>{count}, 1, {}));
-    CHECK_ERROR(config, graph.exact(query, std::vector<std::int64_t>{-1}, 1, {}));
+    CHECK_EQUAL(graph.exact(query, std::nullopt, 2 * count, false, {}).size(), std::size_t{count});
+    CHECK_EQUAL(graph.exact(query, std::vector<std::int64_t>{}, 5, false, {}).size(), 0U);
+    CHECK_ERROR(config, graph.exact(query, std::vector<std::int64_t>{count}, 1, false, {}));
+    CHECK_ERROR(config, graph.exact(query, std::vector<std::int64_t>{-1}, 1, false, {}));
 }
 
 TEST(a_batch_is_the_queries_one_by_one_on_any_thread) {
@@ -227,9 +227,9 @@ TEST(a_batch_is_the_queries_one_by_one_on_any_thread) {
     std::vector<std::thread> threads;
     for (int thread = 0; thread < 8; ++thread)
         threads.emplace_back([&] {
-            const auto batch = graph.nearest(queries, 5, 40, 16, {});
+            const auto batch = graph.nearest(queries, 5, 40, 16, {}, {});
             for (std::size_t i = 0; i < 40; ++i) {
-                const auto one = graph.nearest(std::span(queries).subspan(i * graph_dim, graph_dim), 5, 40, 16, {});
+                const auto one = graph.nearest(std::span(queries).subspan(i * graph_dim, graph_dim), 5, 40, 16, {}, {});
                 for (std::size_t k = 0; k < 5; ++k)
                     wrong += batch[i][k].row != one[0][k].row || batch[i][k].score != one[0][k].score;
             }
@@ -246,12 +246,12 @@ TEST(vectors_that_are_no_numbers_keep_no_others_from_being_found) {
     const HnswGraph graph(file, 8, 2, Scalar::f32, 1);
     for (const auto& query : {std::vector<float>{1, 0}, {0, 1}, {nan, 1}, {inf, 1}, {-inf, inf}, {huge, -huge}})
         for (std::size_t k = 1; k <= 8; ++k) {
-            const auto hits = graph.exact(query, std::nullopt, k, {});
+            const auto hits = graph.exact(query, std::nullopt, k, false, {});
             CHECK_EQUAL(hits.size(), k);
             for (const auto& hit : hits) CHECK(std::isfinite(hit.score));
-            CHECK(graph.nearest(query, k, 8, 8, {}).at(0).size() == 1);
+            CHECK(graph.nearest(query, k, 8, 8, {}, {}).at(0).size() == 1);
         }
-    const auto best = graph.exact(std::vector<float>{1, 0}, std::nullopt, 1, {});
+    const auto best = graph.exact(std::vector<float>{1, 0}, std::nullopt, 1, false, {});
     CHECK(best.at(0).row == 2);
 }
 
@@ -276,7 +276,7 @@ TEST(files_that_lie_are_errors) {
             changed[random.below(changed.size())] = static_cast<std::uint8_t>(random.next());
         try {
             const HnswGraph graph(changed, 40, graph_dim, Scalar::i8, 1);
-            const auto found = graph.nearest(query, 5, 20, 16, {});
+            const auto found = graph.nearest(query, 5, 20, 16, {}, {});
             for (const auto& hit : found.at(0)) CHECK(hit.row < 40);
             ++searched;
         } catch (const Error& error) {

@@ -1,6 +1,6 @@
 from collections.abc import Callable, Sequence
 from os import PathLike
-from typing import final
+from typing import Any, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,11 +98,43 @@ class ChunkReader:
 class HnswGraph:
     def __init__(self, file: Buffer, *, count: int, dim: int, dtype: str, threads: int = ...) -> None: ...
     def nearest(
-        self, queries: NDArray[np.float32], k: int, *, expansion: int, spare: int
+        self,
+        queries: NDArray[np.float32],
+        k: int,
+        *,
+        expansion: int,
+        spare: int,
+        allowed: NDArray[np.uint64] | None = ...,
+        first: int = ...,
+        distinct: bool = ...,
+        most: int | None = ...,
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]: ...
     def exact(
-        self, query: NDArray[np.float32], rows: NDArray[np.int64] | None, k: int
+        self, query: NDArray[np.float32], rows: NDArray[np.int64] | None, k: int, *, distinct: bool = ...
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]: ...
+    def nodes_of(self, rows: NDArray[np.int64]) -> NDArray[np.int64]: ...
+    def copies_of(self, row: int) -> NDArray[np.int64]: ...
+    @property
+    def nodes(self) -> int: ...
+
+@final
+class GraphBuilder:
+    def __init__(
+        self,
+        dim: int,
+        *,
+        dtype: str,
+        connectivity: int,
+        expansion: int,
+        threads: int = ...,
+        instructions: str = ...,
+    ) -> None: ...
+    def add(self, first_key: int, vectors: NDArray[Any]) -> None: ...
+    def save(self, path: str | bytes | PathLike[str]) -> None: ...
+    @property
+    def rows(self) -> int: ...
+    @property
+    def nodes(self) -> int: ...
 
 @final
 class WordIndex:

@@ -62,7 +62,7 @@ def build(
     folder: Path, embedder: Any, texts: Sequence[str], *, checkpoint: str | None = "c", **given: Any
 ) -> BuildResult:
     folder.mkdir(exist_ok=True)
-    with MemvidEncoder(embedder=embedder, keywords=False, threads=1) as encoder:
+    with MemvidEncoder(embedder=embedder, keywords=False, threads=given.pop("threads", 1)) as encoder:
         for added in given.pop("before", ()):
             encoder.add_chunks(**added)
         encoder.add_chunks(texts)
@@ -126,6 +126,22 @@ def build_and_be_killed(folder: Path, tally: Path, texts: Sequence[str], touches
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     assert status in (0, -signal.SIGKILL)
     return status == 0
+
+
+@pytest.mark.usefixtures("small_batches")
+def test_resumed_on_another_number_of_cores(tmp_path: Path) -> None:
+    texts = make_texts(600, words=6)
+    build(tmp_path / "whole", Batched(), texts, checkpoint=None, threads=2)
+
+    def fail() -> None:
+        if len(broken.embedded) >= 320:
+            raise EmbeddingError("no more")
+
+    broken = Batched(before=fail)
+    with pytest.raises(EmbeddingError, match="no more"):
+        build(tmp_path / "resumed", broken, texts, threads=4)
+    assert build(tmp_path / "resumed", Batched(), texts, threads=1).embeddings_resumed >= 300
+    assert all_files(tmp_path / "resumed") == all_files(tmp_path / "whole")
 
 
 TEXTS = make_texts(60, words=6)

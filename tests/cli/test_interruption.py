@@ -53,7 +53,7 @@ def interrupted(folder: Path, place: str, how: str = "press()") -> subprocess.Co
         "memvid.cli.build",
         "numpy",
         "memvid.building.build",
-        "usearch",
+        "memvid.index.builder",
     ],
 )
 def test_while_modules_are_loaded(tmp_path: Path, place: str, how: str) -> None:

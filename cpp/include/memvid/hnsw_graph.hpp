@@ -7,6 +7,8 @@
 #include <vector>
 
 #include "memvid/bytes.hpp"
+#include "memvid/node_rows.hpp"
+#include "memvid/seen_rows.hpp"
 #include "memvid/similarity.hpp"
 #include "memvid/thread_pool.hpp"
 
@@ -17,38 +19,57 @@ struct Hit {
     float score;
 };
 
+// What of the rows a search may find.
+struct Wanted {
+    const RowSet* allowed = nullptr;  // all, if there is none
+    bool distinct = false;            // of rows with the same vector only the first
+    std::size_t most = SIZE_MAX;      // vectors compared on the way to those that are allowed
+};
+
 // Safe to share between threads.
 class HnswGraph {
 public:
     // `file` must outlive this and stay as it is. Costs a pass over 2 bytes a vector and keeps 4. Throws Error(format)
     // when sizes or numbers in its headers cannot be.
-    HnswGraph(ByteView file, std::size_t count, std::size_t dim, Scalar scalar, std::size_t threads);
+    HnswGraph(ByteView file, std::size_t rows, std::size_t dim, Scalar scalar, std::size_t threads);
 
-    std::size_t count() const { return count_; }
+    const NodeRows& rows() const { return rows_; }
+    std::size_t count() const { return rows_.rows(); }
+    std::size_t nodes() const { return count_; }
     std::size_t dim() const { return dim_; }
 
     // For each query, `dim` floats after another: up to `k` rows nearest by cosine, best first, ties by row. A beam of
     // `expansion` candidates walks the graph; the best `k + spare` of them are compared again, with the query as it was
-    // given and in double precision. Throws Error(format) where a node links to one that does not exist.
+    // given and in double precision. Where only some rows are allowed, the walk goes through all nodes, and goes on
+    // until the beam is full of those it may keep; it gives up, and finds nothing, when it has compared `most`.
+    // Throws Error(format) where a node links to one that does not exist.
     std::vector<std::vector<Hit>> nearest(std::span<const float> queries, std::size_t k, std::size_t expansion,
-                                          std::size_t spare, const Poll& poll) const;
+                                          std::size_t spare, const Wanted& wanted, const Poll& poll) const;
 
     // The best `k` of `rows`, or of all there are, by comparing with each: about 40 ns a row and core, as long as they
     // are in memory. Throws Error(config) for a row there is none of.
     std::vector<Hit> exact(std::span<const float> query, std::optional<std::span<const std::int64_t>> rows,
-                           std::size_t k, const Poll& poll) const;
+                           std::size_t k, bool distinct, const Poll& poll) const;
 
 private:
     struct Beam;
     struct Links;
 
-    std::vector<Hit> nearest(const PreparedQuery& query, std::size_t k, std::size_t expansion, std::size_t spare) const;
+    // Below, a row is one of the matrix: a node.
+    std::vector<Hit> nearest(const PreparedQuery& query, std::size_t k, std::size_t expansion, std::size_t spare,
+                             const Wanted& wanted) const;
     std::uint32_t descend(const PreparedQuery& query) const;
     void walk(const PreparedQuery& query, std::uint32_t start, Beam& beam) const;
+    bool walk_among(const PreparedQuery& query, std::uint32_t start, const Wanted& wanted, Beam& beam) const;
+    template <typename Compared>
+    void compare_fresh(const PreparedQuery& query, std::uint32_t node, SeenRows& seen,
+                       std::vector<std::uint32_t>& fresh, Compared compared) const;
     template <typename Rows>
     std::vector<Hit> scan(const PreparedQuery& query, const Rows& rows, std::size_t begin, std::size_t end,
                           std::size_t k) const;
-    void keep_best(const PreparedQuery& query, std::vector<Hit>& hits, std::size_t k) const;
+    std::vector<std::uint32_t> nodes_of(std::span<const std::int64_t> rows) const;
+    std::vector<Hit> best_rows(const PreparedQuery& query, std::vector<Hit>& nodes, std::size_t k,
+                               const Wanted& wanted) const;
     const std::uint8_t* vector(std::uint32_t row) const { return matrix_ + row * row_bytes_; }
     const std::uint8_t* node(std::uint32_t row) const;
     std::size_t level_of(std::uint32_t row) const;
@@ -57,12 +78,13 @@ private:
     float similarity(const PreparedQuery& query, std::uint32_t row) const;
     void prefetch(const std::uint8_t* from, std::size_t bytes) const;
 
-    std::size_t count_, dim_, row_bytes_;
+    std::size_t count_ = 0, dim_, row_bytes_;
     Scalar scalar_;
     const std::uint8_t* matrix_ = nullptr;
     const std::uint8_t* nodes_ = nullptr;
     std::size_t base_room_ = 0, upper_room_ = 0, top_level_ = 0;
     std::uint32_t entry_ = 0;
+    NodeRows rows_;
     std::vector<std::uint32_t> levels_before_;  // for each node and the end: the levels above 0 in front of it
     mutable ThreadPool pool_;
 };

@@ -7,7 +7,10 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["FloatArray", "IntArray"]
+__all__ = ["BitArray", "FloatArray", "IntArray"]
+
+BitArray: TypeAlias = npt.NDArray[np.uint64]
+"""Rows as bits: row ``r`` is bit ``r % 64`` of word ``r // 64``."""
 
 IntArray: TypeAlias = npt.NDArray[np.int64]
 """Ids or rows: int64[n]."""

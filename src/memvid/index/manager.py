@@ -35,7 +35,8 @@ from memvid.types import StrPath, Where
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from memvid.index.segments import Records, Vectors
+    from memvid.index.segment_vectors import Vectors
+    from memvid.index.segments import Records
     from memvid.index.words import Words
     from memvid.page import ChangedMetadata
     from memvid.query import Filter
@@ -198,6 +199,7 @@ class IndexManager(NotPicklable):
         exact: bool = False,
         where: Where | Filter | None = None,
         within: Selection | None = None,
+        distinct: bool = False,
     ) -> tuple[IntArray, FloatArray]:
         """The k nearest chunks of each query by cosine similarity.
 
@@ -211,6 +213,7 @@ class IndexManager(NotPicklable):
         :param where: only chunks whose metadata passes, e.g. ``{"source": "a.txt", "page": {"$gte": 3}}``
             (docs/filters.md).
         :param within: only chunks of this selection, in place of ``where``.
+        :param distinct: of chunks that were added together and have the same stored vector only the first.
         :returns: ids int64[q, m] and scores float32[q, m] with m = min(k, chunks), best first, ties by id; where a
             filter leaves fewer, the rest is id -1 and score -inf.
         :raises EmbeddingError: vectors of another shape or dtype, NaN or infinity.
@@ -228,7 +231,21 @@ class IndexManager(NotPicklable):
             expansion=int(expansion),
             exact=exact,
             selection=within if where is None else self.select(where),
+            distinct=distinct,
         )
+
+    def copies_of(self, ids: Sequence[int] | IntArray) -> list[IntArray]:
+        """For each id the chunks, ascending, that have the same stored vector in its segment, itself among them.
+
+        Those that were deleted are left out. The same text has the same vector; so may another text, such as one that
+        differs behind what the embedding model reads.
+
+        :raises ChunkNotFoundError: an id there is none of.
+        """
+        self._check_open()
+        records = self._records
+        copies = (self._vectors.copies_of(row) for row in records.rows_of(np.asarray(ids, np.int64)).tolist())
+        return [records.living(records.row_map.ids(rows)) for rows in copies]
 
     def select(self, where: Where | Filter | None = None, phrases: Sequence[str] = ()) -> Selection | None:
         """What a filter leaves, of the chunks that have all words of some phrases, in whatever order; for searches.

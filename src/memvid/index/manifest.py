@@ -41,9 +41,10 @@ __all__ = [
     "side_file_name",
 ]
 
-VERSION = 3
+VERSION = 4
 """The newest version this release reads. An index of one segment without deletions is of version 1; one without a
-segment, that of an empty memory, or with changed metadata is of version 3."""
+segment, that of an empty memory, or with changed metadata is of version 3; one with chunks that share a vector is of
+version 4."""
 
 MEND = "rebuild it from the video with `memvid reindex VIDEO`"
 
@@ -71,7 +72,8 @@ class SideFile:
 class VectorInfo:
     """How the vectors are kept; see :class:`~memvid.config.EncoderConfig` for the terms. The metric is cosine.
 
-    ``count`` is that of all segments; those of chunks that were deleted are among them.
+    ``count`` is that of all segments; those of chunks that were deleted are among them. ``copies`` of them are equal to
+    an earlier one of their segment, and are stored once with that.
     """
 
     dtype: str
@@ -80,6 +82,12 @@ class VectorInfo:
     connectivity: int
     expansion_add: int
     expansion_search: int
+    copies: int = 0
+
+    @property
+    def nodes(self) -> int:
+        """Vectors that are stored."""
+        return self.count - self.copies
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +96,12 @@ class Segment:
 
     :ivar count: vectors in it.
     :ivar files: its side files, ``"vectors"`` and ``"records"``.
+    :ivar copies: vectors that are equal to an earlier one of them.
     """
 
     count: int
     files: Mapping[str, SideFile]
+    copies: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,11 +191,9 @@ class Manifest:
             "video": _video_to_json(self.video),
         }
         if self.segments:
-            content["files"] = _files_to_json(self.segments[0].files)
+            content |= _segment_to_json(self.segments[0])
         if appended:
-            content["segments"] = [
-                {"count": segment.count, "files": _files_to_json(segment.files)} for segment in appended
-            ]
+            content["segments"] = [{"count": segment.count, **_segment_to_json(segment)} for segment in appended]
         if self.deleted is not None:
             content["deleted"] = _file_to_json(self.deleted)
         if self.missing:
@@ -270,8 +278,9 @@ def _file_to_json(file: SideFile) -> dict[str, Any]:
     return {"bytes": file.bytes, "name": file.name, "sha256": file.sha256}
 
 
-def _files_to_json(files: Mapping[str, SideFile]) -> dict[str, Any]:
-    return {role: _file_to_json(file) for role, file in files.items()}
+def _segment_to_json(segment: Segment) -> dict[str, Any]:
+    files = {"files": {role: _file_to_json(file) for role, file in segment.files.items()}}
+    return {**files, "copies": segment.copies} if segment.copies else files
 
 
 def read_manifest(index_file: Path) -> Manifest:
@@ -328,9 +337,7 @@ def _parse(content: dict[str, Any]) -> Manifest:
     _one_of("metric", vectors["metric"], ("cos",))
     digest = model["digest"]
     count = _number(vectors["count"])
-    appended = [
-        Segment(_number(entry["count"], 1), _segment_files(entry["files"])) for entry in content.get("segments", [])
-    ]
+    appended = [_segment(entry, entry["count"]) for entry in content.get("segments", [])]
     segments = (*_base_segment(content, count - sum(segment.count for segment in appended)), *appended)
     return Manifest(
         video=_video(content["video"]),
@@ -342,6 +349,7 @@ def _parse(content: dict[str, Any]) -> Manifest:
             connectivity=_number(vectors["connectivity"], 2, 256),
             expansion_add=_number(vectors["expansion_add"], 1, 1 << 20),
             expansion_search=_number(vectors["expansion_search"], 1, 1 << 20),
+            copies=sum(segment.copies for segment in segments),
         ),
         keywords=content["keywords"] is True,
         segments=segments,
@@ -353,6 +361,8 @@ def _parse(content: dict[str, Any]) -> Manifest:
 
 def _version_of(content: Mapping[str, Any]) -> int:
     """The oldest version that has all that is in a manifest."""
+    if any("copies" in segment for segment in (content, *content.get("segments", []))):
+        return 4
     if "files" not in content or "metadata" in content:
         return 3
     return 2 if "segments" in content or "deleted" in content else 1
@@ -364,11 +374,14 @@ def _base_segment(content: dict[str, Any], count: int) -> tuple[Segment, ...]:
         if count:
             raise ValueError(f"{count} vectors are in no segment")
         return ()
-    return (Segment(_number(count, 1), _segment_files(content["files"])),)
+    return (_segment(content, count),)
 
 
-def _segment_files(entry: dict[str, Any]) -> dict[str, SideFile]:
-    return {role: _side_file(entry[role]) for role in _ROLES}
+def _segment(entry: dict[str, Any], count: object) -> Segment:
+    """One segment, of an entry that has its files."""
+    number = _number(count, 1)
+    files = {role: _side_file(entry["files"][role]) for role in _ROLES}
+    return Segment(number, files, _number(entry["copies"], 1, number - 1) if "copies" in entry else 0)
 
 
 def _side_file(entry: dict[str, Any]) -> SideFile:

@@ -1,4 +1,4 @@
-"""The segments of an index as one: rows are numbered through, ids lead to the segment that has them."""
+"""The records of all segments as one: rows are numbered through, ids lead to the segment that has them."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from memvid.errors import ChunkDeletedError, ChunkNotFoundError
-from memvid.index.arrays import FloatArray, IntArray
+from memvid.index.arrays import IntArray
 from memvid.index.record_filters import RecordFilters
 from memvid.index.row_map import RowMap
 from memvid.index.selection import Selection, SelectionCache
-from memvid.index.vectors import SMALL
 from memvid.index.words import Words
 from memvid.query import Exists, Filter, near_misses, parse_filter, paths_of
 from memvid.types import Where
@@ -23,11 +22,10 @@ if TYPE_CHECKING:
 
     from memvid.index.changed_records import ChangedRecords
     from memvid.index.records import RecordReader
-    from memvid.index.vectors import VectorReader
     from memvid.page import ChunkIds
     from memvid.types import JsonObject
 
-__all__ = ["Records", "Vectors"]
+__all__ = ["Records"]
 
 _T = TypeVar("_T")
 
@@ -73,10 +71,15 @@ class Records:
         alive: npt.NDArray[np.bool_] = np.cumsum(change[:-1]) == 0
         return alive
 
+    @cached_property
+    def living_rows(self) -> Selection | None:
+        """The same rows, as a filter that leaves them would."""
+        return None if self.alive is None else Selection(self.alive)
+
     @property
     def count(self) -> int:
         """Chunks that were not deleted."""
-        return len(self.row_map) if self.alive is None else int(np.count_nonzero(self.alive))
+        return len(self.row_map) if self.living_rows is None else self.living_rows.count
 
     def rows_of(self, ids: IntArray) -> IntArray:
         """int64 row of each chunk.
@@ -207,76 +210,3 @@ class Records:
         missing = ids[self.row_map.rows(ids) < 0]
         if len(missing):
             raise ChunkNotFoundError(f"no chunk has the id {int(missing[0])}: there are {self.count} chunks")
-
-
-class Vectors:
-    """Search in the vectors of all segments: each is searched by itself, the best of all are the answer."""
-
-    def __init__(self, parts: Sequence[VectorReader]) -> None:
-        self.parts = tuple(parts)
-        self._ends = np.cumsum([len(part) for part in parts])
-
-    def nearest(self, queries: FloatArray, k: int, *, expansion: int) -> tuple[IntArray, FloatArray]:
-        """As :meth:`VectorReader.nearest`, over all segments; those with few rows are compared with in full."""
-        if len(self.parts) == 1:
-            return self.parts[0].nearest(queries, k, expansion=expansion)
-        found = []
-        for part, first in self._placed():
-            if len(part) <= SMALL:
-                rows, scores = _exact_each(part, queries, k)
-            else:
-                rows, scores = part.nearest(queries, min(k, len(part)), expansion=min(expansion, len(part)))
-            found.append((np.where(rows >= 0, rows + first, -1), scores))
-        rows = np.concatenate([rows for rows, _ in found], axis=1)
-        scores = np.concatenate([scores for _, scores in found], axis=1)
-        order = np.lexsort((rows, -scores), axis=1)[:, :k]
-        return np.take_along_axis(rows, order, axis=1), np.take_along_axis(scores, order, axis=1)
-
-    def exact(self, query: FloatArray, k: int, rows: IntArray | None = None) -> tuple[IntArray, FloatArray]:
-        """As :meth:`VectorReader.exact`, over all segments; ``rows`` ascend."""
-        if len(self.parts) == 1:
-            return self.parts[0].exact(query, k, rows)
-        found = []
-        for part, first in self._placed():
-            own = None
-            if rows is not None:
-                low, high = np.searchsorted(rows, [first, first + len(part)])
-                own = rows[low:high] - first
-                if not len(own):
-                    continue
-            best, scores = part.exact(query, k, own)
-            found.append((best + first, scores))
-        if not found:
-            return np.empty(0, np.int64), np.empty(0, np.float32)
-        best = np.concatenate([best for best, _ in found])
-        scores = np.concatenate([scores for _, scores in found])
-        order = np.lexsort((best, -scores))[:k]
-        return best[order], scores[order]
-
-    def rows(self, rows: IntArray) -> FloatArray:
-        """float32[n, dim]: the stored vectors of some rows."""
-        found = np.empty((len(rows), self.parts[0].dim), np.float32)
-        for part, first in self._placed():
-            at = np.flatnonzero((rows >= first) & (rows < first + len(part)))
-            found[at] = part.matrix[rows[at] - first]
-        return found
-
-    def check(self) -> None:
-        """As :meth:`VectorReader.check`, of all segments."""
-        for part in self.parts:
-            part.check()
-
-    def close(self) -> None:
-        """Let go of the mappings; searches under way finish on them."""
-        for part in self.parts:
-            part.close()
-
-    def _placed(self) -> list[tuple[VectorReader, int]]:
-        """The segments with their first rows."""
-        return [(part, int(end) - len(part)) for part, end in zip(self.parts, self._ends, strict=True)]
-
-
-def _exact_each(part: VectorReader, queries: FloatArray, k: int) -> tuple[IntArray, FloatArray]:
-    """Exact answers to queries one by one, as one array each."""
-    answers = [part.exact(queries[i : i + 1], k) for i in range(len(queries))]
-    return np.stack([rows for rows, _ in answers]), np.stack([scores for _, scores in answers])

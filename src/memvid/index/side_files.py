@@ -14,10 +14,11 @@ from memvid.errors import FrameError, IndexFormatError, MemvidError
 from memvid.index import digests
 from memvid.index.changed_records import ChangedRecords
 from memvid.index.hnsw_file import HnswFileError, check_header, check_links, check_numbers
-from memvid.index.manifest import MEND, Manifest, Segment, SideFile
+from memvid.index.manifest import MEND, Manifest, Segment, SideFile, VectorInfo
 from memvid.index.open_file import OpenFile
 from memvid.index.records import RecordReader
-from memvid.index.segments import Records, Vectors
+from memvid.index.segment_vectors import Vectors
+from memvid.index.segments import Records
 from memvid.index.vectors import VectorReader
 from memvid.page import ChunkIds, decode_tombstones
 from memvid.storage.files import open_regular
@@ -86,8 +87,12 @@ def open_vectors(path: Path, manifest: Manifest, records: Records, *, threads: i
             fresh = _check_file(file, side_file, always=False)
             data = file.load()
         check_graph(path, manifest, segment, memoryview(data), part, links=fresh)
-        parts.append(VectorReader(file, data, replace(manifest.vectors, count=segment.count), threads=threads))
+        parts.append(VectorReader(file, data, _vectors_of(manifest, segment), threads=threads))
     return Vectors(parts)
+
+
+def _vectors_of(manifest: Manifest, segment: Segment) -> VectorInfo:
+    return replace(manifest.vectors, count=segment.count, copies=segment.copies)
 
 
 def read_deleted(path: Path, manifest: Manifest) -> ChunkIds:
@@ -124,7 +129,7 @@ def check_graph(
     :raises IndexFormatError: following it could lead out of the file, or a vector is none.
     """
     side_file = segment.files["vectors"].file_of(path)
-    info = replace(manifest.vectors, count=segment.count)
+    info = _vectors_of(manifest, segment)
     try:
         check_header(data, info)
         if links:

@@ -7,25 +7,20 @@ is 127 before they are rounded. usearch's own cast multiplies a unit vector by 1
 
 from __future__ import annotations
 
-import errno
-import mmap
 import os
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from memvid import _core
-from memvid._onnxruntime import import_onnxruntime
-from memvid.dependencies import import_dependency
-from memvid.errors import ClosedError, DependencyError, EmbeddingError
-from memvid.index.arrays import FloatArray, IntArray
+from memvid.errors import ClosedError, EmbeddingError
+from memvid.index.arrays import BitArray, FloatArray, IntArray
 from memvid.index.hnsw_file import MATRIX_OFFSET, NUMPY_DTYPES
 from memvid.storage.disk import check_utf8, output_errors
-from memvid.storage.files import make_private, open_private
 
 if TYPE_CHECKING:
+    import mmap
     from pathlib import Path
 
     from memvid.index.manifest import VectorInfo
@@ -35,7 +30,7 @@ __all__ = ["VectorReader", "VectorWriter", "check_vectors", "quantise"]
 
 
 SMALL = 2048  # rows up to which a search compares with all: a walk of the graph is not faster
-_SPARE = 16  # candidates beyond k whose exact scores may still lift them into the answer
+SPARE = 16  # candidates beyond k whose exact scores may still lift them into the answer
 
 
 def check_vectors(vectors: Any, dim: int) -> FloatArray:
@@ -67,59 +62,49 @@ def quantise(vectors: FloatArray, dtype: str) -> npt.NDArray[Any]:
 
 
 class VectorWriter:
-    """Builds the HNSW graph in memory, one vector after the other, so that the same input gives the same file.
+    """Builds the HNSW graph in memory, on all cores; the same input gives the same file, however many there are.
 
-    Memory: the size of the file to come. One thread at a time.
+    Vectors that are equal as they are stored share a node. Memory: 1.3 times the file to come at 384 dimensions. One
+    thread at a time.
+
+    :param threads: ``None`` uses the cores this process may run on.
     """
 
-    def __init__(self, *, dim: int, dtype: str, connectivity: int, expansion_add: int) -> None:
+    def __init__(
+        self, *, dim: int, dtype: str, connectivity: int, expansion_add: int, threads: int | None = None
+    ) -> None:
         self._dtype = dtype
-        self._dim = dim
-        self._index = _new_index(dim, dtype, connectivity, expansion_add=expansion_add)
+        self._graph = _core.GraphBuilder(
+            dim, dtype=dtype, connectivity=connectivity, expansion=expansion_add, threads=threads or 0
+        )
 
     def __len__(self) -> int:
-        return len(self._index)
+        return self._graph.rows
+
+    @property
+    def copies(self) -> int:
+        """Rows that are stored as an earlier one is."""
+        return self._graph.rows - self._graph.nodes
 
     def add(self, first_id: int, vectors: FloatArray) -> None:
-        """Add rows under the ids ``first_id``, ``first_id + 1``, ...; 0.1-0.4 ms each, the GIL is released."""
-        keys = np.arange(first_id, first_id + len(vectors), dtype=np.uint64)
-        if len(keys):
+        """Add rows under the ids ``first_id``, ``first_id + 1``, ...; the GIL is released.
+
+        :raises MemoryError: no more fit.
+        """
+        if len(vectors):
             try:
-                # threads=1: with more, the order of insertion and so the graph would depend on timing.
-                self._index.add(keys, quantise(vectors, self._dtype), threads=1)
-            except RuntimeError as error:
-                if "out of memory" not in str(error).lower():
-                    raise
+                self._graph.add(first_id, quantise(vectors, self._dtype))
+            except MemoryError as error:
                 raise MemoryError(f"no more than {len(self):,} vectors fit") from error
 
     def save(self, path: Path) -> None:
-        """Write the file.
+        """Finish the graph and write the file. Nothing can be added then.
 
         :raises OutputError: it could not be written in full.
         """
-        size = self._index.serialized_length
         check_utf8(path)
         with output_errors(path):
-            make_private(path)
-            try:
-                self._index.save(os.fspath(path))
-            except RuntimeError as error:
-                raise _write_error(path, size) from error
-            if path.stat().st_size != size:
-                raise _write_error(path, size)
-
-
-def _write_error(path: Path, size: int) -> OSError:
-    """Why a file is not ``size`` bytes long, which usearch does not say: what is answered to the bytes it lacks."""
-    try:
-        with os.fdopen(open_private(path), "r+b", buffering=0) as file:
-            missing = size - file.seek(0, os.SEEK_END)
-            while missing > 0:
-                missing -= file.write(bytes(min(missing, 1 << 20)))
-            os.fsync(file.fileno())
-    except OSError as error:
-        return error
-    return OSError(errno.EIO, os.strerror(errno.EIO), os.fspath(path))
+            self._graph.save(os.fspath(path))
 
 
 class VectorReader:
@@ -150,10 +135,23 @@ class VectorReader:
 
     @property
     def matrix(self) -> npt.NDArray[Any]:
-        """[count, dim]: the vectors as they are stored, in the order of the rows; a view of the file."""
+        """[nodes, dim]: the vectors as they are stored, in the order of the nodes; a view of the file."""
         info = self._info
-        flat = np.frombuffer(self.data, NUMPY_DTYPES[info.dtype], info.count * info.dim, MATRIX_OFFSET)
-        return flat.reshape(info.count, info.dim)
+        flat = np.frombuffer(self.data, NUMPY_DTYPES[info.dtype], info.nodes * info.dim, MATRIX_OFFSET)
+        return flat.reshape(info.nodes, info.dim)
+
+    @property
+    def nodes(self) -> int:
+        """Vectors that differ from each other: what an exact search compares with."""
+        return self._info.nodes
+
+    def rows(self, rows: IntArray) -> npt.NDArray[Any]:
+        """[n, dim]: the vectors of some rows as they are stored."""
+        return self.matrix[self._open_graph().nodes_of(rows)]
+
+    def copies_of(self, row: int) -> IntArray:
+        """int64[n], ascending: the rows that have the vector of a row, itself among them."""
+        return self._open_graph().copies_of(row)
 
     @property
     def data(self) -> memoryview:
@@ -177,20 +175,39 @@ class VectorReader:
         """Let go of the mapping; searches under way finish on it."""
         self._graph = self._map = self._file = None
 
-    def nearest(self, queries: FloatArray, k: int, *, expansion: int) -> tuple[IntArray, FloatArray]:
+    def nearest(
+        self,
+        queries: FloatArray,
+        k: int,
+        *,
+        expansion: int,
+        allowed: BitArray | None = None,
+        first: int = 0,
+        distinct: bool = False,
+        most: int | None = None,
+    ) -> tuple[IntArray, FloatArray]:
         """Approximate: rows int64[q, m] and scores float32[q, m] with m = min(k, count), for queries float32[q, dim].
 
-        Best first, ties by row; -1 and -inf at the end where a graph in several parts left some out. One native call:
-        off the GIL, queries in parallel.
-        """
-        return self._open_graph().nearest(queries, k, expansion=expansion, spare=_SPARE)
+        Best first, ties by row; -1 and -inf at the end where the walk came across too few. One native call: off the
+        GIL, queries in parallel.
 
-    def exact(self, query: FloatArray, k: int, rows: IntArray | None = None) -> tuple[IntArray, FloatArray]:
+        :param expansion: how many candidates the walk keeps: of rows that are allowed.
+        :param allowed: the rows that may be found, as bits; row ``r`` is bit ``first + r``. ``None`` allows all.
+        :param distinct: of the rows with the same vector only the first.
+        :param most: vectors that a walk to allowed rows may compare before it gives up, and finds nothing.
+        """
+        return self._open_graph().nearest(
+            queries, k, expansion=expansion, spare=SPARE, allowed=allowed, first=first, distinct=distinct, most=most
+        )
+
+    def exact(
+        self, query: FloatArray, k: int, rows: IntArray | None = None, *, distinct: bool = False
+    ) -> tuple[IntArray, FloatArray]:
         """Exact over all rows, or over ``rows``: rows int64[m] and scores float32[m], m <= k, for float32[1, dim].
 
         Best first, ties by row. One native call, off the GIL; about 40 ns a row and core when they are in memory.
         """
-        found, scores = self._open_graph().exact(query[0], rows, k)
+        found, scores = self._open_graph().exact(query[0], rows, k, distinct=distinct)
         return found[0], scores[0]
 
     def _open_graph(self) -> _core.HnswGraph:
@@ -198,23 +215,6 @@ class VectorReader:
         if graph is None:
             raise _closed()
         return graph
-
-
-def _new_index(dim: int, dtype: str, connectivity: int, *, expansion_add: int = 0) -> Any:
-    # With usearch's Linux wheels 2.26.3 to 2.26.6, an onnxruntime that is loaded after them crashes the process (seen
-    # with 1.27 to 1.32), and one that is loaded before does not. Both carry a C++ runtime of their own.
-    with suppress(DependencyError):
-        import_onnxruntime()
-    # 0.1 s and 20 MB, which small memories never need
-    usearch = import_dependency("usearch.index", "building an index needs usearch: pip install usearch")
-    return usearch.Index(
-        ndim=dim,
-        metric="cos",
-        dtype=dtype,
-        connectivity=connectivity,
-        expansion_add=expansion_add,
-        enable_key_lookups=False,
-    )
 
 
 def _closed() -> ClosedError:

@@ -20,7 +20,7 @@ from tests.storage.disk.power import crash_states
 from tests.storage.disk.trap import Kind, compile_trap
 
 # Once, and not by each fork.
-IMPORTED = ("av", "cv2", "usearch.index", "memvid.appender", "memvid.encoder", "memvid.retriever")
+IMPORTED = ("av", "cv2", "memvid.appender", "memvid.encoder", "memvid.retriever")
 _TRIES = 6  # states drawn by lot after each call
 _MEMORY = Path("/dev/shm")  # no test needs the disk itself, and syncing one takes most of the time
 

@@ -1,0 +1,87 @@
+// Builds an HNSW graph on all cores; the same rows give the same graph, on any number of cores and any processor.
+//
+// Nodes are inserted in batches. The points of a batch look for their neighbours in the graph as it is, and among those
+// in front of them in the batch; only then are they linked to, each target by one thread. Where a batch ends follows
+// from the number of nodes alone, so neither threads nor the way rows are handed over decide anything.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "memvid/bytes.hpp"
+#include "memvid/distinct_rows.hpp"
+#include "memvid/graph_links.hpp"
+#include "memvid/graph_walk.hpp"
+#include "memvid/thread_pool.hpp"
+
+namespace memvid {
+
+struct GraphOptions {
+    std::size_t dim = 0;
+    Scalar scalar = Scalar::i8;
+    std::size_t connectivity = 16;  // links of a node on each level above 0; on level 0 twice as many
+    std::size_t expansion = 128;    // candidates for the links of a new node
+    std::size_t threads = 0;        // 0: all cores this process may run on
+    Instructions instructions = best_instructions();
+};
+
+// Rows that lie one behind the other in the order of adding have keys that rise by one.
+struct KeyRun {
+    std::size_t first_row;
+    std::uint64_t first_key;
+};
+
+// Memory: 1.3 times the file to come at 384 dimensions. Not safe to share.
+class GraphBuilder {
+public:
+    // Throws Error(config) for options out of range.
+    explicit GraphBuilder(const GraphOptions& options);
+
+    std::size_t rows() const { return rows_.rows(); }
+    std::size_t nodes() const { return rows_.nodes(); }
+    std::size_t row_bytes() const { return rows_.products().row_bytes(); }
+
+    // Takes rows under the keys `first_key`, `first_key + 1`, ...; their vectors lie one behind the other. Inserts the
+    // batches that are full. What `poll` throws leaves a builder that refuses all further work with Error(closed).
+    void add(std::uint64_t first_key, ByteView vectors, const Poll& poll);
+
+    // Inserts what is left, makes every node reachable, and writes the file (graph_file.hpp). Nothing can be added
+    // then.
+    void save(const std::string& path, const Poll& poll);
+
+private:
+    // A link in the other direction than the one a point has chosen.
+    struct Edge {
+        std::uint32_t target;
+        std::uint32_t level;
+        Link source;
+    };
+    using Task = std::function<void(std::size_t, GraphWalk&)>;
+
+    void insert(std::size_t count, const Poll& poll);
+    std::vector<Link> link_above(std::uint32_t first, std::uint32_t end, const Poll& poll);
+    void link_back(std::uint32_t first, std::uint32_t end, const Poll& poll);
+    void link_back_to(std::span<const Edge> edges, GraphWalk& walk);
+    Link connect(std::uint32_t point, Link start, std::size_t level, std::span<const std::uint32_t> peers,
+                 GraphWalk& walk);
+    void in_parallel(std::size_t count, std::size_t portion, const Task& task, const Poll& poll);
+
+    DistinctRows rows_;
+    GraphLinks links_;
+    std::size_t expansion_;
+    std::uint32_t inserted_ = 0;
+    bool usable_ = true;
+    std::vector<KeyRun> keys_;
+    std::vector<std::vector<Edge>> edges_;  // in parts, each for some of the targets
+    ThreadPool pool_;
+    std::mutex mutex_;
+    std::vector<std::unique_ptr<GraphWalk>> idle_walks_;
+};
+
+}  // namespace memvid

@@ -1,0 +1,69 @@
+// Which rows of an index each node of its graph stands for: itself alone, or all rows that have its vector.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "memvid/bytes.hpp"
+
+namespace memvid {
+
+// Rows as bits of 64-bit words, the lowest first. `first` is where the index's own begin.
+struct RowSet {
+    std::span<const std::uint64_t> words;
+    std::size_t first = 0;
+
+    bool has(std::uint32_t row) const {
+        const std::size_t bit = first + row;
+        return (words[bit / 64] >> (bit % 64) & 1) != 0;
+    }
+};
+
+// Nodes are in the order of their first rows. Nothing is kept where each row has a node of its own; else 4 bytes a row
+// and 8 a node.
+class NodeRows {
+public:
+    static constexpr std::size_t head_bytes = 16;  // of the section that lists copies: magic, u64 how many
+
+    NodeRows() = default;
+    // `section` is what is behind the graph of a file: nothing, or the copies, u32 rows ascending and then u32 nodes.
+    // Throws Error(format) where it is no list of the rows that are no nodes.
+    NodeRows(ByteView section, std::size_t nodes, std::size_t rows);
+
+    std::size_t rows() const { return rows_; }
+    bool has_copies() const { return !nodes_.empty(); }
+
+    std::uint32_t node(std::uint32_t row) const { return has_copies() ? nodes_[row] : row; }
+    std::uint32_t first_row(std::uint32_t node) const { return has_copies() ? first_rows_[node] : node; }
+    // Those after the first, ascending.
+    std::span<const std::uint32_t> copies(std::uint32_t node) const {
+        if (!has_copies()) return {};
+        return std::span(copies_).subspan(copies_before_[node], copies_before_[node + 1] - copies_before_[node]);
+    }
+
+    // Calls `take(row)` for the rows of a node that are in `allowed`, ascending, as long as it returns true.
+    template <typename Take>
+    void each(std::uint32_t node, const RowSet* allowed, Take take) const {
+        const std::uint32_t first = first_row(node);
+        if ((allowed == nullptr || allowed->has(first)) && !take(first)) return;
+        for (const auto row : copies(node))
+            if ((allowed == nullptr || allowed->has(row)) && !take(row)) return;
+    }
+
+    bool any(std::uint32_t node, const RowSet& allowed) const {
+        bool found = false;
+        each(node, &allowed, [&](std::uint32_t) { return !(found = true); });
+        return found;
+    }
+
+private:
+    std::size_t rows_ = 0;
+    std::vector<std::uint32_t> nodes_;          // of each row
+    std::vector<std::uint32_t> first_rows_;     // of each node
+    std::vector<std::uint32_t> copies_before_;  // of each node and the end
+    std::vector<std::uint32_t> copies_;         // node by node
+};
+
+}  // namespace memvid

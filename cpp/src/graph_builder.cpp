@@ -1,0 +1,196 @@
+#include "memvid/graph_builder.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <numeric>
+#include <tuple>
+
+#include "memvid/error.hpp"
+#include "memvid/file.hpp"
+#include "memvid/graph_file.hpp"
+
+namespace memvid {
+
+namespace {
+
+constexpr std::size_t most_at_once = 2048;  // nodes of a batch: each is compared with all of them
+constexpr std::size_t batch_share = 10;     // a batch is at most one in so many of the nodes that are in the graph
+constexpr std::size_t portion_points = 16;  // looked for by a thread at a time
+constexpr std::size_t edge_parts = 64;
+constexpr std::size_t max_dim = 1 << 16;
+
+std::size_t batch_size(std::size_t inserted) {
+    return std::clamp<std::size_t>(inserted / batch_share, 1, most_at_once);
+}
+
+const GraphOptions& checked(const GraphOptions& options) {
+    if (options.dim == 0 || options.dim > max_dim || options.connectivity < 2 || options.connectivity > 256 ||
+        options.expansion == 0)
+        throw Error(ErrorCode::config, "a graph of such dimensions, connectivity or expansion cannot be built");
+    return options;
+}
+
+}  // namespace
+
+GraphBuilder::GraphBuilder(const GraphOptions& options)
+    : rows_(RowProducts(options.scalar, checked(options).dim, options.instructions)),
+      links_(options.connectivity),
+      expansion_(std::max(options.expansion, options.connectivity)),
+      edges_(edge_parts),
+      pool_(options.threads == 0 ? available_cores() : options.threads) {}
+
+void GraphBuilder::add(std::uint64_t first_key, ByteView vectors, const Poll& poll) {
+    if (!usable_) throw Error(ErrorCode::closed, "this graph is finished or was given up");
+    if (vectors.size() % row_bytes() != 0) throw Error(ErrorCode::config, "vectors are not of the graph's dimensions");
+    if (vectors.empty()) return;
+    if (keys_.empty() || keys_.back().first_key + (rows() - keys_.back().first_row) != first_key)
+        keys_.push_back({rows(), first_key});
+    usable_ = false;  // until this is done
+    for (std::size_t at = 0; at < vectors.size(); at += row_bytes()) {
+        rows_.add(vectors.data() + at);
+        if (nodes() - inserted_ >= batch_size(inserted_)) insert(batch_size(inserted_), poll);
+    }
+    usable_ = true;
+}
+
+void GraphBuilder::save(const std::string& path, const Poll& poll) {
+    if (!usable_ || rows() == 0) throw Error(ErrorCode::closed, "this graph is finished or was given up, or is empty");
+    usable_ = false;
+    if (nodes() > inserted_) insert(nodes() - inserted_, poll);
+    make_reachable(rows_, links_, expansion_, poll);
+    OutputFile file(path);
+    const auto key = [&](std::size_t row) {
+        const auto run = std::upper_bound(keys_.begin(), keys_.end(), row,
+                                          [](std::size_t value, const KeyRun& r) { return value < r.first_row; }) -
+                         1;
+        return run->first_key + (row - run->first_row);
+    };
+    write_graph(file, rows_, links_, key, poll);
+    file.close();
+}
+
+// The next `count` nodes.
+void GraphBuilder::insert(std::size_t count, const Poll& poll) {
+    const std::uint32_t first = inserted_, end = first + static_cast<std::uint32_t>(count);
+    links_.grow_to(end);
+    const auto starts = link_above(first, end, poll);
+    // Points that begin at the same place see the same vectors: one after the other finds them in the caches.
+    std::vector<std::uint32_t> peers(count), order(count);
+    std::iota(peers.begin(), peers.end(), first);
+    std::iota(order.begin(), order.end(), 0);
+    std::stable_sort(order.begin(), order.end(), [&](auto a, auto b) { return starts[a].node < starts[b].node; });
+    in_parallel(
+        count, portion_points,
+        [&](std::size_t i, GraphWalk& walk) { connect(first + order[i], starts[order[i]], 0, peers, walk); }, poll);
+    link_back(first, end, poll);
+    for (std::uint32_t node = first; node < end; ++node) links_.enter(node);
+    inserted_ = end;
+}
+
+// Links the points that are on levels above 0 there, and says where each begins on level 0.
+std::vector<Link> GraphBuilder::link_above(std::uint32_t first, std::uint32_t end, const Poll& poll) {
+    std::vector<std::vector<std::uint32_t>> peers;
+    for (std::uint32_t point = first; point < end; ++point)
+        for (std::size_t level = 1; level <= links_.level(point); ++level) {
+            if (peers.size() < level) peers.emplace_back();
+            peers[level - 1].push_back(point);
+        }
+    std::vector<Link> starts(end - first);
+    in_parallel(
+        end - first, portion_points,
+        [&](std::size_t i, GraphWalk& walk) {
+            const std::uint32_t point = first + static_cast<std::uint32_t>(i);
+            Link start = walk.link(point, links_.entry());
+            for (std::size_t level = std::max(links_.level(point), links_.top_level()); level > 0; --level)
+                start = level > links_.level(point) ? walk.descend(point, start, level)
+                                                    : connect(point, start, level, peers[level - 1], walk);
+            starts[i] = start;
+        },
+        poll);
+    return starts;
+}
+
+// Links a point to nodes of the graph and to peers, the points of its batch: those in front of it, as if they had been
+// inserted one after the other. (Among all of them, points of a new cluster would see nothing but each other, and would
+// have no link to the rest.) Returns the nearest node of the graph.
+Link GraphBuilder::connect(std::uint32_t point, Link start, std::size_t level, std::span<const std::uint32_t> peers,
+                           GraphWalk& walk) {
+    std::vector<Link> candidates;
+    if (inserted_ > 0 && level <= links_.top_level()) {
+        const auto found = walk.search(point, start, level, expansion_);
+        candidates.assign(found.begin(), found.end());
+        start = candidates.front();
+    }
+    const auto own = std::lower_bound(peers.begin(), peers.end(), point);
+    walk.add_nearer(point, {peers.begin(), own}, expansion_, candidates);
+    links_.lists(level).replace(links_.list(point, level),
+                                walk.choose(candidates, links_.connectivity(), links_.connectivity() / 2));
+    return start;
+}
+
+// Links the nodes that points of a batch have linked to them.
+void GraphBuilder::link_back(std::uint32_t first, std::uint32_t end, const Poll& poll) {
+    for (auto& part : edges_) part.clear();
+    for (std::uint32_t point = first; point < end; ++point)
+        for (std::size_t level = 0; level <= links_.level(point); ++level) {
+            const auto& lists = links_.lists(level);
+            const std::size_t list = links_.list(point, level), size = lists.nodes(list).size();
+            for (std::size_t i = 0; i < size; ++i) {
+                const Link link = lists.link(list, i);
+                edges_[link.node % edge_parts].push_back(
+                    {link.node, static_cast<std::uint32_t>(level), {link.similarity, point}});
+            }
+        }
+    const auto place = [](const Edge& edge) { return std::tuple(edge.target, edge.level, edge.source.node); };
+    const auto same_list = [](const Edge& a, const Edge& b) { return a.target == b.target && a.level == b.level; };
+    in_parallel(
+        edge_parts, 1,
+        [&](std::size_t i, GraphWalk& walk) {
+            auto& part = edges_[i];
+            std::sort(part.begin(), part.end(), [&](const Edge& a, const Edge& b) { return place(a) < place(b); });
+            for (auto begin = part.begin(); begin != part.end();) {
+                const auto behind =
+                    std::find_if(begin, part.end(), [&](const Edge& e) { return !same_list(*begin, e); });
+                link_back_to({begin, behind}, walk);
+                begin = behind;
+            }
+        },
+        poll);
+}
+
+// Links one node on one level: to all, as long as there is room, else to those that the heuristic chooses.
+void GraphBuilder::link_back_to(std::span<const Edge> edges, GraphWalk& walk) {
+    const std::uint32_t target = edges.front().target;
+    const std::size_t level = edges.front().level, list = links_.list(target, level);
+    auto& lists = links_.lists(level);
+    std::vector<Link> all;
+    all.reserve(lists.room() + edges.size());
+    const auto linked = lists.nodes(list);
+    for (std::size_t i = 0; i < linked.size(); ++i) all.push_back(lists.link(list, i));
+    for (const Edge& edge : edges) all.push_back(edge.source);
+    if (all.size() <= lists.room()) return lists.replace(list, all);
+    std::sort(all.begin(), all.end(), is_nearer);
+    lists.replace(list, walk.choose(all, lists.room(), links_.connectivity() / 2));
+}
+
+void GraphBuilder::in_parallel(std::size_t count, std::size_t portion, const Task& task, const Poll& poll) {
+    pool_.parallel_for((count + portion - 1) / portion,
+                       [&](std::size_t part) {
+                           std::unique_ptr<GraphWalk> walk;
+                           {
+                               const std::lock_guard lock(mutex_);
+                               if (!idle_walks_.empty()) {
+                                   walk = std::move(idle_walks_.back());
+                                   idle_walks_.pop_back();
+                               }
+                           }
+                           if (!walk) walk = std::make_unique<GraphWalk>(rows_, links_);
+                           for (std::size_t i = part * portion; i < std::min(count, (part + 1) * portion); ++i)
+                               task(i, *walk);
+                           const std::lock_guard lock(mutex_);
+                           idle_walks_.push_back(std::move(walk));
+                       },
+                       poll);
+}
+
+}  // namespace memvid

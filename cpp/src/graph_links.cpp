@@ -1,0 +1,31 @@
+#include "memvid/graph_links.hpp"
+
+#include <bit>
+
+namespace memvid {
+
+namespace {
+
+// splitmix64: all its bits look as if they were drawn by lot.
+std::uint64_t drawn(std::uint64_t number) {
+    number += 0x9e3779b97f4a7c15U;
+    number = (number ^ number >> 30) * 0xbf58476d1ce4e5b9U;
+    number = (number ^ number >> 27) * 0x94d049bb133111ebU;
+    return number ^ number >> 31;
+}
+
+}  // namespace
+
+void GraphLinks::grow_to(std::size_t nodes) {
+    // One node in `connectivity` is on the next level, too; its lower power of two, that is.
+    const int bits = std::max(static_cast<int>(std::bit_width(connectivity())) - 1, 1);
+    base_.grow_to(nodes);
+    for (std::size_t node = levels_.size(); node < nodes; ++node) {
+        const int level = std::countr_zero(drawn(node)) / bits;
+        levels_.push_back(static_cast<std::uint8_t>(level));
+        first_upper_.push_back(static_cast<std::uint32_t>(upper_.size()));
+        if (level > 0) upper_.grow_to(upper_.size() + static_cast<std::size_t>(level));
+    }
+}
+
+}  // namespace memvid
