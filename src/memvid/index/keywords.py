@@ -79,7 +79,8 @@ def _normal_match(match: re.Match[str]) -> str:
 
 
 def _normal_run(run: str) -> str:
-    return unicodedata.normalize("NFKD", run).translate(_CHARACTERS)
+    folded = unicodedata.normalize("NFKD", run).casefold()  # again: of 149 characters there is case only now
+    return unicodedata.normalize("NFKD", folded).translate(_CHARACTERS)
 
 
 _normal_short_run = lru_cache(1 << 12)(_normal_run)  # the same dashes, quotes and accents everywhere
