@@ -11,7 +11,7 @@ namespace {
 class Reach {
 public:
     Reach(const DistinctRows& rows, GraphLinks& links, std::size_t expansion)
-        : rows_(rows), links_(links), walk_(rows, links), expansion_(expansion), reached_(links.nodes()) {
+        : links_(links), walk_(rows, links), expansion_(expansion), reached_(links.nodes()) {
         spread_from(links.entry());
     }
 
@@ -83,7 +83,6 @@ private:
         return before;
     }
 
-    const DistinctRows& rows_;
     GraphLinks& links_;
     GraphWalk walk_;
     std::size_t expansion_;
