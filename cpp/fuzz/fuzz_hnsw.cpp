@@ -85,7 +85,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const std::size_t copies = (shape & 1) != 0 ? 1 + input.u8() % 8 : 0, rows = count + copies;
     const std::vector<std::uint64_t> bits = {(shape & 2) != 0 ? std::uint64_t{input.u32()} << 16 | input.u16() : 0, 0};
     const RowSet set{bits, std::size_t{shape} % 16};
-    const Wanted wanted{(shape & 2) != 0 ? &set : nullptr, (shape & 4) != 0, (shape & 8) != 0 ? 20U : SIZE_MAX};
+    const Wanted wanted{(shape & 2) != 0 ? &set : nullptr, (shape & 4) != 0, (shape & 8) != 0 ? expansion % 32 : SIZE_MAX,
+                        expansion};
     std::vector<float> query(dim);
     const ByteView given = input.bytes(4 * dim);
     std::memcpy(query.data(), given.data(), given.size() / 4 * 4);

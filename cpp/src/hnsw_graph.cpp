@@ -20,7 +20,6 @@ constexpr std::size_t node_head_bytes = 10;   // u64 key, i16 level
 constexpr std::size_t link_bytes = 4;
 constexpr std::size_t max_dim = 1 << 16;  // products of i8 are summed in 32 bits, which would hold twice that
 constexpr std::size_t cache_line = 64;
-constexpr std::size_t lookahead = 8;  // vectors on their way from memory while one is compared
 
 constexpr std::size_t scanned_rows = 16384;  // compared by one thread at a time
 // How far two cosines in single precision may be from their true order. Summing n products is off by at most n * 2**-24
@@ -45,37 +44,7 @@ T load(const std::uint8_t* at) {
     throw Error(ErrorCode::format, std::string("the vector index is damaged: ") + what);
 }
 
-SeenRows& seen_rows() {
-    thread_local SeenRows seen;
-    return seen;
-}
-
 }  // namespace
-
-// The best candidates so far, best first, and whether their neighbours were looked at.
-struct HnswGraph::Beam {
-    struct Candidate {
-        float similarity;
-        std::uint32_t row;
-        bool expanded;
-    };
-
-    explicit Beam(std::size_t width) : width(width) { candidates.reserve(width + 1); }
-
-    bool full() const { return candidates.size() == width; }
-
-    // Where it was put; `width` when it is not among the best.
-    std::size_t insert(float similarity, std::uint32_t row) {
-        if (full() && !(similarity > candidates.back().similarity)) return width;
-        if (full()) candidates.pop_back();
-        const auto place = std::upper_bound(candidates.begin(), candidates.end(), similarity,
-                                            [](float value, const Candidate& c) { return value > c.similarity; });
-        return static_cast<std::size_t>(candidates.insert(place, {similarity, row, false}) - candidates.begin());
-    }
-
-    const std::size_t width;
-    std::vector<Candidate> candidates;
-};
 
 HnswGraph::HnswGraph(ByteView file, std::size_t rows, std::size_t dim, Scalar scalar, std::size_t threads)
     : dim_(dim),
@@ -172,12 +141,17 @@ std::uint32_t HnswGraph::descend(const PreparedQuery& query) const {
     return nearest;
 }
 
-// Compares the neighbours of a node on level 0 that were not seen yet: `compared(similarity, node)` for each.
-template <typename Compared>
-void HnswGraph::compare_fresh(const PreparedQuery& query, std::uint32_t node, SeenRows& seen,
-                              std::vector<std::uint32_t>& fresh, Compared compared) const {
+SeenRows& HnswGraph::seen_rows() {
+    thread_local SeenRows seen;
+    return seen;
+}
+
+void HnswGraph::prefetch_links(std::uint32_t row) const {
+    prefetch(node(row), node_head_bytes + link_bytes * (1 + base_room_));
+}
+
+void HnswGraph::add_unseen(std::uint32_t node, SeenRows& seen, std::vector<std::uint32_t>& fresh) const {
     const auto list = links(node, 0);
-    fresh.clear();
     for (std::size_t i = 0; i < list.size() / link_bytes; ++i) {
         const std::uint32_t row = neighbour(list, i);
         if (!seen.insert(row)) continue;
@@ -185,11 +159,6 @@ void HnswGraph::compare_fresh(const PreparedQuery& query, std::uint32_t node, Se
         __builtin_prefetch(vector(row));
         __builtin_prefetch(&levels_before_[row]);
         fresh.push_back(row);
-    }
-    for (std::size_t i = 0; i < std::min(lookahead, fresh.size()); ++i) prefetch(vector(fresh[i]), row_bytes_);
-    for (std::size_t i = 0; i < fresh.size(); ++i) {
-        if (i + lookahead < fresh.size()) prefetch(vector(fresh[i + lookahead]), row_bytes_);
-        compared(similarity(query, fresh[i]), fresh[i]);
     }
 }
 
@@ -208,43 +177,16 @@ void HnswGraph::walk(const PreparedQuery& query, std::uint32_t start, Beam& beam
             continue;
         }
         candidate.expanded = true;
-        compare_fresh(query, candidate.row, seen, fresh, [&](float near, std::uint32_t node) {
+        fresh.clear();
+        add_unseen(candidate.node, seen, fresh);
+        compare(query, fresh, [&](float near, std::uint32_t node) {
             const std::size_t place = beam.insert(near, node);
             if (place == beam.width) return;
-            prefetch(this->node(node), node_head_bytes + link_bytes * (1 + base_room_));
+            prefetch_links(node);
             next = std::min(next, place);
         });
     }
     seen.end();
-}
-
-// Walks through all nodes, and keeps those of which a row is allowed; nearest first, as long as one that is not
-// expanded yet is nearer than the last of a full beam. Returns false where it has given up.
-bool HnswGraph::walk_among(const PreparedQuery& query, std::uint32_t start, const Wanted& wanted, Beam& beam) const {
-    SeenRows& seen = seen_rows();
-    seen.begin(count_);
-    std::vector<std::uint32_t> fresh;
-    std::vector<std::pair<float, std::uint32_t>> ahead;  // a heap, the nearest in front
-    std::size_t count = 0;
-    const auto take = [&](float near, std::uint32_t node) {
-        ++count;
-        if (beam.full() && !(near > beam.candidates.back().similarity)) return;
-        ahead.emplace_back(near, node);
-        std::push_heap(ahead.begin(), ahead.end());
-        if (rows_.any(node, *wanted.allowed)) beam.insert(near, node);
-        prefetch(this->node(node), node_head_bytes + link_bytes * (1 + base_room_));
-    };
-    seen.insert(start);
-    take(similarity(query, start), start);
-    while (!ahead.empty() && count <= wanted.most) {
-        const auto [near, node] = ahead.front();
-        if (beam.full() && !(near > beam.candidates.back().similarity)) break;
-        std::pop_heap(ahead.begin(), ahead.end());
-        ahead.pop_back();
-        compare_fresh(query, node, seen, fresh, take);
-    }
-    seen.end();
-    return count <= wanted.most;
 }
 
 // Of nodes, the best `k` rows that are wanted: scored with the query as it was given.
@@ -278,13 +220,16 @@ std::vector<Hit> HnswGraph::nearest(const PreparedQuery& query, std::size_t k, s
     const std::uint32_t start = descend(query);
     if (wanted.allowed == nullptr)
         walk(query, start, beam);
-    else if (!walk_among(query, start, wanted, beam))
-        return {};
+    else if (!walk_through(query, start, wanted, beam)) {
+        if (wanted.between == 0) return {};
+        beam = Beam(std::max(wanted.between, compared));
+        walk_between(query, start, wanted, beam);
+    }
     std::vector<Hit> nodes;
     nodes.reserve(compared);
     for (const auto& candidate : beam.candidates) {
         if (nodes.size() == compared) break;
-        nodes.push_back({candidate.row, candidate.similarity});
+        nodes.push_back({candidate.node, candidate.similarity});
     }
     return best_rows(query, nodes, k, wanted);
 }
@@ -311,6 +256,7 @@ std::vector<Hit> HnswGraph::scan(const PreparedQuery& query, const Rows& rows, s
     std::vector<float> best;  // a heap of the k best scores, the least in front
     const auto greater = std::greater<float>();
     for (std::size_t i = begin; i < end; ++i) {
+        if (i + lookahead < end) prefetch(vector(rows(i + lookahead)), row_bytes_);
         const std::uint32_t row = rows(i);
         const Products products = query.float_products(vector(row));
         const float score = cosine_of(products.dot, std::sqrt(products.norm) * query_norm);

@@ -317,9 +317,6 @@ TEST(copies_are_found_with_their_originals) {
                 }
             CHECK_EQUAL(graph.rows().first_row(graph.rows().node(row)), original[row]);
         }
-        CHECK(graph.nearest(as_floats(ByteView(rows).first(size), scalar), 9, 64, 16, {&allowed, false, 3}, {})
-                  .at(0)
-                  .empty());
         CHECK_ERROR(format, HnswGraph(file, count + 1, dim, scalar, 1));
         CHECK_ERROR(format, HnswGraph(file, graph.nodes(), dim, scalar, 1));
         CHECK_ERROR(format, HnswGraph(ByteView(file).first(file.size() - 1), count, dim, scalar, 1));

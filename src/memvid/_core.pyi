@@ -107,7 +107,8 @@ class HnswGraph:
         allowed: NDArray[np.uint64] | None = ...,
         first: int = ...,
         distinct: bool = ...,
-        most: int | None = ...,
+        through: int = ...,
+        between: int = ...,
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]: ...
     def exact(
         self, query: NDArray[np.float32], rows: NDArray[np.int64] | None, k: int, *, distinct: bool = ...

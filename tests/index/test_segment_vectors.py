@@ -26,13 +26,12 @@ def vectors(tmp_path_factory: pytest.TempPathFactory) -> Vectors:
     return Vectors(parts)
 
 
-@pytest.mark.parametrize("most", [None, 40, COUNT])
 @pytest.mark.parametrize("few", [0, 3, 30])
-def test_few_rows_of_a_large_segment_are_found(vectors: Vectors, few: int, most: int | None) -> None:
+def test_few_rows_of_a_large_segment_are_found(vectors: Vectors, few: int) -> None:
     queries = make_vectors(5, seed=7)
     rows = np.concatenate([np.arange(few) * 80, np.arange(COUNT, 2 * COUNT)])
-    allowed = Selection.of_rows(rows, 2 * COUNT).bits
-    found, scores = vectors.nearest(queries, 40, expansion=400, allowed=allowed, most=most)
+    wanted = Selection.of_rows(rows, 2 * COUNT)
+    found, scores = vectors.nearest(queries, 40, expansion=400, exact=False, wanted=wanted, distinct=False)
     for i in range(len(queries)):
         expected, best = vectors.exact(queries[i : i + 1], 40, rows)
         assert set(expected[expected < COUNT].tolist()) <= set(found[i].tolist())
@@ -42,6 +41,6 @@ def test_few_rows_of_a_large_segment_are_found(vectors: Vectors, few: int, most:
 
 def test_without_a_filter_all_segments_answer(vectors: Vectors) -> None:
     queries = make_vectors(5, seed=7)
-    found, _ = vectors.nearest(queries, 10, expansion=200)
+    found, _ = vectors.nearest(queries, 10, expansion=200, exact=False, wanted=None, distinct=False)
     for i in range(len(queries)):
         assert len(set(vectors.exact(queries[i : i + 1], 10)[0].tolist()) & set(found[i].tolist())) >= 9

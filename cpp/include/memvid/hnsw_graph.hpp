@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "memvid/beam.hpp"
 #include "memvid/bytes.hpp"
 #include "memvid/node_rows.hpp"
 #include "memvid/seen_rows.hpp"
@@ -23,7 +24,9 @@ struct Hit {
 struct Wanted {
     const RowSet* allowed = nullptr;  // all, if there is none
     bool distinct = false;            // of rows with the same vector only the first
-    std::size_t most = SIZE_MAX;      // vectors compared on the way to those that are allowed
+    // Vectors that a walk through all nodes compares to fill its beam with allowed ones, before it gives up.
+    std::size_t through = SIZE_MAX;
+    std::size_t between = 0;  // the width of the beam of the walk between allowed nodes that follows; 0: nothing is found
 };
 
 // Safe to share between threads.
@@ -41,7 +44,7 @@ public:
     // For each query, `dim` floats after another: up to `k` rows nearest by cosine, best first, ties by row. A beam of
     // `expansion` candidates walks the graph; the best `k + spare` of them are compared again, with the query as it was
     // given and in double precision. Where only some rows are allowed, the walk goes through all nodes, and goes on
-    // until the beam is full of those it may keep; it gives up, and finds nothing, when it has compared `most`.
+    // until the beam is full of those it may keep; where that takes too long, it goes from one of those to others.
     // Throws Error(format) where a node links to one that does not exist.
     std::vector<std::vector<Hit>> nearest(std::span<const float> queries, std::size_t k, std::size_t expansion,
                                           std::size_t spare, const Wanted& wanted, const Poll& poll) const;
@@ -52,7 +55,8 @@ public:
                            std::size_t k, bool distinct, const Poll& poll) const;
 
 private:
-    struct Beam;
+    static constexpr std::size_t lookahead = 8;  // vectors on their way from memory while one is compared
+
     struct Links;
 
     // Below, a row is one of the matrix: a node.
@@ -60,10 +64,24 @@ private:
                              const Wanted& wanted) const;
     std::uint32_t descend(const PreparedQuery& query) const;
     void walk(const PreparedQuery& query, std::uint32_t start, Beam& beam) const;
-    bool walk_among(const PreparedQuery& query, std::uint32_t start, const Wanted& wanted, Beam& beam) const;
-    template <typename Compared>
-    void compare_fresh(const PreparedQuery& query, std::uint32_t node, SeenRows& seen,
-                       std::vector<std::uint32_t>& fresh, Compared compared) const;
+    // Goes through all nodes and keeps allowed ones, until no node is nearer than the last of a full beam: as good as a
+    // walk without a filter. False where it gave up, the allowed ones being few or far.
+    bool walk_through(const PreparedQuery& query, std::uint32_t start, const Wanted& wanted, Beam& beam) const;
+    // Goes from some allowed nodes, and from where the query is, to allowed ones that are at most two links away, and
+    // through some of those beside its way.
+    void walk_between(const PreparedQuery& query, std::uint32_t start, const Wanted& wanted, Beam& beam) const;
+    static SeenRows& seen_rows();
+    // The neighbours of a node on level 0 that were not seen yet.
+    void add_unseen(std::uint32_t node, SeenRows& seen, std::vector<std::uint32_t>& fresh) const;
+    // Calls `take(similarity, node)` for each.
+    template <typename Take>
+    void compare(const PreparedQuery& query, const std::vector<std::uint32_t>& nodes, Take take) const {
+        for (std::size_t i = 0; i < std::min(lookahead, nodes.size()); ++i) prefetch(vector(nodes[i]), row_bytes_);
+        for (std::size_t i = 0; i < nodes.size(); ++i) {
+            if (i + lookahead < nodes.size()) prefetch(vector(nodes[i + lookahead]), row_bytes_);
+            take(similarity(query, nodes[i]), nodes[i]);
+        }
+    }
     template <typename Rows>
     std::vector<Hit> scan(const PreparedQuery& query, const Rows& rows, std::size_t begin, std::size_t end,
                           std::size_t k) const;
@@ -77,6 +95,7 @@ private:
     std::uint32_t neighbour(std::span<const std::uint8_t> links, std::size_t i) const;
     float similarity(const PreparedQuery& query, std::uint32_t row) const;
     void prefetch(const std::uint8_t* from, std::size_t bytes) const;
+    void prefetch_links(std::uint32_t row) const;
 
     std::size_t count_ = 0, dim_, row_bytes_;
     Scalar scalar_;

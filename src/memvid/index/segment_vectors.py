@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from memvid.index.arrays import BitArray, FloatArray, IntArray
-from memvid.index.vectors import SMALL
+from memvid.index.arrays import FloatArray, IntArray
+from memvid.index.walk_plan import plan_walk
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from memvid.index.selection import Selection
     from memvid.index.vectors import VectorReader
 
 __all__ = ["Vectors"]
@@ -25,39 +26,28 @@ class Vectors:
         self._ends = np.cumsum([len(part) for part in parts])
 
     def nearest(
-        self,
-        queries: FloatArray,
-        k: int,
-        *,
-        expansion: int,
-        allowed: BitArray | None = None,
-        distinct: bool = False,
-        most: int | None = None,
+        self, queries: FloatArray, k: int, *, expansion: int, exact: bool, wanted: Selection | None, distinct: bool
     ) -> tuple[IntArray, FloatArray]:
-        """As :meth:`VectorReader.nearest`, over all segments.
+        """The nearest of each query: rows int64[q, k] and scores float32[q, k], best first, ties by row.
 
-        Of several, one with few vectors is compared with in full, and so is one in which a walk finds too few.
+        -1 and -inf at the end where there are fewer. Segments with few of the rows that are wanted are compared with in
+        full, as all are if it is to be ``exact``; the graphs of others are walked.
 
-        :param allowed: the rows that may be found; ``None`` allows all.
+        :param queries: float32[q, dim].
+        :param k: at most as many as there are rows.
+        :param expansion: candidates of a walk.
+        :param wanted: the rows that may be found; ``None`` is all.
         :param distinct: of the rows of a segment that have the same vector only the first.
         """
-        if len(self.parts) == 1:
-            return self.parts[0].nearest(queries, k, expansion=expansion, allowed=allowed, distinct=distinct, most=most)
+        if k == 0:
+            return np.empty((len(queries), 0), np.int64), np.empty((len(queries), 0), np.float32)
         found = []
         for part, first in self._placed():
-            if part.nodes > SMALL:
-                rows, scores = part.nearest(
-                    queries, k, expansion=expansion, allowed=allowed, first=first, distinct=distinct, most=most
-                )
-            else:
-                rows = np.full((len(queries), min(k, len(part))), -1, np.int64)
-                scores = np.full(rows.shape, -np.inf, np.float32)
-            short = np.flatnonzero(rows[:, -1] < 0)
-            own = None if allowed is None or not len(short) else _rows_of(allowed, first, len(part))
-            for i in short.tolist():
-                best, of_best = part.exact(queries[i : i + 1], k, own, distinct=distinct)
-                rows[i, : len(best)], scores[i, : len(best)] = best, of_best
+            search = _Search(part, first, wanted, distinct=distinct)
+            rows, scores = search.exact(queries, k) if exact else search.nearest(queries, k, expansion)
             found.append((np.where(rows >= 0, rows + first, -1), scores))
+        if len(found) == 1:
+            return found[0]
         rows = np.concatenate([rows for rows, _ in found], axis=1)
         scores = np.concatenate([scores for _, scores in found], axis=1)
         order = np.lexsort((rows, -scores), axis=1)[:, :k]
@@ -114,8 +104,37 @@ class Vectors:
         return [(part, int(end) - len(part)) for part, end in zip(self.parts, self._ends, strict=True)]
 
 
-def _rows_of(allowed: BitArray, first: int, count: int) -> IntArray:
-    """Which of the rows ``first``, ``first + 1``, ... are allowed, counted from ``first``."""
-    words = allowed[first // 64 : -(-(first + count) // 64)]
-    bits = np.unpackbits(words.view(np.uint8), bitorder="little")[first % 64 :][:count]
-    return np.flatnonzero(bits)
+class _Search:
+    """A search of one segment, whose first row is ``first`` of all."""
+
+    def __init__(self, part: VectorReader, first: int, wanted: Selection | None, *, distinct: bool) -> None:
+        self._part = part
+        self._first = first
+        self._wanted = wanted
+        self._distinct = distinct
+
+    def exact(self, queries: FloatArray, k: int) -> tuple[IntArray, FloatArray]:
+        """By comparing with each row that is wanted, for queries one by one."""
+        found = np.full((len(queries), k), -1, np.int64)
+        scores = np.full((len(queries), k), -np.inf, np.float32)
+        among = None if self._wanted is None else self._wanted.rows_between(self._first, self._first + len(self._part))
+        for i in range(len(queries)):
+            rows, best = self._part.exact(queries[i : i + 1], k, among, distinct=self._distinct)
+            found[i, : len(rows)], scores[i, : len(rows)] = rows, best
+        return found, scores
+
+    def nearest(self, queries: FloatArray, k: int, expansion: int) -> tuple[IntArray, FloatArray]:
+        """By the way that costs least."""
+        part, first, wanted = self._part, self._first, self._wanted
+        count = len(part) if wanted is None else wanted.count_between(first, first + len(part))
+        walk = plan_walk(len(part), count, k, expansion=expansion, filtered=wanted is not None)
+        if walk is None:
+            return self.exact(queries, k)
+        found, scores = part.nearest(
+            queries, k, expansion=walk.width, allowed=None if wanted is None else wanted.bits, first=first,
+            distinct=self._distinct, through=walk.through, between=walk.between,
+        )  # fmt: skip
+        short = np.flatnonzero(found[:, -1] < 0)  # what is wanted lies in several parts of the graph, or is copies
+        if len(short):
+            found[short], scores[short] = self.exact(queries[short], k)
+        return found, scores

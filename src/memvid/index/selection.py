@@ -57,6 +57,20 @@ class Selection:
         """int64[count], ascending."""
         return np.flatnonzero(self.mask)
 
+    def count_between(self, first: int, end: int) -> int:
+        """How many of the rows ``first`` to ``end - 1`` are among them."""
+        if end - first == self._total:
+            return self.count
+        low, high = np.searchsorted(self.rows, [first, end])
+        return int(high - low)
+
+    def rows_between(self, first: int, end: int) -> IntArray:
+        """int64[n], ascending: those from ``first`` to ``end - 1``, counted from ``first``."""
+        if end - first == self._total:
+            return self.rows
+        low, high = np.searchsorted(self.rows, [first, end])
+        return self.rows[low:high] - first
+
     @property
     def nbytes(self) -> int:
         """Memory that it may come to."""

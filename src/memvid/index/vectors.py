@@ -184,7 +184,8 @@ class VectorReader:
         allowed: BitArray | None = None,
         first: int = 0,
         distinct: bool = False,
-        most: int | None = None,
+        through: int | None = None,
+        between: int = 0,
     ) -> tuple[IntArray, FloatArray]:
         """Approximate: rows int64[q, m] and scores float32[q, m] with m = min(k, count), for queries float32[q, dim].
 
@@ -194,10 +195,19 @@ class VectorReader:
         :param expansion: how many candidates the walk keeps: of rows that are allowed.
         :param allowed: the rows that may be found, as bits; row ``r`` is bit ``first + r``. ``None`` allows all.
         :param distinct: of the rows with the same vector only the first.
-        :param most: vectors that a walk to allowed rows may compare before it gives up, and finds nothing.
+        :param through: vectors that a walk through all nodes compares to find so many allowed ones, and four times as
+            many to its end, before another one goes from allowed nodes to others. ``None`` never gives up.
+        :param between: how many candidates that one keeps; with 0, nothing is found where the first one gives up.
         """
         return self._open_graph().nearest(
-            queries, k, expansion=expansion, spare=SPARE, allowed=allowed, first=first, distinct=distinct, most=most
+            queries,
+            k,
+            expansion=expansion,
+            spare=SPARE,
+            allowed=allowed,
+            first=first,
+            distinct=distinct,
+            **({} if through is None else {"through": through, "between": between}),
         )
 
     def exact(
