@@ -368,9 +368,6 @@ class TestReaders:
             assert [chunk.text for chunk in old.get_chunks_by_id(range(300))] == texts
             assert old.search(texts[5], 1) == [texts[5]]
             assert old.search_results(texts[5], 1, where={"n": 5})[0].metadata == {"n": 5}
-            with old._index._records.parts[0]._pool.lend():  # so that another connection would be needed
-                pool = old._index._records.parts[0]._pool
-                assert pool._shelf().made == 1
             assert len(old._index.keyword_search(texts[5], 3)[0]) == 3
         assert everything(video) == {0: ("another memory altogether", {})}
 

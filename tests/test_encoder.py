@@ -317,7 +317,7 @@ class TestBuilding:
         assert (result.chunks, result.text_bytes) == (50, sum(map(len, texts)))
         assert result.video_bytes == (tmp_path / "m.v.mp4").stat().st_size
         sides = all_files(tmp_path)
-        assert sorted(sides) == ["m.v.mp4", "m.v_index.json", "m.v_index.sqlite", "m.v_index.usearch"]
+        assert sorted(sides) == ["m.v.mp4", "m.v_index.json", "m.v_index.records", "m.v_index.usearch"]
         assert result.index_bytes == sum(len(data) for name, data in sides.items() if "index" in name)
         assert {"embed", "index", "verify", "commit", "total"} <= set(result.seconds)
         assert "50 chunks" in repr(result)
@@ -446,7 +446,7 @@ class TestBuilding:
 
             first.build_video(tmp_path / "m.mp4", progress=build_the_other)
             assert refused
-            assert sorted(all_files(tmp_path)) == ["m.mp4", "m_index.json", "m_index.sqlite", "m_index.usearch"]
+            assert sorted(all_files(tmp_path)) == ["m.mp4", "m_index.json", "m_index.records", "m_index.usearch"]
             with open_memory(tmp_path / "m.mp4") as memory:
                 assert memory.get_chunk_by_id(0) == "first"
             second.build_video(tmp_path / "m.mp4")
@@ -456,7 +456,7 @@ class TestBuilding:
     @pytest.mark.parametrize(
         ("video", "index"),
         [
-            ("m.mp4", "m.mp4"), ("m.mp4", "../here/m.mp4"), ("m_index.usearch", "m_index.json"), ("m.sqlite", "m"),
+            ("m.mp4", "m.mp4"), ("m.mp4", "../here/m.mp4"), ("m_index.usearch", "m_index.json"), ("m.records", "m"),
             ("m.json.new", "m.json"), ("m.json.commit", "m.json"), ("folder", "m.json"), ("m.mp4", "folder"),
             ("m.mp4", "folder.json"), ("pipe", "m.json"), ("", "m.json"), ("m.mp4", ""), (".", "m.json"),
             ("a\0", "m.json"),
@@ -466,7 +466,7 @@ class TestBuilding:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, video: str, index: str
     ) -> None:
         here = tmp_path / "here"
-        for folder in (here, here / "folder", here / "folder.sqlite"):
+        for folder in (here, here / "folder", here / "folder.records"):
             folder.mkdir()
         os.mkfifo(here / "pipe")
         monkeypatch.chdir(here)

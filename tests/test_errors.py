@@ -311,7 +311,7 @@ class TestVideos:
 
 
 class TestIndexes:
-    @pytest.mark.parametrize("suffix", [".json", ".sqlite", ".usearch"])
+    @pytest.mark.parametrize("suffix", [".json", ".records", ".usearch"])
     @pytest.mark.parametrize("damage", ["missing", "empty", "truncated", "corrupted", "foreign", "text", "folder"])
     def test_each_file_in_each_way(self, video: Path, suffix: str, damage: str, tmp_path_factory: Any) -> None:
         file = video.with_name("memory_index" + suffix)
@@ -443,6 +443,7 @@ import os, resource, signal, sys
 from pathlib import Path
 from memvid.errors import OutputError
 from memvid import MemvidEncoder
+from memvid.index.record_writer import RecordWriter
 from tests.memory_support import EMBEDDER, all_files, make_texts, make_vectors
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 folder, keywords = Path(sys.argv[1]), sys.argv[2] == "True"
@@ -466,6 +467,17 @@ for size in [0, 1000, 20_000, 40_000, 60_000, 80_000, 100_000, 120_000, 140_000,
     assert "space" in str(error) or "again" in str(error), error
     assert all_files(folder) == before, size
     failures.append(Path(str(error.filename or str(error).split(": ")[0])).name.removesuffix(".new"))
+records = RecordWriter(folder / "other.records", keywords=keywords)
+records.add(0, make_texts(2000, words=12), [{"n": n} for n in range(2000)])
+resource.setrlimit(resource.RLIMIT_FSIZE, (5000, resource.RLIM_INFINITY))
+try:
+    records.finish()
+except OutputError as error:
+    assert "space" in str(error) or "again" in str(error), error
+    failures.append(Path(error.filename).name)
+records.close()
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+(folder / "other.records").unlink()
 spooling = MemvidEncoder(embedder=EMBEDDER)
 spooling.add_chunks(["kept"])
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))
@@ -493,4 +505,4 @@ def test_a_full_disk_leaves_the_old_memory_and_no_litter(tmp_path: Path, keyword
     run = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert (run.returncode, run.stderr) == (0, "")
     failed = set(run.stdout.split())
-    assert failed == {"memory.mp4", "memory_index.sqlite", "memory_index.usearch", "spool"}
+    assert failed == {"memory.mp4", "other.records", "memory_index.usearch", "spool"}

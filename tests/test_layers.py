@@ -163,13 +163,13 @@ def test_importing_memvid_imports_nothing_heavy() -> None:
 
 def test_importing_encoder_and_retriever_loads_no_model_and_no_search() -> None:
     for module in ("encoder", "retriever"):
-        assert heavy_after(f"import memvid.{module}") <= {"numpy", "zstandard", "sqlite3"}
+        assert heavy_after(f"import memvid.{module}") <= {"numpy", "zstandard"}
 
 
 def test_a_small_memory_is_read_without_model_and_search_engine(tmp_path: Path) -> None:
     video = build(tmp_path, ["a b"])
     script = f"from tests.memory_support import open_memory; assert open_memory({str(video)!r}).search('a') == ['a b']"
-    assert heavy_after(script) <= {"numpy", "zstandard", "sqlite3"}
+    assert heavy_after(script) <= {"numpy", "zstandard"}
 
 
 def test_every_public_name_is_there() -> None:

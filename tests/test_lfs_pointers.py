@@ -14,7 +14,7 @@ from tests.memory_support import EMBEDDER, build, make_texts, open_memory
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"4d7a" * 16 + b"\nsize 12345\n"
 
 
-@pytest.mark.parametrize("name", ["memory.mp4", "memory_index.json", "memory_index.sqlite", "memory_index.usearch"])
+@pytest.mark.parametrize("name", ["memory.mp4", "memory_index.json", "memory_index.records", "memory_index.usearch"])
 def test_each_file_of_a_memory(tmp_path: Path, name: str) -> None:
     video = build(tmp_path, make_texts(3))
     (tmp_path / name).write_bytes(POINTER)

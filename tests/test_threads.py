@@ -14,7 +14,7 @@ import pytest
 
 from memvid import MemvidEncoder
 from memvid.errors import ClosedError
-from memvid.index.object_pool import Pool
+from memvid.index.sqlite.object_pool import Pool
 from tests.index import index_support
 from tests.memory_support import EMBEDDER, WORDS, build, make_texts, open_memory
 
@@ -198,7 +198,7 @@ def everything():
     return (
         memory.search_many(queries, 4), memory.search_results(queries[0], 4, where={"n": 1}),
         memory.get_chunks_by_id(range(0, 2500, 100)), asyncio.run(memory.asearch_many(queries, 4)),
-        index.keyword_search("harvest violin", 5)[0].tolist(), index.metadata([7, 8]),
+        index.keyword_search("harvest violin", 5)[0].tolist(), index.ids_where({"n": [7, 8]}).tolist(),
         index.search(EMBEDDER.encode(queries), 4)[0].tolist(),
     )
 expected = everything()

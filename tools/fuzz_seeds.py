@@ -32,6 +32,7 @@ def write_seeds(folder: Path) -> None:
         videos = _videos(scratch)
         graphs = list(_hnsw(scratch))
         postings = list(_postings(scratch))
+        fields = list(_fields(scratch))
         appends = list(_append(videos, scratch))
     makers: dict[str, Iterable[bytes]] = {
         "mp4": _mp4(videos),
@@ -41,6 +42,7 @@ def write_seeds(folder: Path) -> None:
         "picture": _picture(),
         "hnsw": graphs,
         "postings": postings,
+        "fields": fields,
         "append": appends,
         "video": videos,
     }
@@ -209,3 +211,17 @@ def _postings(scratch: Path) -> Iterator[bytes]:
         yield b"\0" + head + path.read_bytes()
         yield b"\1" + head + rng.integers(0, 256, 1500, np.uint8).tobytes()
         yield b"\2" + head + "\0".join(texts[:60]).encode()
+
+
+def _fields(scratch: Path) -> Iterator[bytes]:
+    rng = np.random.default_rng(3)
+    asked = b"\1\2n7" + b"\2\1a\1z\0\2zz" + b"\1\1\1b"  # a term, two ranges, and what they are to have in them
+    rows = [{b"n%d" % (row % 9), b"even" if row % 2 else b"zebra"} for row in range(300)]
+    path = scratch / "fields"
+    path.write_bytes(b"")
+    writer = _core.PostingsWriter()
+    writer.add_terms([list(row) for row in rows])
+    writer.finish(path, 0)
+    yield b"\0" + asked + path.read_bytes()
+    yield b"\1" + asked + rng.integers(0, 256, 900, np.uint8).tobytes()
+    yield b"\2" + asked + b"\0".join(b"".join(term + b"\2" for term in sorted(row)) for row in rows[:60])

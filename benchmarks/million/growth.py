@@ -34,7 +34,9 @@ def main(folder: Path = RESULTS) -> None:
     add = _line({chunks: found["build"]["stages"]["index"] / chunks for chunks, found in graphs.items()})
     largest = memvid[max(memvid)]
     constant = {stage: _median(largest, stage) for stage in ("embed", "read")}
-    files = {Path(name).suffix: size / max(memvid) for name, size in largest["build"]["files"].items()}
+    # Up to version 3 of the index, records were a SQLite file.
+    sizes = largest["build"]["files"].items()
+    files = {Path(name).suffix.replace(".sqlite", ".records"): size / max(memvid) for name, size in sizes}
     smallest = memvid[min(memvid)]
     anonymous = [found["stages"]["nothing cached"]["memory"]["anonymous"] for found in (smallest, largest)]
     slope = (anonymous[1] - anonymous[0]) / (max(memvid) - min(memvid))
@@ -60,7 +62,7 @@ def main(folder: Path = RESULTS) -> None:
             "" if modelled is None else f"{modelled + sum(constant.values()):.1f}",
             "" if modelled is None else f"{chunks * add(chunks) / 3600:.2f}",
             f"{(anonymous[0] + slope * chunks) / 1e6:.0f}",
-            *(f"{files[suffix] * chunks / 1e9:.2f}" for suffix in (".usearch", ".sqlite", ".mp4")),
+            *(f"{files[suffix] * chunks / 1e9:.2f}" for suffix in (".usearch", ".records", ".mp4")),
         ]
         lines.append("| " + " | ".join(cells) + " |")
     text = "\n".join(lines) + "\n"

@@ -117,6 +117,21 @@ std::uint64_t finish(PostingsWriter& writer, const std::filesystem::path& path, 
     return end - size;
 }
 
+std::uint64_t write_postings(const std::filesystem::path& path, std::uint64_t size, std::uint32_t rows,
+                             const py::iterable& terms) {
+    OutputFile out(path.native(), size);
+    SortedPostingsWriter writer(out, rows);
+    for (const auto item : terms) {
+        const auto [term, having] = item.cast<std::pair<py::bytes, IndexArray>>();
+        writer.add(static_cast<std::string_view>(term), span_of(having));
+    }
+    writer.finish();
+    out.sync();
+    const std::uint64_t end = out.size();
+    out.close();
+    return end - size;
+}
+
 }  // namespace
 
 void register_words(py::module_& module) {
@@ -148,6 +163,9 @@ void register_words(py::module_& module) {
              "Write what is in memory to an open temporary file, each time the same.")
         .def("finish", &finish, py::arg("path"), py::arg("size"),
              "Append the section behind the first `size` bytes of a file; its bytes.");
+    module.def("write_postings", &write_postings, py::arg("path"), py::arg("size"), py::arg("rows"), py::arg("terms"),
+               "Append a section of postings behind the first `size` bytes of a file: pairs of terms, in the order of "
+               "their bytes, and their rows int64[m]; its bytes.");
 }
 
 }  // namespace memvid::bindings

@@ -1,6 +1,7 @@
 #include "memvid/postings_writer.hpp"
 
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "memvid/error.hpp"
@@ -70,5 +71,31 @@ void PostingsWriter::finish(OutputFile& out, const Poll& poll) {
     }
     encoder.finish();
 }
+
+struct SortedPostingsWriter::State {
+    PostingsEncoder encoder;
+    std::string before;
+};
+
+SortedPostingsWriter::SortedPostingsWriter(OutputFile& out, std::uint32_t rows)
+    : rows_(rows), state_(new State{PostingsEncoder(out, rows, nullptr), {}}) {}
+
+SortedPostingsWriter::~SortedPostingsWriter() = default;
+
+void SortedPostingsWriter::add(std::string_view term, std::span<const std::int64_t> rows) {
+    if (term <= state_->before || term.size() > longest_term || rows.empty())
+        throw Error(ErrorCode::config, "a term is out of order, too long, or in no row");
+    std::int64_t before = -1;
+    for (const auto row : rows) {
+        if (row <= before || row >= rows_) throw Error(ErrorCode::config, "rows of a term do not ascend");
+        before = row;
+    }
+    state_->before = term;
+    state_->encoder.begin(term, static_cast<std::uint32_t>(rows.size()));
+    for (const auto row : rows) state_->encoder.add(static_cast<std::uint32_t>(row));
+    state_->encoder.end();
+}
+
+void SortedPostingsWriter::finish() { state_->encoder.finish(); }
 
 }  // namespace memvid

@@ -26,10 +26,9 @@ from memvid.errors import (
     UnsupportedVideoError,
 )
 from memvid.index import IndexManager
-from memvid.index.value_tokens import value_token
 from memvid.interrupts import interruptible
 from memvid.page import ChunkIds, Record, check_record, decode_metadata, encode_metadata
-from memvid.query import parse_filter
+from memvid.query import parse_filter, value_of
 from memvid.storage.commit import default_index_file, open_settled, recover, refuse_links
 from memvid.types import AppendResult, DateLike, JsonObject, ModelInfo, ProgressCallback, StrPath, Where
 from memvid.video import PageStore, VideoReader
@@ -325,7 +324,17 @@ class MemvidAppender(ChunkCollector):
     def _index(self) -> IndexManager:
         """The memory's index as it is now."""
         video_file, index_file = self._files()
-        return open_settled(index_file, video_file, lambda: IndexManager.open(index_file, video_file=video_file))
+        index = open_settled(index_file, video_file, lambda: IndexManager.open(index_file, video_file=video_file))
+        index.read_metadata_by(self._metadata_of)
+        return index
+
+    def _metadata_of(self, ids: NDArray[np.int64]) -> list[JsonObject]:
+        """The metadata of chunks, out of the video as it is now."""
+        video = VideoReader(self._files()[0])
+        try:
+            return PageStore(video, cache_bytes=0).metadata_of(ids)
+        finally:
+            video.close()
 
     def _files(self) -> tuple[Path, Path]:
         """Video and index: those that were opened, also where the working directory is another one by now."""
@@ -369,6 +378,6 @@ def _key_value(metadata: object, key: str, number: int) -> Any:
         remedy = f"did you mean {near[0]!r}?" if near else "give each one"
         raise MetadataError(f"metadata {number} has no {key!r}, by which chunks are to be replaced: {remedy}")
     value = metadata[key]
-    if value_token(value) is None:
+    if value_of(value) is None:
         raise MetadataError(f"metadata {number} has {key}={value!r:.80}: expected a string, number, boolean or None")
     return value

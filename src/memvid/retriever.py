@@ -84,6 +84,7 @@ class MemvidRetriever(AsyncSearches):
         self._store = PageStore(
             self._video, cache_bytes=self.config.page_cache_bytes, question_bytes=self.config.question_bytes
         )
+        self._index.read_metadata_by(self._store.metadata_of)
         self._queries = QueryCache(self.config.query_cache_size)
         self._tally = Tally()
         self._closed = False

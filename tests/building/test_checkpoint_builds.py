@@ -320,7 +320,7 @@ class TestBuilds:
 
     @pytest.mark.parametrize(
         "name",
-        ["memory.mp4", "memory_index.json", "memory_index.usearch", "memory_index.sqlite.new", "memory.mp4.lock"],
+        ["memory.mp4", "memory_index.json", "memory_index.usearch", "memory_index.records.new", "memory.mp4.lock"],
     )
     def test_names_of_the_memory_are_refused(self, tmp_path: Path, name: str) -> None:
         with pytest.raises(OutputError, match="name"):

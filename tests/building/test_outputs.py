@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -18,6 +19,7 @@ from memvid.cli import main
 from memvid.errors import ConfigError, IndexFormatError, MemvidError, OutputError, VideoFormatError
 from memvid.exchange import export
 from memvid.video.codecs import available_codecs
+from tests.index.sqlite.old_index import age_memory
 from tests.memory_support import EMBEDDER, all_files, build, open_memory
 
 NO_VIDEOS = ("w.jsonl", "x.txt", "m.json", "m.pdf", "notes.2026", ".mp4", ".MKV", "m.mkv", "m.webm", "m.avi")
@@ -126,19 +128,23 @@ def test_what_opencv_writes_is_a_file_whatever_it_is_called(name: str, here: Pat
         assert memory.search("chunk", 1) == ["a chunk"]
 
 
-def test_a_path_that_is_too_long_for_sqlite_is_said_to_be(here: Path) -> None:
+def test_a_path_that_is_too_long_for_sqlite_is_so_for_old_indexes_alone(here: Path) -> None:
     deep = here.joinpath(*["d" * 200] * 3)
     deep.mkdir(parents=True)
-    with MemvidEncoder(embedder=NeverAsked()) as encoder:
-        encoder.add_chunks(["a"])
-        with pytest.raises(OutputError, match="of which SQLite takes 504"):
-            encoder.build_video(deep / "m.mp4")
+    (here / "copy").mkdir()
     for file in here.glob("old*"):
+        shutil.copy(file, here / "copy")
+    age_memory(here / "copy" / "old.mp4")
+    for file in here.glob("old*"):
+        file.rename(deep / file.name)
+    with open_memory(deep / "old.mp4") as memory:
+        assert memory.search("chunk", 1) == ["a chunk"]
+    for file in (here / "copy").glob("old*"):
         file.rename(deep / file.name)
     with pytest.raises(IndexFormatError, match="of which SQLite takes 504"):
         open_memory(deep / "old.mp4")
-    with pytest.raises(OutputError, match="of which SQLite takes 504"):
-        maintenance.reindex(deep / "old.mp4", embedder=NeverAsked())
+    maintenance.reindex(deep / "old.mp4", embedder=EMBEDDER)
+    open_memory(deep / "old.mp4").close()
 
 
 @pytest.mark.parametrize(
@@ -240,7 +246,7 @@ class TestOwnFiles:
         assert main(["append", "m.mp4", ".", "--json", "--model", "hashing"]) == 0
         assert json.loads(capsys.readouterr().out)["documents"] == 1
 
-    @pytest.mark.parametrize("named", ["old.mp4", "old_index.json", "folder/../old_index.json", "./old_index.sqlite"])
+    @pytest.mark.parametrize("named", ["old.mp4", "old_index.json", "folder/../old_index.json", "./old_index.records"])
     def test_named_they_are_refused(self, here: Path, named: str, capsys: pytest.CaptureFixture[str]) -> None:
         before = all_files(here)
         assert main(["build", "file", named, "-o", "old.mp4", "--force", "--model", "hashing"]) == 1

@@ -22,7 +22,7 @@ from unittest.mock import patch
 
 from memvid import MemvidEncoder
 from memvid.errors import ChunkDeletedError, MemvidError
-from memvid.index import schema, updating
+from memvid.index import updating
 from memvid.maintenance import verify
 from tests.memory_support import build, make_texts, open_memory
 
@@ -33,10 +33,10 @@ DELETED = 2
 FILES = (
     "memory.mp4",
     "memory_index.json",
-    "memory_index.sqlite",
+    "memory_index.records",
     "memory_index.usearch",
     "memory_index.deleted.1",
-    "memory_index.sqlite.1",
+    "memory_index.records.1",
     "memory_index.usearch.1",
 )
 CHECKED_ALWAYS = FILES[:2]
@@ -45,11 +45,8 @@ _METADATAS = [{"n": number, "of": "damage"} for number in range(COUNT)]
 
 
 def build_small(folder: Path, *, keywords: bool = True) -> Path:
-    """A memory of a few kilobytes, that has grown by a chunk and lost one: the index is in two segments.
-
-    SQLite's pages are as small as it allows: of larger ones, most bits would be of the room behind what is in them.
-    """
-    with patch.object(schema, "_PAGE_SIZE", 512), patch.object(updating, "_SMALL_SEGMENT", 0):
+    """A memory of a few kilobytes, that has grown by a chunk and lost one: the index is in two segments."""
+    with patch.object(updating, "_SMALL_SEGMENT", 0):
         video = build(folder, _TEXTS[:-1], metadatas=_METADATAS[:-1], symbol_version=10, keywords=keywords)
         with MemvidEncoder.open(video) as encoder:
             encoder.add_chunks(_TEXTS[-1:], metadatas=_METADATAS[-1:])

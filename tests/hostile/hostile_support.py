@@ -213,7 +213,7 @@ def _ask_index(index_file: Path) -> None:
         questions: list[Callable[[], object]] = [
             lambda: index.keyword_search("backup server night", 5),
             lambda: index.ids_where({"of": "damage"}),
-            lambda: index.metadata([0, 1, 2, 3]),
+            lambda: index.ids_having("n", [0, 1, 2, 3]),
             lambda: index.search(np.ones((2, EMBEDDER.dim), np.float32), 3),
         ]
         for question in questions:

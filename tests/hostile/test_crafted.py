@@ -33,6 +33,7 @@ from tests.hostile.hostile_support import (
     rebuild_table,
 )
 from tests.index.index_support import make_vectors
+from tests.index.sqlite.old_index import age_memory
 from tests.memory_support import build, make_texts, open_memory
 
 PLAIN_FILES = FILES[:4]
@@ -165,6 +166,7 @@ def _as_run(kind: PageKind, body: bytes, tag: int, frames: int) -> list[bytes] |
 
 @pytest.mark.parametrize("depth", [900, 100_000])
 def test_metadata_nested_without_end(copy: Path, victim: Victim, depth: int) -> None:
+    age_memory(copy)
     nested = b'{"a":' + b"[" * depth + b"]" * depth + b"}"
     body = bytes([1]) + _varint(len(nested)) + bytes([1, 0]) * 3 + b"abcd" + nested
     stored = zstandard.ZstdCompressor(19).compress(body)
@@ -353,6 +355,7 @@ def test_graphs_of_circles_and_dead_ends(tmp_path: Path, victim: Victim) -> None
     ],
 )
 def test_databases_with_the_right_tables_and_the_wrong_content(copy: Path, victim: Victim, statement: str) -> None:
+    age_memory(copy)
     connection = sqlite3.connect(copy.with_name("memory_index.sqlite"))
     connection.execute(statement)
     connection.commit()
@@ -364,7 +367,7 @@ def test_databases_with_the_right_tables_and_the_wrong_content(copy: Path, victi
 @pytest.mark.parametrize("table", ["arrays", "metadata", "fields", "attributes", "keywords_data", "sqlite_master"])
 def test_a_b_tree_that_has_more_rows_than_anyone_could_read(copy: Path, victim: Victim, table: str) -> None:
     """Pages that all branches share: eighteen pages below a root, each with hundreds of ways to the next."""
-    path = copy.with_name("memory_index.sqlite")
+    path = age_memory(copy).with_name("memory_index.sqlite")
     connection = sqlite3.connect(path)
     root = 1 if table == "sqlite_master" else connection.execute(
         "SELECT rootpage FROM sqlite_master WHERE name = ?", (table,)
@@ -418,7 +421,7 @@ def test_a_journal_replaces_nothing_but_the_memory(copy: Path) -> None:
     assert precious.read_text() == "mine"
 
 
-@pytest.mark.parametrize("name", ["memory.mp4", "memory_index.json", "memory_index.sqlite"])
+@pytest.mark.parametrize("name", ["memory.mp4", "memory_index.json", "memory_index.records"])
 def test_a_link_is_not_replaced_by_finishing_a_commit(copy: Path, tmp_path: Path, name: str) -> None:
     precious = copy.with_name(name).rename(tmp_path / "precious")
     content = precious.read_bytes()

@@ -38,7 +38,7 @@ from tests.video.video_support import find, png, samples, without_page_table
 TEXTS = make_texts(80)
 METADATAS = [{"number": number} for number in range(80)]
 STBL = (b"moov", b"trak", b"mdia", b"minf", b"stbl")
-FILES = {"memory.mp4", "memory_index.json", "memory_index.sqlite", "memory_index.usearch"}
+FILES = {"memory.mp4", "memory_index.json", "memory_index.records", "memory_index.usearch"}
 
 
 @pytest.fixture(scope="module")

@@ -38,19 +38,19 @@ VERBS = {
     "build": ["build", "more.txt", "-o", "memory.mp4", "--force"],
     "resume": ["build", "more.txt", "-o", "memory.mp4", "--force", "--resume"],
 }
-FILES = ("memory.mp4", "memory_index.json", "memory_index.usearch", "memory_index.sqlite", "memory_index.deleted.1")
+FILES = ("memory.mp4", "memory_index.json", "memory_index.usearch", "memory_index.records", "memory_index.deleted.1")
 BESIDE = (
     "memory_index.json.commit", "memory_index.json.commit.new", "memory_index.json.lock", "memory.mp4.lock",
-    "memory.mp4.new", "memory_index.json.new", "memory_index.sqlite.new", "memory.mp4.checkpoint",
+    "memory.mp4.new", "memory_index.json.new", "memory_index.records.new", "memory.mp4.checkpoint",
     "memory_index.json.checkpoint", "out.mp4", "out.mp4.new", "out_index.json",
 )  # fmt: skip
 NEEDS = {
     "import": ("memory.mp4", "memory_index.json", "out.mp4"),
-    "build": ("memory.mp4", "memory_index.json", "memory_index.usearch", "memory_index.sqlite", "memory.mp4.new"),
+    "build": ("memory.mp4", "memory_index.json", "memory_index.usearch", "memory_index.records", "memory.mp4.new"),
     "resume": ("memory.mp4", "memory_index.json", "memory.mp4.checkpoint"),
     "repair": ("memory.mp4", "out.mp4"),
     "export": ("memory.mp4", "out.mp4", "out.mp4.new"),
-    "reindex": ("memory.mp4", "memory_index.json", "memory_index.sqlite.new", "memory_index.json.checkpoint"),
+    "reindex": ("memory.mp4", "memory_index.json", "memory_index.records.new", "memory_index.json.checkpoint"),
     "append": (*FILES, "memory_index.json.commit", "memory_index.json.new", "memory.mp4.checkpoint"),
 }
 """What a verb cannot do without, or must not replace: of all others the files of the memory."""

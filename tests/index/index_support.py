@@ -19,7 +19,7 @@ from tests.repository import ROOT
 DIM = 32
 MODEL = ModelInfo("test", DIM, "abc")
 VIDEO = VideoIdentity("d" * 64, 12, 3456)
-SIDE_FILES = ("memory_index.usearch", "memory_index.sqlite")
+SIDE_FILES = ("memory_index.usearch", "memory_index.records")
 
 Vectors = npt.NDArray[np.float32]
 

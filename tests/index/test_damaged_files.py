@@ -27,7 +27,7 @@ from tests.index.index_support import DIM, VIDEO, build, make_vectors
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-FILES = ("memory_index.json", "memory_index.usearch", "memory_index.sqlite")
+FILES = ("memory_index.json", "memory_index.usearch", "memory_index.records")
 
 
 @pytest.fixture
@@ -130,7 +130,7 @@ def test_a_side_file_may_not_be_elsewhere(index_file: Path, name: object) -> Non
     [
         {"version": 2},
         {"version": 3},
-        {"segments": []},
+        {"segments": [{}]},
         {"version": None},
         {"format": "x"},
         {"vectors": {}},

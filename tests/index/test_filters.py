@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, get_args
 
@@ -17,13 +18,14 @@ from memvid.config import Mode
 from memvid.errors import QueryError
 from memvid.index import IndexManager
 from memvid.index.selection import Selection, SelectionCache
-from memvid.index.value_tokens import token_value, value_token
 from memvid.page import metadata_json
 from memvid.query import Kind, OneOf, Value, parse_filter, value_of
+from memvid.types import Chunk
 from tests.index.index_support import build as build_index
-from tests.index.index_support import make_vectors
+from tests.index.index_support import make_text, make_vectors
+from tests.index.sqlite.old_index import age_index, age_memory
 from tests.memory_support import build, open_memory
-from tests.query.query_support import METADATA, SCALARS, WHERES, passes
+from tests.query.query_support import METADATA, WHERES, passes
 
 VALUES: list[Any] = [
     None, True, False, 0, 1, -3, 2, 0.5, 1.0, 1e300, 10**30, 2**53 + 1, 1e-7, "", "a", "ab", "b", "\u00e9", "\uffff",
@@ -57,19 +59,40 @@ def make_memory(folder: Path, values: list[Any]) -> Path:
     return video
 
 
-@pytest.fixture(scope="module", params=["all kinds", "scalars"])
+@pytest.fixture(scope="module", params=["all kinds", "scalars", "all kinds in an old index"])
 def opened(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MemvidRetriever]:
-    values = VALUES if request.param == "all kinds" else [value for value in VALUES if value_of(value)]
-    with open_memory(make_memory(tmp_path_factory.mktemp("filters"), values)) as memory:
+    values = [value for value in VALUES if value_of(value)] if request.param == "scalars" else VALUES
+    video = make_memory(tmp_path_factory.mktemp("filters"), values)
+    if "old" in request.param:
+        age_memory(video)
+    with open_memory(video) as memory:
         yield memory
+
+
+@pytest.fixture(params=["new", "old"])
+def make_index(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[list[Any]], IndexManager]:
+    """Makes an index of chunks with these metadata."""
+
+    def make(metadatas: list[Any]) -> IndexManager:
+        index_file = build_index(tmp_path, len(metadatas), metadatas=metadatas)
+        if request.param == "old":
+            age_index(index_file, {number: (make_text(number), each) for number, each in enumerate(metadatas)})
+        index = IndexManager.open(index_file)
+        index.read_metadata_by(lambda ids: [metadatas[number] or {} for number in ids.tolist()])
+        return index
+
+    return make
+
+
+@lru_cache(4)
+def chunks_of(memory: MemvidRetriever) -> tuple[Chunk, ...]:
+    return tuple(memory.scan())
 
 
 @settings(max_examples=200, deadline=None)
 @given(where=WHERES)
 def test_any_filter_finds_what_the_metadata_say(opened: MemvidRetriever, where: dict[str, Any]) -> None:
-    ids = opened.chunk_ids()
-    metadatas = opened._index.metadata(ids)
-    expected = [chunk_id for chunk_id, metadata in zip(ids, metadatas, strict=True) if passes(where, metadata)]
+    expected = [chunk.chunk_id for chunk in chunks_of(opened) if passes(where, chunk.metadata)]
     assert opened._index.ids_where(where).tolist() == expected
     for mode in get_args(Mode):  # every chunk has the word
         found = opened.search_results("chunk", 3, mode=mode, where=where)
@@ -92,10 +115,9 @@ def test_everybody_goes_by_the_same_filter(opened: MemvidRetriever, where: dict[
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(metadatas=st.lists(METADATA, min_size=1, max_size=8), wheres=st.lists(WHERES, min_size=1, max_size=8))
 def test_any_metadata_is_found_by_any_filter(
-    tmp_path: Path, metadatas: list[dict[str, Any]], wheres: list[dict[str, Any]]
+    make_index: Callable[[list[Any]], IndexManager], metadatas: list[dict[str, Any]], wheres: list[dict[str, Any]]
 ) -> None:
-    index_file = build_index(tmp_path, len(metadatas), metadatas=[metadata or None for metadata in metadatas])
-    with IndexManager.open(index_file) as index:
+    with make_index([metadata or None for metadata in metadatas]) as index:
         for where in wheres:
             expected = [n for n, metadata in enumerate(metadatas) if passes(where, metadata)]
             assert index.ids_where(where).tolist() == expected
@@ -129,27 +151,21 @@ def test_the_cache_of_selections_is_bounded() -> None:
     assert cache.get(filters[15])
 
 
-@given(value=SCALARS | st.floats(allow_nan=False, allow_infinity=False) | st.integers() | st.text())
-def test_a_token_tells_its_value(value: Any) -> None:
-    token = value_token(value)
-    assert token is not None
-    told = token_value(token)
-    assert told == value_of(value) or (told is None and len(token) == 33)
-
-
-@pytest.mark.parametrize("token", [b"", b"x", b"nan", b"n", b"n.", b"truE", b"s\xff\xff"])
-def test_no_token_is_no_value(token: bytes) -> None:
-    with pytest.raises(ValueError, match=r"."):
-        token_value(token)
-
-
-def test_what_a_field_has_itself_and_what_a_filter_means(tmp_path: Path) -> None:
-    metadatas: list[Any] = [{"k": "a"}, {"k": ["a"]}, {"k": {"x": "a"}}, {"k.x": "a"}]
-    with IndexManager.open(build_index(tmp_path, 4, metadatas=metadatas)) as index:
-        assert index.ids_where({"k": "a"}).tolist() == [0, 1]
+def test_what_a_field_has_itself_and_what_a_filter_means(make_index: Callable[[list[Any]], IndexManager]) -> None:
+    long = "k" * 2000
+    metadatas: list[Any] = [
+        {"k": "a"}, {"k": ["a"]}, {"k": {"x": "a"}}, {"k.x": "a"}, {"k": list(range(5000))}, {long: 1, "n": None},
+        {"k": ["a"], "k.x": "a", "n": False},
+    ]  # fmt: skip
+    with make_index(metadatas) as index:
+        assert index.ids_where({"k": "a"}).tolist() == [0, 1, 6]
         assert index.ids_having("k", ["a"]).tolist() == [0]
-        assert index.ids_where({"k.x": "a"}).tolist() == [2, 3]
-        assert index.ids_having("k.x", ["a"]).tolist() == [3]
+        assert index.ids_where({"k": 4999}).tolist() == [4]
+        assert index.ids_having("k", [4999]).tolist() == []
+        assert index.ids_having(long, [1, 2]).tolist() == [5]
+        assert index.ids_having("n", [None]).tolist() == [5]
+        assert index.ids_where({"k.x": "a"}).tolist() == [2, 3, 6]
+        assert index.ids_having("k.x", ["a"]).tolist() == [3, 6]
         assert index.ids_having("k", [["a"], "b"]).tolist() == []
 
 
@@ -158,19 +174,34 @@ def test_near_misses_of_an_index(opened: MemvidRetriever) -> None:
     assert opened.near_misses({"a": 99, "b,c": 1, "zzz": {"$exists": False}}) == {"b,c": ["b.c"], "zzz": []}
 
 
-def test_metadata_of_other_json_is_looked_at_in_full(tmp_path: Path) -> None:
+def test_metadata_of_other_json_is_looked_at_in_full(make_index: Callable[[list[Any]], IndexManager]) -> None:
     """What looks like a list in a string, and what an escape hides."""
     metadatas: list[Any] = [
         {"k": '"k":["a"]'}, {'"': ["a"]}, {"\\": {"\n": "a"}}, {"\u00e9": ["a"]}, {"": {"": ["a"]}}, {"a.b": [1]},
     ]  # fmt: skip
     assert '"k":[' not in metadata_json(metadatas[0])
-    with IndexManager.open(build_index(tmp_path, len(metadatas), metadatas=metadatas)) as index:
+    with make_index(metadatas) as index:
         for number, path in enumerate(["k", '"', "\\.\n", "\u00e9", ".", "a.b"]):
             assert index.ids_where({path: {"$exists": True}}).tolist() == [number]
         assert index.ids_where({"\ud800": {"$ne": 1}}).tolist() == [0, 1, 2, 3, 4, 5]
         assert index.ids_where({"k": {"$lt": "\ud800"}}).tolist() == [0]
         vectors = make_vectors(1)
         assert index.search(vectors, 9, where={"\u00e9": "a"})[0].tolist() == [[3] + [-1] * 5]
+
+
+def test_long_values_are_looked_at_in_the_video(tmp_path: Path) -> None:
+    values = ["a" * 200 + "b", "a" * 200, "a", "b" * 300]
+    video = build(tmp_path, [f"chunk {n}" for n in range(4)], metadatas=[{"v": value} for value in values])
+    for where in ({"v": {"$contains": "b"}}, {"v": {"$prefix": "a" * 130}}, {"v": {"$gt": "aa"}}, {"v": values[1]}):
+        expected = [n for n in range(4) if passes(where, {"v": values[n]})]
+        with open_memory(video) as memory:
+            assert sorted(each.chunk_id for each in memory.search_results("chunk", 4, where=where)) == expected
+        with MemvidEncoder.open(video) as encoder:
+            assert encoder.delete_where(where) == len(expected)
+    with IndexManager.open(video.with_name("memory_index.json")) as index:
+        assert index.ids_where({"v": {"$in": values[:2]}}).tolist() == [0, 1]
+        with pytest.raises(QueryError, match="MemvidRetriever"):
+            index.ids_where({"v": {"$contains": "b"}})
 
 
 def test_one_filter_for_everybody() -> None:

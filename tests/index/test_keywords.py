@@ -114,21 +114,6 @@ def test_shorter_chunks_rank_before_longer_ones(tmp_path: Path) -> None:
         assert index.keyword_search("needle", 8)[0].tolist() == list(range(8))
 
 
-def test_common_words_only_rank_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    texts = [f"common {'rare' if i % 50 == 3 else 'other'} n{i}" for i in range(300)]
-    index_file = build(tmp_path, 300, texts=texts)
-    with IndexManager.open(index_file) as index:
-        full = index.keyword_search("common rare other", 300)
-    monkeypatch.setattr("memvid.index.words._PROPOSING_ROWS", 10)
-    monkeypatch.setattr("memvid.index.words._FEW_ROWS", 0)
-    with IndexManager.open(index_file) as index:
-        ids, scores = index.keyword_search("common rare other", 6)
-        assert ids.tolist() == full[0][:6].tolist() == [3, 53, 103, 153, 203, 253]
-        assert np.allclose(scores, full[1][:6])
-        for k in (7, 100, 300):  # more than the rare word finds
-            assert index.keyword_search("common rare other", k)[0].tolist() == full[0][:k].tolist()
-
-
 def test_an_index_without_keywords_says_so(tmp_path: Path) -> None:
     with (
         IndexManager.open(build(tmp_path, 20, keywords=False)) as index,

@@ -205,7 +205,7 @@ def test_after_close_everything_raises(tmp_path: Path) -> None:
     for call in (
         lambda: index.search(make_vectors(1), 1),
         lambda: index.keyword_search("a", 1),
-        lambda: index.metadata([0]),
+        lambda: index.ids_having("page", [1]),
         lambda: index.frames_of([0]),
         lambda: index.ids_where({"page": 1}),
         index.verify,
@@ -318,7 +318,6 @@ def test_any_scalar_can_be_filtered_by(tmp_path: Path, values: list[Any], where:
         for wanted in (where, values[:1]):
             expected = [i for i, m in enumerate(metadatas) if passes(m, {"key": wanted})]
             assert index.ids_where({"key": wanted}).tolist() == expected
-        assert index.metadata(range(len(values))) == metadatas
 
 
 @pytest.mark.parametrize(
@@ -351,15 +350,12 @@ def test_metadata_that_is_not_json_is_refused(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_frames_and_metadata_of_chunks(tmp_path: Path) -> None:
+def test_frames_of_chunks(tmp_path: Path) -> None:
     with IndexManager.open(build(tmp_path, 45)) as index:
         assert index.frames_of([0, 9, 10, 44, 10]).tolist() == [2, 2, 4, 10, 4]
-        assert index.metadata([1, 0, 1]) == [make_metadata(1), {}, make_metadata(1)]
         for bad in (45, -1):
             with pytest.raises(ChunkNotFoundError, match=str(bad)):
                 index.frames_of([0, bad])
-            with pytest.raises(ChunkNotFoundError, match=str(bad)):
-                index.metadata([bad])
 
 
 @pytest.mark.parametrize("count", [300, 2600])
@@ -380,7 +376,7 @@ def test_ids_may_have_gaps(tmp_path: Path, count: int) -> None:
         assert index.keyword_search(f"word{count - 1}", 5)[0].tolist() == [ids[-1]]
         assert index.ids_where({"n": 1}).tolist() == ids[2:4].tolist()
         assert index.frames_of(ids[[0, -1]]).tolist() == [1, 3]
-        assert index.metadata([int(ids[-1])]) == [{"n": (count - 1) // 2}]
+        assert index.ids_having("n", [(count - 1) // 2])[-1] == ids[-1]
         for gap in (4, 6, int(ids[-1]) + 1):
             with pytest.raises(ChunkNotFoundError):
                 index.frames_of([gap])
@@ -445,7 +441,7 @@ def test_an_index_of_nothing_is_a_manifest_alone(tmp_path: Path) -> None:
     builder.commit.commit()
     assert [path.name for path in tmp_path.iterdir()] == ["memory_index.json"]
     content = json.loads(index_file.read_bytes())
-    assert (content["version"], content["vectors"]["count"], "files" in content) == (3, 0, False)
+    assert (content["version"], content["vectors"]["count"], "files" in content) == (5, 0, False)
     with IndexManager.open(index_file, video=VIDEO, model=MODEL) as index:
         assert (index.count, index.ids.tolist(), index.search(make_vectors(2), 3)[0].shape) == (0, [], (2, 0))
         assert index.keyword_search("any words", 3)[0].tolist() == []
@@ -512,7 +508,6 @@ def test_another_video_or_model_is_refused(tmp_path: Path) -> None:
 
 
 def test_giving_up_waits_for_what_another_thread_is_adding(tmp_path: Path) -> None:
-    """SQLite crashes the process where a connection is closed that is in use."""
     builder = IndexManager.create(tmp_path / "memory_index.json", model=MODEL)
     adding, ended = threading.Event(), threading.Event()
 

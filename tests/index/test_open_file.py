@@ -12,7 +12,7 @@ from memvid.errors import ClosedError, IndexFormatError
 from memvid.index import IndexManager, open_file
 from tests.index.index_support import build, make_vectors
 
-SIDE_FILES = ("memory_index.usearch", "memory_index.sqlite")
+SIDE_FILES = ("memory_index.usearch", "memory_index.records")
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def ask_all(index: IndexManager) -> list[str]:
         lambda: index.search(make_vectors(1), 3),
         lambda: index.search(make_vectors(1), 3, where={"even": True}),
         lambda: index.keyword_search("anything", 3),
-        lambda: index.metadata([5]),
+        lambda: index.ids_having("page", [5]),
         lambda: index.frames_of([5]),
         lambda: index.ids_where({"even": True}),
         lambda: index.stored_vectors(5, 2),
@@ -96,7 +96,7 @@ def test_what_is_not_written_into_stays_what_it_was(index: IndexManager, index_f
     after = index.search(make_vectors(1), 3)
     assert after[0].tolist() == before[0].tolist()
     assert after[1].tolist() == before[1].tolist()
-    assert index.metadata([6]) == [{"source": "doc0", "page": 6, "even": True}]
+    assert index.ids_where({"page": 6, "even": True})[:2].tolist() == [6, 34]
     index.close()
 
 
@@ -122,7 +122,7 @@ def test_closing_lets_go_of_the_files(index_file: Path) -> None:
         return [name for name in names if name.startswith(str(index_file.parent))]
 
     index = IndexManager.open(index_file)
-    index.metadata([5])
+    index.ids_where({"page": 5})
     assert held()
     index.close()
     assert held() == []

@@ -163,7 +163,7 @@ def test_files_that_were_left_behind_are_named_all_of_them(tmp_path: Path) -> No
         open_memory(target)
     shutil.copy(tmp_path / "x" / "a_index.json", tmp_path / "b_index.json")
     missing = (
-        r"b_index\.usearch and .*b_index\.sqlite and .*b_index\.deleted\.1 are missing: copy .*memvid reindex VIDEO"
+        r"b_index\.usearch and .*b_index\.records and .*b_index\.deleted\.1 are missing: copy .*memvid reindex VIDEO"
     )
     with pytest.raises(IndexFormatError, match=missing):
         open_memory(target)
@@ -207,9 +207,9 @@ def test_a_damaged_memory_under_another_name_is_repaired_with_its_embeddings(tmp
 
 
 def test_names_by_the_manifests_own() -> None:
-    assert own_name(Path("x/b.json"), "records", "a_index.sqlite.3") == "b.sqlite.3"
+    assert own_name(Path("x/b.json"), "records", "a_index.records.3") == "b.records.3"
     assert own_name(Path("x/b.JSON"), "vectors", "a.usearch.usearch") == "b.usearch"
-    assert own_name(Path("x/b.json"), "vectors", "a.sqlite") == "a.sqlite"  # not the name of such a file
+    assert own_name(Path("x/b.json"), "vectors", "a.records") == "a.records"  # not the name of such a file
     assert own_name(Path("x/b.json"), "deleted", "a.deleted.03") == "a.deleted.03"
-    assert number_of("records", "a.sqlite.12") == 12
-    assert number_of("records", "a.sqlite") == 0
+    assert number_of("records", "a.records.12") == 12
+    assert number_of("records", "a.records") == 0

@@ -203,7 +203,7 @@ class TestReplacements:
         tmp_path.chmod(0o1777)
         with Commit(tmp_path / "memory_index.json") as commit:
             monkeypatch.setattr(os, "geteuid", lambda: 12345)
-            commit.stage(tmp_path / "memory_index.sqlite")
+            commit.stage(tmp_path / "memory_index.records")
             with pytest.raises(OutputError, match="belongs to another user"):
                 commit.stage(tmp_path / "memory_index.json")
         assert [file.name for file in tmp_path.iterdir()] == ["memory_index.json"]

@@ -21,7 +21,7 @@ from memvid.storage.files import create_private, open_regular
 from memvid.storage.journal import is_plain_name
 from tests.memory_support import EMBEDDER, build, make_texts, open_memory
 
-NAMES = ("memory.mp4", "memory_index.usearch", "memory_index.sqlite", "memory_index.json")
+NAMES = ("memory.mp4", "memory_index.usearch", "memory_index.records", "memory_index.json")
 DISK_EVENTS = ("open", "os.rename", "os.remove", "fsync")
 
 
@@ -187,7 +187,7 @@ def test_an_interruption_while_a_file_is_staged_leaves_nothing(tmp_path: Path, m
     commit = Commit(tmp_path / "memory_index.json")
     monkeypatch.setattr("memvid.storage.commit.create_private", interrupted)
     with pytest.raises(KeyboardInterrupt), commit:
-        commit.stage(tmp_path / "memory_index.sqlite")
+        commit.stage(tmp_path / "memory_index.records")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -53,4 +53,26 @@ private:
     std::unique_ptr<State> state_;
 };
 
+// Makes a section of terms that come in the order of their bytes, each with all its rows; the dictionary is in memory.
+class SortedPostingsWriter {
+public:
+    // Appends to `out`, which must outlive it.
+    SortedPostingsWriter(OutputFile& out, std::uint32_t rows);
+    ~SortedPostingsWriter();
+    SortedPostingsWriter(const SortedPostingsWriter&) = delete;
+    SortedPostingsWriter& operator=(const SortedPostingsWriter&) = delete;
+
+    // Throws Error(config) for a term that is not behind the one before, or rows that do not ascend.
+    void add(std::string_view term, std::span<const std::int64_t> rows);
+
+    // Then nothing can be added any more. Throws Error(output).
+    void finish();
+
+private:
+    struct State;
+
+    const std::uint32_t rows_;
+    std::unique_ptr<State> state_;
+};
+
 }  // namespace memvid

@@ -241,7 +241,9 @@ class Appender:
             with IndexManager.open(
                 self._index_file, video=video.identity, model=model, video_file=self._video_file
             ) as index:
-                yield _Memory(video, PageStore(video, cache_bytes=0), index)
+                store = PageStore(video, cache_bytes=0)
+                index.read_metadata_by(store.metadata_of)
+                yield _Memory(video, store, index)
         finally:
             video.close()
 

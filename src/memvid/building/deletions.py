@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from memvid.index.value_tokens import attributes_of, value_token
 from memvid.page import ChunkIds, decode_metadata
+from memvid.query import value_of
 
 if TYPE_CHECKING:
     from memvid.building.spool import Spool
@@ -68,13 +68,15 @@ class Deletions:
         upserts = [upsert for upsert in self._upserts if upsert.before]
         if not upserts:
             return ChunkIds.of([])
-        wanted = [(upsert.field, {value_token(value) for value in upsert.values}, upsert.before) for upsert in upserts]
+        wanted = [(upsert.field, {value_of(value) for value in upsert.values}, upsert.before) for upsert in upserts]
         gone = []
         number = 0
         for segment in spool.segments(_SEGMENT_CHUNKS, _SEGMENT_BYTES):
             for chunk_id, record in enumerate(segment.records, segment.first_chunk):
-                has = attributes_of(decode_metadata(record.metadata))
-                if any(number < before and has.get(name) in tokens for name, tokens, before in wanted):
+                has = decode_metadata(record.metadata)
+                if any(
+                    number < before and name in has and value_of(has[name]) in values for name, values, before in wanted
+                ):
                     gone.append(chunk_id)
                 number += 1
         return ChunkIds.of(np.array(gone, np.int64))

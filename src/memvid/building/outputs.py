@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from memvid.errors import OutputError
-from memvid.index.manifest import is_index_start, path_fault
+from memvid.index.manifest import is_index_start
 from memvid.interrupts import uninterrupted
 from memvid.printable import shell_word
 from memvid.storage.commit import default_index_file
@@ -57,9 +57,6 @@ def check_index_output(index: StrPath, *, inputs: Iterable[StrPath] = ()) -> Pat
     path = _check_file(index, "memory_index.json", inputs)
     if _suffix(path) not in (".json", ""):
         raise OutputError(f"{path} is no name for an index: give one, like {path.stem}_index.json")
-    fault = path_fault(path.with_name(f"{path.stem}.sqlite.9999.new"))
-    if fault is not None:
-        raise OutputError(errno.ENAMETOOLONG, fault, str(path))
     return path
 
 

@@ -33,7 +33,7 @@ __all__ = ["demo"]
 _LINES = 3  # of each passage
 _SIDE_FILES = {
     ".json": "index: the manifest",
-    ".sqlite": "index: filters, keywords",
+    ".records": "index: filters, keywords",
     ".usearch": "index: vectors",
 }
 

@@ -1,7 +1,8 @@
 """The index of a memory: everything that can be rebuilt from the video, kept so that search is fast.
 
-``memory_index.json`` is a manifest; beside it lie ``memory_index.usearch`` (vectors) and ``memory_index.sqlite`` (frame
-numbers, metadata, keywords), and the same with a number for what was appended. None of them holds a chunk's text.
+``memory_index.json`` is a manifest; beside it lie ``memory_index.usearch`` (vectors) and ``memory_index.records``
+(frame numbers, fields, words), and the same with a number for what was appended. None of them holds a chunk's text, nor
+its metadata as they were given.
 """
 
 from __future__ import annotations

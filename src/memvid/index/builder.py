@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import os
+from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from memvid.errors import EmbeddingError, IndexFormatError
 from memvid.index.digests import file_digest, remember_verified
-from memvid.index.manifest import Manifest, Segment, SideFile, VectorInfo, own_name, side_file_name
+from memvid.index.manifest import (
+    Manifest,
+    Segment,
+    SideFile,
+    VectorInfo,
+    new_records_name,
+    own_name,
+    side_file_name,
+)
 from memvid.index.open_file import OpenFile
 from memvid.index.record_writer import RecordWriter
-from memvid.index.side_files import open_side_file
+from memvid.index.side_files import open_old_records, open_side_file
 from memvid.index.vectors import VectorWriter, check_vectors
 from memvid.interrupts import uninterrupted
 from memvid.page import ChunkIds, encode_changed_metadata, encode_tombstones
@@ -41,7 +50,8 @@ class IndexBuilder(NotPicklable):
 
     :param number: of the append whose segment this is, by which its files are named; 0 for a build.
     :param kept: segments of the index there is that stay as they are, in front of this one. Files of them that are not
-        under the index's own name, because it was copied, are copied to such names.
+        under the index's own name, because it was copied, are copied to such names; old records are written as those of
+        today are.
     :param changed: the file of changed metadata that stays with them; likewise.
     """
 
@@ -76,7 +86,7 @@ class IndexBuilder(NotPicklable):
             role: commit.stage(index_file.with_name(side_file_name(index_file, role, number))) for role in _ROLES
         }
         commit.stage(index_file)
-        self._kept = _own_segments(index_file, kept, commit)
+        self._kept = _own_segments(index_file, kept, commit, keywords=config.keywords)
         self._changed = None if changed is None else _own_file(index_file, "metadata", changed, commit)
         self._records = RecordWriter(self._staged["records"], keywords=config.keywords)
 
@@ -208,20 +218,40 @@ def stage_changes(
     :param number: of the append that changes them.
     :raises OutputError: the disk is full.
     """
-    segments = _own_segments(index_file, manifest.segments, commit)
+    segments = _own_segments(index_file, manifest.segments, commit, keywords=manifest.keywords)
     own = None if manifest.changed is None else _own_file(index_file, "metadata", manifest.changed, commit)
     commit.stage(index_file)
     kept = replace(manifest, video=video, segments=segments, changed=own)
     return _stage_manifest(index_file, commit, kept, deleted, changed, number)
 
 
-def _own_segments(index_file: Path, segments: Sequence[Segment], commit: Commit) -> tuple[Segment, ...]:
+def _own_segments(
+    index_file: Path, segments: Sequence[Segment], commit: Commit, *, keywords: bool
+) -> tuple[Segment, ...]:
     """The segments, with copies of those of their files that are another index's, going by their names."""
 
-    def own_files(segment: Segment) -> dict[str, SideFile]:
-        return {role: _own_file(index_file, role, file, commit) for role, file in segment.files.items()}
+    def own_file(segment: Segment, role: str, file: SideFile) -> SideFile:
+        if role == "records" and segment.is_old:
+            return _new_records(index_file, segment, commit, keywords=keywords)
+        return _own_file(index_file, role, file, commit)
 
-    return tuple(replace(segment, files=own_files(segment)) for segment in segments)
+    return tuple(
+        replace(
+            segment, files={role: own_file(segment, role, file) for role, file in segment.files.items()}, is_old=False
+        )
+        for segment in segments
+    )
+
+
+def _new_records(index_file: Path, segment: Segment, commit: Commit, *, keywords: bool) -> SideFile:
+    """The records of an old segment, as they are written today."""
+    from memvid.index import sqlite
+
+    name = new_records_name(index_file, segment.files["records"].name)
+    staged = commit.stage(index_file.with_name(name))
+    with closing(open_old_records(index_file, segment, keywords=keywords)) as records:
+        sqlite.convert(records, staged, keywords=keywords)
+    return _describe(staged, name)
 
 
 def _own_file(index_file: Path, role: str, file: SideFile, commit: Commit) -> SideFile:

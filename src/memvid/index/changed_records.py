@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING
 
 from memvid.errors import FrameError, IndexFormatError
 from memvid.index.manifest import MEND
-from memvid.index.value_tokens import attributes_of
 from memvid.page import ChangedMetadata, decode_changed_metadata, read_metadata
+from memvid.query import value_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection
     from pathlib import Path
 
     from memvid.index.arrays import IntArray
+    from memvid.query import Value
     from memvid.types import JsonObject
 
 __all__ = ["ChangedRecords"]
@@ -62,15 +63,10 @@ class ChangedRecords:
         data = self.metadata.get(chunk_id)
         return None if data is None else self._read(data)
 
-    def ids_having(self, field: str, values: Collection[bytes]) -> list[int]:
-        """Ids of the chunks that have one of the values, as :func:`value_token` makes them, in a field now."""
-        return [chunk_id for name, value, chunk_id in self.filter_runs() if name == field and value in values]
-
-    def filter_runs(self) -> Iterator[tuple[str, bytes, int]]:
-        """All scalars that chunks have at a key now: a field, a value, and a chunk that has it."""
-        for chunk_id, data in self.metadata.items():
-            for field, token in attributes_of(self._read(data)).items():
-                yield field, token, chunk_id
+    def ids_having(self, key: str, values: Collection[Value]) -> list[int]:
+        """Ids of the chunks that have one of the values at a key of the metadata itself now, in no list or object."""
+        read = ((chunk_id, self._read(data)) for chunk_id, data in self.metadata.items())
+        return [chunk_id for chunk_id, metadata in read if key in metadata and value_of(metadata[key]) in values]
 
     def _read(self, data: bytes) -> JsonObject:
         value, fault = read_metadata(data)

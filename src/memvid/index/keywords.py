@@ -10,13 +10,13 @@ from functools import lru_cache
 from memvid.long_texts import pieces
 from memvid.unspaced_scripts import is_unspaced
 
-__all__ = ["STOP_WORDS", "length_code", "normalise", "query_terms", "search_terms"]
+__all__ = ["LONGEST_TERM", "STOP_WORDS", "length_code", "normalise", "query_terms", "search_terms"]
 
 
 _PIECE = 1 << 20  # characters normalised at a time
 _MOST_NORMAL = 24 << 20  # characters that come of a text
 MAX_TERMS = 64  # of a query; the rest, in its order, is ignored
-_MAX_TERM_BYTES = 200
+LONGEST_TERM = 200  # bytes; of longer words there is nothing
 STOP_WORDS = frozenset(
     re.findall(
         r"\w+",
@@ -25,7 +25,7 @@ STOP_WORDS = frozenset(
         "what when where which who whom whose why will with would you your",
     )
 )
-_TERM = re.compile("[a-z0-9\x80-\U0010ffff]+")  # exactly what FTS5's `ascii` tokenizer takes as one token
+_TERM = re.compile("[a-z0-9\x80-\U0010ffff]+")  # what the core takes as one word, too
 _BEYOND_ASCII = re.compile("[^\0-\x7f]+")
 _SHORT_RUN = 8  # characters
 
@@ -52,7 +52,7 @@ _CHARACTERS = _CharacterMap()
 
 
 def normalise(text: str) -> str:
-    """Text as it is handed to FTS5's ``ascii`` tokenizer, which folds ASCII case and splits at the rest.
+    """Text as it is handed to the core, which folds ASCII case, and splits at what is ASCII but no letter or digit.
 
     Beyond ASCII: case folded, accents removed, punctuation made spaces; one character may become eighteen, and what is
     beyond 32 million of them is left out.
@@ -87,7 +87,7 @@ _normal_short_run = lru_cache(1 << 12)(_normal_run)  # the same dashes, quotes a
 
 
 def query_terms(text: str, *, limit: int | None = MAX_TERMS) -> list[str]:
-    """The distinct words of a text in its order, each exactly one token of the index and none of it FTS5 syntax.
+    """The distinct words of a text in its order, each as an index has it.
 
     :param limit: how many, from the first on; ``None`` for all.
     """
@@ -102,7 +102,7 @@ def search_terms(text: str) -> list[str]:
 
 def _terms(text: str) -> list[str]:
     words = dict.fromkeys(_TERM.findall(normalise(text).lower()))
-    return [word for word in words if len(word.encode()) <= _MAX_TERM_BYTES]
+    return [word for word in words if len(word.encode()) <= LONGEST_TERM]
 
 
 def length_code(blanks: int) -> int:

@@ -25,15 +25,15 @@ from memvid.index.nearest import NearestChunks
 from memvid.index.renamed import find_side_files
 from memvid.index.selection import Selection
 from memvid.index.side_files import check_complete, check_graph, check_side_file, open_records, open_vectors
-from memvid.index.value_tokens import value_token
 from memvid.index.vectors import check_vectors
 from memvid.page import ChunkIds
 from memvid.pickling import NotPicklable
+from memvid.query import value_of
 from memvid.storage.commit import Commit, recover
 from memvid.types import StrPath, Where
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from memvid.index.segment_vectors import Vectors
     from memvid.index.segments import Records
@@ -46,7 +46,7 @@ __all__ = ["IndexManager"]
 
 
 class IndexManager(NotPicklable):
-    """Embeddings, frame numbers, metadata and keywords of a memory: a manifest and side files, not loaded as a whole.
+    """Embeddings, frame numbers, fields and keywords of a memory: a manifest and side files, not loaded as a whole.
 
     What was appended lies in segments of its own, which are searched together; chunks that were deleted are never
     found.
@@ -304,18 +304,20 @@ class IndexManager(NotPicklable):
         words = self.words
         return np.empty(0, np.int64) if words is None else words.ids_with_all(query_terms(text))
 
-    def metadata(self, ids: Sequence[int] | IntArray) -> list[JsonObject]:
-        """The metadata of each chunk, ``{}`` where none was given.
+    def read_metadata_by(self, read: Callable[[IntArray], list[JsonObject]]) -> None:
+        """Say how the metadata of chunks are read, which are in the video alone.
 
-        :raises ChunkNotFoundError: an id there is none of.
+        A filter needs that where it asks more of a long value than whether it is equal.
+
+        :param read: gives the metadata of chunks by their ids, int64[n].
         """
-        self._check_open()
-        return self._records.metadata(np.asarray(ids, np.int64))
+        self._records.page_metadata.read = read
 
-    def metadata_json(self, ids: Sequence[int] | IntArray) -> list[str]:
-        """The same as compact JSON, nothing for ``{}``."""
+    def keeps_metadata(self, ids: IntArray, metadatas: Sequence[bytes]) -> bool:
+        """Whether the index keeps these metadata of chunks, as they are stored, which old ones do."""
         self._check_open()
-        return self._records.metadata_json(np.asarray(ids, np.int64))
+        is_old = all(segment.is_old for segment in self._manifest.segments)
+        return is_old and not self._records.differing(ids, metadatas)
 
     def frames_of(self, ids: Sequence[int] | IntArray) -> IntArray:
         """int64[n]: the 0-based frame in which each chunk starts.
@@ -339,8 +341,8 @@ class IndexManager(NotPicklable):
         That key itself and that value alone are looked at: no path, no member of a list.
         """
         self._check_open()
-        tokens = {token for value in values if (token := value_token(value)) is not None}
-        return self._records.ids_having(field, sorted(tokens))
+        wanted = {value for each in values if (value := value_of(each)) is not None}
+        return self._records.ids_having(field, wanted)
 
     def near_misses(self, where: Where | Filter) -> dict[str, list[str]]:
         """For each metadata field of a filter that no chunk has, up to three similar ones that chunks have."""
@@ -391,7 +393,7 @@ class IndexManager(NotPicklable):
         return self._records.length_codes[self._records.row_map.rows(ids)]
 
     def verify(self) -> None:
-        """Hash both side files in full and check every link of the graph: about a second for a million chunks.
+        """Hash all side files in full, check every link of the graph and all postings: a second for a million chunks.
 
         :raises IndexFormatError: which file is damaged, what was expected and what was found.
         """
@@ -401,6 +403,7 @@ class IndexManager(NotPicklable):
                 check_side_file(self._index_file, side_file, always=True)
         parts = zip(self._manifest.segments, self._vectors.parts, self._records.parts, strict=True)
         for segment, vectors, records in parts:
+            records.verify()
             if check_side_file(self._index_file, segment.files["vectors"], always=True):
                 check_graph(self._index_file, self._manifest, segment, vectors.data, records, links=True)
 

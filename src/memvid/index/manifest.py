@@ -33,25 +33,23 @@ __all__ = [
     "Segment",
     "SideFile",
     "VectorInfo",
+    "new_records_name",
     "number_of",
     "numbered_files",
     "own_name",
-    "path_fault",
     "read_manifest",
     "side_file_name",
 ]
 
-VERSION = 4
-"""The newest version this release reads. An index of one segment without deletions is of version 1; one without a
-segment, that of an empty memory, or with changed metadata is of version 3; one with chunks that share a vector is of
-version 4."""
+VERSION = 5
+"""The newest version this release reads, and the one that it writes. Up to version 4 records are SQLite files."""
 
 MEND = "rebuild it from the video with `memvid reindex VIDEO`"
 
-_LONGEST_PATH = 504  # bytes from the root on: of 512, SQLite keeps eight for the name of a journal
 _FORMAT = "memvid index"
 _SIZE_LIMIT = 1 << 20  # a real one has about a kilobyte
-_SUFFIXES = {"vectors": ".usearch", "records": ".sqlite", "deleted": ".deleted", "metadata": ".metadata"}
+_SUFFIXES = {"vectors": ".usearch", "records": ".records", "deleted": ".deleted", "metadata": ".metadata"}
+_OLD_RECORDS = ".sqlite"
 _ROLES = ("vectors", "records")
 
 
@@ -97,11 +95,13 @@ class Segment:
     :ivar count: vectors in it.
     :ivar files: its side files, ``"vectors"`` and ``"records"``.
     :ivar copies: vectors that are equal to an earlier one of them.
+    :ivar is_old: whether the records are a SQLite file, as up to version 4.
     """
 
     count: int
     files: Mapping[str, SideFile]
     copies: int = 0
+    is_old: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +200,7 @@ class Manifest:
             content["missing"] = [list(span) for span in self.missing]
         if self.changed is not None:
             content["metadata"] = _file_to_json(self.changed)
-        content["version"] = _version_of(content)
+        content["version"] = _old_version(content) if any(each.is_old for each in self.segments) else VERSION
         content["sha256"] = _content_digest(content)
         return (json.dumps(content, indent=2, sort_keys=True) + "\n").encode()
 
@@ -227,12 +227,10 @@ def own_name(index_file: Path, role: str, name: str) -> str:
     return _stem(index_file) + name[match.end("stem") :] if match else name
 
 
-def path_fault(file: Path) -> str | None:
-    """Why SQLite opens no file of this name, wherever it is; ``None`` where the name is no reason."""
-    nbytes = len(os.fsencode(file.absolute()))
-    if os.name == "nt" or nbytes <= _LONGEST_PATH:
-        return None
-    return f"its path has {nbytes} bytes, of which SQLite takes {_LONGEST_PATH}: give it a place with a shorter one"
+def new_records_name(index_file: Path, name: str) -> str:
+    """What the records of a segment are called when they are no SQLite file any more, which is called ``name``."""
+    match = _side_file_pattern("records").fullmatch(name)
+    return side_file_name(index_file, "records", number_of("records", name)) if match else name + _SUFFIXES["records"]
 
 
 def number_of(role: str, name: str) -> int:
@@ -243,12 +241,14 @@ def number_of(role: str, name: str) -> int:
 
 def _side_file_pattern(role: str) -> re.Pattern[str]:
     # A name may have a newline in it, which a dot alone does not stand for.
-    return re.compile(rf"(?s:(?P<stem>.+)){re.escape(_SUFFIXES[role])}(?:\.(?P<number>[1-9][0-9]{{0,17}}))?")
+    suffixes = [_SUFFIXES[role], *([_OLD_RECORDS] if role == "records" else [])]
+    suffix = "|".join(map(re.escape, suffixes))
+    return re.compile(rf"(?s:(?P<stem>.+))(?:{suffix})(?:\.(?P<number>[1-9][0-9]{{0,17}}))?")
 
 
 def numbered_files(index_file: Path) -> dict[str, int]:
     """Names of the files beside an index that are called like its side files, staged or not, and their numbers."""
-    suffixes = "|".join(re.escape(suffix) for suffix in _SUFFIXES.values())
+    suffixes = "|".join(map(re.escape, [*_SUFFIXES.values(), _OLD_RECORDS]))
     pattern = re.compile(rf"{re.escape(_stem(index_file))}(?:{suffixes})(?:\.([1-9][0-9]{{0,17}}))?(?:\.new)?")
     names = (entry.name for entry in os.scandir(index_file.parent))
     return {name: int(match[1] or 0) for name in names if (match := pattern.fullmatch(name))}
@@ -323,7 +323,7 @@ def _load(data: bytes, index_file: Path) -> dict[str, Any]:
     version = content.get("version")
     if not isinstance(version, int) or version > VERSION:
         raise IndexFormatError(f"{where} has version {version!r}, this release reads {VERSION}: upgrade, or {MEND}")
-    if version != _version_of(content):
+    if version not in (VERSION, _old_version(content)):
         raise IndexFormatError(f"{where} has version {version} and not what belongs to it: {MEND}")
     expected, found = content.pop("sha256", None), _content_digest(content)
     if expected != found:
@@ -337,8 +337,12 @@ def _parse(content: dict[str, Any]) -> Manifest:
     _one_of("metric", vectors["metric"], ("cos",))
     digest = model["digest"]
     count = _number(vectors["count"])
-    appended = [_segment(entry, entry["count"]) for entry in content.get("segments", [])]
-    segments = (*_base_segment(content, count - sum(segment.count for segment in appended)), *appended)
+    is_old = content["version"] < VERSION
+    appended = [_segment(entry, entry["count"], is_old) for entry in content.get("segments", [])]
+    first = count - sum(segment.count for segment in appended)
+    if "files" not in content and first:
+        raise ValueError(f"{first} vectors are in no segment")
+    segments = (*([_segment(content, first, is_old)] if "files" in content else []), *appended)
     return Manifest(
         video=_video(content["video"]),
         model=ModelInfo(_text(model["name"]), _number(model["dim"], 1), None if digest is None else _text(digest)),
@@ -359,8 +363,8 @@ def _parse(content: dict[str, Any]) -> Manifest:
     )
 
 
-def _version_of(content: Mapping[str, Any]) -> int:
-    """The oldest version that has all that is in a manifest."""
+def _old_version(content: Mapping[str, Any]) -> int:
+    """The oldest version that has all that is in a manifest, but for what came with version 5."""
     if any("copies" in segment for segment in (content, *content.get("segments", []))):
         return 4
     if "files" not in content or "metadata" in content:
@@ -368,20 +372,11 @@ def _version_of(content: Mapping[str, Any]) -> int:
     return 2 if "segments" in content or "deleted" in content else 1
 
 
-def _base_segment(content: dict[str, Any], count: int) -> tuple[Segment, ...]:
-    """The first segment, which only an empty memory has none of."""
-    if "files" not in content:
-        if count:
-            raise ValueError(f"{count} vectors are in no segment")
-        return ()
-    return (_segment(content, count),)
-
-
-def _segment(entry: dict[str, Any], count: object) -> Segment:
+def _segment(entry: dict[str, Any], count: object, is_old: bool) -> Segment:
     """One segment, of an entry that has its files."""
     number = _number(count, 1)
     files = {role: _side_file(entry["files"][role]) for role in _ROLES}
-    return Segment(number, files, _number(entry["copies"], 1, number - 1) if "copies" in entry else 0)
+    return Segment(number, files, _number(entry["copies"], 1, number - 1) if "copies" in entry else 0, is_old)
 
 
 def _side_file(entry: dict[str, Any]) -> SideFile:

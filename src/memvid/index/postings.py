@@ -18,7 +18,7 @@ from memvid import _core
 from memvid.errors import IndexFormatError, VideoFormatError
 from memvid.index.keywords import normalise
 from memvid.index.manifest import MEND
-from memvid.storage.disk import output_errors
+from memvid.storage.disk import native_output_errors, output_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -50,11 +50,23 @@ class PostingsWriter:
         :raises OutputError: the temporary file cannot be written.
         """
         self._core.add([normalise(text) for text in texts])
+        self._make_room()
+
+    def add_terms(self, rows: Sequence[Sequence[bytes]]) -> None:
+        """Add rows with these terms each: any bytes, 1 to 200.
+
+        :raises OutputError: the temporary file cannot be written.
+        """
+        self._core.add_terms(rows)
+        self._make_room()
+
+    def _make_room(self) -> None:
         if self._core.is_full:
             if self._scratch is None:
                 with output_errors(tempfile.gettempdir()):
                     self._scratch = tempfile.TemporaryFile(prefix="memvid-", buffering=0)  # noqa: SIM115  # see close()
-            self._core.spill(self._scratch.fileno())
+            with native_output_errors(tempfile.gettempdir()):
+                self._core.spill(self._scratch.fileno())
 
     def append_to(self, path: Path, size: int) -> int:
         """Append the section behind the first ``size`` bytes of a file; returns its bytes. Nothing can be added then.

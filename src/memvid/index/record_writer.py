@@ -1,4 +1,4 @@
-"""Writes the SQLite side file while a memory is built."""
+"""Writes the records of a segment while a memory is built."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from memvid.errors import EmbeddingError, MetadataError
-from memvid.index import schema
-from memvid.index.keywords import length_code, normalise
-from memvid.index.value_tokens import attributes_of
-from memvid.page import metadata_json
+from memvid.index.field_terms import terms_of
+from memvid.index.keywords import length_code
+from memvid.index.postings import PostingsWriter
+from memvid.index.record_file import ARRAYS, section_names
+from memvid.index.section_file import SectionWriter
+from memvid.page import encode_metadata
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Sequence
     from pathlib import Path
 
@@ -26,22 +27,19 @@ __all__ = ["RecordWriter"]
 class RecordWriter:
     """Takes chunks in the order of their ids. One thread at a time, not always the same one.
 
-    Memory: about 1 byte a chunk, 12 bytes a page, and what SQLite caches (32 MB). Cost: about 40 microseconds for a
-    chunk of 500 bytes, nearly all of it without the GIL.
+    Memory: about 1 byte a chunk, 12 bytes a page, and up to 150 MB each for words and fields; the rest waits in
+    temporary files. Cost: about 30 microseconds for a chunk of 500 bytes, mostly without the GIL.
     """
 
     def __init__(self, path: Path, *, keywords: bool) -> None:
-        self._path = path
-        self._keywords = keywords
-        # SQLite crashes where a connection is closed that another thread is using: giving up waits for that thread.
-        self._lock = threading.RLock()
-        self._connection: sqlite3.Connection | None = schema.create(path, keywords=keywords)
+        self._file: SectionWriter | None = SectionWriter(path, section_names(keywords=keywords))
+        self._lock = threading.RLock()  # giving up waits for a thread that is adding
+        self._fields = PostingsWriter()
+        self._words = PostingsWriter() if keywords else None
         self._runs: list[list[int]] = []  # [first id, how many]
         self._lengths = bytearray()
         self._pages: list[tuple[Any, Any]] = []
         self._paged = 0
-        self._fields: dict[str, int] = {}
-        self._open_runs: dict[str, tuple[bytes, int, int]] = {}  # field -> value, first id, last id
 
     def __len__(self) -> int:
         return len(self._lengths)
@@ -55,22 +53,19 @@ class RecordWriter:
         """Add the chunks ``first_id``, ``first_id + 1``, ...
 
         :raises MetadataError: a metadata is not a JSON object.
+        :raises OutputError: the disk is full.
         """
-        with self._lock, schema.writing(self._path):
-            connection = self._writer()
-            self._extend_runs(first_id, len(texts))
+        with self._lock:
+            self._writer()
+            terms = [_terms(first_id + i, metadata) for i, metadata in enumerate(metadatas)]
+            if self._runs and sum(self._runs[-1]) == first_id:
+                self._runs[-1][1] += len(texts)
+            elif texts:
+                self._runs.append([first_id, len(texts)])
             self._lengths.extend(length_code(text.count(" ")) for text in texts)
-            if self._keywords:
-                connection.executemany(
-                    "INSERT INTO keywords(rowid, text) VALUES (?, ?)",
-                    ((first_id + i, normalise(text)) for i, text in enumerate(texts)),
-                )
-            described = [(first_id + i, metadata) for i, metadata in enumerate(metadatas) if metadata]
-            connection.executemany(
-                "INSERT INTO metadata(id, json) VALUES (?, ?)", ((i, _json_of(i, value)) for i, value in described)
-            )
-            for chunk_id, metadata in described:
-                self._add_attributes(connection, chunk_id, metadata)
+            self._fields.add_terms(terms)
+            if self._words is not None:
+                self._words.add(texts)
 
     def add_pages(self, frame_indexes: Any, first_chunks: Any, counts: Any) -> None:
         """Add rows of the page table: equally long integer sequences, in chunk order."""
@@ -80,36 +75,34 @@ class RecordWriter:
         self._paged += int(np.asarray(counts).sum())
 
     def finish(self) -> None:
-        """Write what was gathered, make the file compact and close it."""
-        with self._lock, schema.writing(self._path):
-            connection = self._writer()
-            for field, run in self._open_runs.items():
-                self._write_run(connection, field, run)
+        """Write what was gathered, and close the file.
+
+        :raises OutputError: the disk is full.
+        """
+        with self._lock:
+            file = self._writer()
             for name, data in self._arrays().items():
-                connection.execute("INSERT INTO arrays(name, data) VALUES (?, ?)", (name, data))
-            if self._keywords:
-                connection.execute("INSERT INTO keywords(keywords) VALUES ('optimize')")
-            connection.execute("COMMIT")
-            connection.execute("VACUUM")  # merging leaves half of the file free
-        self.close()
+                file.add(name, data)
+            file.append("fields", self._fields.append_to)
+            if self._words is not None:
+                file.append("words", self._words.append_to)
+            file.finish()
+            self.close()
 
     def close(self) -> None:
         """Close the file as it is, after what another thread is adding to it. Calling it twice is allowed."""
         with self._lock:
-            if self._connection is not None:
-                self._connection.close()
-                self._connection = None
+            if self._file is not None:
+                self._file.close()
+                self._file = None
+            for writer in (self._fields, self._words):
+                if writer is not None:
+                    writer.close()
 
-    def _writer(self) -> sqlite3.Connection:
-        if self._connection is None:
+    def _writer(self) -> SectionWriter:
+        if self._file is None:
             raise EmbeddingError("this index was already staged or aborted: create another")
-        return self._connection
-
-    def _extend_runs(self, first_id: int, count: int) -> None:
-        if self._runs and sum(self._runs[-1]) == first_id:
-            self._runs[-1][1] += count
-        elif count:
-            self._runs.append([first_id, count])
+        return self._file
 
     def _arrays(self) -> dict[str, bytes]:
         runs = np.array(self._runs, np.int64).reshape(-1, 2)
@@ -117,33 +110,19 @@ class RecordWriter:
         firsts = [firsts for _, firsts in self._pages]
         arrays = {
             "page_frames": np.concatenate(frames) if frames else np.empty(0, np.uint32),
-            "page_first_chunks": np.concatenate(firsts) if firsts else np.empty(0, np.int64),
+            "page_chunks": np.concatenate(firsts) if firsts else np.empty(0, np.int64),
             "run_starts": runs[:, 0],
             "run_lengths": runs[:, 1],
-            "length_codes": np.frombuffer(bytes(self._lengths), np.uint8),
+            "lengths": np.frombuffer(bytes(self._lengths), np.uint8),
         }
-        return {name: array.astype(schema.ARRAYS[name]).tobytes() for name, array in arrays.items()}
-
-    def _add_attributes(self, connection: sqlite3.Connection, chunk_id: int, metadata: JsonObject) -> None:
-        for field, value in attributes_of(metadata).items():
-            run = self._open_runs.get(field)
-            if run is not None and run[0] == value and run[2] == chunk_id - 1:
-                self._open_runs[field] = (value, run[1], chunk_id)
-                continue
-            if run is not None:
-                self._write_run(connection, field, run)
-            self._open_runs[field] = (value, chunk_id, chunk_id)
-
-    def _write_run(self, connection: sqlite3.Connection, field: str, run: tuple[bytes, int, int]) -> None:
-        number = self._fields.get(field)
-        if number is None:
-            number = self._fields[field] = len(self._fields)
-            connection.execute("INSERT INTO fields(field, name) VALUES (?, ?)", (number, field))
-        connection.execute("INSERT INTO attributes VALUES (?, ?, ?, ?)", (number, *run))
+        return {name: array.astype(ARRAYS[name]).tobytes() for name, array in arrays.items()}
 
 
-def _json_of(chunk_id: int, metadata: JsonObject) -> str:
+def _terms(chunk_id: int, metadata: JsonObject | None) -> list[bytes]:
+    if not metadata:
+        return []
     try:
-        return metadata_json(metadata)
+        encode_metadata(metadata)  # what cannot be stored is in no page
     except MetadataError as error:
         raise MetadataError(f"chunk {chunk_id}: {error}") from error
+    return terms_of(metadata)

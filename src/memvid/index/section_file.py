@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import os
 import struct
+from contextlib import suppress
 from typing import TYPE_CHECKING, BinaryIO
 
-from memvid.storage.disk import output_errors
+from memvid.storage.disk import native_output_errors, output_errors
 from memvid.storage.files import open_private
 
 if TYPE_CHECKING:
@@ -76,7 +77,8 @@ class SectionWriter:
             self._file.write(bytes(-self._file.tell() % _BORDER))
             self._file.flush()
             begin = self._file.tell()
-            nbytes = write(self._path, begin)
+            with native_output_errors(self._path):
+                nbytes = write(self._path, begin)
         self._entries.append(_ENTRY.pack(name.encode(), begin, nbytes))
 
     def finish(self) -> None:
@@ -91,8 +93,9 @@ class SectionWriter:
             self._file.write(_HEAD.pack(_MAGIC, VERSION, len(self._entries)) + b"".join(self._entries))
 
     def close(self) -> None:
-        """Close the file as it is."""
-        self._file.close()
+        """Close the file as it is. Nobody needs it any more: whether the disk takes the rest does not matter."""
+        with suppress(OSError):
+            self._file.close()
 
     def __enter__(self) -> SectionWriter:
         return self

@@ -3,52 +3,56 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from memvid.errors import ChunkDeletedError, ChunkNotFoundError
 from memvid.index.arrays import IntArray
-from memvid.index.record_filters import RecordFilters
 from memvid.index.row_map import RowMap
 from memvid.index.selection import Selection, SelectionCache
 from memvid.index.words import Words
-from memvid.query import Exists, Filter, near_misses, parse_filter, paths_of
+from memvid.page import is_json_of
+from memvid.query import Exists, Filter, Value, near_misses, parse_filter, paths_of
 from memvid.types import Where
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from memvid.index.changed_records import ChangedRecords
-    from memvid.index.records import RecordReader
+    from memvid.index.segment_records import PageMetadata, RowWords, SegmentRecords
     from memvid.page import ChunkIds
-    from memvid.types import JsonObject
 
 __all__ = ["Records"]
 
-_T = TypeVar("_T")
-
-_SAMPLE = 1000  # chunks of which the fields in lists and objects are suggested
+_SAMPLE = 1000  # chunks with other metadata of which fields are suggested
 
 
 class Records:
-    """Frames, metadata, filters and keywords of all segments, without the chunks that were deleted.
+    """Frames, fields and words of all segments, without the chunks that were deleted.
 
     :param parts: each knows ids above those of the one before.
     :param deleted: the chunks that were deleted; segments may or may not have them still.
     :param changed: metadata in place of what segments have.
+    :param page_metadata: metadata of chunks where the segments do not say all.
+    :param words: makes what finds words of the parts, numbered through; ``None`` if this index keeps none.
     :ivar row_map: rows of all chunks in the segments, deleted ones among them.
     """
 
     def __init__(
-        self, parts: Sequence[RecordReader], deleted: ChunkIds, changed: ChangedRecords, *, keywords: bool
+        self,
+        parts: Sequence[SegmentRecords],
+        deleted: ChunkIds,
+        changed: ChangedRecords,
+        page_metadata: PageMetadata,
+        words: Callable[[], RowWords] | None,
     ) -> None:
         self.parts = tuple(parts)
         self.deleted = deleted
         self.changed = changed
-        self._keywords = keywords
-        self._filters = [RecordFilters(part) for part in self.parts]
+        self.page_metadata = page_metadata
+        self._words = words
         self._selections = SelectionCache()
         maps = [part.row_map for part in parts]
         self._firsts = np.array([each.start for each in maps], np.int64)
@@ -102,27 +106,6 @@ class Records:
             frames[at] = part.frames_of(ids[at])
         return frames
 
-    def metadata(self, ids: IntArray) -> list[JsonObject]:
-        """The metadata of each chunk, ``{}`` where none was given.
-
-        :raises ChunkDeletedError: an id of a chunk that was deleted.
-        :raises ChunkNotFoundError: an id there is none of.
-        :raises IndexFormatError: it cannot be used.
-        """
-        found = self._of_each(ids, lambda part, own: part.metadata(own))
-        if len(self.changed):
-            changed = map(self.changed.value, ids.tolist())
-            found = [value if new is None else new for value, new in zip(found, changed, strict=True)]
-        return found
-
-    def metadata_json(self, ids: IntArray) -> list[str]:
-        """The same as it is kept, nothing where none was given."""
-        found = self._of_each(ids, lambda part, own: part.metadata_json(own))
-        if len(self.changed):
-            changed = map(self.changed.json, ids.tolist())
-            found = [json if new is None else new for json, new in zip(found, changed, strict=True)]
-        return found
-
     def select(self, where: Where | Filter) -> Selection:
         """The chunks whose metadata passes the filter; kept for the next one who asks.
 
@@ -139,64 +122,69 @@ class Records:
         """The same as ids, ascending."""
         return self.row_map.ids(self.select(where).rows)
 
-    def ids_having(self, field: str, values: Sequence[bytes]) -> IntArray:
-        """Ids of the chunks that have one of the values, as :func:`value_token` makes them, at a key; ascending."""
-        found = np.concatenate([np.empty(0, bool), *(part.having(field, values) for part in self.parts)])
+    def ids_having(self, key: str, values: Collection[Value]) -> IntArray:
+        """Ids of the chunks that have one of the values at a key of the metadata itself, ascending."""
+        found = np.concatenate([np.empty(0, bool), *(part.having(key, values) for part in self.parts)])
         changed = self.row_map.rows(self.changed.ids)
         found[changed[changed >= 0]] = False
-        rows = self.row_map.rows(np.array(self.changed.ids_having(field, values), np.int64))
+        rows = self.row_map.rows(np.array(self.changed.ids_having(key, values), np.int64))
         found[rows[rows >= 0]] = True
         return self.row_map.ids(np.flatnonzero(found if self.alive is None else found & self.alive))
 
     def near_misses(self, where: Where | Filter) -> dict[str, list[str]]:
-        """For each path of the filter that no chunk has, similar ones: keys with scalars, and all of some chunks."""
+        """For each path of the filter that no chunk has, similar ones that some have."""
         unknown = [path for path in parse_filter(where).paths if not self.select(Exists(path)).count]
         if not unknown:
             return {}
-        known = {name for part in self.parts for name in part.fields}
-        alive = np.ones(len(self.row_map), bool) if self.alive is None else self.alive
-        some = np.flatnonzero(alive)[:_SAMPLE]
-        for metadata in self.metadata(self.row_map.ids(some)):
-            known |= paths_of(metadata)
+        known = {path for part in self.parts for path in part.paths()}
+        for chunk_id in self.changed.ids[:_SAMPLE].tolist():
+            known |= paths_of(self.changed.value(chunk_id) or {})
         return near_misses(unknown, known)
 
     @cached_property
     def words(self) -> Words | None:
         """The words of the chunks, if this index keeps any."""
-        return Words(self) if self._keywords else None
+        return None if self._words is None else Words(self._words(), self.row_map, self.alive)
 
     def living(self, ids: IntArray) -> IntArray:
         """Those of the ids that were not deleted."""
         return ids[~self.deleted.contains(ids)] if len(self.deleted.starts) else ids
 
+    def differing(self, ids: IntArray, metadatas: Sequence[bytes]) -> list[int]:
+        """Places of the chunks of which the index keeps other metadata than these, as they are stored.
+
+        It keeps them of chunks whose metadata were changed, and in old segments.
+
+        :raises IndexFormatError: they are no text.
+        """
+        changed = {at: json for at, chunk in enumerate(ids.tolist()) if (json := self.changed.json(chunk)) is not None}
+        found = [at for at, json in changed.items() if not is_json_of(json, metadatas[at])]
+        for part, at in self._split(ids):
+            places = [place for place in at.tolist() if place not in changed]
+            found += [places[each] for each in part.differing(ids[places], [metadatas[place] for place in places])]
+        return found
+
     def check(self) -> None:
-        """As :meth:`RecordReader.check`, of all segments."""
+        """As :meth:`SegmentRecords.check`, of all segments."""
         for part in self.parts:
             part.check()
 
     def close(self) -> None:
         """Close all segments."""
+        self.__dict__.pop("words", None)  # which looks at their mappings
         for part in self.parts:
             part.close()
 
     def _mask(self, where: Filter) -> npt.NDArray[np.bool_]:
         """bool[rows]: the chunks that pass, without those that were deleted."""
-        mask = np.concatenate([np.empty(0, bool), *(part.mask(where) for part in self._filters)])
+        mask = np.concatenate([np.empty(0, bool), *(part.mask(where) for part in self.parts)])
         rows = self.row_map.rows(self.changed.ids)
         for row, chunk_id in zip(rows.tolist(), self.changed.ids.tolist(), strict=True):
             if row >= 0:
                 mask[row] = where.matches(self.changed.value(chunk_id) or {})
         return mask if self.alive is None else mask & self.alive
 
-    def _of_each(self, ids: IntArray, ask: Callable[[RecordReader, IntArray], Sequence[_T]]) -> list[_T]:
-        """What the segments say of the ids, in their order."""
-        self._check_ids(ids)
-        found: dict[int, _T] = {}
-        for part, at in self._split(ids):
-            found.update(zip(at.tolist(), ask(part, ids[at]), strict=True))
-        return [found[place] for place in range(len(ids))]
-
-    def _split(self, ids: IntArray) -> list[tuple[RecordReader, IntArray]]:
+    def _split(self, ids: IntArray) -> list[tuple[SegmentRecords, IntArray]]:
         """The segments that have some of the ids, with the places of those."""
         if len(self.parts) == 1:
             return [(self.parts[0], np.arange(len(ids)))]

@@ -6,6 +6,7 @@ import errno
 import os
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +17,9 @@ from memvid.index.changed_records import ChangedRecords
 from memvid.index.hnsw_file import HnswFileError, check_header, check_links, check_numbers
 from memvid.index.manifest import MEND, Manifest, Segment, SideFile, VectorInfo
 from memvid.index.open_file import OpenFile
-from memvid.index.records import RecordReader
+from memvid.index.postings import Postings
+from memvid.index.record_file import RecordFile
+from memvid.index.segment_records import PageMetadata, RowWords, SegmentRecords
 from memvid.index.segment_vectors import Vectors
 from memvid.index.segments import Records
 from memvid.index.vectors import VectorReader
@@ -25,13 +28,16 @@ from memvid.storage.files import open_regular
 from memvid.storage.lfs_pointer import LFS_REMEDY, POINTER_BYTES, is_lfs_pointer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
+
+    from memvid.index.sqlite import SqliteRecords
 
 __all__ = [
     "check_complete",
     "check_graph",
     "check_side_file",
+    "open_old_records",
     "open_records",
     "open_side_file",
     "open_vectors",
@@ -58,21 +64,55 @@ def open_records(path: Path, manifest: Manifest, *, always: bool = False) -> Rec
     """
     deleted = read_deleted(path, manifest)
     changed = _read_changed(path, manifest, always=always)
-    parts: list[RecordReader] = []
+    page_metadata = PageMetadata(deleted | ChunkIds.of(changed.ids))
+    parts: list[SegmentRecords] = []
     try:
         for segment in manifest.segments:
-            side_file = segment.files["records"]
-            with open_side_file(path, side_file) as file:
-                _check_file(file, side_file, always=always)
-            part = RecordReader(file, count=segment.count, keywords=manifest.keywords)
-            parts.append(part)
-            if len(parts) > 1 and part.row_map.start < parts[-2].row_map.end:
-                raise IndexFormatError(f"{file.path} has chunks of another segment: {MEND}")
+            if segment.is_old:
+                parts.append(open_old_records(path, segment, keywords=manifest.keywords, always=always))
+            else:
+                parts.append(_open_part(path, segment, manifest.keywords, page_metadata, always=always))
+            if len(parts) > 1 and parts[-1].row_map.start < parts[-2].row_map.end:
+                raise IndexFormatError(f"{parts[-1].path} has chunks of another segment: {MEND}")
     except BaseException:
         for part in parts:
             part.close()
         raise
-    return Records(parts, deleted, changed, keywords=manifest.keywords)
+    return Records(parts, deleted, changed, page_metadata, partial(_words, path, parts) if manifest.keywords else None)
+
+
+def open_old_records(path: Path, segment: Segment, *, keywords: bool, always: bool = False) -> SqliteRecords:
+    """Open the records of a segment that are a SQLite file.
+
+    :raises IndexFormatError: it is missing, cut off, damaged, or not what the manifest says.
+    """
+    from memvid.index.sqlite import SqliteRecords
+
+    side_file = segment.files["records"]
+    with open_side_file(path, side_file) as file:
+        _check_file(file, side_file, always=always)
+    return SqliteRecords(file, count=segment.count, keywords=keywords)
+
+
+def _open_part(path: Path, segment: Segment, keywords: bool, metadata: PageMetadata, *, always: bool) -> RecordFile:
+    side_file = segment.files["records"]
+    with open_side_file(path, side_file) as file:  # what is checked is what is mapped
+        fresh = _check_file(file, side_file, always=always)
+        data = file.load()
+    part = RecordFile(file, data, count=segment.count, keywords=keywords, metadata=metadata)
+    if fresh:
+        part.verify()
+    return part
+
+
+def _words(path: Path, parts: Sequence[SegmentRecords]) -> RowWords:
+    """The words of all segments, which are all old ones or all of today."""
+    today = [part for part in parts if isinstance(part, RecordFile)]
+    if len(today) == len(parts):
+        return Postings([(part.words, part.length_codes) for part in today], today[0].path if len(today) == 1 else path)
+    from memvid.index.sqlite import SqliteRecords, SqliteWords
+
+    return SqliteWords([part for part in parts if isinstance(part, SqliteRecords)])
 
 
 def open_vectors(path: Path, manifest: Manifest, records: Records, *, threads: int | None = None) -> Vectors:
@@ -122,7 +162,7 @@ def _read_changed(path: Path, manifest: Manifest, *, always: bool) -> ChangedRec
 
 
 def check_graph(
-    path: Path, manifest: Manifest, segment: Segment, data: memoryview, records: RecordReader, *, links: bool
+    path: Path, manifest: Manifest, segment: Segment, data: memoryview, records: SegmentRecords, *, links: bool
 ) -> None:
     """Check the headers of a segment's mapped vectors, and with ``links`` every node of the graph and every vector.
 

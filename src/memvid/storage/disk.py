@@ -23,6 +23,7 @@ __all__ = [
     "check_utf8",
     "discard",
     "make_cache_folder",
+    "native_output_errors",
     "output_errors",
     "staged_name",
     "sync_file",
@@ -108,6 +109,18 @@ def output_errors(path: StrPath) -> Iterator[None]:
     except OSError as error:
         name = str(error.filename or path)
         raise OutputError(error.errno, f"{error.strerror or error}: {_remedy(error, Path(path))}", name) from error
+
+
+@contextmanager
+def native_output_errors(path: StrPath) -> Iterator[None]:
+    """Have the native core's errors about a file that is written say what to do, like those of other files."""
+    try:
+        yield
+    except OutputError as error:
+        if error.errno is None:
+            raise
+        with output_errors(path):
+            raise OSError(error.errno, os.strerror(error.errno), os.fspath(path)) from error
 
 
 def _remedy(error: OSError, path: Path) -> str:

@@ -47,6 +47,7 @@ _UNPACKED = 8  # times ``question_bytes`` that pages may be unpacked to for one 
 _USUAL_BYTES = 8192  # that a chunk and the page around it take: where it is more, a read has to be tried again
 _MEDIUM, _ALL = 8, 64  # parts of ``question_bytes`` that a read gets; of one part, without asking
 _COUNTED_FRAMES = 1024  # read at once where they are only counted
+_METADATA_CHUNKS = 256  # of which the texts are in memory for their metadata
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +231,15 @@ class PageStore(NotPicklable):
             else:
                 found.append(StoredChunk(text, {}, frame, None))
         return found
+
+    def metadata_of(self, ids: NDArray[np.int64]) -> list[JsonObject]:
+        """The metadata of chunks, ``{}`` where there are none that can be used; their frames are read for it.
+
+        :raises FrameError: a frame cannot be read and verified.
+        :raises ResourceLimitError: the texts of a few hundred exceed ``question_bytes``.
+        """
+        starts = range(0, len(ids), _METADATA_CHUNKS)
+        return [chunk.metadata for start in starts for chunk in self.read(ids[start : start + _METADATA_CHUNKS])]
 
     def check_count(self, count: int) -> None:
         """Whether so many chunks can be read at once at all.

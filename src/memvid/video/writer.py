@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from memvid.interrupts import uninterrupted
 from memvid.page import is_page, page_checksum, parse_header, seal
 from memvid.page.parity import PARITY_OVERHEAD
 from memvid.pickling import NotPicklable
-from memvid.storage.disk import output_errors
+from memvid.storage.disk import native_output_errors, output_errors
 from memvid.types import StrPath
 from memvid.video.codecs import PictureWriter
 from memvid.video.cover import centred, cover_picture
@@ -73,7 +73,7 @@ class _TableWriter(NotPicklable):
             self._parity.add(payloads)
 
     def _write(self, payloads: Sequence[bytes]) -> None:
-        with self._remedies():
+        with native_output_errors(self._path):
             self._native.write(list(payloads))
         for payload in payloads:
             if is_page(payload):
@@ -110,20 +110,9 @@ class _TableWriter(NotPicklable):
                 first = len(self._table)
                 self._write([seal(page, tag=self._tag, page_number=first + at) for at, page in enumerate(part)])
         table = self._table.build(self._tag)
-        with self._remedies():
+        with native_output_errors(self._path):
             self._native.finish(table.to_bytes())
         return table
-
-    @contextmanager
-    def _remedies(self) -> Iterator[None]:
-        """Have the native core's errors say what to do, like those of the other files."""
-        try:
-            yield
-        except OutputError as error:
-            if error.errno is None:
-                raise
-            with output_errors(self._path):
-                raise OSError(error.errno, os.strerror(error.errno), os.fspath(self._path)) from error
 
 
 class VideoWriter(_TableWriter):
@@ -139,7 +128,7 @@ class VideoWriter(_TableWriter):
         self._version = config.symbol_version
         with output_errors(self._path):
             _refuse_content(self._path)
-        with self._remedies():
+        with native_output_errors(self._path):
             self._native = self._open_native(config)
 
     def abandon(self) -> None:
@@ -155,7 +144,7 @@ class VideoWriter(_TableWriter):
         :raises ChunkTooLargeError: it does not fit into a symbol.
         """
         picture = cover_picture(payload, self._version)
-        with self._remedies():
+        with native_output_errors(self._path):
             if picture is None:
                 self._native.write([payload])
             elif isinstance(self._native, PictureWriter):
@@ -209,7 +198,7 @@ class VideoAppender(_TableWriter):
     def __init__(self, path: StrPath, config: EncoderConfig, *, table: PageTable) -> None:
         super().__init__(path, PageTableBuilder(table), tag=table.tag, parity=config.parity)
         self._next_bare = table.next_chunk
-        with self._remedies():
+        with native_output_errors(self._path):
             self._appending = _core.FrameWriter.append_to(
                 os.fspath(self._path), _symbol_options(config), threads=config.threads or 0
             )

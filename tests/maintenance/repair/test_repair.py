@@ -40,7 +40,7 @@ SHAPES: dict[str, dict[str, Any]] = {
     "bare": BARE,
     "mask": {"symbol_version": 9, "data_mask": 5, "error_correction": "H", "vector_dtype": "f16"},
 }
-NAMES = ("memory.mp4", "memory_index.json", "memory_index.sqlite", "memory_index.usearch")
+NAMES = ("memory.mp4", "memory_index.json", "memory_index.records", "memory_index.usearch")
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +12,11 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memvid import MemvidEncoder, maintenance
+from memvid import MemvidEncoder, _core, maintenance
 from memvid.cli import main
-from memvid.errors import ChunkNotFoundError, ConfigError, FrameError, OutputError
-from memvid.index.schema import OWN_WORDS
+from memvid.errors import ChunkNotFoundError, ConfigError, FrameError, OutputError, QueryError
+from memvid.index.record_file import OWN_WORDS
+from memvid.index.section_file import read_sections
 from memvid.maintenance import delete, erase, verify
 from memvid.maintenance.rewrite.compact import Compaction
 from memvid.maintenance.rewrite.text_traces import BLOCK, SHORTEST, Fragments
@@ -43,11 +42,9 @@ def everything_in(folder: Path, video: Path) -> bytes:
         found.append(payload)
         if reader.table.kinds[frame] == PageKind.DATA and len(reader.table.run_of(frame)) == 1 and payload[5] & 1:
             found.append(decompressor.decompress(payload[HEADER_BYTES:]))
-    with closing(sqlite3.connect(folder / "memory_index.sqlite")) as connection:
-        found += [str(row).encode() for row in connection.execute("SELECT * FROM metadata")]
-        found += [bytes(row[0]) for row in connection.execute("SELECT value FROM attributes") if row[0]]
-        connection.execute("CREATE VIRTUAL TABLE temp.terms USING fts5vocab(main, keywords, row)")
-        found += [str(row[0]).encode() for row in connection.execute("SELECT term FROM terms")]
+    sections = read_sections(memoryview((folder / "memory_index.records").read_bytes()))
+    for name in ("fields", "words"):
+        found += _core.FieldIndex(sections[name]).terms_between(b"", b"\xff" * 201, 1 << 20)
     return b"\0".join(found)
 
 
@@ -164,7 +161,7 @@ def test_a_proof_that_fails_changes_nothing(tmp_path: Path, monkeypatch: pytest.
     assert all_files(tmp_path) == before
 
 
-@pytest.mark.parametrize("name", ["memory.mp4.new", "memory_index.sqlite.new", "memory_index.json.new"])
+@pytest.mark.parametrize("name", ["memory.mp4.new", "memory_index.records.new", "memory_index.json.new"])
 def test_what_cannot_be_read_back_proves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     video = build(tmp_path, [SECRET, *make_texts(9)])
     before = all_files(tmp_path)
@@ -195,6 +192,8 @@ def test_what_is_wrong(tmp_path: Path) -> None:
     for number in (-1, 1 << 70):
         with pytest.raises(ChunkNotFoundError, match=f"there is no chunk {number}"):
             erase(video, chunk_ids=[number])
+    with pytest.raises(QueryError):
+        erase(video, where={"nothing": {"$like": 1}})
     with pytest.raises(ChunkNotFoundError, match="no chunk has the metadata field 'nothing'"):
         erase(video, where={"nothing": 1})
     assert all_files(tmp_path) == before

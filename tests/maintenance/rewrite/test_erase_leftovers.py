@@ -78,7 +78,7 @@ def test_an_erasure_that_fails_keeps_the_checkpoint(video: Path) -> None:
 
 
 def test_other_names_of_the_old_files_are_named(video: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    linked = [video, video.with_name("memory_index.json"), video.with_name("memory_index.sqlite")]
+    linked = [video, video.with_name("memory_index.json"), video.with_name("memory_index.records")]
     for path in linked:
         (video.parent / f"{path.name}.snapshot").hardlink_to(path)
     leave_checkpoint(checkpoint_file(video))

@@ -31,7 +31,7 @@ TEXTS = make_texts(300)
 METADATAS: list[dict[str, Any] | None] = [
     {"number": n, "source": f"s{n // 50}", "ünï": [n, None]} if n % 3 else None for n in range(300)
 ]
-INDEX_FILES = ("memory_index.json", "memory_index.sqlite", "memory_index.usearch")
+INDEX_FILES = ("memory_index.json", "memory_index.records", "memory_index.usearch")
 BARE: dict[str, Any] = {"compression": "none", "chunks_per_frame": 1, "symbol_version": 10}
 
 
@@ -70,7 +70,7 @@ def test_the_options_of_the_index_that_is_there_are_kept(tmp_path: Path) -> None
     }
     video = build(tmp_path, TEXTS, **options)
     before = all_files(tmp_path)
-    (tmp_path / "memory_index.sqlite").write_bytes(b"damaged")
+    (tmp_path / "memory_index.records").write_bytes(b"damaged")
     reindex(video)
     assert all_files(tmp_path) == before
     remove_index(tmp_path)
@@ -105,7 +105,7 @@ def test_a_video_without_page_table_gets_the_same_index_but_for_its_size(tmp_pat
     reindex(video)
     assert {name: (tmp_path / name).read_bytes() == data for name, data in before.items()} == {
         "memory_index.json": False,
-        "memory_index.sqlite": True,
+        "memory_index.records": True,
         "memory_index.usearch": True,
     }
 

@@ -23,14 +23,16 @@ from hypothesis import strategies as st
 
 from memvid.cli import main
 from memvid.errors import IndexFormatError, VideoError, VideoNotFoundError
-from memvid.index.manifest import Segment, SideFile, read_manifest
-from memvid.index.schema import writing
+from memvid.index.manifest import SideFile, read_manifest
+from memvid.index.record_writer import RecordWriter
+from memvid.index.section_file import read_sections
 from memvid.maintenance import VerifyReport, delete, repair, verify
 from memvid.maintenance.damaged.container import find_page_tables, read_container
 from memvid.page import PageKind, count_chunks, describe_chunks
 from memvid.types import Progress
 from memvid.video import PageTable, VideoReader
 from memvid.video.video_bytes import VideoBytes
+from tests.index.sqlite.old_index import age_memory
 from tests.memory_support import EMBEDDER, all_files, build, make_texts, open_memory
 from tests.video.video_support import find, png, samples, without_page_table
 
@@ -329,7 +331,7 @@ class TestIndex:
         assert "memvid reindex" in report.errors[0].message
         assert report.lost_chunks == ()
 
-    @pytest.mark.parametrize("name", ["memory_index.json", "memory_index.sqlite", "memory_index.usearch"])
+    @pytest.mark.parametrize("name", ["memory_index.json", "memory_index.records", "memory_index.usearch"])
     def test_damage_in_each_file_is_found_also_where_it_was_checked_before(self, video: Path, name: str) -> None:
         path = video.with_name(name)
         open_memory(video).close()
@@ -346,8 +348,8 @@ class TestIndex:
             assert report.errors[0].file == str(path)
             assert report.lost_chunks == ()
 
-    def test_a_damaged_schema_that_is_no_utf_8(self, video: Path) -> None:
-        path = video.with_name("memory_index.sqlite")
+    def test_a_damaged_schema_of_an_old_one_that_is_no_utf_8(self, video: Path) -> None:
+        path = age_memory(video).with_name("memory_index.sqlite")
         data = path.read_bytes()
         at = data.index(b"CREATE VIRTUAL TABLE keywords") + 24
         path.write_bytes(data[:at] + bytes([data[at] | 0x80]) + data[at + 1 :])
@@ -362,14 +364,8 @@ class TestIndex:
         assert codes(report) == [("error", "manifest")]
         assert "another video" in report.errors[0].message
 
-    def test_metadata_and_words_that_are_not_those_of_the_video(self, video: Path) -> None:
-        path = video.with_name("memory_index.sqlite")
-        with writing(path):
-            connection = sqlite3.connect(path)
-            connection.execute("UPDATE metadata SET json = '{\"number\":8}' WHERE id = 7")
-            connection.commit()
-            connection.close()
-        _forge_manifest(video)
+    def test_metadata_of_an_old_one_that_are_not_those_of_the_video(self, video: Path) -> None:
+        _change_old_records(video, "UPDATE metadata SET json = '{\"number\":8}' WHERE id = 7")
         assert verify(video).ok
         report = verify(video, deep=True)
         assert codes(report) == [("error", "records")]
@@ -390,15 +386,26 @@ class TestIndex:
             "DELETE FROM attributes",
         ],
     )
-    def test_filters_that_find_something_else(self, video: Path, change: str) -> None:
-        path = video.with_name("memory_index.sqlite")
-        with writing(path):
-            connection = sqlite3.connect(path)
-            connection.execute(change)
-            assert connection.execute("SELECT changes()").fetchone() != (0,)
-            connection.commit()
-            connection.close()
-        _forge_manifest(video)
+    def test_filters_of_an_old_one_that_find_something_else(self, video: Path, change: str) -> None:
+        _change_old_records(video, change)
+        assert verify(video).ok
+        report = verify(video, deep=True)
+        assert codes(report) == [("error", "records")]
+        assert "memvid reindex" in report.errors[0].message
+        assert report.lost_chunks == ()
+
+    @pytest.mark.parametrize(
+        "other",
+        [
+            lambda metadatas: [*metadatas[:7], {"number": 8}, *metadatas[8:]],
+            lambda metadatas: [*metadatas[:7], None, *metadatas[8:]],
+            lambda metadatas: metadatas[:7] + metadatas[8:] + [metadatas[7]],
+            lambda metadatas: [{**metadata, "more": 1} for metadata in metadatas],
+            lambda metadatas: [{"number": [7]} if metadata == {"number": 7} else metadata for metadata in metadatas],
+        ],
+    )
+    def test_filters_that_find_something_else(self, video: Path, other: Callable[[list[Any]], list[Any]]) -> None:
+        _write_records(video, TEXTS, other([*METADATAS]))
         assert verify(video).ok
         report = verify(video, deep=True)
         assert codes(report) == [("error", "records")]
@@ -406,10 +413,44 @@ class TestIndex:
         assert "memvid reindex" in report.errors[0].message
         assert report.lost_chunks == ()
 
+    def test_lengths_that_are_not_those_of_the_video(self, video: Path) -> None:
+        _write_records(video, ["a " * 99, *TEXTS[1:]], [*METADATAS])
+        report = verify(video, deep=True)
+        assert codes(report) == [("error", "records")]
+        assert "chunk 0 " in report.errors[0].message
+
+    def test_postings_that_are_no_postings(self, video: Path) -> None:
+        path = video.with_name("memory_index.records")
+        data = path.read_bytes()
+        words = bytes(read_sections(memoryview(data))["words"])
+        path.write_bytes(data.removesuffix(words) + words[:64] + bytes([words[64] ^ 0xFF]) + words[65:])
+        _forge_manifest(video)
+        assert codes(verify(video)) == [("error", "records")]
+
     def test_a_commit_that_cannot_be_finished(self, video: Path) -> None:
         video.with_name("memory_index.json.commit").write_text("no journal")
         report = verify(video)
         assert codes(report) == [("error", "commit")]
+
+
+def _change_old_records(video: Path, statement: str) -> None:
+    """Make the index an old one, and carry a statement out on its records."""
+    with closing(sqlite3.connect(age_memory(video).with_name("memory_index.sqlite"), isolation_level=None)) as records:
+        records.execute(statement)
+        assert records.execute("SELECT changes()").fetchone() != (0,)
+    _forge_manifest(video)
+
+
+def _write_records(video: Path, texts: list[str], metadatas: list[Any]) -> None:
+    """Give the index the records of other chunks."""
+    with closing(VideoReader(video)) as reader:
+        table = reader.table
+    writer = RecordWriter(video.with_name("memory_index.records"), keywords=True)
+    writer.add(0, texts, metadatas)
+    starts = np.flatnonzero(table.counts)
+    writer.add_pages(starts, table.first_chunks[starts], table.counts[starts])
+    writer.finish()
+    _forge_manifest(video)
 
 
 def _forge_manifest(video: Path) -> None:
@@ -420,7 +461,8 @@ def _forge_manifest(video: Path) -> None:
     for role, file in manifest.side_files():
         data = path.with_name(file.name).read_bytes()
         files[role] = SideFile(file.name, len(data), hashlib.sha256(data).hexdigest())
-    path.write_bytes(dataclasses.replace(manifest, segments=(Segment(manifest.vectors.count, files),)).to_bytes())
+    segment = dataclasses.replace(manifest.segments[0], count=manifest.vectors.count, files=files)
+    path.write_bytes(dataclasses.replace(manifest, segments=(segment,)).to_bytes())
 
 
 @given(st.data())

@@ -28,7 +28,7 @@ from tests.storage.disk.trap import Action, Call, Kind, arm, read_log
 __all__ = ["FAULTS", "Bench", "Fault", "Outcome"]
 
 _VAGUE = (errno.EIO, errno.EACCES)
-"""What SQLite, which does not pass errors on as they are, makes of those that do not come again."""
+"""What libraries that do not pass errors on as they are make of those that do not come again."""
 
 _SIDE = (".new", ".lock", ".commit")  # what a memory at rest has not
 _SNAPSHOT = "snapshot"

@@ -139,6 +139,7 @@ class Compaction:
             self.index = stack.enter_context(
                 IndexManager.open(self._index_file, video=self._video.identity, video_file=self._video_file)
             )
+            self.index.read_metadata_by(self._store.metadata_of)
             self._embedder: Embedder = AbsentEmbedder(self.index.model)
             if self._given is not None:
                 self._embedder = resolve_embedder(self._given)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from memvid.errors import FrameError
-from memvid.index.schema import OWN_WORDS
+from memvid.index.record_file import OWN_WORDS
 from memvid.maintenance.rewrite.text_traces import BLOCK, Fragments
 from memvid.page import PageDecompressor, PageKind, encode_header_body, join_run, open_body
 from memvid.storage.disk import output_errors

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from memvid.errors import IndexFormatError, MemvidError
 from memvid.index import IndexManager, Manifest
 from memvid.index.keywords import length_code, query_terms
-from memvid.page import ChunkIds, RecordPage, is_json_of
+from memvid.page import ChunkIds, RecordPage
 
 __all__ = ["IndexVectors", "open_vectors"]
 
@@ -85,17 +85,13 @@ class IndexVectors:
         known = np.flatnonzero(np.isin(ids, self._ids))
         if not len(known):
             return True
+        own = [metadatas[at] for at in known.tolist()]
         codes = self._index.length_codes(ids[known])
         try:
             return (
                 bool((self._index.frames_of(ids[known]) == frame).all())
                 and [length_code(page.text_bytes(slot).count(b" ")) for slot in known.tolist()] == codes.tolist()
-                and (
-                    self.is_of(tag)
-                    or all(
-                        map(is_json_of, self._index.metadata_json(ids[known]), [metadatas[at] for at in known.tolist()])
-                    )
-                )
+                and (self.is_of(tag) or self._index.keeps_metadata(ids[known], own))
             )
         except IndexFormatError:  # what it says of them cannot even be read
             return False

@@ -9,14 +9,14 @@ import numpy as np
 from memvid.errors import MemvidError
 from memvid.index.keywords import length_code
 from memvid.index.manifest import MEND, Manifest, Segment, SideFile, read_manifest
-from memvid.index.records import RecordReader
 from memvid.index.renamed import find_side_files
+from memvid.index.segment_records import SegmentRecords
 from memvid.index.segments import Records
 from memvid.index.side_files import check_graph, check_side_file, open_records, open_side_file
 from memvid.maintenance.verify.filter_check import FilterCheck
 from memvid.maintenance.verify.findings import Findings
 from memvid.maintenance.verify.video_check import VideoFacts
-from memvid.page import ChunkIds, ChunkRanges, describe_chunks, is_json_of
+from memvid.page import ChunkIds, ChunkRanges, describe_chunks
 
 __all__ = ["IndexCheck"]
 
@@ -50,6 +50,7 @@ class IndexCheck:
         for segment, part in zip(manifest.segments, self._records.parts, strict=True):
             if sound[segment.files["vectors"].name]:
                 self._check_graph(manifest, segment, part)
+            self._check_postings(part)
 
     def chunks(self) -> ChunkRanges:
         """Chunks that the index has, as far as it can be read."""
@@ -87,15 +88,15 @@ class IndexCheck:
         if self._filters is None:
             self._filters = FilterCheck(self._records)
         try:
-            found = self._records.metadata_json(ids[known])
+            differing = self._records.differing(ids[known], [metadatas[at] for at in known.tolist()])
         except MemvidError as error:
             self._findings.error("records", error, self._path)
             self._records.close()
             self._records = None
             return
-        for at, json in zip(known.tolist(), found, strict=True):
-            code = length_code(texts[at].count(b" "))
-            if not is_json_of(json, metadatas[at]) or code != self._records.length_codes[rows[at]]:
+        self._unequal += ids[known[differing]].tolist()
+        for at in known.tolist():
+            if length_code(texts[at].count(b" ")) != self._records.length_codes[rows[at]]:
                 self._unequal.append(int(ids[at]))
             self._filters.take(int(rows[at]), metadatas[at])
 
@@ -135,7 +136,13 @@ class IndexCheck:
             return False
         return True
 
-    def _check_graph(self, manifest: Manifest, segment: Segment, records: RecordReader) -> None:
+    def _check_postings(self, records: SegmentRecords) -> None:
+        try:
+            records.verify()
+        except MemvidError as error:
+            self._findings.error("records", error, records.path)
+
+    def _check_graph(self, manifest: Manifest, segment: Segment, records: SegmentRecords) -> None:
         side_file = segment.files["vectors"]
         try:
             with open_side_file(self._path, side_file) as file:

@@ -1,4 +1,4 @@
-"""Reads the SQLite side file: frames and metadata of chunks, filters, keywords."""
+"""Reads the SQLite file of a segment: frames and metadata of chunks, filters, keywords."""
 
 from __future__ import annotations
 
@@ -13,35 +13,40 @@ import numpy.typing as npt
 
 from memvid.checks import ID_LIMIT, is_int
 from memvid.errors import ChunkNotFoundError, ClosedError, IndexFormatError
-from memvid.index import schema
 from memvid.index.arrays import IntArray
 from memvid.index.manifest import MEND
-from memvid.index.object_pool import ExhaustedError, Pool
-from memvid.index.restricted_sqlite import RestrictedConnection
+from memvid.index.record_file import check_arrays
 from memvid.index.row_map import RowMap
-from memvid.page import read_metadata
+from memvid.index.sqlite import schema
+from memvid.index.sqlite.filters import RecordFilters
+from memvid.index.sqlite.object_pool import ExhaustedError, Pool
+from memvid.index.sqlite.restricted import RestrictedConnection
+from memvid.index.sqlite.value_tokens import attributes_of, value_token
+from memvid.page import is_json_of, read_metadata
+from memvid.query import paths_of
 from memvid.query.paths import heads
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
     from pathlib import Path
 
     from memvid.index.open_file import OpenFile
+    from memvid.index.passing import Mask
+    from memvid.query import Filter, Value
     from memvid.types import JsonObject
 
-__all__ = ["RecordReader"]
-
+__all__ = ["SqliteRecords"]
 
 _MAX_CONNECTIONS = 8
 _BATCH = 500  # bound parameters a statement
+_SAMPLE = 1000  # chunks of which the fields in lists and objects are suggested
 _FIELD_BYTES = 8  # in the file, at least, for each field that can be filtered by: it is in a table and in an index
 
 
-class RecordReader:
+class SqliteRecords:
     """Records of one segment. Many threads at a time, each with a connection of its own while it asks.
 
     :ivar path: of the file.
-    :ivar fields: numbers of the metadata fields that some chunk has a scalar in.
     """
 
     def __init__(self, file: OpenFile, *, count: int, keywords: bool) -> None:
@@ -56,15 +61,54 @@ class RecordReader:
             arrays = dict(connection.execute("SELECT name, data FROM arrays LIMIT ?", (len(schema.ARRAYS),)).fetchall())
             most = connection.nbytes // _FIELD_BYTES
             rows = connection.execute("SELECT field, name FROM fields LIMIT ?", (most,))
-            self.fields = {str(name): number for number, name in rows}
-        self._page_frames, self._page_firsts, starts, lengths, self._lengths = self._read_arrays(arrays)
-        self._check_arrays(starts, lengths, count)
+            self._fields = {str(name): number for number, name in rows}
+        self.arrays = self._read_arrays(arrays)
+        self._page_frames, self._page_firsts, starts, lengths, self.length_codes = self.arrays
+        if not check_arrays(self._page_frames, self._page_firsts, starts, lengths, len(self.length_codes), count):
+            raise IndexFormatError(f"{self.path} does not describe the {count} chunks of its manifest: {MEND}")
         self.row_map = RowMap(starts, lengths)
+        self._filters = RecordFilters(self)
 
-    @property
-    def length_codes(self) -> npt.NDArray[np.uint8]:
-        """uint8[rows]: the length of each chunk in words, as :func:`~memvid.index.keywords.length_code` writes it."""
-        return self._lengths  # type: ignore[no-any-return]
+    def mask(self, where: Filter) -> Mask:
+        """bool[rows]: the chunks that pass."""
+        return self._filters.mask(where)
+
+    def having(self, key: str, values: Collection[Value]) -> Mask:
+        """bool[rows]: the chunks that have one of the values at a key of the metadata itself, in no list or object."""
+        tokens = {value_token(value.value) for value in values}
+        return self.rows_having(key, sorted(token for token in tokens if token is not None))
+
+    def paths(self) -> set[str]:
+        """Keys with scalars, and all paths of some chunks."""
+        known = set(self._fields)
+        for metadata in self.metadata(self.row_map.ids(np.arange(min(len(self.row_map), _SAMPLE)))):
+            known |= paths_of(metadata)
+        return known
+
+    def differing(self, ids: IntArray, metadatas: Sequence[bytes]) -> list[int]:
+        """Places of the chunks that have other metadata than these, as they are stored.
+
+        :raises ChunkNotFoundError: an id there is none of.
+        :raises IndexFormatError: one is no text.
+        """
+        kept = zip(self.metadata_json(ids), metadatas, strict=True)
+        return [at for at, (json, data) in enumerate(kept) if not is_json_of(json, data)]
+
+    def terms_of(self, metadata: JsonObject) -> list[bytes]:
+        """The scalars of some metadata, each after its key."""
+        return [_term(field, value) for field, value in attributes_of(metadata).items()]
+
+    def sum_rows(self, numbers: npt.NDArray[np.uint64], take: Callable[[bytes, int], object]) -> None:
+        """Hand what :meth:`terms_of` makes of all metadata to ``take``, with sums of the numbers of rows."""
+        before = np.concatenate([np.zeros(1, np.uint64), np.cumsum(numbers, dtype=np.uint64)])
+        for runs in self._filter_runs():
+            rows = self._run_rows(_pairs([(first, last) for _, _, first, last in runs]))
+            sums = before[rows[:, 1] + 1] - before[rows[:, 0]]
+            for (field, value, _, _), each in zip(runs, sums.tolist(), strict=True):
+                take(_term(field, value), each)
+
+    def verify(self) -> None:
+        """Nothing: each question checks what it reads."""
 
     def check(self) -> None:
         """Check that nobody has written into the file.
@@ -119,9 +163,9 @@ class RecordReader:
             raise IndexFormatError(f"{self.path} holds metadata that is no text: {MEND}")
         return [found.get(chunk_id, "") for chunk_id in ids.tolist()]
 
-    def having(self, field: str, values: Sequence[bytes] | None = None) -> npt.NDArray[np.bool_]:
+    def rows_having(self, field: str, values: Sequence[bytes] | None = None) -> npt.NDArray[np.bool_]:
         """bool[rows]: which chunks have one of the values, as :func:`value_token` makes them, in a field; or any."""
-        number = self.fields.get(field)
+        number = self._fields.get(field)
         runs: list[tuple[int, int]] = []
         if number is not None:
             with self._lend() as connection:
@@ -136,12 +180,12 @@ class RecordReader:
                     ).fetchall()
         return self._mask(_pairs(runs))
 
-    def holding(self, field: str, holds: Callable[[bytes], bool]) -> npt.NDArray[np.bool_]:
+    def rows_holding(self, field: str, holds: Callable[[bytes], bool]) -> npt.NDArray[np.bool_]:
         """bool[rows]: which chunks have a value in a field for which ``holds``, asked once for each value, is true.
 
         :raises IndexFormatError: the values are of a wrong type.
         """
-        number = self.fields.get(field)
+        number = self._fields.get(field)
         runs = [np.empty((0, 2), np.int64)]
         if number is None:
             return self._mask(runs[0])
@@ -170,12 +214,12 @@ class RecordReader:
             rows = connection.execute(f"SELECT id FROM metadata WHERE {condition}", texts)  # noqa: S608
             return self._known(np.fromiter((row[0] for row in rows), np.int64))
 
-    def filter_runs(self) -> Iterator[list[tuple[str, bytes, int, int]]]:
+    def _filter_runs(self) -> Iterator[list[tuple[str, bytes, int, int]]]:
         """All that filters go by, some at a time: a field, a value, and the first and last chunk of a run that has it.
 
         :raises IndexFormatError: they are of wrong types, or of a field there is none of.
         """
-        names = {number: name for name, number in self.fields.items()}
+        names = {number: name for name, number in self._fields.items()}
         with self._lend() as connection:
             cursor = connection.execute("SELECT field, value, first, last FROM attributes")
             while rows := cursor.fetchmany(_BATCH):
@@ -202,6 +246,11 @@ class RecordReader:
                     self._frequencies.clear()
                 self._frequencies[term] = known
         return known
+
+    def terms(self) -> list[str]:
+        """The terms of the keyword index."""
+        with self._lend() as connection:
+            return [str(row[0]) for row in connection.execute("SELECT term FROM temp.terms")]
 
     def matches(self, term: str, among: IntArray | None = None) -> IntArray:
         """Ids of the chunks with a term of the keyword index, ascending; of those ``among`` some, in any order."""
@@ -257,16 +306,21 @@ class RecordReader:
 
     def _mask(self, runs: IntArray) -> npt.NDArray[np.bool_]:
         """bool[rows] of runs of ids, int64[n, 2]. They are those of distinct chunks, or the file is not ours."""
-        first, last = self.row_map.rows(runs[:, 0]), self.row_map.rows(runs[:, 1])
+        rows = self._run_rows(runs)
         change = np.zeros(self._count + 1, np.int64)
-        sound = bool((first >= 0).all() and (last >= first).all() and (last - first == runs[:, 1] - runs[:, 0]).all())
-        if sound:
-            np.add.at(change, first, 1)
-            np.add.at(change, last + 1, -1)
+        np.add.at(change, rows[:, 0], 1)
+        np.add.at(change, rows[:, 1] + 1, -1)
         covered = np.cumsum(change[:-1])
-        if not sound or (covered > 1).any():
+        if (covered > 1).any():
             raise IndexFormatError(f"{self.path} names chunks there are none of: {MEND}")
         return np.asarray(covered == 1)
+
+    def _run_rows(self, runs: IntArray) -> IntArray:
+        """int64[n, 2]: first and last rows of runs of ids."""
+        first, last = self.row_map.rows(runs[:, 0]), self.row_map.rows(runs[:, 1])
+        if not ((first >= 0) & (last >= first) & (last - first == runs[:, 1] - runs[:, 0])).all():
+            raise IndexFormatError(f"{self.path} names chunks there are none of: {MEND}")
+        return np.stack([first, last], axis=1)
 
     def _check_ids(self, ids: IntArray) -> None:
         missing = ids[self.row_map.rows(ids) < 0]
@@ -279,25 +333,16 @@ class RecordReader:
         except (KeyError, ValueError, TypeError) as error:
             raise IndexFormatError(f"{self.path} lacks an array ({error}): {MEND}") from error
 
-    def _check_arrays(self, starts: IntArray, lengths: IntArray, count: int) -> None:
-        sound = (
-            len(starts) == len(lengths) > 0
-            and bool((starts >= 0).all() and (starts <= ID_LIMIT).all())
-            and bool((lengths > 0).all() and (lengths <= count).all())  # or their sum could overflow
-            and bool((np.diff(starts) >= lengths[:-1]).all())
-            and int(lengths.sum()) == count == len(self._lengths)
-            and len(self._page_frames) == len(self._page_firsts) > 0
-            and bool((np.diff(self._page_firsts) > 0).all())
-            and int(self._page_firsts[0]) <= int(starts[0])
-        )
-        if not sound:
-            raise IndexFormatError(f"{self.path} does not describe the {count} chunks of its manifest: {MEND}")
-
 
 def _pairs(runs: Sequence[tuple[object, object]]) -> IntArray:
     """int64[n, 2] of first and last ids; what is no id becomes -1."""
     ends = [end if is_int(end, 0, ID_LIMIT) else -1 for run in runs for end in run]
     return np.array(ends, np.int64).reshape(-1, 2)
+
+
+def _term(field: str, value: bytes) -> bytes:
+    name = field.encode("utf-8", "surrogatepass")
+    return b"%d %s%s" % (len(name), name, value)
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

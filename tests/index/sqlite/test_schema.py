@@ -12,17 +12,26 @@ import numpy as np
 import pytest
 
 from memvid.errors import IndexFileError, IndexFormatError, QueryError
-from memvid.index import IndexManager, schema
-from memvid.index.restricted_sqlite import RestrictedConnection, connect_readonly
+from memvid.index import IndexManager
+from memvid.index.sqlite import SqliteRecords, schema
+from memvid.index.sqlite.restricted import RestrictedConnection, connect_readonly
+from memvid.types import JsonObject
 from tests.hostile.hostile_support import forge_index
-from tests.index.index_support import build, make_vectors
+from tests.index.index_support import make_vectors
+from tests.index.sqlite.old_index import build_old
 
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION SELECT i + 1 FROM n) SELECT i AS id, randomblob(900) AS block FROM n"
 
 
 @pytest.fixture
 def index_file(tmp_path: Path) -> Path:
-    return build(tmp_path, 120)
+    return build_old(tmp_path, 120)
+
+
+def metadata_of(index: IndexManager, ids: list[int]) -> list[JsonObject]:
+    (part,) = index._records.parts
+    assert isinstance(part, SqliteRecords)
+    return part.metadata(np.array(ids))
 
 
 @pytest.fixture(params=[False, True], ids=["as on 3.10", "here"])
@@ -110,12 +119,12 @@ SCHEMAS: dict[str, tuple[str, ...]] = {
 def test_other_tables_than_ours_are_refused(index_file: Path, statements: tuple[str, ...]) -> None:
     craft(index_file, *statements)
     with pytest.raises(IndexFormatError, match=r"memory_index\.sqlite"), IndexManager.open(index_file) as index:
-        index.metadata([1])  # where a root page is wrong, the first question finds out
+        metadata_of(index, [1])  # where a root page is wrong, the first question finds out
 
 
 @pytest.mark.parametrize("keywords", [True, False])
 def test_each_connection_has_the_tables_checked(tmp_path: Path, keywords: bool) -> None:
-    index_file = build(tmp_path, 20, keywords=keywords)
+    index_file = build_old(tmp_path, 20, keywords=keywords)
     file = index_file.with_name("memory_index.sqlite")
     schema.open_readonly(file, keywords=keywords).close()
     with pytest.raises(IndexFormatError, match="has not the tables"):
@@ -194,7 +203,7 @@ def ask(index_file: Path) -> None:
     questions: list[Any] = [
         lambda index: index.ids_where({"page": [0, 1, 2, 3, 4, 5, 6]}),
         lambda index: index.search(make_vectors(1), 5, where={"even": True}),
-        lambda index: index.metadata(list(range(120))),
+        lambda index: metadata_of(index, list(range(120))),
         lambda index: index.keyword_search("apples plums word3", 5),
         lambda index: index.frames_of(list(range(120))),
         lambda index: index.length_codes(np.arange(120)),
@@ -214,7 +223,7 @@ def test_crafted_rows_are_refused(index_file: Path) -> None:
     with IndexManager.open(index_file) as index:
         for call in (
             lambda: index.ids_where({"page": [0, 1, 2, 3, 4, 5, 6]}),
-            lambda: index.metadata([1]),
+            lambda: metadata_of(index, [1]),
             lambda: index.keyword_search("plums", 5),
         ):
             with pytest.raises(IndexFormatError, match=r"memory_index\.sqlite"):
@@ -227,7 +236,7 @@ def test_crafted_rows_are_refused(index_file: Path) -> None:
 def test_metadata_of_an_index_that_is_no_json_object_is_refused(index_file: Path, json: str) -> None:
     craft(index_file, f"UPDATE metadata SET json = '{json}'")
     with IndexManager.open(index_file) as index, pytest.raises(IndexFormatError, match="metadata"):
-        index.metadata([1])
+        metadata_of(index, [1])
 
 
 def test_connections_end_without_a_word(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Values of metadata as SQLite's side file keeps them for filters: bytes, equal exactly when the values are."""
+"""Values of metadata as the SQLite file keeps them for filters: bytes, equal exactly when the values are."""
 
 from __future__ import annotations
 

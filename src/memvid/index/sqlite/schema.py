@@ -1,4 +1,4 @@
-"""The SQLite side file: its tables, and how it is opened. There is no chunk text in it.
+"""The SQLite file: its tables, and how it is opened. There is no chunk text in it.
 
 ``arrays`` holds little-endian numpy arrays: the page table (``page_frames`` u4, ``page_first_chunks`` i8), the runs of
 chunk ids (``run_starts``, ``run_lengths`` i8) and the chunks' lengths (``length_codes`` u1, in the order of adding).
@@ -7,22 +7,20 @@ chunk ids (``run_starts``, ``run_lengths`` i8) and the chunks' lengths (``length
 
 from __future__ import annotations
 
-import errno
+import os
 import sqlite3
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from memvid.errors import DependencyError, IndexFormatError, OutputError
-from memvid.index.manifest import MEND, path_fault
-from memvid.index.restricted_sqlite import RestrictedConnection, connect_readonly
-from memvid.storage.disk import output_errors
-from memvid.storage.files import make_private
+from memvid.errors import IndexFormatError
+from memvid.index.manifest import MEND
+from memvid.index.sqlite.restricted import RestrictedConnection, connect_readonly
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["ARRAYS", "KEYWORD_TABLE", "OWN_WORDS", "create", "open_readonly", "reading", "writing"]
+__all__ = ["ARRAYS", "open_readonly", "reading"]
 
 ARRAYS = {
     "page_frames": "<u4",
@@ -34,7 +32,7 @@ ARRAYS = {
 
 _APPLICATION_ID = 0x4D56_4944  # "MVID"
 _VERSION = 1
-_PAGE_SIZE = 4096  # bytes
+_LONGEST_PATH = 504  # bytes from the root on: of 512, SQLite keeps eight for the name of a journal
 _TABLES = {
     "arrays": "CREATE TABLE arrays(name TEXT PRIMARY KEY, data BLOB NOT NULL)",
     "metadata": "CREATE TABLE metadata(id INTEGER PRIMARY KEY, json TEXT NOT NULL)",
@@ -62,43 +60,6 @@ _KEYWORD_ROWS: tuple[_Row, ...] = (
     *(("table", name, name, sql) for name, sql in _SHADOW_TABLES.items()),
     ("table", "keywords", "keywords", KEYWORD_TABLE),
 )
-OWN_WORDS = tuple(word for row in (*_ROWS, *_KEYWORD_ROWS) for word in row if word is not None)
-"""What of a side file's text is memvid's own, whatever the chunks say."""
-# SQLite says in words alone what the system told it.
-_DISK_ERRORS = {
-    "full": errno.ENOSPC,
-    "disk i/o": errno.EIO,
-    "readonly": errno.EACCES,
-    "read-only": errno.EACCES,
-    "unable to open": errno.EACCES,
-}
-
-
-def create(path: Path, *, keywords: bool) -> sqlite3.Connection:
-    """Make the tables in an empty file and begin the one transaction of a build.
-
-    No journal and no syncing: the file is nobody's until it is committed as a whole.
-    """
-    with output_errors(path):
-        make_private(path)
-    with writing(path):
-        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        for pragma in (
-            f"page_size={_PAGE_SIZE}",
-            "encoding='UTF-8'",
-            "journal_mode=OFF",
-            "synchronous=OFF",
-            "cache_size=-32768",
-        ):
-            connection.execute(f"PRAGMA {pragma}")
-        connection.execute(f"PRAGMA application_id={_APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version={_VERSION}")
-        for statement in _TABLES.values():
-            connection.execute(statement)
-        if keywords:
-            _create_keywords(connection)
-        connection.execute("BEGIN")
-        return connection
 
 
 def open_readonly(path: Path, *, keywords: bool) -> RestrictedConnection:
@@ -121,7 +82,7 @@ def open_readonly(path: Path, *, keywords: bool) -> RestrictedConnection:
 
 
 def _is_ours(connection: sqlite3.Connection, *, keywords: bool) -> bool:
-    """Whether a file has the tables that :func:`create` makes, word for word, and nothing else.
+    """Whether a file has the tables that a build made, word for word, and nothing else.
 
     Asked before any of them is used: under the name of a table there may be a view, which is a program.
     """
@@ -150,28 +111,9 @@ def reading(path: Path) -> Iterator[None]:
         ) from error
 
 
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Turn SQLite's errors about the disk into :class:`OutputError`."""
-    try:
-        yield
-    except sqlite3.OperationalError as error:
-        fault = path_fault(path)
-        if fault is not None:
-            raise OutputError(errno.ENAMETOOLONG, fault, str(path)) from error
-        for words, number in _DISK_ERRORS.items():
-            if words in str(error).lower():
-                remedy = "free some space, or choose a folder you may write to"
-                raise OutputError(number, f"{error}: {remedy}", str(path)) from error
-        raise
-
-
-def _create_keywords(connection: sqlite3.Connection) -> None:
-    try:
-        connection.execute(KEYWORD_TABLE)
-    except sqlite3.OperationalError as error:
-        if "no such module" not in str(error):
-            raise
-        raise DependencyError(
-            "this Python's SQLite has no FTS5: build with EncoderConfig(keywords=False), or use another Python"
-        ) from error
+def path_fault(file: Path) -> str | None:
+    """Why SQLite opens no file of this name, wherever it is; ``None`` where the name is no reason."""
+    nbytes = len(os.fsencode(file.absolute()))
+    if os.name == "nt" or nbytes <= _LONGEST_PATH:
+        return None
+    return f"its path has {nbytes} bytes, of which SQLite takes {_LONGEST_PATH}: give it a place with a shorter one"

@@ -1,6 +1,6 @@
-"""Filters answered by SQLite's side file: by its values of fields, and where those do not say all, by the metadata.
+"""Filters answered by the SQLite file: by its values of fields, and where those do not say all, by the metadata.
 
-The side file has the strings, numbers, booleans and nulls that are at a key of the metadata itself, long ones as
+The file has the strings, numbers, booleans and nulls that are at a key of the metadata itself, long ones as
 digests. What lies in lists and objects is looked for in the metadata of the chunks, mostly none, that have such under a
 key of the filter.
 """
@@ -17,11 +17,11 @@ from memvid.errors import IndexFormatError
 from memvid.index.arrays import IntArray
 from memvid.index.manifest import MEND
 from memvid.index.passing import Between, Mask, passing_rows
-from memvid.index.value_tokens import token_value, value_token
+from memvid.index.sqlite.value_tokens import token_value, value_token
 from memvid.query import Condition, Exists, Filter, OneOf
 
 if TYPE_CHECKING:
-    from memvid.index.records import RecordReader
+    from memvid.index.sqlite.records import SqliteRecords
     from memvid.types import JsonObject
 
 __all__ = ["RecordFilters"]
@@ -35,7 +35,7 @@ class RecordFilters:
     :param records: of the segment.
     """
 
-    def __init__(self, records: RecordReader) -> None:
+    def __init__(self, records: SqliteRecords) -> None:
         self._records = records
         self._lock = threading.Lock()
         self._nested: dict[str, IntArray] = {}
@@ -53,7 +53,7 @@ class RecordFilters:
         nested = self._records.row_map.rows(self._nested_at(where.path))
         if not digests and not len(nested):
             return surely, surely
-        perhaps = surely | self._records.holding(where.path, digests.__contains__) if digests else surely.copy()
+        perhaps = surely | self._records.rows_holding(where.path, digests.__contains__) if digests else surely.copy()
         perhaps[nested] = True
         return surely, perhaps
 
@@ -64,10 +64,10 @@ class RecordFilters:
     def _by_values(self, where: Condition | Exists) -> tuple[Mask, set[bytes]]:
         """The rows with a value that passes, and the values of which that is not known."""
         if isinstance(where, Exists):
-            return self._records.having(where.path), set()
+            return self._records.rows_having(where.path), set()
         if isinstance(where, OneOf):
             tokens = {value_token(value.value) for value in where.values}
-            return self._records.having(where.path, sorted(token for token in tokens if token is not None)), set()
+            return self._records.rows_having(where.path, sorted(token for token in tokens if token is not None)), set()
         digests = set()
 
         def holds(token: bytes) -> bool:
@@ -79,7 +79,7 @@ class RecordFilters:
                 digests.add(token)
             return value is not None and where.holds(value)
 
-        return self._records.holding(where.path, holds), digests
+        return self._records.rows_holding(where.path, holds), digests
 
     def _nested_at(self, path: str) -> IntArray:
         """Ids of the chunks that may have something at a path in a list or an object."""
