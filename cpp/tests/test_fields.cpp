@@ -10,33 +10,33 @@
 #include "memvid/postings_writer.hpp"
 
 using namespace memvid;
+using namespace memvid::testing;
 
 namespace {
+
+std::string key(std::uint32_t n) { return {'n', static_cast<char>(n / 256), static_cast<char>(n % 256)}; }
 
 // 1,000 rows: of 7 rows one has "n" and its number, all have "even" or "odd", some of a run "run".
 std::vector<std::string> terms_of_row(std::uint32_t row) {
     std::vector<std::string> terms{row % 2 == 0 ? "even" : "odd"};
-    if (row % 7 == 0) terms.push_back("n" + std::string{static_cast<char>(row / 256), static_cast<char>(row % 256)});
+    if (row % 7 == 0) terms.push_back(key(row));
     if (row >= 300 && row < 900) terms.push_back("run");
     return terms;
 }
 
 Bytes section_of(std::uint32_t rows) {
     const TemporaryFolder folder;
-    const auto path = (folder.path() / "fields").native();
     PostingsWriter writer;
     for (std::uint32_t row = 0; row < rows; ++row) {
         const auto terms = terms_of_row(row);
         const std::vector<std::string_view> views(terms.begin(), terms.end());
         writer.add_terms(views);
     }
-    OutputFile out(path);
+    OutputFile out(folder.file("fields"));
     writer.finish(out, {});
-    Bytes section(out.size());
     out.sync();
     out.close();
-    InputFile(path).read_at(0, section);
-    return section;
+    return load(folder.file("fields"));
 }
 
 std::set<std::uint32_t> rows_in(const std::vector<std::uint64_t>& bits) {
@@ -74,9 +74,6 @@ TEST(rows_are_found_by_terms_and_ranges) {
           expected([](const std::string& term) { return term == "run" || term == std::string("n\0\7", 3); }));
     for (std::uint32_t first = 0; first < 1000; first += 93)
         for (std::uint32_t last = 0; last < 1100; last += 101) {
-            const auto key = [](std::uint32_t n) {
-                return "n" + std::string{static_cast<char>(n / 256), static_cast<char>(n % 256)};
-            };
             CHECK(found(fields, {}, {{key(first), key(last)}}) ==
                   expected([&](const std::string& term) { return key(first) <= term && term < key(last); }));
         }
@@ -99,6 +96,39 @@ TEST(terms_are_listed) {
     CHECK((terms_between(fields, "e", "f", 9) == std::vector<std::string>{"even"}));
     CHECK((terms_between(fields, "o", "z", 9) == std::vector<std::string>{"odd", "run"}));
     CHECK(terms_between(fields, "", "z", 10).size() == 10);
+}
+
+TEST(numbers_of_rows_are_summed_by_term) {
+    const Bytes section = section_of(1000);
+    std::vector<std::uint64_t> numbers(1000);
+    std::map<std::string, std::uint64_t> sums, told;
+    for (std::uint32_t row = 0; row < 1000; ++row) {
+        numbers[row] = row * 0x9e37'79b9'7f4a'7c15ULL;  // so that sums overflow
+        for (const auto& term : terms_of_row(row)) sums[term] += numbers[row];
+    }
+    const Postings fields(section);
+    sum_rows(fields, numbers, [&](std::string_view term, std::uint64_t sum) { told[std::string(term)] = sum; });
+    CHECK(told == sums);
+    numbers.pop_back();
+    CHECK_ERROR(config, sum_rows(fields, numbers, [](std::string_view, std::uint64_t) {}));
+}
+
+TEST(terms_with_their_rows_make_the_same_section) {
+    std::map<std::string, std::vector<std::int64_t>> rows;
+    for (std::uint32_t row = 0; row < 1000; ++row)
+        for (const auto& term : terms_of_row(row)) rows[term].push_back(row);
+    const TemporaryFolder folder;
+    OutputFile out(folder.file("fields"));
+    SortedPostingsWriter writer(out, 1000);
+    for (const auto& [term, having] : rows) writer.add(term, having);
+    const std::vector<std::int64_t> some{1, 2}, falling{2, 1}, beyond{1000}, none;
+    for (const auto* wrong : {&falling, &beyond, &none}) CHECK_ERROR(config, writer.add("zzz", *wrong));
+    CHECK_ERROR(config, writer.add("run", some));
+    CHECK_ERROR(config, writer.add(std::string(longest_term + 1, 'z'), some));
+    writer.finish();
+    out.sync();
+    out.close();
+    CHECK(load(folder.file("fields")) == section_of(1000));
 }
 
 TEST(a_search_ends_when_it_is_told_to) {
