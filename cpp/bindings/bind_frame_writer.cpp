@@ -1,3 +1,4 @@
+#include <pybind11/stl.h>
 #include <pybind11/stl/filesystem.h>
 
 #include "common.hpp"
@@ -86,6 +87,14 @@ void register_frame_writer(py::module_& module) {
             FrameWriter::check_append(path.native(), WriterOptions{symbol, 30, 1});
         },
         py::arg("path"), py::arg("symbol"), "Raises what keeps frames from being put behind those of a video.");
+    module.def(
+        "copy_movie",
+        [](const std::filesystem::path& path, const std::filesystem::path& to, std::optional<std::uint64_t> movie) {
+            const py::gil_scoped_release release;
+            copy_movie(path.native(), movie, to.native(), check_signals);
+        },
+        py::arg("path"), py::arg("to"), py::kw_only(), py::arg("movie") = py::none(),
+        "Writes the frames of a video into a new file, as they are, with the page table and nothing else.");
     module.def(
         "commit_append",
         [](const std::filesystem::path& path, std::uint64_t mark) {

@@ -61,6 +61,10 @@ std::array<std::uint8_t, wide_header_bytes> wide_header(std::uint32_t size, std:
     return header;
 }
 
+int whole_rate(const Movie& movie) {
+    return std::clamp(static_cast<int>(std::lround(movie.frames_per_second)), 1, 1000);
+}
+
 }  // namespace
 
 std::array<std::uint8_t, append_mark_bytes> append_mark(std::uint64_t movie) {
@@ -86,11 +90,16 @@ Mp4Writer::Mp4Writer(OutputFile& file, int width, int height, int frames_per_sec
     begin_data(1);
 }
 
+Mp4Writer::Mp4Writer(OutputFile& file, const Movie& like)
+    : Mp4Writer(file, like.width, like.height, whole_rate(like)) {
+    first_frames_ = like.first_frames;
+}
+
 Mp4Writer::Mp4Writer(OutputFile& file, const Movie& movie, std::uint64_t movie_offset)
     : file_(file),
       width_(movie.width),
       height_(movie.height),
-      frames_per_second_(std::clamp(static_cast<int>(std::lround(movie.frames_per_second)), 1, 1000)),
+      frames_per_second_(whole_rate(movie)),
       first_frames_(movie.first_frames),
       samples_(movie.samples) {
     const std::uint64_t end = file_.size();
@@ -127,6 +136,27 @@ std::uint64_t Mp4Writer::finish(ByteView page_table) {
     file_.append(movie);
     file_.overwrite(data_start_ - wide_header_bytes, wide_header(1, data_end - data_start_ + wide_header_bytes));
     return data_end;
+}
+
+void copy_movie(const std::string& from, std::optional<std::uint64_t> movie_offset, const std::string& to,
+                const Poll& poll) {
+    const InputFile file(from);
+    const Movie movie = movie_offset ? read_movie(file, *movie_offset) : read_movie(file);
+    if (movie.codec != "png" || movie.tracks != 1)
+        throw Error(ErrorCode::unsupported, from + " is not a video in memvid's own format: its frames stay where they are");
+    OutputFile out(to);
+    Mp4Writer writer(out, movie);
+    Bytes frame;
+    for (std::size_t i = 0; i < movie.samples.size(); ++i) {
+        if (i % samples_per_chunk == 0 && poll) poll();
+        frame.resize(movie.samples[i].size);
+        if (!file.read_at(movie.samples[i].offset, frame))
+            throw Error(ErrorCode::format, from + " is cut off: frame " + std::to_string(i) + " lies behind its end");
+        writer.append(frame);
+    }
+    writer.finish(movie.page_table ? ByteView(*movie.page_table) : ByteView{});
+    out.sync();
+    out.close();
 }
 
 // Chunks of samples that lie back to back: where each begins, and how many it has, told once for equal neighbours.

@@ -26,10 +26,11 @@ from memvid.errors import (
     UnsupportedVideoError,
 )
 from memvid.index import IndexManager
+from memvid.index.location import find_index
 from memvid.interrupts import interruptible
 from memvid.page import ChunkIds, Record, check_record, decode_metadata, encode_metadata
 from memvid.query import parse_filter, value_of
-from memvid.storage.commit import default_index_file, open_settled, recover, refuse_links
+from memvid.storage.commit import open_settled, recover, refuse_links
 from memvid.types import AppendResult, DateLike, JsonObject, ModelInfo, ProgressCallback, StrPath, Where
 from memvid.video import PageStore, VideoReader
 
@@ -67,7 +68,7 @@ class MemvidAppender(ChunkCollector):
     ) -> None:
         """Use :meth:`MemvidEncoder.open` instead."""
         self._video_file = Path(video_file)
-        self._index_file = default_index_file(self._video_file) if index_file is None else Path(index_file)
+        self._index_file = find_index(self._video_file, index_file)
         self._places = (self._video_file.absolute(), self._index_file.absolute())
         refuse_links(self._video_file, self._index_file)
         made_with, chosen, self._known = open_settled(self._index_file, self._video_file, lambda: self._look(embedder))

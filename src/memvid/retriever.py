@@ -24,12 +24,13 @@ from memvid.errors import (
     VideoNotFoundError,
 )
 from memvid.index import IndexManager
+from memvid.index.location import find_index
 from memvid.page import ChunkIds, read_metadata
 from memvid.pickling import check_picklable
 from memvid.query import Filter, parse_filter
 from memvid.query_cache import QueryCache, Tally
 from memvid.ranking import RankedSearch
-from memvid.storage.commit import default_index_file, open_settled, recover
+from memvid.storage.commit import open_settled, recover
 from memvid.types import Chunk, CommitInfo, MemoryInfo, RetrieverStats, SearchResult, StrPath, Where
 from memvid.video import MetadataState, PageStore, VideoReader
 
@@ -51,7 +52,7 @@ class MemvidRetriever(AsyncSearches):
     :mod:`memvid.async_search`.
 
     :param video_file: the video.
-    :param index_file: its index; ``None`` takes ``<stem>_index.json`` beside the video.
+    :param index_file: its index; ``None`` takes the one inside the video, or ``<stem>_index.json`` beside it.
     :param embedder: what made the embeddings, if it was not the MiniLM model that comes with memvid.
     :param config: a :class:`RetrieverConfig`, a dict of its options, or ``None`` for the defaults.
     :param options: single options of :class:`RetrieverConfig`, on top of ``config``.
@@ -74,13 +75,16 @@ class MemvidRetriever(AsyncSearches):
         super().__init__()
         self.config = make_config(RetrieverConfig, config, options, beside=("embedder",))
         video_path = Path(video_file)
-        index_path = default_index_file(video_path) if index_file is None else Path(index_file)
+        index_path = Path(video_file if index_file is None else index_file)
         if "\0" in f"{video_path}{index_path}":
             raise VideoNotFoundError(f"no file can be named {video_path} or {index_path}: a name holds no NUL")
         self._defaults = search_options(self.config, {})
-        self._places = (video_path.absolute(), index_path.absolute())
+        self._places = (video_path.absolute(), None if index_file is None else index_path.absolute())
         self._embedder = resolve_embedder(embedder)
-        self._video, self._index = open_settled(index_path, video_path, lambda: self._open(video_path, index_path))
+        self._video, self._index = open_settled(
+            find_index(video_path, index_file), video_path,
+            lambda: self._open(video_path, find_index(video_path, index_file)),
+        )  # fmt: skip
         self._store = PageStore(
             self._video, cache_bytes=self.config.page_cache_bytes, question_bytes=self.config.question_bytes
         )
@@ -402,7 +406,11 @@ class MemvidRetriever(AsyncSearches):
 
 
 def _open_again(
-    kind: type[MemvidRetriever], video_file: Path, index_file: Path, embedder: Embedder | None, config: RetrieverConfig
+    kind: type[MemvidRetriever],
+    video_file: Path,
+    index_file: Path | None,
+    embedder: Embedder | None,
+    config: RetrieverConfig,
 ) -> MemvidRetriever:
     return kind(video_file, index_file, embedder=embedder, config=config)
 

@@ -289,11 +289,14 @@ def test_the_cache_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatc
 
 def test_the_cache_forgets_the_oldest(own_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(digests, "_KEPT", 10)
-    status = tmp_path.stat()
+    path = tmp_path / "file"
+    path.write_bytes(b"content")
+    with path.open("rb") as opened:
+        file = OpenFile(path, opened)
     for i in range(25):
-        digests.remember_verified(status, str(i))
-    assert digests.is_verified(status, "24")
-    assert not digests.is_verified(status, "0")
+        digests.remember_verified(file, str(i))
+    assert digests.is_verified(file, "24")
+    assert not digests.is_verified(file, "0")
     assert len(list((own_cache / "verified").iterdir())) <= 10
 
 

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from memvid import _core
 from memvid.config import EncoderConfig
 from memvid.errors import VideoFormatError
-from memvid.storage.inner_index import BORDER, InnerManifest, find_manifest, place_parts, put_index
+from memvid.storage.inner_index import BORDER, InnerManifest, Stretch, find_manifest, place_parts
+from memvid.storage.inner_index import put_index as put_stretches
 from memvid.video import VideoAppender, VideoReader
 from tests.video.video_support import boxes, find, make_pages, write_video
 
@@ -63,6 +64,10 @@ def check_parts(video: Path, parts: Sequence[Path]) -> None:
         content = part.read_bytes()
         assert data[offset : offset + len(content)] == content
         assert offset % (BORDER if len(content) > BORDER else 64) == 0
+
+
+def put_index(video: Path, parts: Sequence[Path], manifest: Callable[[Sequence[int]], bytes]) -> None:
+    put_stretches(video, [Stretch(part, 0, part.stat().st_size) for part in parts], manifest)
 
 
 def read(video: Path) -> list[bytes]:

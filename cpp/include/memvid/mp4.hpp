@@ -8,6 +8,7 @@
 
 #include "memvid/bytes.hpp"
 #include "memvid/file.hpp"
+#include "memvid/thread_pool.hpp"
 
 namespace memvid {
 
@@ -63,10 +64,19 @@ AppendPoint find_append_point(const InputFile& file);
 // `free`. Doing it again is harmless. Throws Error(format) when there is no complete append, Error(output).
 void commit_append(const std::string& path, std::uint64_t mark);
 
+// Writes the frames of a movie, as they are, into a new file: back to back, with the page table, and nothing else that is
+// in the old one. `movie_offset` is that of a `moov` which does not count yet. On return the new file is on the disk.
+// Throws Error(format) when there is no such movie, Error(unsupported) when it is not one of ours, Error(io),
+// Error(output).
+void copy_movie(const std::string& from, std::optional<std::uint64_t> movie_offset, const std::string& to,
+                const Poll& poll);
+
 // Writes a new file (`ftyp`, one `mdat`, `moov`), or an append (a mark, `mdat`, `moov`). Not safe to share.
 class Mp4Writer {
 public:
     Mp4Writer(OutputFile& file, int width, int height, int frames_per_second);
+    // A new file for the frames of another one: shown as they are there.
+    Mp4Writer(OutputFile& file, const Movie& like);
     // Behind the movie that `file` has, from `file.size()` on; what is there is cut off. The mark is on the device
     // before this returns; if that fails, it is taken away again.
     Mp4Writer(OutputFile& file, const Movie& movie, std::uint64_t movie_offset);

@@ -22,13 +22,14 @@ from memvid.building.index_feed import Indexed, IndexFeed, SegmentSource
 from memvid.building.metadata_changes import MetadataChanges
 from memvid.building.page_writer import PageWriter, read_back
 from memvid.building.progress import Reporter, timed
+from memvid.building.shrinking import count_append
 from memvid.building.spool import Spool, SpoolSegment
 from memvid.building.video_chunks import VideoChunks
 from memvid.config import EncoderConfig, possible_fps
 from memvid.embedding import Embedder, model_info
 from memvid.errors import FrameError, ResourceLimitError
 from memvid.index import IndexManager, Manifest, stage_changes
-from memvid.index.updating import UpdatePlan, next_number, plan_update, unused_files
+from memvid.index.updating import UpdatePlan, next_number, plan_update, tidy
 from memvid.page import ChunkIds, HeaderInfo, MetadataReader, PageCompressor, Record, check_record, metadata_bodies
 from memvid.storage.commit import Commit
 from memvid.types import AppendResult, CommitInfo, ProgressCallback, VideoIdentity
@@ -198,8 +199,8 @@ class Appender:
             chunks=chunks,
             frames=frames,
             text_bytes=self._spool.text_bytes,
-            video_bytes=manifest.video.bytes,
-            index_bytes=len(manifest.to_bytes()) + sum(file.bytes for _, file in manifest.side_files()),
+            video_bytes=self._video_file.stat().st_size if commit.is_single else manifest.video.bytes,
+            index_bytes=manifest.nbytes,
             seconds=dict(self._seconds),
             embeddings_made=indexed.made,
             embeddings_resumed=indexed.resumed,
@@ -266,8 +267,11 @@ class Appender:
                 )  # fmt: skip
                 indexed = Indexed()
             with timed(self._seconds, "commit"):
-                commit.grow(video.mark)
-                commit.commit(obsolete=partial(unused_files, self._index_file, manifest))
+                if commit.is_single:
+                    manifest = count_append(commit, self._video_file, video, manifest)
+                else:
+                    commit.grow(video.mark)
+                commit.commit(obsolete=partial(tidy, self._index_file, manifest))
             if checkpoint is not None:
                 checkpoint.remove()
         return table, manifest, indexed

@@ -26,8 +26,8 @@ from memvid.building.progress import Reporter, timed
 from memvid.building.spool import Spool
 from memvid.config import EncoderConfig
 from memvid.embedding import Embedder, model_info
-from memvid.index import IndexBuilder, IndexManager
-from memvid.index.updating import unused_files
+from memvid.index import IndexBuilder, IndexManager, Manifest
+from memvid.index.updating import tidy
 from memvid.page import (
     HEADER_BYTES,
     ChunkIds,
@@ -88,7 +88,8 @@ class Builder:
     :param next_chunk: what is appended later gets no id below it.
     :param about: what the header page is to say of it.
     :param commit: a commit of these files that is begun already and holds their locks.
-    :param check: gets the paths of the complete video and index files, the manifest last, before they are committed.
+    :param check: gets the paths of the complete video, of the index's files that are not inside it, and the manifest,
+        before they are committed.
     :raises ConfigError: the options cannot be carried out here, see :func:`check_feasible`; likewise
         :class:`DependencyError`.
     :ivar unusable_metadata: after :meth:`run`, the chunks that are in the index without their metadata, which cannot be
@@ -109,7 +110,7 @@ class Builder:
         next_chunk: int = 0,
         about: About | None = None,
         commit: Commit | None = None,
-        check: Callable[[Path, Sequence[Path]], None] | None = None,
+        check: Callable[[Path, Sequence[Path], Manifest], None] | None = None,
     ) -> None:
         check_feasible(config)
         self._spool = spool
@@ -156,10 +157,10 @@ class Builder:
                         starts = np.flatnonzero(table.counts)
                         index.add_pages(starts, table.first_chunks[starts], table.counts[starts])
                         staged = index.stage(video, deleted=self._deleted)
-                        index_bytes = sum(path.stat().st_size for path in staged)
+                        video_bytes = staged_video.stat().st_size
                         if self._check is not None:
-                            self._check(staged_video, staged)
-                        commit.commit(obsolete=partial(unused_files, self._index_file, index.manifest))
+                            self._check(staged_video, [] if commit.is_single else staged, index.manifest)
+                        commit.commit(obsolete=partial(tidy, self._index_file, index.manifest))
                     if checkpoint is not None:
                         checkpoint.remove()
             except BaseException:
@@ -173,8 +174,8 @@ class Builder:
             chunks=len(self._spool),
             frames=len(table),
             text_bytes=self._spool.text_bytes,
-            video_bytes=video.bytes,
-            index_bytes=index_bytes,
+            video_bytes=video_bytes,
+            index_bytes=index.manifest.nbytes,
             seconds=dict(self._seconds),
             embeddings_made=indexed.made,
             embeddings_resumed=indexed.resumed,

@@ -12,7 +12,7 @@ from memvid.errors import OutputError
 from memvid.index.manifest import is_index_start
 from memvid.interrupts import uninterrupted
 from memvid.printable import shell_word
-from memvid.storage.commit import default_index_file
+from memvid.storage.commit import default_index_file, is_single
 from memvid.storage.disk import check_utf8, output_errors, sync_folder
 from memvid.storage.files import open_regular
 from memvid.types import StrPath
@@ -28,7 +28,7 @@ def check_outputs(
 ) -> tuple[Path, Path]:
     """The video and the index that are to be written, if they can be.
 
-    :param index: ``None`` puts ``<stem>_index.json`` beside the video.
+    :param index: ``None`` puts ``<stem>_index.json`` beside the video; the video itself has it inside.
     :param inputs: files that are read for it, which may not be written over.
     :raises OutputError: a name is no such file's, a folder's, or an input's; a file of another kind is there; its
         folder is missing, or read-only.
@@ -37,6 +37,10 @@ def check_outputs(
     if index is not None and _suffix(video) == ".json" and _suffix(index) in VIDEO_SUFFIXES:
         raise OutputError(f"{video} is an index's name, {index} a video's: name the video first, then its index")
     video_file = check_video_output(video, codec=codec, inputs=inputs)
+    if index is not None and is_single(Path(index), video_file):
+        if codec != "png":
+            raise OutputError(f"{index} is to have its index inside, which only videos of codec png can: name an index")
+        return video_file, video_file
     index_file = check_index_output(default_index_file(video_file) if index is None else index, inputs=inputs)
     _check_replaceable(index_file, is_index_start, "index of memvid")
     if os.path.realpath(video_file) == os.path.realpath(index_file):

@@ -23,6 +23,7 @@ from memvid.cli.info import info
 from memvid.cli.log import log
 from memvid.cli.output import ReaderGoneError, one_line
 from memvid.cli.own_words import in_own_words
+from memvid.cli.pack import pack, unpack
 from memvid.cli.process import INTERRUPTED
 from memvid.cli.reindex import reindex
 from memvid.cli.repair import repair
@@ -66,7 +67,7 @@ def app() -> None:
 
 for _verb in (
     *(demo, build, search, chat, evaluate, info, append, delete, tag, log, scan, compact, erase),
-    *(verify, repair, reindex, export, survive, import_old),
+    *(verify, repair, reindex, pack, unpack, export, survive, import_old),
 ):
     app.add_command(_verb)
 

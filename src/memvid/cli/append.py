@@ -74,10 +74,10 @@ def append(
     """
     from memvid.building.checkpoint import checkpoint_file
     from memvid.encoder import MemvidEncoder
-    from memvid.storage.commit import default_index_file
+    from memvid.index.location import find_index
 
     given: dict[str, Any] = {name: value for name, value in settings.items() if value is not None}
-    index = index_file or default_index_file(memory)
+    index = find_index(memory, index_file)
     plan = plan_files(files, memory, index)
     embedder = options.load_embedder(model)
     checkpoint = checkpoint_file(memory)

@@ -79,7 +79,7 @@ def export(
 
 
 def _print(result: ExportResult, video: Path) -> None:
-    from memvid.storage.commit import default_index_file
+    from memvid.index.location import find_index
 
     ratio = f", {result.video_bytes / result.text_bytes:.2f} of the text" if result.text_bytes else ""
     emit(heading(str(result.video_file)))
@@ -93,7 +93,7 @@ def _print(result: ExportResult, video: Path) -> None:
             ]
         )
     )
-    search, index = command_line("memvid", "search", result.video_file), default_index_file(video)
+    search, index = command_line("memvid", "search", result.video_file), find_index(video)
     if index.exists():
         emit(f'\nAsk it:  {search} "your question" --index {command_line(index)}')
     else:

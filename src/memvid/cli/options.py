@@ -165,10 +165,11 @@ def index_embedder(name: str | None, memory: Path, index_file: Path | None) -> E
 def index_model_info(memory: Path, index_file: Path | None) -> ModelInfo | None:
     """The model that a memory's index names, if it can be read."""
     from memvid.errors import MemvidError
+    from memvid.index.location import find_index
     from memvid.index.manifest import read_manifest
-    from memvid.storage.commit import default_index_file, recover
+    from memvid.storage.commit import recover
 
-    index = index_file or default_index_file(memory)
+    index = find_index(memory, index_file)
     try:
         recover(index, video_file=memory)
         return read_manifest(index).model

@@ -54,9 +54,9 @@ def reindex(
     """
     from memvid import maintenance
     from memvid.building.checkpoint import checkpoint_file
-    from memvid.storage.commit import default_index_file
+    from memvid.index.location import find_index
 
-    index = index_file or default_index_file(video)
+    index = find_index(video, index_file)
     # Embeddings of the hashing embedder are made in less time than it takes to keep them.
     checkpoint = None if model == "hashing" else checkpoint_file(index)
     with telling_what_is_kept(checkpoint, arguments), ProgressBars() as bars:

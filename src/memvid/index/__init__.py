@@ -11,4 +11,12 @@ from memvid.index.builder import IndexBuilder, stage_changes
 from memvid.index.manager import IndexManager
 from memvid.index.manifest import Manifest, Segment, SideFile, VectorInfo
 
-__all__ = ["IndexBuilder", "IndexManager", "Manifest", "Segment", "SideFile", "VectorInfo", "stage_changes"]
+__all__ = [
+    "IndexBuilder",
+    "IndexManager",
+    "Manifest",
+    "Segment",
+    "SideFile",
+    "VectorInfo",
+    "stage_changes",
+]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from memvid.errors import EmbeddingError, IndexFormatError
-from memvid.index.digests import file_digest, remember_verified
+from memvid.index.inside import describe, put_inside
 from memvid.index.manifest import (
     Manifest,
     Segment,
@@ -18,7 +17,6 @@ from memvid.index.manifest import (
     own_name,
     side_file_name,
 )
-from memvid.index.open_file import OpenFile
 from memvid.index.record_writer import RecordWriter
 from memvid.index.side_files import open_old_records, open_side_file
 from memvid.index.vectors import VectorWriter, check_vectors
@@ -83,9 +81,10 @@ class IndexBuilder(NotPicklable):
             threads=config.threads,
         )
         self._staged = {
-            role: commit.stage(index_file.with_name(side_file_name(index_file, role, number))) for role in _ROLES
+            role: commit.stage_part(index_file.with_name(side_file_name(index_file, role, number))) for role in _ROLES
         }
-        commit.stage(index_file)
+        if not commit.is_single:
+            commit.stage(index_file)
         self._kept = _own_segments(index_file, kept, commit, keywords=config.keywords)
         self._changed = None if changed is None else _own_file(index_file, "metadata", changed, commit)
         self._records = RecordWriter(self._staged["records"], keywords=config.keywords)
@@ -195,7 +194,8 @@ class IndexBuilder(NotPicklable):
         self._commit.abort()
 
     def _side_file(self, role: str) -> SideFile:
-        return _describe(self._staged[role], side_file_name(self._index_file, role, self._number))
+        name = side_file_name(self._index_file, role, self._number)
+        return describe(self._staged[role], name, as_part=self._commit.is_single)
 
 
 _ROLES = ("vectors", "records")
@@ -220,7 +220,8 @@ def stage_changes(
     """
     segments = _own_segments(index_file, manifest.segments, commit, keywords=manifest.keywords)
     own = None if manifest.changed is None else _own_file(index_file, "metadata", manifest.changed, commit)
-    commit.stage(index_file)
+    if not commit.is_single:
+        commit.stage(index_file)
     kept = replace(manifest, video=video, segments=segments, changed=own)
     return _stage_manifest(index_file, commit, kept, deleted, changed, number)
 
@@ -251,18 +252,18 @@ def _new_records(index_file: Path, segment: Segment, commit: Commit, *, keywords
     staged = commit.stage(index_file.with_name(name))
     with closing(open_old_records(index_file, segment, keywords=keywords)) as records:
         sqlite.convert(records, staged, keywords=keywords)
-    return _describe(staged, name)
+    return describe(staged, name)
 
 
 def _own_file(index_file: Path, role: str, file: SideFile, commit: Commit) -> SideFile:
     name = own_name(index_file, role, file.name)
-    if name == file.name:
+    if name == file.name or file.at is not None:
         return file
     final = index_file.with_name(name)
     staged = commit.stage(final)
     with open_side_file(index_file, file) as source, output_errors(final), open_regular(source.path) as whole:
         copy_file(whole, staged)
-    copy = _describe(staged, name)
+    copy = describe(staged, name)
     if copy != replace(file, name=name):
         raise IndexFormatError(f"{file.file_of(index_file)} is being changed by another process: try again")
     return copy
@@ -284,30 +285,22 @@ def _stage_manifest(
 
     def write(role: str, data: bytes) -> SideFile:
         final = index_file.with_name(side_file_name(index_file, role, number))
-        staged = commit.stage(final)
+        staged = commit.stage_part(final)
         with output_errors(final):
             write_private(staged, data)
         paths.append(staged)
-        return _describe(staged, final.name)
+        return describe(staged, final.name, as_part=commit.is_single)
 
     if deleted:
         manifest = replace(manifest, deleted=write("deleted", encode_tombstones(deleted)))
     if changed:
         manifest = replace(manifest, changed=write("metadata", encode_changed_metadata(sorted(changed.items()))))
+    if commit.is_single:
+        return put_inside(index_file, commit.body, manifest), paths
     staged = staged_name(index_file)
     with output_errors(index_file):
         write_private(staged, manifest.to_bytes())
     return manifest, [*paths, staged]
-
-
-def _describe(staged: Path, name: str) -> SideFile:
-    """Size and digest of a file that is complete, which are remembered as checked."""
-    with output_errors(staged), open_regular(staged) as opened:
-        os.fsync(opened.fileno())  # before mtime is read: some file systems settle it when data reaches the disk
-        file = OpenFile(staged, opened)
-        digest = file_digest(file)
-    remember_verified(file.status, digest)  # a rename changes none of device, inode, size and mtime
-    return SideFile(name, file.nbytes, digest)
 
 
 def _after(next_id: int, first_id: int, count: int) -> int:

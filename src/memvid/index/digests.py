@@ -1,7 +1,11 @@
-"""SHA-256 of side files, and the memory of which files were checked.
+"""Digests of side files, and the memory of which were checked.
 
-A side file is hashed in full the first time it is opened on a machine. That it was is remembered as an empty file in
-the user's cache folder, named after device, inode, size, mtime and the digest found. The folder may be deleted.
+That of a file of its own is its SHA-256. That of a part of a video is the root of a Merkle tree over its blocks of
+64 KiB (RFC 6962, 2.1), so that a block can be proven without the others.
+
+A side file is hashed in full the first time it is opened on a machine. That it was is remembered as a file in the
+user's cache folder, named after the digest found and :attr:`OpenFile.place`. Of a part that file says what the video
+was like: then an append to it has nobody hash it again, and whatever else is done to it does. It may be deleted.
 """
 
 from __future__ import annotations
@@ -13,14 +17,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from memvid.storage.disk import cache_folder, make_cache_folder
-from memvid.storage.files import open_private
+from memvid.storage.files import write_private
 
 if TYPE_CHECKING:
     from memvid.index.open_file import OpenFile
 
-__all__ = ["file_digest", "is_verified", "remember_verified"]
+__all__ = ["digest_of", "file_digest", "is_verified", "remember_verified", "tree_root"]
 
 _BLOCK = 1 << 20
+_LEAF = 1 << 16
 _KEPT = 4096  # remembered files; beyond it the older half is forgotten
 
 
@@ -32,27 +37,48 @@ def file_digest(file: OpenFile) -> str:
     return digest.hexdigest()
 
 
-def is_verified(status: os.stat_result, digest: str) -> bool:
-    """Whether the file with this ``fstat`` was found to have this digest before."""
+def tree_root(file: OpenFile) -> str:
+    """Root of the Merkle tree of a side file, in hexadecimal. As fast."""
+    nodes: list[bytes] = []
+    for start in range(0, file.nbytes, _BLOCK):
+        block = memoryview(file.read(start, _BLOCK))
+        for at in range(0, len(block), _LEAF):
+            leaf = hashlib.sha256(b"\0")
+            leaf.update(block[at : at + _LEAF])
+            nodes.append(leaf.digest())
+    while len(nodes) > 1:
+        pairs = zip(nodes[::2], nodes[1::2], strict=False)
+        odd = nodes[len(nodes) & ~1 :]  # goes up as it is
+        nodes = [hashlib.sha256(b"\1" + left + right).digest() for left, right in pairs] + odd
+    return (nodes[0] if nodes else hashlib.sha256().digest()).hex()
+
+
+def digest_of(file: OpenFile) -> str:
+    """What the manifest says of a side file."""
+    return tree_root(file) if file.is_part else file_digest(file)
+
+
+def is_verified(file: OpenFile, digest: str) -> bool:
+    """Whether this side file was found to have this digest before."""
     try:
-        return (cache_folder() / "verified" / _key(status, digest)).exists()
+        mark = cache_folder() / "verified" / _key(file.place, digest)
+        return file.is_since(mark.read_bytes()) if file.is_part else mark.exists()
     except (OSError, RuntimeError):  # no cache and no home folder: check each time
         return False
 
 
-def remember_verified(status: os.stat_result, digest: str) -> None:
+def remember_verified(file: OpenFile, digest: str) -> None:
     """Remember a check. A cache that cannot be written to only means that the file is hashed again next time."""
     with suppress(OSError, RuntimeError):
         folder = make_cache_folder("verified")
-        mark = open_private(folder / _key(status, digest))
+        mark = folder / _key(file.place, digest)
+        write_private(mark, file.state if file.is_part else b"")
         os.utime(mark)  # the ones that were not needed for longest are forgotten
-        os.close(mark)
         _forget_old(folder)
 
 
-def _key(status: os.stat_result, digest: str) -> str:
-    parts = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, digest)
-    return hashlib.sha256(" ".join(map(str, parts)).encode()).hexdigest()
+def _key(place: tuple[int | str, ...], digest: str) -> str:
+    return hashlib.sha256(" ".join(map(str, (*place, digest))).encode()).hexdigest()
 
 
 def _forget_old(folder: Path) -> None:

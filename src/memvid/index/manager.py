@@ -188,7 +188,7 @@ class IndexManager(NotPicklable):
     @property
     def nbytes(self) -> int:
         """Size of the manifest and the side files."""
-        return len(self._manifest.to_bytes()) + sum(file.bytes for _, file in self._manifest.side_files())
+        return self._manifest.nbytes
 
     def search(
         self,

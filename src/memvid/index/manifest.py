@@ -9,8 +9,8 @@ import hashlib
 import json
 import os
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from memvid.checks import ID_LIMIT, is_int
 from memvid.config import EncoderConfig
@@ -18,12 +18,13 @@ from memvid.errors import IndexFormatError, IndexNotFoundError
 from memvid.page import ChunkIds, describe_chunks
 from memvid.remedies import IMPORT_REMEDY
 from memvid.storage.files import open_regular
+from memvid.storage.inner_index import BORDER, InnerManifest, find_manifest
 from memvid.storage.journal import is_plain_name
 from memvid.storage.lfs_pointer import LFS_REMEDY, is_lfs_pointer
 from memvid.types import ChunkRanges, ModelInfo, VideoIdentity
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
 __all__ = [
@@ -42,7 +43,8 @@ __all__ = [
 ]
 
 VERSION = 5
-"""The newest version this release reads, and the one that it writes. Up to version 4 records are SQLite files."""
+"""The newest version this release reads, and the one that it writes. Up to version 4 records are SQLite files, and
+nothing is inside a video."""
 
 MEND = "rebuild it from the video with `memvid reindex VIDEO`"
 
@@ -53,17 +55,30 @@ _OLD_RECORDS = ".sqlite"
 _ROLES = ("vectors", "records")
 
 
+Inside: TypeAlias = tuple[int, bytes]
+"""Where in a video the manifest begins that is inside it, and its bytes."""
+
+
 @dataclass(frozen=True, slots=True)
 class SideFile:
-    """A file beside the manifest: its name without a folder, size and SHA-256 in hexadecimal."""
+    """A file beside the manifest, or a part of the video that both lie in.
+
+    :ivar name: without a folder; of a part, nothing.
+    :ivar bytes: its size.
+    :ivar digest: in hexadecimal, as :mod:`memvid.index.digests` makes it.
+    :ivar at: the byte of the video at which a part begins; ``None`` for a file.
+    :ivar inside: where in that video the manifest begins, and its bytes.
+    """
 
     name: str
     bytes: int
-    sha256: str
+    digest: str
+    at: int | None = None
+    inside: Inside | None = field(default=None, repr=False, compare=False)
 
     def file_of(self, index_file: Path) -> Path:
-        """Where it is, beside the manifest at ``index_file``."""
-        return index_file.with_name(self.name)
+        """The file that has it, by that of the manifest."""
+        return index_file.with_name(self.name) if self.at is None else index_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +187,27 @@ class Manifest:
         if self.changed is not None:
             yield "metadata", self.changed
 
+    @property
+    def nbytes(self) -> int:
+        """Size of the manifest and the side files."""
+        return len(self.to_bytes()) + sum(file.bytes for _, file in self.side_files())
+
+    def with_files(self, change: Callable[[str, SideFile], SideFile]) -> Manifest:
+        """The same with other side files.
+
+        :param change: gives them, by role and file.
+        """
+
+        def changed(role: str, file: SideFile | None) -> SideFile | None:
+            return None if file is None else change(role, file)
+
+        segments = tuple(
+            replace(segment, files={role: change(role, file) for role, file in segment.files.items()})
+            for segment in self.segments
+        )
+        deleted, metadata = changed("deleted", self.deleted), changed("metadata", self.changed)
+        return replace(self, segments=segments, deleted=deleted, changed=metadata)
+
     def to_bytes(self) -> bytes:
         """The file's bytes."""
         appended = self.segments[1:]
@@ -275,7 +311,9 @@ def _span(entry: Any) -> tuple[int, int]:
 
 
 def _file_to_json(file: SideFile) -> dict[str, Any]:
-    return {"bytes": file.bytes, "name": file.name, "sha256": file.sha256}
+    if file.at is not None:
+        return {"at": file.at, "bytes": file.bytes, "root": file.digest}
+    return {"bytes": file.bytes, "name": file.name, "sha256": file.digest}
 
 
 def _segment_to_json(segment: Segment) -> dict[str, Any]:
@@ -289,9 +327,26 @@ def read_manifest(index_file: Path) -> Manifest:
     :raises IndexNotFoundError: there is no such file.
     :raises IndexFormatError: it is not a manifest, a newer one, cut off or changed.
     """
+    data, inside = _read(index_file)
+    content = _load(data, index_file)
+    try:
+        manifest = _parse(content)
+        for _, file in manifest.side_files():
+            if (file.at is None) != (inside is None):
+                raise ValueError("it names files of its own inside a video, or parts of a video beside one")
+        return manifest.with_files(lambda _, file: replace(file, inside=inside))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise IndexFormatError(f"index {str(index_file)!r} is incomplete or wrong ({error}): {MEND}") from error
+
+
+def _read(index_file: Path) -> tuple[bytes, InnerManifest | None]:
+    """A manifest's bytes, and where they are if that is inside a video."""
     try:
         with open_regular(index_file) as file:
-            data = file.read(_SIZE_LIMIT + 1)
+            data = file.read(8)
+            if data[4:] == b"ftyp" and (inside := find_manifest(file, limit=_SIZE_LIMIT + 1)) is not None:
+                return inside.data, inside
+            return data + file.read(_SIZE_LIMIT + 1 - len(data)), None
     except (FileNotFoundError, NotADirectoryError):
         raise IndexNotFoundError(
             f"there is no index {str(index_file)!r}: name it where it is, copy it along with its video, or {MEND}"
@@ -299,17 +354,14 @@ def read_manifest(index_file: Path) -> Manifest:
     except OSError as error:
         remedy = "change who may read it" if isinstance(error, PermissionError) else MEND
         raise IndexFormatError(f"index {str(index_file)!r} cannot be read ({error.strerror}): {remedy}") from error
-    content = _load(data, index_file)
-    try:
-        return _parse(content)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise IndexFormatError(f"index {str(index_file)!r} is incomplete or wrong ({error}): {MEND}") from error
 
 
 def _load(data: bytes, index_file: Path) -> dict[str, Any]:
     where = f"index {str(index_file)!r}"
     if data[4:8] == b"ftyp":
-        raise IndexFormatError(f"{where} is a video: name the video first, then its index")
+        raise IndexFormatError(
+            f"{where} is a video: name the video first, then its index; there is none in this one, or {MEND}"
+        )
     if is_lfs_pointer(data):
         raise IndexFormatError(f"{where} {LFS_REMEDY}")
     try:
@@ -380,10 +432,16 @@ def _segment(entry: dict[str, Any], count: object, is_old: bool) -> Segment:
 
 
 def _side_file(entry: dict[str, Any]) -> SideFile:
+    nbytes = _number(entry["bytes"], 1)
+    if "at" in entry:
+        at = _number(entry["at"])
+        if nbytes > BORDER and at % BORDER:
+            raise ValueError(f"a part of {nbytes} bytes begins at byte {at}, not on a border")
+        return SideFile("", nbytes, _text(entry["root"]), at)
     name = entry["name"]
     if not is_plain_name(name):
         raise ValueError(f"side file {name!r} is not a plain name")
-    return SideFile(name, _number(entry["bytes"], 1), _text(entry["sha256"]))
+    return SideFile(name, nbytes, _text(entry["sha256"]))
 
 
 def _content_digest(content: Mapping[str, Any]) -> str:

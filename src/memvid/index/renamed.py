@@ -24,20 +24,12 @@ __all__ = ["find_side_files"]
 
 def find_side_files(index_file: Path, manifest: Manifest) -> Manifest:
     """The manifest with the names that its side files have now. One that is missing has the name it should have."""
-    deleted, changed = manifest.deleted, manifest.changed
-    segments = tuple(
-        replace(segment, files={role: _find(index_file, role, file) for role, file in segment.files.items()})
-        for segment in manifest.segments
-    )
-    return replace(
-        manifest,
-        segments=segments,
-        deleted=None if deleted is None else _find(index_file, "deleted", deleted),
-        changed=None if changed is None else _find(index_file, "metadata", changed),
-    )
+    return manifest.with_files(lambda role, file: _find(index_file, role, file))
 
 
 def _find(index_file: Path, role: str, file: SideFile) -> SideFile:
+    if file.at is not None:
+        return file
     own = replace(file, name=own_name(index_file, role, file.name))
     if own.name == file.name:
         return file

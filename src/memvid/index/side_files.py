@@ -194,7 +194,7 @@ def open_side_file(index_file: Path, side_file: SideFile) -> Iterator[OpenFile]:
     path = side_file.file_of(index_file)
     try:
         with open_regular(path) as file:
-            yield OpenFile(path, file, nbytes=side_file.bytes)
+            yield OpenFile(path, file, offset=side_file.at, nbytes=side_file.bytes, manifest=side_file.inside)
     except MemvidError:
         raise
     except FileNotFoundError as error:
@@ -211,18 +211,22 @@ def _missing(paths: list[str]) -> str:
 
 
 def _check_file(file: OpenFile, expected: SideFile, *, always: bool) -> bool:
-    size = file.status.st_size
-    if size != expected.bytes:
-        with open_regular(file.path) as whole:
-            if is_lfs_pointer(whole.read(POINTER_BYTES)):
-                raise IndexFormatError(f"{file.path} {LFS_REMEDY}")
-        raise IndexFormatError(
-            f"{file.path} is cut off or changed: expected {expected.bytes} bytes, found {size}: {MEND}"
-        )
-    if not always and digests.is_verified(file.status, expected.sha256):
+    _check_size(file, expected)
+    if not always and digests.is_verified(file, expected.digest):
         return False
-    digest = digests.file_digest(file)
-    if digest != expected.sha256:
-        raise IndexFormatError(f"{file.path} is damaged: SHA-256 expected {expected.sha256}, found {digest}: {MEND}")
-    digests.remember_verified(file.status, digest)
+    digest = digests.digest_of(file)
+    if digest != expected.digest:
+        raise IndexFormatError(f"{file.path} is damaged: SHA-256 expected {expected.digest}, found {digest}: {MEND}")
+    digests.remember_verified(file, digest)
     return True
+
+
+def _check_size(file: OpenFile, expected: SideFile) -> None:
+    size = file.status.st_size
+    if size == expected.bytes if expected.at is None else size >= expected.at + expected.bytes:
+        return
+    with open_regular(file.path) as whole:
+        if is_lfs_pointer(whole.read(POINTER_BYTES)):
+            raise IndexFormatError(f"{file.path} {LFS_REMEDY}")
+    needed = expected.bytes + (expected.at or 0)
+    raise IndexFormatError(f"{file.path} is cut off or changed: expected {needed} bytes, found {size}: {MEND}")

@@ -7,15 +7,20 @@ that many times at most. It is the way of a binary counter, and of log-structure
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from memvid.index.manifest import Manifest, Segment, number_of, numbered_files
+from memvid.errors import MemvidError
+from memvid.index.digests import remember_verified
+from memvid.index.manifest import Manifest, Segment, number_of, numbered_files, read_manifest
+from memvid.index.open_file import OpenFile
+from memvid.storage.files import open_regular
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["UpdatePlan", "next_number", "plan_update", "unused_files"]
+__all__ = ["UpdatePlan", "next_number", "plan_update", "tidy"]
 
 _SMALL_SEGMENT = 128  # chunks; a smaller segment at the end is always merged: it costs less than a file of its own
 
@@ -47,7 +52,21 @@ def next_number(index_file: Path, manifest: Manifest) -> int:
     return 1 + max([0, *named, *numbered_files(index_file).values()])
 
 
-def unused_files(index_file: Path, manifest: Manifest) -> list[Path]:
-    """Side files that the manifest does not name (any more): a merge, a build or an interruption left them behind."""
+def tidy(index_file: Path, manifest: Manifest) -> list[Path]:
+    """What there is to do after a commit: remember that the parts inside a video were checked, which changed its time.
+
+    :returns: side files that the manifest does not name (any more): a merge, a build or an interruption left them.
+    """
+    with suppress(MemvidError, OSError):
+        _remember_parts(index_file)
     used = {file.name for _, file in manifest.side_files()}
     return [index_file.with_name(name) for name in sorted(numbered_files(index_file)) if name not in used]
+
+
+def _remember_parts(index_file: Path) -> None:
+    parts = [file for _, file in read_manifest(index_file).side_files() if file.at is not None]
+    if parts:
+        with open_regular(index_file) as video:
+            for part in parts:
+                file = OpenFile(index_file, video, offset=part.at, nbytes=part.bytes, manifest=part.inside)
+                remember_verified(file, part.digest)

@@ -1,10 +1,22 @@
-"""Care for memories that exist: check, repair, delete, tag and compact, index again, import old ones."""
+"""Care for memories that exist: check, repair, delete, tag and compact, index again, pack, import old ones."""
 
 from __future__ import annotations
 
 from memvid.maintenance.legacy import ImportResult, import_memory
 from memvid.maintenance.repair import RepairResult, repair
-from memvid.maintenance.rewrite import CompactResult, EraseResult, ReindexResult, compact, delete, erase, reindex, tag
+from memvid.maintenance.rewrite import (
+    CompactResult,
+    EraseResult,
+    PackResult,
+    ReindexResult,
+    compact,
+    delete,
+    erase,
+    pack,
+    reindex,
+    tag,
+    unpack,
+)
 from memvid.maintenance.verify import Finding, GroupMargin, VerifyReport, verify
 
 __all__ = [
@@ -13,6 +25,7 @@ __all__ = [
     "Finding",
     "GroupMargin",
     "ImportResult",
+    "PackResult",
     "ReindexResult",
     "RepairResult",
     "VerifyReport",
@@ -20,8 +33,10 @@ __all__ = [
     "delete",
     "erase",
     "import_memory",
+    "pack",
     "reindex",
     "repair",
     "tag",
+    "unpack",
     "verify",
 ]

@@ -15,6 +15,11 @@ renamed like all others.
 
 Killed before 2, the old files are untouched and the staged ones are litter that the next build removes. Killed after
 it, :func:`recover` makes the renames that are missing. Every reader calls :func:`recover` before it opens anything.
+
+A memory in one file, whose index lies inside its video, needs no journal: the rename of that file is the commit point,
+or the write of the four letters that make an append count, index and all. Side files are staged likewise, and go when
+they have been copied into the video.
+
 Builds hold locks on video and index from the first staged file to the end, and :func:`recover` takes them, so nobody
 renames what another build has just begun to stage.
 
@@ -45,6 +50,7 @@ __all__ = [
     "OPEN_TRIES",
     "Commit",
     "default_index_file",
+    "is_single",
     "open_settled",
     "recover",
     "refuse_links",
@@ -85,7 +91,7 @@ class Commit(NotPicklable):
 
     Used as a context manager it removes what it staged unless :meth:`commit` was reached.
 
-    :param index_file: the manifest whose name the journal gets; need not exist.
+    :param index_file: the manifest whose name the journal gets; need not exist. The video itself has its index inside.
     :param video_file: the video, if it belongs to the set: it may lie in another folder.
     :param made_from: files whose texts go into this memory: it is open to nobody who could not read them.
     :raises OutputError: a name is none, or an earlier commit was cut off and cannot be finished.
@@ -99,8 +105,10 @@ class Commit(NotPicklable):
         self._made_from = tuple(made_from)
         self._index_file = Path(index_file)
         self._video_file = None if video_file is None else Path(video_file)
-        self._owned = _present(self._index_file, self._video_file)  # by which builds of one memory notice each other
+        self.is_single = is_single(self._index_file, self._video_file)
+        self._owned = _owned(self._index_file, self._video_file)  # by which builds of one memory notice each other
         self._finals: list[Path] = []
+        self._parts: list[Path] = []
         self._locks: FileLocks | None = None
         self._mark: int | None = None
         self._growing: Path | None = None
@@ -110,8 +118,6 @@ class Commit(NotPicklable):
         for path in self._owned:
             if not path.name or "\0" in str(path):
                 raise OutputError(errno.EINVAL, "is not a file's name: give one, like memory.mp4", str(path))
-        if len({_real(path) for path in self._owned}) < len(self._owned):
-            raise OutputError(errno.EEXIST, "is to be the video and the index: name them apart", str(index_file))
         journal = journal_file(self._index_file)
         self._taken = {_real(journal), _real(staged_name(journal)), *(_real(lock_file(path)) for path in self._owned)}
         recover(self._index_file, video_file=self._video_file)
@@ -148,9 +154,27 @@ class Commit(NotPicklable):
             os.close(create_private(staged))
         return staged
 
+    def stage_part(self, final: Path) -> Path:
+        """Likewise for a side file of the index. Where that is to lie inside its video, the file only waits for it.
+
+        Whoever has written it puts it into :attr:`body`.
+
+        :raises OutputError: as :meth:`stage`.
+        """
+        staged = self.stage(final)
+        if self.is_single:
+            self._finals.remove(final)
+            self._parts.append(final)
+        return staged
+
+    @property
+    def body(self) -> Path:
+        """The file that is written to be the video, or grows to be."""
+        return staged_name(self._video_file or self._index_file) if self._growing is None else self._growing
+
     def drop(self, final: Path) -> None:
         """Take a file out of the set again: there is nothing to be put in its place."""
-        self._finals.remove(final)
+        (self._parts if final in self._parts else self._finals).remove(final)
         with output_errors(final):
             staged_name(final).unlink(missing_ok=True)
 
@@ -228,7 +252,10 @@ class Commit(NotPicklable):
         except BaseException:
             self.abort()
             raise
-        self._carry_out(finals, text, access, obsolete)
+        if self.is_single:
+            self._carry_out_single(finals, obsolete)
+        else:
+            self._carry_out(finals, text, access, obsolete)
 
     @uninterrupted
     def _carry_out(self, finals: list[Path], text: str, access: Access, obsolete: Callable[[], Iterable[Path]]) -> None:
@@ -252,18 +279,59 @@ class Commit(NotPicklable):
             self._unlock()
 
     @uninterrupted
+    def _carry_out_single(self, finals: list[Path], obsolete: Callable[[], Iterable[Path]]) -> None:
+        """Make the one file count that has all of the memory in it."""
+        try:
+            with output_errors(self._index_file):
+                self._copied |= roll_forward(finals, self._index_file, None, self._growth())
+        except BaseException as error:
+            self._done = self._is_made(finals)
+            self.abort()
+            if self._done and isinstance(error, OSError):
+                raise self._unfinished(error) from error
+            raise
+        else:
+            self._done = True
+            with suppress(OSError):
+                for path in obsolete():
+                    path.unlink(missing_ok=True)
+        finally:
+            self._drop_staged(self._parts)
+            self._unlock()
+
+    def _is_made(self, finals: list[Path]) -> bool:
+        """Whether the one file counts, after an error; where it does not, what was to count is taken out of it."""
+        from memvid.storage.mp4_boxes import append_counts
+
+        self._take_back()
+        growth = self._growth()
+        if growth is None:
+            return not any(staged_name(path).exists() for path in finals)
+        with suppress(OSError), open_regular(growth.video_file) as file:
+            return append_counts(lambda offset, size: os.pread(file.fileno(), size, offset), growth.mark)
+        return False
+
+    def _take_back(self) -> None:
+        if self._undo is not None:
+            self._undo()
+            self._undo = None
+
+    @uninterrupted
     def abort(self) -> None:
         """Remove the staged files. After :meth:`commit` this does nothing."""
         if self._done:
             return
-        if self._undo is not None:
-            self._undo()
-            self._undo = None
-        for path in self._finals:
+        self._take_back()
+        self._drop_staged(self._finals)
+        self._drop_staged(self._parts)
+        self._unlock()
+
+    @staticmethod
+    def _drop_staged(finals: list[Path]) -> None:
+        for path in finals:
             with suppress(OSError):
                 staged_name(path).unlink(missing_ok=True)
-        self._finals.clear()
-        self._unlock()
+        finals.clear()
 
     def __enter__(self) -> Commit:
         return self
@@ -277,7 +345,8 @@ class Commit(NotPicklable):
             return
         self._locks = FileLocks(self._owned, building=True)
         # A build that had the locks until now may have been killed: behind its commit point, or before it.
-        finish(self._index_file, self._video_file)
+        if not self.is_single:
+            finish(self._index_file, self._video_file)
         for path in (*self._owned, journal_file(self._index_file)):
             drop_leftover(staged_name(path))
 
@@ -303,9 +372,10 @@ class Commit(NotPicklable):
     def _unfinished(self, error: OSError) -> OutputError:
         """What to say of a failure behind the commit point."""
         reason = os.strerror(error.errno or errno.EIO)
+        what = "the change is made" if self.is_single else "the next open will finish the commit"
         return OutputError(
             error.errno,
-            f"{reason}; the new files are complete and the next open will finish the commit",
+            f"{reason}; the new files are complete and {what}",
             str(error.filename or self._index_file),
         )
 
@@ -323,9 +393,9 @@ def recover(index_file: StrPath, *, video_file: StrPath | None = None) -> bool:
     """
     index_path = Path(index_file)
     video_path = None if video_file is None else Path(video_file)
-    if not os.path.lexists(journal_file(index_path)):
+    if is_single(index_path, video_path) or not os.path.lexists(journal_file(index_path)):
         return False
-    with finishing(index_path), FileLocks(_present(index_path, video_path), building=False):
+    with finishing(index_path), FileLocks(_owned(index_path, video_path), building=False):
         finish(index_path, video_path)
     return True
 
@@ -351,8 +421,14 @@ def open_settled(index_file: StrPath, video_file: StrPath, open_once: Callable[[
     return open_once()
 
 
-def _present(*paths: Path | None) -> list[Path]:
-    return [path for path in paths if path is not None]
+def is_single(index_file: Path, video_file: Path | None) -> bool:
+    """Whether a memory is one file: its index is inside its video."""
+    return video_file is not None and _real(index_file) == _real(video_file)
+
+
+def _owned(index_file: Path, video_file: Path | None) -> list[Path]:
+    """The files that are locked."""
+    return [index_file] if video_file is None or is_single(index_file, video_file) else [index_file, video_file]
 
 
 def _real(path: Path) -> str:

@@ -6,6 +6,7 @@ letters that make an append count make both count. ``docs/format.md``, "An index
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 from collections.abc import Callable, Sequence
@@ -13,12 +14,21 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from memvid._core import INDEX_UUID, MANIFEST_UUID
+from memvid._core import INDEX_UUID, MANIFEST_UUID, PAGE_TABLE_UUID
 from memvid.errors import VideoFormatError
 from memvid.storage.files import open_regular, opened
 from memvid.storage.mp4_boxes import Box, BoxError, extended_box, walk_boxes
 
-__all__ = ["InnerManifest", "find_manifest", "place_parts", "put_index"]
+__all__ = [
+    "BORDER",
+    "InnerManifest",
+    "Stretch",
+    "find_manifest",
+    "find_page_table",
+    "measure_use",
+    "place_parts",
+    "put_index",
+]
 
 BORDER = 1 << 16
 """Parts that are larger begin on a multiple of it, so that they can be mapped by themselves on every system."""
@@ -37,19 +47,37 @@ class InnerManifest(NamedTuple):
     data: bytes
 
 
+class Stretch(NamedTuple):
+    """A part of an index where it is now: some bytes of a file."""
+
+    path: Path
+    offset: int
+    nbytes: int
+
+
 def find_manifest(file: BinaryIO, *, limit: int) -> InnerManifest | None:
     """The manifest in the movie header that counts; ``None`` if there is none, or the file is no whole MP4.
 
     :param limit: most bytes of it that are read.
     :raises OSError: the file cannot be read.
     """
+    return _find(file, MANIFEST_UUID, limit)
+
+
+def find_page_table(file: BinaryIO) -> bytes | None:
+    """The page table in it, likewise."""
+    found = _find(file, PAGE_TABLE_UUID, os.fstat(file.fileno()).st_size)
+    return None if found is None else found.data
+
+
+def _find(file: BinaryIO, uuid: bytes, limit: int) -> InnerManifest | None:
     read = partial(_read, file.fileno())
     try:
         size = os.fstat(file.fileno()).st_size
         movie = next((box for box in walk_boxes(read, 0, size) if box.name == b"moov"), None)
         for box in () if movie is None else walk_boxes(read, movie.body, movie.end):
-            start = box.body + len(MANIFEST_UUID)
-            if box.name == b"uuid" and read(box.body, len(MANIFEST_UUID)) == MANIFEST_UUID:
+            start = box.body + len(uuid)
+            if box.name == b"uuid" and read(box.body, len(uuid)) == uuid:
                 return InnerManifest(start, read(start, min(box.end - start, limit)))
     except BoxError:
         pass
@@ -66,12 +94,12 @@ def place_parts(start: int, sizes: Sequence[int]) -> tuple[list[int], int]:
     return offsets, end
 
 
-def put_index(video: Path, parts: Sequence[Path], manifest: Callable[[Sequence[int]], bytes]) -> None:
+def put_index(video: Path, parts: Sequence[Stretch], manifest: Callable[[Sequence[int]], bytes]) -> None:
     """Put an index before the movie header at the end of a file, which does not count yet; on return it is on the disk.
 
     Killed meanwhile, it leaves a file whose last boxes are not whole.
 
-    :param parts: complete files, each a part of the index; without any, there is no box of them.
+    :param parts: what the index consists of; without any, there is no box of them.
     :param manifest: gives the manifest, told where the parts begin.
     :raises VideoFormatError: the file does not end with a movie header, or that has an index already.
     :raises OSError: the disk is full, ...
@@ -81,14 +109,13 @@ def put_index(video: Path, parts: Sequence[Path], manifest: Callable[[Sequence[i
         end = movie
         offsets: list[int] = []
         if parts:
-            sizes = [path.stat().st_size for path in parts]
-            offsets, end = place_parts(movie, sizes)
+            offsets, end = place_parts(movie, [part.nbytes for part in parts])
             _write(descriptor, movie, _HEAD.pack(1, b"uuid", end - movie, INDEX_UUID))
             behind = movie + _HEAD.size
-            for path, offset, size in zip(parts, offsets, sizes, strict=True):
+            for part, offset in zip(parts, offsets, strict=True):
                 _write(descriptor, behind, bytes(offset - behind))
-                _copy(path, descriptor, offset)
-                behind = offset + size
+                _copy(part, descriptor, offset)
+                behind = offset + part.nbytes
         content += extended_box(MANIFEST_UUID, manifest(offsets))
         if _MOVIE_HEAD.size + len(content) > _LARGEST_MOVIE:
             raise VideoFormatError(f"{video} has no room in its movie header for the manifest of an index")
@@ -126,8 +153,24 @@ def _write(descriptor: int, offset: int, data: bytes) -> None:
         left, offset = left[done:], offset + done
 
 
-def _copy(path: Path, descriptor: int, offset: int) -> None:
-    with open_regular(path) as file:
-        while data := file.read(_STRETCH):
-            _write(descriptor, offset, data)
-            offset += len(data)
+def _copy(part: Stretch, descriptor: int, offset: int) -> None:
+    with open_regular(part.path) as file:
+        for start in range(0, part.nbytes, _STRETCH):
+            size = min(_STRETCH, part.nbytes - start)
+            data = _read(file.fileno(), part.offset + start, size)
+            if len(data) < size:
+                raise OSError(errno.EIO, "it is shorter than it was", str(part.path))
+            _write(descriptor, offset + start, data)
+
+
+def measure_use(video: Path) -> tuple[int, int, int]:
+    """Of a file that ends with a movie header: where that begins, bytes of it and of frames, and bytes of the file.
+
+    :raises BoxError: the file is no whole MP4.
+    :raises OSError: it cannot be read.
+    """
+    with open_regular(video) as file:
+        size = os.fstat(file.fileno()).st_size
+        *boxes, movie = walk_boxes(partial(_read, file.fileno()), 0, size)
+    frames = sum(box.end - box.start for box in boxes if box.name in (b"ftyp", b"mdat"))
+    return movie.start, frames + movie.end - movie.start, size

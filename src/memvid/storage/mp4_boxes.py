@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from memvid._core import APPEND_UUID, PAGE_TABLE_UUID
 
-__all__ = ["APPEND_MARK", "PAGE_TABLE_UUID", "Box", "BoxError", "extended_box", "walk_boxes"]
+__all__ = ["APPEND_MARK", "PAGE_TABLE_UUID", "Box", "BoxError", "append_counts", "extended_box", "walk_boxes"]
 
 _HEADER = struct.Struct(">I4s")
 _WIDE = struct.Struct(">Q")
@@ -65,6 +65,16 @@ def walk_boxes(read: Callable[[int, int], bytes], start: int, end: int) -> Itera
             )
         yield Box(name, start, body, start + size)
         start += size
+
+
+def append_counts(read: Callable[[int, int], bytes], offset: int) -> bool:
+    """Whether an append begins at a byte of a file, and was committed.
+
+    :param read: as for :func:`walk_boxes`.
+    """
+    mark = read(offset, len(APPEND_MARK) + _WIDE.size)
+    movie = int.from_bytes(mark[len(APPEND_MARK) :], "big")
+    return mark.startswith(APPEND_MARK) and movie < offset and read(movie + 4, 4) != b"moov"
 
 
 def extended_box(uuid: bytes, content: bytes) -> bytes:

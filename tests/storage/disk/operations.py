@@ -30,20 +30,22 @@ NOTHING = "nothing"
 
 _OPTIONS: dict[str, Any] = {"symbol_version": 14, "dictionary": 1024}
 _GONE = [3, 4, 70]
+_ONE = "memory.mp4"
 
 
 def _video(folder: Path) -> Path:
     return folder / "memory" / "memory.mp4"
 
 
-def _build(folder: Path, *, seed: int = 1, checkpoint: bool = False) -> None:
+def _build(folder: Path, *, seed: int = 1, checkpoint: bool = False, inside: bool = False) -> None:
     """A memory with everything: a dictionary, a run of frames, metadata, keywords."""
     texts = make_texts(80, words=8, seed=seed)
     texts[5] = " ".join(f"{number * number * 7919 % 99991}" for number in range(300))
     with MemvidEncoder(embedder=EMBEDDER, **_OPTIONS) as encoder:
         encoder.add_chunks(texts, metadatas=[{"n": i, "of": f"part {i // 20}"} for i in range(len(texts))])
         video = _video(folder)
-        encoder.build_video(video, checkpoint=video.with_name("memory.mp4.checkpoint") if checkpoint else None)
+        kept = video.with_name("memory.mp4.checkpoint") if checkpoint else None
+        encoder.build_video(video, video if inside else None, checkpoint=kept)
 
 
 def _append(folder: Path, *, name: str = "memory.mp4", seed: int = 5) -> None:
@@ -68,6 +70,17 @@ def _set_metadata(folder: Path) -> None:
 
 def _delete(folder: Path) -> None:
     delete(_video(folder), chunk_ids=_GONE)
+
+
+def _build_one(folder: Path) -> None:
+    """The same with its index inside."""
+    _build(folder, inside=True)
+
+
+def _grown_one(folder: Path) -> None:
+    _build_one(folder)
+    _append(folder)
+    _delete(folder)
 
 
 def _grown(folder: Path) -> None:
@@ -143,6 +156,21 @@ OPERATIONS = {
     "repair": Operation(
         _repair, _damaged, again=lambda folder: _append_more(folder, name="out.mp4"),
         out="out.mp4", index="out_index.json",
+    ),
+    "build one file": Operation(_build_one, index=_ONE),
+    "rebuild one file": Operation(lambda folder: _build(folder, seed=2, inside=True), _build_one, index=_ONE),
+    "append to one file": Operation(_append, _build_one, again=_append_more, index=_ONE),
+    "append to one file behind one cut off": Operation(
+        _append_more, cut=("append to one file", "sync", _ONE, 1), again=_append_more, index=_ONE
+    ),
+    "append to one file with a snapshot": Operation(_append, _build_one, again=_append_more, index=_ONE, linked=True),
+    "delete from one file": Operation(_delete, _build_one, again=_append_more, index=_ONE),
+    "set metadata in one file": Operation(_set_metadata, _build_one, again=_append_more, index=_ONE),
+    "compact one file": Operation(lambda folder: compact(_video(folder)), _grown_one, index=_ONE),
+    "erase from one file": Operation(lambda folder: erase(_video(folder), chunk_ids=[20]), _grown_one, index=_ONE),
+    "reindex one file": Operation(
+        lambda folder: reindex(_video(folder), config=EncoderConfig(vector_dtype="f16", keywords=False)), _grown_one,
+        again=_append_more, index=_ONE,
     ),
     "export to h264": Operation(lambda folder: _export(folder, "h264"), _build, out="out.mp4"),
     "export to mp4v": Operation(lambda folder: _export(folder, "mp4v"), _build, out="out.mp4", vague=True),

@@ -18,6 +18,7 @@ from memvid.config import EncoderConfig
 from memvid.embedding import AbsentEmbedder, Embedder, EmbedderLike, embedder_of, model_info, resolve_embedder
 from memvid.errors import EmptyMemoryError, IndexFileError, MemvidError, OutputError, VideoNotFoundError
 from memvid.index import IndexManager
+from memvid.index.location import find_index
 from memvid.index.manifest import Manifest, read_manifest
 from memvid.interrupts import interruptible
 from memvid.maintenance.repair.lost_changes import note_lost_changes
@@ -29,7 +30,7 @@ from memvid.maintenance.rewrite.kept_vectors import IndexVectors, open_vectors
 from memvid.maintenance.rewrite.reindex import add_frames
 from memvid.maintenance.verify.findings import Finding, Findings
 from memvid.page import ChunkIds, ChunkRanges, describe_chunks
-from memvid.storage.commit import Commit, default_index_file, recover
+from memvid.storage.commit import Commit, recover
 from memvid.types import ProgressCallback, StrPath
 from memvid.video import PageStore, PageTable, VideoReader
 from memvid.video.codecs import refuse_index
@@ -110,7 +111,7 @@ def repair(
     """
     begin = time.perf_counter()
     old = _paths(video)
-    old_index = default_index_file(old[0]) if index is None else Path(index)
+    old_index = find_index(old[0], index)
     new, new_index = check_outputs(output, output_index, codec="png")
     _check_absent(new, new_index)
     findings = Findings()

@@ -5,7 +5,20 @@ from __future__ import annotations
 from memvid.maintenance.rewrite.compact import CompactResult, compact
 from memvid.maintenance.rewrite.delete import delete
 from memvid.maintenance.rewrite.erase import EraseResult, erase
+from memvid.maintenance.rewrite.packing import PackResult, pack, unpack
 from memvid.maintenance.rewrite.reindex import ReindexResult, reindex
 from memvid.maintenance.rewrite.tag import tag
 
-__all__ = ["CompactResult", "EraseResult", "ReindexResult", "compact", "delete", "erase", "reindex", "tag"]
+__all__ = [
+    "CompactResult",
+    "EraseResult",
+    "PackResult",
+    "ReindexResult",
+    "compact",
+    "delete",
+    "erase",
+    "pack",
+    "reindex",
+    "tag",
+    "unpack",
+]

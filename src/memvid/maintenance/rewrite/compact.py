@@ -19,11 +19,12 @@ from memvid.config import EncoderConfig
 from memvid.embedding import AbsentEmbedder, Embedder, EmbedderLike, model_info, resolve_embedder
 from memvid.errors import UnsupportedVideoError
 from memvid.index import IndexManager
+from memvid.index.location import find_index
 from memvid.index.manifest import own_name
 from memvid.interrupts import interruptible, uninterrupted
 from memvid.maintenance.rewrite.erasure_proof import Erasure
 from memvid.page import ChunkIds, ChunkRanges, Record
-from memvid.storage.commit import Commit, default_index_file, refuse_links
+from memvid.storage.commit import Commit, refuse_links
 from memvid.storage.hard_links import has_other_names
 from memvid.types import ProgressCallback, StrPath
 from memvid.video import PageStore, VideoReader
@@ -112,7 +113,7 @@ class Compaction:
         unpacked_bytes: int | None,
     ) -> None:
         self._video_file = Path(video)
-        self._index_file = default_index_file(self._video_file) if index is None else Path(index)
+        self._index_file = find_index(self._video_file, index)
         self._given = embedder
         self._threads = threads
         self._progress = progress
@@ -154,7 +155,8 @@ class Compaction:
     def linked_files(self) -> tuple[Path, ...]:
         """Files of the memory that have other names."""
         side_files = (file.file_of(self._index_file) for _, file in self.index.manifest.side_files())
-        return tuple(filter(has_other_names, (self._video_file, self._index_file, *side_files)))
+        files = dict.fromkeys((self._video_file, self._index_file, *side_files))
+        return tuple(filter(has_other_names, files))
 
     def foreign_files(self) -> tuple[Path, ...]:
         """Side files that have not the index's own name."""

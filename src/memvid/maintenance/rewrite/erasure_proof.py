@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from memvid.errors import FrameError
+from memvid.index import Manifest
 from memvid.index.record_file import OWN_WORDS
 from memvid.maintenance.rewrite.text_traces import BLOCK, Fragments
 from memvid.page import PageDecompressor, PageKind, encode_header_body, join_run, open_body
@@ -41,10 +42,11 @@ class Erasure:
         """Whether something of the removed texts is in a text."""
         return bool(self._fragments.find(text))
 
-    def prove(self, video_file: Path, index_files: Sequence[Path]) -> None:
+    def prove(self, video_file: Path, index_files: Sequence[Path], manifest: Manifest) -> None:
         """Look through the files of a memory: as they are, and all that is compressed or drawn in the video.
 
-        :param index_files: the manifest last.
+        :param index_files: of the index, unless they are inside the video.
+        :param manifest: of the index.
         :raises FrameError: something of the removed texts is there.
         :raises OutputError: a file cannot be read back.
         """
@@ -52,9 +54,7 @@ class Erasure:
         try:
             # What memvid itself writes into every memory: should a removed text quote it, it is no trace of that text.
             store = PageStore(video, cache_bytes=0)
-            with output_errors(index_files[-1]), open_regular(index_files[-1]) as file:
-                manifest = file.read()
-            for own in (encode_header_body(store.header), manifest, *map(str.encode, OWN_WORDS)):
+            for own in (encode_header_body(store.header), manifest.to_bytes(), *map(str.encode, OWN_WORDS)):
                 self._fragments.allow(own)
             for data in _joined(_contents(video, store)):
                 self._look(data, video_file)

@@ -11,18 +11,21 @@ from pathlib import Path
 import numpy as np
 
 from memvid.building.checkpoint import Checkpoint
+from memvid.building.index_append import append_movie
 from memvid.building.outputs import check_index_output, new_folders
+from memvid.building.shrinking import count_append
 from memvid.building.video_chunks import VideoChunks, fill_index
 from memvid.config import EncoderConfig
 from memvid.embedding import AbsentEmbedder, Embedder, EmbedderLike, embedder_of, model_info, resolve_embedder
 from memvid.errors import EmptyMemoryError, IndexFileError
 from memvid.index import IndexBuilder, IndexManager
+from memvid.index.location import find_index
 from memvid.index.manifest import read_manifest
-from memvid.index.updating import unused_files
+from memvid.index.updating import tidy
 from memvid.interrupts import interruptible
 from memvid.maintenance.rewrite.kept_vectors import IndexVectors
 from memvid.maintenance.rewrite.left_chunks import LeftChunks
-from memvid.storage.commit import Commit, default_index_file
+from memvid.storage.commit import Commit, is_single
 from memvid.types import ChunkRanges, ModelInfo, ProgressCallback, StrPath
 from memvid.video import PageTable, VideoReader
 
@@ -115,7 +118,9 @@ def reindex(
     """
     begin = time.perf_counter()
     video_file = Path(video)
-    index_file = check_index_output(default_index_file(video_file) if index is None else index, inputs=[video_file])
+    index_file = find_index(video_file, index)
+    if not is_single(index_file, video_file):
+        index_file = check_index_output(index_file if index is None else index, inputs=[video_file])
     VideoReader(video_file).close()  # before anything is locked and staged: whether there is something to index
     with new_folders(index_file), Commit(index_file, video_file=video_file) as commit, ExitStack() as stack:
         commit.lock()  # before it is read: an append meanwhile would leave an index of what the video was
@@ -141,9 +146,12 @@ def reindex(
             if missing and not indexed.chunks:
                 raise EmptyMemoryError(f"no chunk of {video_file} can be read: restore it from a copy")
             add_frames(builder, table)
-            staged = builder.stage(reader.identity, deleted=left.deleted, missing=missing.ids)
-            index_bytes = sum(path.stat().st_size for path in staged)
-            commit.commit(obsolete=partial(unused_files, index_file, builder.manifest))
+            appender = append_movie(commit, video_file, reader, store) if commit.is_single else None
+            builder.stage(reader.identity, deleted=left.deleted, missing=missing.ids)
+            manifest = builder.manifest
+            if appender is not None:
+                manifest = count_append(commit, video_file, appender, manifest)
+            commit.commit(obsolete=partial(tidy, index_file, manifest))
             if resumed is not None:
                 resumed.remove()
         except BaseException:
@@ -153,7 +161,7 @@ def reindex(
         video_file=video_file,
         index_file=index_file,
         chunks=indexed.chunks,
-        index_bytes=index_bytes,
+        index_bytes=manifest.nbytes,
         model=model,
         embeddings_made=indexed.made,
         embeddings_resumed=indexed.resumed,

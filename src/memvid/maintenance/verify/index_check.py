@@ -39,8 +39,8 @@ class IndexCheck:
         except MemvidError as error:
             self._findings.error("manifest", error, self._path)
             return
-        sound = {side_file.name: self._is_sound(side_file) for _, side_file in manifest.side_files()}
-        if not all(sound[side_file.name] for role, side_file in manifest.side_files() if role != "vectors"):
+        sound = {side_file: self._is_sound(side_file) for _, side_file in manifest.side_files()}
+        if not all(sound[side_file] for role, side_file in manifest.side_files() if role != "vectors"):
             return
         try:
             self._records = open_records(self._path, manifest)
@@ -48,7 +48,7 @@ class IndexCheck:
             self._findings.error("records", error, self._path)
             return
         for segment, part in zip(manifest.segments, self._records.parts, strict=True):
-            if sound[segment.files["vectors"].name]:
+            if sound[segment.files["vectors"]]:
                 self._check_graph(manifest, segment, part)
             self._check_postings(part)
 

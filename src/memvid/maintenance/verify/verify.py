@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from memvid.errors import MemvidError
+from memvid.index.location import find_index
 from memvid.maintenance.verify.findings import Finding, Findings
 from memvid.maintenance.verify.index_check import IndexCheck
 from memvid.maintenance.verify.missing_chunks import MissingChunks
 from memvid.maintenance.verify.video_check import VideoCheck
 from memvid.page import ChunkIds, ChunkRanges
-from memvid.storage.commit import OPEN_TRIES, default_index_file, recover, snapshot
+from memvid.storage.commit import OPEN_TRIES, recover, snapshot
 from memvid.types import ProgressCallback, StrPath
 from memvid.video.parity_reader import GroupMargin
 
@@ -106,7 +107,7 @@ def verify(
     :raises VideoError: the file cannot be read at all: a folder, no permission.
     """
     video_file = Path(video)
-    index_file = default_index_file(video_file) if index is None else Path(index)
+    index_file = find_index(video_file, index)
     for _ in range(OPEN_TRIES):
         before = snapshot(index_file, video_file)
         report = _verify(video_file, index_file, deep=deep, progress=progress, unpacked_bytes=unpacked_bytes)

@@ -1,0 +1,125 @@
+"""Both forms of a memory, made of each other: one file with the index inside, a video with the index beside it."""
+
+from __future__ import annotations
+
+import errno
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from memvid.building.index_append import append_movie
+from memvid.building.outputs import check_index_output
+from memvid.building.shrinking import copy_frames, count_append
+from memvid.errors import OutputError
+from memvid.index import IndexManager, Manifest, stage_changes
+from memvid.index.inside import move_parts, put_beside
+from memvid.index.location import find_index
+from memvid.index.manifest import own_name, read_manifest
+from memvid.index.updating import next_number, tidy
+from memvid.interrupts import interruptible
+from memvid.storage.commit import Commit, default_index_file, is_single, refuse_links
+from memvid.storage.locks import FileLocks
+from memvid.types import StrPath
+from memvid.video import PageStore, VideoReader
+
+__all__ = ["PackResult", "pack", "unpack"]
+
+
+@dataclass(frozen=True, slots=True)
+class PackResult:
+    """What became of a memory.
+
+    :ivar video_file: the video.
+    :ivar index_file: the index's manifest; the video itself, if the index is inside.
+    :ivar video_bytes: size of the video, with what is inside.
+    :ivar index_bytes: size of the index, wherever it is.
+    """
+
+    video_file: Path
+    index_file: Path
+    video_bytes: int
+    index_bytes: int
+
+
+@interruptible
+def pack(video: StrPath, index: StrPath | None = None) -> PackResult:
+    """Put the index of a memory into its video, so that the memory is one file. Nothing is embedded or computed anew.
+
+    The files of the index are removed when the video has it. Killed at any moment, this leaves a memory that opens.
+
+    :param video: the video, in memvid's own format.
+    :param index: the index's manifest; ``None`` takes ``<stem>_index.json`` beside the video.
+    :raises VideoError: the video cannot be read, or not be appended to.
+    :raises IndexFileError: the index is missing, damaged, or belongs to another video.
+    :raises OutputError: the memory is one file already, someone else is writing it, the disk is full, ...
+    """
+    video_file = Path(video)
+    beside = find_index(video_file, index)
+    if is_single(beside, video_file):
+        raise OutputError(errno.EEXIST, "is one file already: its index is inside", str(video_file))
+    refuse_links(video_file, beside)
+    _convert(beside, video_file)
+    with ExitStack() as stack:
+        stack.enter_context(FileLocks([beside], building=True))
+        commit = stack.enter_context(Commit(video_file, video_file=video_file))
+        commit.lock()
+        reader = VideoReader(video_file)
+        stack.callback(reader.close)
+        with IndexManager.open(beside, video=reader.identity) as opened:
+            old = opened.manifest
+        appender = append_movie(commit, video_file, reader, PageStore(reader, cache_bytes=0))
+        manifest = move_parts(beside, appender.path, old)
+        manifest = count_append(commit, video_file, appender, manifest)
+        commit.commit(obsolete=partial(tidy, video_file, manifest))
+        _remove_index(beside, old)
+    return PackResult(video_file, video_file, video_file.stat().st_size, manifest.nbytes)
+
+
+@interruptible
+def unpack(video: StrPath, index: StrPath | None = None) -> PackResult:
+    """Put the index of a memory in one file beside its video. Both are replaced, or made, in one step.
+
+    :param video: the video, whose index is inside.
+    :param index: the manifest that is to be written; ``None`` takes ``<stem>_index.json`` beside the video.
+    :raises IndexFileError: there is no index inside, or it is damaged.
+    :raises OutputError: someone else is writing this memory, the disk is full, ...
+    """
+    video_file = Path(video)
+    beside = check_index_output(default_index_file(video_file) if index is None else index, inputs=[video_file])
+    refuse_links(video_file, beside)
+    with Commit(beside, video_file=video_file) as commit:
+        commit.lock()
+        manifest = read_manifest(video_file)
+        staged = commit.stage(video_file)
+        copy_frames(video_file, staged)
+        identity = replace(manifest.video, bytes=staged.stat().st_size)
+        new = put_beside(video_file, beside, manifest, identity, commit)
+        commit.commit(obsolete=partial(tidy, beside, new))
+    return PackResult(video_file, beside, video_file.stat().st_size, new.nbytes)
+
+
+def _convert(index_file: Path, video_file: Path) -> None:
+    """Have records that are SQLite files, which nothing can map inside a video, written as those of today are."""
+    with Commit(index_file, video_file=video_file) as commit:
+        commit.lock()
+        with IndexManager.open(index_file, video_file=video_file) as index:
+            old = index.manifest
+            if any(segment.is_old for segment in old.segments):
+                number = next_number(index_file, old)
+                new, _ = stage_changes(
+                    index_file, old, video=old.video, deleted=index.deleted, changed=None, number=number, commit=commit
+                )
+                commit.commit(obsolete=partial(tidy, index_file, new))
+
+
+def _remove_index(index_file: Path, manifest: Manifest) -> None:
+    """Remove an index, but for files that it shares with another one, going by their names; the manifest first."""
+    own = [
+        file.file_of(index_file)
+        for role, file in manifest.side_files()
+        if file.name == own_name(index_file, role, file.name)
+    ]
+    for path in (index_file, *own):
+        with suppress(OSError):  # what stays is not looked at any more
+            path.unlink(missing_ok=True)

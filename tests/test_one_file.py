@@ -1,0 +1,459 @@
+"""A memory in one file: its index is inside its video."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from memvid import MemvidEncoder
+from memvid.building import shrinking
+from memvid.errors import (
+    ChunkDeletedError,
+    IndexFormatError,
+    IndexMismatchError,
+    IndexNotFoundError,
+    OutputError,
+    UnsupportedVideoError,
+)
+from memvid.index import digests, open_file, updating
+from memvid.index.location import find_index
+from memvid.index.manifest import read_manifest
+from memvid.maintenance import compact, delete, erase, pack, reindex, repair, tag, unpack, verify
+from memvid.storage.commit import default_index_file
+from memvid.storage.inner_index import Stretch, find_manifest, put_index
+from tests.memory_support import EMBEDDER, build, make_texts, open_memory
+
+TEXTS = make_texts(60, words=8)
+METADATAS = [{"n": number, "even": number % 2 == 0} for number in range(60)]
+QUERY = "the river and the mountain"
+
+
+def build_one(folder: Path, name: str = "memory.mp4", texts: list[str] = TEXTS, **options: Any) -> Path:
+    folder.mkdir(exist_ok=True)
+    with MemvidEncoder(embedder=EMBEDDER, symbol_version=14, **options) as encoder:
+        encoder.add_chunks(texts, metadatas=METADATAS[: len(texts)])
+        result = encoder.build_video(folder / name, folder / name)
+    assert result.video_file == result.index_file == folder / name
+    assert result.video_bytes == (folder / name).stat().st_size
+    assert 0 < result.index_bytes < result.video_bytes
+    return folder / name
+
+
+def grow(video: Path, number: int = 0) -> None:
+    with MemvidEncoder.open(video, embedder=EMBEDDER) as memory:
+        memory.add_chunks(make_texts(5, words=8, seed=40 + number), metadatas=[{"n": 100 + number}] * 5)
+        memory.delete([number])
+        memory.set_metadata(30 + number, {"n": -1})
+        memory.append(message=f"change {number}")
+
+
+def answers(video: Path, index: Path | None = None) -> list[Any]:
+    """Everything that a memory says."""
+    with open_memory(video, index) as memory:
+        found = [memory.search_results(QUERY, 8, mode=mode) for mode in ("hybrid", "semantic", "keyword")]
+        found += [memory.search_results(QUERY, 8, where=where) for where in ({"even": True}, {"n": {"$gte": 50}})]
+        return [[(r.chunk_id, r.text, r.metadata, r.score) for r in each] for each in found] + [
+            [(chunk.chunk_id, chunk.text, chunk.metadata) for chunk in memory.scan()]
+        ]
+
+
+@pytest.fixture
+def video(tmp_path: Path) -> Path:
+    return build_one(tmp_path)
+
+
+@pytest.fixture
+def beside(tmp_path: Path) -> Path:
+    """The same memory with its index beside it."""
+    (tmp_path / "beside").mkdir()
+    return build(tmp_path / "beside", TEXTS, metadatas=METADATAS, symbol_version=14)
+
+
+def names(folder: Path) -> set[str]:
+    return {entry.name for entry in folder.iterdir() if entry.is_file()}
+
+
+def test_it_is_one_file_that_answers_as_several_do(tmp_path: Path, video: Path, beside: Path) -> None:
+    assert names(tmp_path) == {"memory.mp4"}
+    assert answers(video) == answers(video, video) == answers(beside)
+    assert verify(video, deep=True).findings == ()
+    for change in range(3):
+        grow(video, change)
+        grow(beside, change)
+        assert names(tmp_path) == {"memory.mp4"}
+        assert answers(video) == answers(beside)
+        assert verify(video, deep=True).findings == ()
+    delete(video, chunk_ids=[20, 21])
+    tag(video, values={"n": 7}, chunk_ids=[40])
+    with open_memory(video) as memory:
+        with pytest.raises(ChunkDeletedError):
+            memory.get_chunk_by_id(20)
+        (chunk,) = memory.get_chunks_by_id([40])
+        assert chunk.metadata["n"] == 7
+        assert memory.info.video_bytes == video.stat().st_size
+    assert names(tmp_path) == {"memory.mp4"}
+
+
+def test_the_same_build_makes_the_same_bytes(tmp_path: Path, video: Path) -> None:
+    other = build_one(tmp_path / "other", "another name.mp4")
+    assert other.read_bytes() == video.read_bytes()
+    grow(video)
+    grow(other)
+    assert other.read_bytes() == video.read_bytes()
+
+
+def test_moving_a_memory_is_moving_a_file(tmp_path: Path, video: Path) -> None:
+    before = answers(video)
+    (tmp_path / "elsewhere").mkdir()
+    moved = video.rename(tmp_path / "elsewhere" / "b.mp4")
+    assert answers(moved) == before
+    grow(moved)
+    copy = Path(shutil.copy(moved, tmp_path / "c.mp4"))
+    assert answers(copy) == answers(moved) != before
+    grow(copy, 1)
+    assert answers(copy) != answers(moved)
+    assert names(tmp_path) == {"c.mp4"}
+    assert names(tmp_path / "elsewhere") == {"b.mp4"}
+
+
+@pytest.mark.parametrize("mapped", [False, True])
+def test_a_reader_keeps_what_it_opened(video: Path, mapped: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if mapped:
+        monkeypatch.setattr(open_file, "_READ_BYTES", 1 << 16)  # what is on a border
+    with open_memory(video) as memory:
+        before = memory.search_results(QUERY, 8)
+        grow(video)
+        assert memory.search_results(QUERY, 8) == before
+        grow(video, 1)
+        assert memory.search_results(QUERY, 8) == before
+        assert len(memory) == 60
+        os.utime(video, ns=(1, 1))
+        assert memory.search_results(QUERY, 8) == before
+
+
+@pytest.mark.parametrize("what", ["another memory", "nothing", "noise"])
+def test_what_is_written_into_is_an_error(tmp_path: Path, video: Path, what: str) -> None:
+    other = build_one(tmp_path / "other", texts=TEXTS[:50]).read_bytes()
+    data = {"another memory": other, "nothing": b"", "noise": os.urandom(video.stat().st_size)}[what]
+    with open_memory(video) as memory:
+        memory.search(QUERY)
+        with video.open("r+b") as file:
+            file.write(data)
+            file.truncate()
+        os.utime(video, ns=(1, 1))
+        with pytest.raises(IndexFormatError, match="was overwritten while this memory was open"):
+            memory.search(QUERY)
+
+
+def test_an_append_has_nobody_hash_what_was_there(tmp_path: Path, video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(updating, "_SMALL_SEGMENT", 0)
+    copy = Path(shutil.copy(video, video.with_name("copy.mp4")))
+    hashed: list[int] = []
+    real = digests.digest_of
+
+    def counting(file: open_file.OpenFile) -> str:
+        hashed.append(file.nbytes)
+        return real(file)
+
+    monkeypatch.setattr(digests, "digest_of", counting)
+    open_memory(video).close()
+    assert hashed == []  # the builder has remembered its own
+    parts = [file.bytes for _, file in read_manifest(copy).side_files()]
+    for _ in range(2):
+        open_memory(copy).close()
+        assert sorted(hashed) == sorted(parts)
+    with monkeypatch.context() as other:
+        other.setenv("MEMVID_CACHE_DIR", str(tmp_path / "another machine"))
+        grow(copy)
+    hashed.clear()
+    open_memory(copy).close()
+    assert hashed
+    assert not set(hashed) & set(parts)
+
+
+def test_what_is_not_an_append_has_all_of_it_hashed_again(video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(updating, "_SMALL_SEGMENT", 0)
+    (part,) = (file for role, file in read_manifest(video).side_files() if role == "vectors")
+    assert part.at is not None
+    for grown in (False, True):
+        if grown:
+            grow(video)
+        open_memory(video).close()
+        data = video.read_bytes()
+        damaged = bytearray(data)
+        damaged[part.at + 100] ^= 1
+        video.write_bytes(damaged)
+        os.utime(video, ns=(1, 1))
+        with pytest.raises(IndexFormatError, match="is damaged: SHA-256 expected"):
+            open_memory(video)
+        video.write_bytes(data)
+        open_memory(video).close()
+
+
+def test_an_empty_memory_is_one_file_too(tmp_path: Path) -> None:
+    video = build_one(tmp_path, texts=[])
+    assert answers(video)[-1] == []
+    with MemvidEncoder.open(video, embedder=EMBEDDER) as memory:
+        memory.add_chunks(TEXTS)
+        memory.append()
+    with open_memory(video) as memory:
+        assert memory.get_chunk_by_id(59) == TEXTS[59]
+    delete(video, chunk_ids=range(60))
+    assert answers(video)[-1] == []
+    assert names(tmp_path) == {"memory.mp4"}
+
+
+def test_of_two_indexes_the_one_of_the_frames_counts(tmp_path: Path, video: Path, beside: Path) -> None:
+    index = default_index_file(video)
+    assert find_index(video) == video
+    for file in beside.parent.iterdir():
+        if file != beside:
+            shutil.copy(file, tmp_path / file.name)
+    assert find_index(video) == video
+    shutil.copy(beside, video)
+    assert find_index(video) == index
+    assert answers(video) == answers(beside)
+    one = build_one(tmp_path / "one", texts=TEXTS[:30])
+    data = one.read_bytes()
+    table = data.index(b"MVPT") + 16
+    (tmp_path / "x.mp4").write_bytes(data[:table] + b"\1" + data[table + 1 :])
+    assert find_index(tmp_path / "x.mp4") == tmp_path / "x.mp4"  # there is no other
+    default_index_file(tmp_path / "x.mp4").touch()
+    assert find_index(tmp_path / "x.mp4") == default_index_file(tmp_path / "x.mp4")
+    assert find_index(tmp_path / "missing.mp4") == tmp_path / "missing_index.json"
+    assert find_index(tmp_path / "missing.mp4", "given") == Path("given")
+
+
+def test_an_index_inside_another_video_is_one_of_these_frames(tmp_path: Path, video: Path, beside: Path) -> None:
+    assert answers(beside, video) == answers(video)
+    other = build_one(tmp_path / "other", texts=TEXTS[:30])
+    with pytest.raises(IndexMismatchError):
+        open_memory(beside, other)
+    with pytest.raises(IndexFormatError, match="there is none in this one"):
+        open_memory(video, beside)
+
+
+def test_it_is_compacted_and_erased(tmp_path: Path, video: Path, beside: Path) -> None:
+    for each in (video, beside):
+        grow(each)
+        grow(each, 1)
+    before = video.stat().st_size
+    result = compact(video)
+    compact(beside)
+    assert result.index_file == video
+    assert video.stat().st_size < before
+    assert answers(video) == answers(beside)
+    erased = erase(video, chunk_ids=[10])
+    assert erased.compacted.index_file == video
+    with open_memory(video) as memory:
+        assert TEXTS[10] not in [chunk.text for chunk in memory.scan()]
+    assert verify(video, deep=True).findings == ()
+    assert names(tmp_path) == {"memory.mp4"}
+
+
+def test_it_is_reindexed_without_new_frames(tmp_path: Path, video: Path) -> None:
+    grow(video)
+    before, frames = answers(video), verify(video).frames
+    result = reindex(video, embedder=EMBEDDER)
+    assert (result.index_file, result.chunks) == (video, 64)
+    assert verify(video, deep=True).findings == ()
+    assert verify(video).frames == frames
+    assert [row[:3] for row in answers(video)[-1]] == before[-1]
+    assert names(tmp_path) == {"memory.mp4"}
+    grow(video, 1)
+    assert verify(video, deep=True).findings == ()
+
+
+def test_a_video_without_its_boxes_opens_again_after_a_reindex(tmp_path: Path, video: Path) -> None:
+    before = answers(video)
+    data = video.read_bytes()
+    video.write_bytes(data.replace(b"memvid-manifest1", b"memvid-manifest0"))
+    with pytest.raises(IndexNotFoundError, match="memvid reindex"):
+        open_memory(video)
+    reindex(video, video, embedder=EMBEDDER)
+    assert answers(video) == before
+    assert names(tmp_path) == {"memory.mp4"}
+
+
+def test_it_is_repaired_into_one_file(tmp_path: Path, video: Path) -> None:
+    before = answers(video)
+    damaged = tmp_path / "damaged.mp4"
+    damaged.write_bytes(video.read_bytes().replace(b"moov", b"MOOV"))
+    new = tmp_path / "new" / "new.mp4"
+    result = repair(damaged, new, output_index=new, embedder=EMBEDDER)
+    assert (result.chunks, result.lost) == (60, ())
+    assert answers(new) == before
+    assert names(tmp_path / "new") == {"new.mp4"}
+
+
+def test_other_codecs_have_no_index_inside(tmp_path: Path) -> None:
+    with MemvidEncoder(embedder=EMBEDDER, codec="mp4v") as encoder:
+        encoder.add_chunks(TEXTS)
+        with pytest.raises(OutputError, match="only videos of codec png"):
+            encoder.build_video(tmp_path / "m.mp4", tmp_path / "m.mp4")
+
+
+def test_a_video_with_holes_takes_no_index_inside(tmp_path: Path, video: Path) -> None:
+    data = video.read_bytes()
+    video.write_bytes(data.replace(b"memvid-manifest1", b"memvid-manifest0").replace(b"memvid-page-tab1", bytes(16)))
+    before = video.read_bytes()
+    with pytest.raises(UnsupportedVideoError, match="cannot take an index inside"):
+        reindex(video, video, embedder=EMBEDDER)
+    assert video.read_bytes() == before
+    reindex(video, embedder=EMBEDDER)
+    assert answers(video)[-1]
+
+
+def test_a_part_that_is_damaged_is_named(tmp_path: Path, video: Path) -> None:
+    for _, part in read_manifest(video).side_files():
+        path = tmp_path / "damaged.mp4"
+        data = bytearray(video.read_bytes())
+        assert part.at is not None
+        data[part.at + part.bytes // 2] ^= 1
+        path.write_bytes(data)
+        with pytest.raises(IndexFormatError, match=r"damaged\.mp4 is damaged: SHA-256 expected"):
+            open_memory(path)
+        assert not verify(path).ok
+
+
+def test_an_append_that_fails_leaves_the_file_as_it_was(
+    tmp_path: Path, video: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = video.read_bytes()
+
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("memvid.index.inside.put_index", fail)
+    with pytest.raises(OutputError, match="No space left"):
+        grow(video)
+    assert video.read_bytes() == before
+    with pytest.raises(OutputError, match="No space left"):
+        build_one(tmp_path / "other")
+    assert names(tmp_path / "other") == set()
+    assert names(tmp_path) == {"memory.mp4"}
+    monkeypatch.undo()
+    monkeypatch.setattr("memvid.storage.commit.roll_forward", fail)
+    with pytest.raises(OutputError, match="No space left"):
+        grow(video)
+    assert video.read_bytes() == before
+
+
+def test_a_snapshot_by_links_stays_what_it_was(tmp_path: Path, video: Path) -> None:
+    snapshot = tmp_path / "snapshot.mp4"
+    os.link(video, snapshot)
+    before, data = answers(video), snapshot.read_bytes()
+    grow(video)
+    assert snapshot.read_bytes() == data
+    assert answers(snapshot) == before != answers(video)
+
+
+def test_it_is_packed_and_unpacked(tmp_path: Path, video: Path, beside: Path) -> None:
+    bare = beside.stat().st_size
+    for each in (video, beside):
+        grow(each)
+    before = answers(video)
+    result = pack(beside)
+    assert (result.video_file, result.index_file, result.video_bytes) == (beside, beside, beside.stat().st_size)
+    assert names(beside.parent) == {"memory.mp4"}
+    assert answers(beside) == before
+    assert verify(beside, deep=True).findings == ()
+    with pytest.raises(OutputError, match="is one file already"):
+        pack(beside)
+    grow(beside, 1)
+    grow(video, 1)
+    before = answers(video)
+    result = unpack(beside)
+    assert result.index_file == default_index_file(beside)
+    assert answers(beside) == before
+    assert verify(beside, deep=True).findings == ()
+    assert find_index(beside) == default_index_file(beside)
+    assert beside.stat().st_size < 2 * bare
+    with pytest.raises(IndexFormatError, match="there is none in this one"):
+        unpack(beside)
+    grow(beside, 2)
+    pack(beside)
+    pack_again = tmp_path / "elsewhere_index.json"
+    unpack(beside, pack_again)
+    assert answers(beside, pack_again)[-1]
+
+
+def test_what_is_dead_is_left_behind(tmp_path: Path, video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shrinking, "_LITTLE", 0)
+    other = Path(shutil.copy(video, tmp_path / "other.mp4"))
+    inode, shrunk = video.stat().st_ino, 0
+    with open_memory(video) as memory:
+        before = memory.search_results(QUERY, 8)
+        for change in range(8):
+            grow(video, change)
+            shrunk += video.stat().st_ino != inode
+            inode = video.stat().st_ino
+            assert memory.search_results(QUERY, 8) == before
+            assert verify(video, deep=True).findings == ()
+        assert 0 < shrunk < 8
+    monkeypatch.undo()
+    for change in range(8):
+        grow(other, change)
+    assert answers(video) == answers(other)
+    assert video.stat().st_size < other.stat().st_size
+    assert names(tmp_path) == {"memory.mp4", "other.mp4"}
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"at": 1 << 40}, "is cut off or changed"),
+        ({"at": 0}, "is damaged: SHA-256 expected"),
+        ({"at": -64}, "is incomplete or wrong"),
+        ({"at": "64"}, "is incomplete or wrong"),
+        ({"bytes": 1 << 40}, "is incomplete or wrong"),
+        ({"bytes": 1 << 40, "at": 1 << 16}, "is cut off or changed"),
+        ({"bytes": 0}, "is incomplete or wrong"),
+        ({"root": "0" * 64}, "is damaged: SHA-256 expected 0000"),
+        ({"root": None}, "is incomplete or wrong"),
+        ({"at": None, "name": "memory.mp4", "sha256": "0" * 64}, "is incomplete or wrong"),
+    ],
+)
+@pytest.mark.parametrize("role", ["records", "vectors"])
+def test_a_crafted_manifest_is_refused(
+    tmp_path: Path, video: Path, role: str, change: dict[str, Any], why: str
+) -> None:
+    with video.open("rb") as file:
+        found = find_manifest(file, limit=1 << 20)
+    assert found is not None
+    content = json.loads(found.data)
+    entry = content["files"][role]
+    entry.update({name: value for name, value in change.items() if value is not None})
+    for name, value in change.items():
+        if value is None:
+            del entry[name]
+    del content["sha256"]
+    compact_json = json.dumps(content, sort_keys=True, separators=(",", ":")).encode()
+    content["sha256"] = hashlib.sha256(compact_json).hexdigest()
+    crafted = tmp_path / "crafted.mp4"
+    crafted.touch(mode=0o600)
+    shrinking.copy_frames(video, crafted)
+    parts = [file for _, file in read_manifest(video).side_files()]
+    put_index(
+        crafted, [Stretch(video, part.at or 0, part.bytes) for part in parts], lambda _: json.dumps(content).encode()
+    )
+    with pytest.raises(IndexFormatError, match=why):
+        open_memory(crafted)
+    assert not verify(crafted, deep=True).ok
+    repair(crafted, tmp_path / "new.mp4", embedder=EMBEDDER)
+
+
+def test_an_index_beside_names_no_parts(tmp_path: Path, video: Path) -> None:
+    with video.open("rb") as file:
+        found = find_manifest(file, limit=1 << 20)
+    assert found is not None
+    index = tmp_path / "x.json"
+    index.write_bytes(found.data)
+    with pytest.raises(IndexFormatError, match="it names files of its own inside a video, or parts"):
+        open_memory(video, index)
