@@ -17,6 +17,9 @@ constexpr std::size_t most_at_once = 2048;  // nodes of a batch: each is compare
 constexpr std::size_t batch_share = 10;     // a batch is at most one in so many of the nodes that are in the graph
 constexpr std::size_t portion_points = 16;  // looked for by a thread at a time
 constexpr std::size_t edge_parts = 64;
+constexpr std::size_t sample_stride = 16;      // of so many nodes one is looked for when the graph is done,
+constexpr std::size_t tolerated_misses = 500;  // and all of them are if of so many of those more than one was missed
+constexpr std::size_t offered_links = 8;       // nodes that may lead to one that was missed
 constexpr std::size_t max_dim = 1 << 16;
 
 std::size_t batch_size(std::size_t inserted) {
@@ -58,6 +61,7 @@ void GraphBuilder::save(const std::string& path, const Poll& poll) {
     usable_ = false;
     if (nodes() > inserted_) insert(nodes() - inserted_, poll);
     make_reachable(rows_, links_, expansion_, poll);
+    if (link_missed(sample_stride, poll) * tolerated_misses > nodes() / sample_stride) link_missed(1, poll);
     OutputFile file(path);
     const auto key = [&](std::size_t row) {
         const auto run = std::upper_bound(keys_.begin(), keys_.end(), row,
@@ -171,6 +175,47 @@ void GraphBuilder::link_back_to(std::span<const Edge> edges, GraphWalk& walk) {
     if (all.size() <= lists.room()) return lists.replace(list, all);
     std::sort(all.begin(), all.end(), is_nearer);
     lists.replace(list, walk.choose(all, lists.room(), links_.connectivity() / 2));
+}
+
+// Looks for every `stride`-th node as a search for its vector would, and links those that are missed from the nearest
+// nodes that were found and have room. Where thousands of nodes are nearly alike, they link to each other alone, and
+// nodes that came before them and are a little farther off lie behind them: then no link leads there.
+std::size_t GraphBuilder::link_missed(std::size_t stride, const Poll& poll) {
+    std::size_t missed = 0;
+    std::vector<std::vector<Link>> offers(most_at_once);
+    for (std::size_t first = 0; first < nodes(); first += most_at_once * stride) {
+        const std::size_t count = std::min(most_at_once, (nodes() - first + stride - 1) / stride);
+        in_parallel(
+            count, portion_points,
+            [&](std::size_t i, GraphWalk& walk) {
+                offers[i] = links_to_missed(static_cast<std::uint32_t>(first + i * stride), walk);
+            },
+            poll);
+        for (std::size_t i = 0; i < count; ++i) {
+            missed += offers[i].empty() ? 0 : 1;
+            const auto has_room = [&](const Link& from) {
+                return links_.neighbours(from.node, 0).size() < links_.room(0);
+            };
+            const auto from = std::find_if(offers[i].begin(), offers[i].end(), has_room);
+            if (from == offers[i].end()) continue;
+            links_.lists(0).append(from->node, {from->similarity, static_cast<std::uint32_t>(first + i * stride)});
+        }
+    }
+    return missed;
+}
+
+// The nearest nodes from which a point may be linked; none if a search finds it.
+std::vector<Link> GraphBuilder::links_to_missed(std::uint32_t point, GraphWalk& walk) const {
+    if (point == links_.entry()) return {};
+    Link start = walk.link(point, links_.entry());
+    for (std::size_t level = links_.top_level(); level > 0; --level) start = walk.descend(point, start, level);
+    std::vector<Link> offers;
+    for (const Link& found : walk.search(point, start, 0, expansion_ / 2)) {
+        const auto neighbours = links_.neighbours(found.node, 0);
+        if (std::find(neighbours.begin(), neighbours.end(), point) != neighbours.end()) return {};
+        if (offers.size() < offered_links && neighbours.size() < links_.room(0)) offers.push_back(found);
+    }
+    return offers;
 }
 
 void GraphBuilder::in_parallel(std::size_t count, std::size_t portion, const Task& task, const Poll& poll) {

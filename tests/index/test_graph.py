@@ -47,7 +47,8 @@ def searched(path: Path, info: VectorInfo, queries: Vectors, k: int, expansion: 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_cores_and_portions_do_not_change_the_bytes(tmp_path: Path, dtype: str) -> None:
-    vectors = make_vectors(3000)
+    vectors = make_vectors(3000, dim=64)
+    vectors[1500:] = vectors[70] + 0.3 * make_vectors(1500, dim=64, seed=9)  # near-copies: links are added in the end
     contents = set()
     for threads, batch in ((1, 128), (2, 1), (4, 3000), (3, 999)):
         folder = tmp_path / f"{threads}"

@@ -70,6 +70,8 @@ private:
     void link_back_to(std::span<const Edge> edges, GraphWalk& walk);
     Link connect(std::uint32_t point, Link start, std::size_t level, std::span<const std::uint32_t> peers,
                  GraphWalk& walk);
+    std::size_t link_missed(std::size_t stride, const Poll& poll);
+    std::vector<Link> links_to_missed(std::uint32_t point, GraphWalk& walk) const;
     void in_parallel(std::size_t count, std::size_t portion, const Task& task, const Poll& poll);
 
     DistinctRows rows_;
