@@ -18,7 +18,7 @@ constexpr std::size_t batch_share = 10;     // a batch is at most one in so many
 constexpr std::size_t portion_points = 16;  // looked for by a thread at a time
 constexpr std::size_t edge_parts = 64;
 constexpr std::size_t sample_stride = 16;      // of so many nodes one is looked for when the graph is done,
-constexpr std::size_t tolerated_misses = 500;  // and all of them are if of so many of those more than one was missed
+constexpr std::size_t tolerated_misses = 200;  // and all of them are if of so many of those more than one was missed
 constexpr std::size_t offered_links = 8;       // nodes that may lead to one that was missed
 constexpr std::size_t max_dim = 1 << 16;
 
