@@ -27,6 +27,7 @@ from memvid.index.manifest import read_manifest
 from memvid.maintenance import compact, delete, erase, pack, reindex, repair, tag, unpack, verify
 from memvid.storage.commit import default_index_file
 from memvid.storage.inner_index import Stretch, find_manifest, put_index
+from tests.index.sqlite.old_index import age_memory
 from tests.memory_support import EMBEDDER, build, make_texts, open_memory
 
 TEXTS = make_texts(60, words=8)
@@ -457,3 +458,12 @@ def test_an_index_beside_names_no_parts(tmp_path: Path, video: Path) -> None:
     index.write_bytes(found.data)
     with pytest.raises(IndexFormatError, match="it names files of its own inside a video, or parts"):
         open_memory(video, index)
+
+
+def test_an_old_index_is_packed_without_embedding(tmp_path: Path, beside: Path) -> None:
+    before = answers(beside)
+    age_memory(beside)
+    assert any(segment.is_old for segment in read_manifest(default_index_file(beside)).segments)
+    pack(beside)
+    assert names(beside.parent) == {"memory.mp4"}
+    assert answers(beside) == before

@@ -244,7 +244,8 @@ class Bench:
         if ending.error or ending.signal:
             yield f"after the next one: {ending.text or ending}"
             return
-        litter = sorted(set(all_files(folder / "memory")) - ending.value)
+        left = set(all_files(folder / "memory")) - ending.value
+        litter = sorted(name for name in left if not operation.leaves or not name.startswith(operation.leaves))
         if litter:
             yield f"after the next one there is {litter}"
 

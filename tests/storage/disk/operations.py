@@ -18,8 +18,9 @@ from memvid import MemvidEncoder
 from memvid.config import EncoderConfig
 from memvid.errors import IndexNotFoundError, VideoNotFoundError
 from memvid.exchange import export
+from memvid.index.location import find_index
 from memvid.index.manifest import read_manifest
-from memvid.maintenance import compact, delete, erase, reindex, repair, verify
+from memvid.maintenance import compact, delete, erase, pack, reindex, repair, unpack, verify
 from memvid.video import VideoReader
 from tests.memory_support import EMBEDDER, make_texts, open_memory
 
@@ -113,7 +114,9 @@ class Operation:
     :ivar cut: instead: the name of the operation whose process was killed to come there, and what it had done
         last: ``"rename"`` or ``"sync"``, a part of the new name or of the file's, and which of these calls it was.
     :ivar again: what has to succeed afterwards; the same once more if it is ``None``.
-    :ivar out: the file that it writes, if that is not the memory; ``index`` is where its index is.
+    :ivar out: the file that it writes, if that is not the memory; ``index`` is where its index is;
+        nothing looks for it.
+    :ivar leaves: how names of files begin that may be left over, since nobody reads them any more.
     :ivar linked: whether every file of what it starts from has another name, in ``snapshot``, as ``cp -al`` makes them.
     :ivar vague: whether it is written by what does not say that a write failed, so that only reading back finds it.
     """
@@ -123,7 +126,8 @@ class Operation:
     cut: tuple[str, str, str, int] | None = None
     again: Callable[[Path], object] | None = None
     out: str | None = None
-    index: str = "memory_index.json"
+    index: str | None = "memory_index.json"
+    leaves: str | None = None
     linked: bool = False
     vague: bool = False
 
@@ -172,6 +176,10 @@ OPERATIONS = {
         lambda folder: reindex(_video(folder), config=EncoderConfig(vector_dtype="f16", keywords=False)), _grown_one,
         again=_append_more, index=_ONE,
     ),
+    "pack": Operation(
+        lambda folder: pack(_video(folder)), _grown, again=_append_more, index=None, leaves="memory_index"
+    ),
+    "unpack": Operation(lambda folder: unpack(_video(folder)), _grown_one, again=_append_more, index=None),
     "export to h264": Operation(lambda folder: _export(folder, "h264"), _build, out="out.mp4"),
     "export to mp4v": Operation(lambda folder: _export(folder, "mp4v"), _build, out="out.mp4", vague=True),
 }  # fmt: skip
@@ -193,7 +201,7 @@ def describe(operation: Operation, folder: Path) -> str:
     :raises Exception: it is neither one nor the other: a third thing.
     """
     video = _video(folder) if operation.out is None else _video(folder).with_name(operation.out)
-    return _describe(video, video.with_name(operation.index))
+    return _describe(video, find_index(video) if operation.index is None else video.with_name(operation.index))
 
 
 def _describe(video: Path, index: Path) -> str:
@@ -214,6 +222,7 @@ def _describe(video: Path, index: Path) -> str:
         raise AssertionError(f"does not verify: {report.findings}")
     reader = VideoReader(video)
     manifest = read_manifest(index)
-    content.append([reader.identity.digest, reader.frame_count, manifest.vectors.dtype, manifest.keywords])
+    options = [manifest.vectors.dtype, manifest.keywords, index == video]
+    content.append([reader.identity.digest, reader.frame_count, *options])
     reader.close()
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]

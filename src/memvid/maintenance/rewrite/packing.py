@@ -18,8 +18,8 @@ from memvid.index.location import find_index
 from memvid.index.manifest import own_name, read_manifest
 from memvid.index.updating import next_number, tidy
 from memvid.interrupts import interruptible
-from memvid.storage.commit import Commit, default_index_file, is_single, refuse_links
-from memvid.storage.locks import FileLocks
+from memvid.storage.commit import Commit, default_index_file, is_single, recover, refuse_links
+from memvid.storage.journal import finish
 from memvid.types import StrPath
 from memvid.video import PageStore, VideoReader
 
@@ -46,7 +46,8 @@ class PackResult:
 def pack(video: StrPath, index: StrPath | None = None) -> PackResult:
     """Put the index of a memory into its video, so that the memory is one file. Nothing is embedded or computed anew.
 
-    The files of the index are removed when the video has it. Killed at any moment, this leaves a memory that opens.
+    The files of the index are removed when the video has it. Killed at any moment, this leaves a memory that opens;
+    near its end, also files of the old index that nobody reads any more.
 
     :param video: the video, in memvid's own format.
     :param index: the index's manifest; ``None`` takes ``<stem>_index.json`` beside the video.
@@ -59,11 +60,13 @@ def pack(video: StrPath, index: StrPath | None = None) -> PackResult:
     if is_single(beside, video_file):
         raise OutputError(errno.EEXIST, "is one file already: its index is inside", str(video_file))
     refuse_links(video_file, beside)
-    _convert(beside, video_file)
+    recover(beside, video_file=video_file)
+    if any(segment.is_old for segment in read_manifest(beside).segments):
+        _convert(beside, video_file)
     with ExitStack() as stack:
-        stack.enter_context(FileLocks([beside], building=True))
         commit = stack.enter_context(Commit(video_file, video_file=video_file))
-        commit.lock()
+        commit.lock()  # of the video, which whoever changes the index locks as well
+        finish(beside, video_file)
         reader = VideoReader(video_file)
         stack.callback(reader.close)
         with IndexManager.open(beside, video=reader.identity) as opened:
@@ -105,12 +108,11 @@ def _convert(index_file: Path, video_file: Path) -> None:
         commit.lock()
         with IndexManager.open(index_file, video_file=video_file) as index:
             old = index.manifest
-            if any(segment.is_old for segment in old.segments):
-                number = next_number(index_file, old)
-                new, _ = stage_changes(
-                    index_file, old, video=old.video, deleted=index.deleted, changed=None, number=number, commit=commit
-                )
-                commit.commit(obsolete=partial(tidy, index_file, new))
+            new, _ = stage_changes(
+                index_file, old, video=old.video, deleted=index.deleted, changed=None,
+                number=next_number(index_file, old), commit=commit,
+            )  # fmt: skip
+            commit.commit(obsolete=partial(tidy, index_file, new))
 
 
 def _remove_index(index_file: Path, manifest: Manifest) -> None:
