@@ -166,7 +166,7 @@ def test_an_index_that_cannot_be_mapped_is_not_damaged(tmp_path: Path, monkeypat
     video = build(tmp_path, ["a text"])
     monkeypatch.setattr("memvid.index.open_file._READ_BYTES", 0)  # larger ones are mapped
     monkeypatch.setattr("memvid.index.open_file.mmap.mmap", fail)
-    with pytest.raises(MemoryError, match=r"memory_index\.usearch"):
+    with pytest.raises(MemoryError, match=r"memory_index\.records"):
         open_memory(video)
 
 

@@ -17,7 +17,7 @@ from memvid import _core
 from memvid.errors import ClosedError, EmbeddingError
 from memvid.index.arrays import BitArray, FloatArray, IntArray
 from memvid.index.hnsw_file import MATRIX_OFFSET, NUMPY_DTYPES
-from memvid.storage.disk import check_utf8, output_errors
+from memvid.storage.disk import check_utf8, native_output_errors
 
 if TYPE_CHECKING:
     import mmap
@@ -103,7 +103,7 @@ class VectorWriter:
         :raises OutputError: it could not be written in full.
         """
         check_utf8(path)
-        with output_errors(path):
+        with native_output_errors(path):
             self._graph.save(os.fspath(path))
 
 

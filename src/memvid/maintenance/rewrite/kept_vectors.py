@@ -79,19 +79,20 @@ class IndexVectors:
         By frame and length, and by metadata if it does not say that it is of this memory: pages of metadata may be
         lost. Chunks that it does not know do not speak against it.
 
-        :param metadatas: as they are stored.
+        :param metadatas: as they are stored; not looked at if the index says that it is of this memory.
         """
         ids = np.arange(first_chunk, first_chunk + len(page))
         known = np.flatnonzero(np.isin(ids, self._ids))
         if not len(known):
             return True
-        own = [metadatas[at] for at in known.tolist()]
         codes = self._index.length_codes(ids[known])
         try:
             return (
                 bool((self._index.frames_of(ids[known]) == frame).all())
                 and [length_code(page.text_bytes(slot).count(b" ")) for slot in known.tolist()] == codes.tolist()
-                and (self.is_of(tag) or self._index.keeps_metadata(ids[known], own))
+                and (
+                    self.is_of(tag) or self._index.keeps_metadata(ids[known], [metadatas[at] for at in known.tolist()])
+                )
             )
         except IndexFormatError:  # what it says of them cannot even be read
             return False
