@@ -456,7 +456,7 @@ class TestBuilding:
     @pytest.mark.parametrize(
         ("video", "index"),
         [
-            ("m.mp4", "m.mp4"), ("m.mp4", "../here/m.mp4"), ("m_index.usearch", "m_index.json"), ("m.records", "m"),
+            ("m.mp4", "other.mp4"), ("m.mp4", "../here/o.mp4"), ("m_index.usearch", "m_index.json"), ("m.records", "m"),
             ("m.json.new", "m.json"), ("m.json.commit", "m.json"), ("folder", "m.json"), ("m.mp4", "folder"),
             ("m.mp4", "folder.json"), ("pipe", "m.json"), ("", "m.json"), ("m.mp4", ""), (".", "m.json"),
             ("a\0", "m.json"),
