@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from memvid.storage.disk import cache_folder, make_cache_folder
-from memvid.storage.files import write_private
+from memvid.storage.files import open_regular, write_private
 
 if TYPE_CHECKING:
     from memvid.index.open_file import OpenFile
@@ -62,7 +62,10 @@ def is_verified(file: OpenFile, digest: str) -> bool:
     """Whether this side file was found to have this digest before."""
     try:
         mark = cache_folder() / "verified" / _key(file.place, digest)
-        return file.is_since(mark.read_bytes()) if file.is_part else mark.exists()
+        if not file.is_part:
+            return mark.exists()
+        with open_regular(mark) as opened:
+            return file.is_since(opened.read(256))
     except (OSError, RuntimeError):  # no cache and no home folder: check each time
         return False
 
