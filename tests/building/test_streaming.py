@@ -207,7 +207,8 @@ with MemvidEncoder(embedder=Cheap(), **options) as encoder:
 
 @needs_proc
 def test_300_000_chunks_take_no_more_memory_than_100_000_but_for_their_index(tmp_path: Path) -> None:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    # What the C library keeps free for each thread is up to it: one pool, so that what is in use is measured.
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "MALLOC_ARENA_MAX": "1"}
     runs = []
     for count in ("100000", "300000"):
         (tmp_path / count).mkdir()
@@ -217,6 +218,5 @@ def test_300_000_chunks_take_no_more_memory_than_100_000_but_for_their_index(tmp
     assert all_text - some_text > 38e6
     for adding, _, _ in (some, many):
         assert adding < 16e6
-    # The graph is in memory until it is written, with room to grow; at 8 dimensions it is 63 bytes a chunk. So are the
-    # values of fields up to a bound, 150 MB, beyond which they wait in a file: 160 bytes for each distinct number.
-    assert many[1] - some[1] < 10e6 + 2 * (many[2] - some[2]) + 200 * 200_000
+    # The graph is in memory until it is written, with room to grow; at 8 dimensions it is 63 bytes a chunk.
+    assert many[1] - some[1] < 10e6 + 2 * (many[2] - some[2])

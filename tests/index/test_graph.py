@@ -88,7 +88,7 @@ def test_it_finds_no_less_than_usearch_does_in_its_own(
     if in_order:  # chunks of one document come together
         own = np.sort(own)
     vectors = np.asarray(centres[own] + 0.4 * rng.standard_normal((4000, 48)), np.float32)
-    queries = np.asarray(centres[rng.integers(0, clusters, 200)] + 0.4 * rng.standard_normal((200, 48)), np.float32)
+    queries = np.asarray(centres[rng.integers(0, clusters, 1000)] + 0.4 * rng.standard_normal((1000, 48)), np.float32)
     info = write(tmp_path / "ours", vectors, dtype)
     theirs = usearch_index(48, dtype)
     theirs.add(np.arange(4000), quantise(vectors, dtype), threads=1)
@@ -99,7 +99,7 @@ def test_it_finds_no_less_than_usearch_does_in_its_own(
     for expansion in (16, 64):
         good = recall(searched(tmp_path / "ours", info, queries, 10, expansion), expected)
         usual = recall(searched(tmp_path / "theirs", info, queries, 10, expansion), expected)
-        assert good >= usual - 0.02  # with so few questions a hundredth is chance
+        assert good >= usual - 0.01
 
 
 def test_a_file_is_checked_in_full(tmp_path: Path) -> None:

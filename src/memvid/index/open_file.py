@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import mmap
 import os
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
-from memvid.errors import IndexFormatError
+from memvid.errors import ClosedError, IndexFormatError
 from memvid.storage.files import open_private
 from memvid.storage.mp4_boxes import append_counts
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["OpenFile"]
+__all__ = ["OpenFile", "still_open"]
+
+_T = TypeVar("_T")
 
 _STRETCH = 1 << 20  # bytes copied at once
 _READ_BYTES = 4 << 20  # up to which a side file is read and not mapped: a millisecond
@@ -144,3 +146,13 @@ class OpenFile:
     def __del__(self) -> None:
         if self._descriptor >= 0:
             os.close(self._descriptor)
+
+
+def still_open(held: _T | None) -> _T:
+    """What an index holds on to while it is open.
+
+    :raises ClosedError: it was closed.
+    """
+    if held is None:
+        raise ClosedError("this index is closed: open it again")
+    return held

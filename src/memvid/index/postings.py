@@ -35,10 +35,12 @@ class PostingsWriter:
     """Takes texts in the order of their rows. One thread at a time, not always the same one.
 
     Memory: about 150 MB at most. What does not fit waits in a temporary file without a name, sorted.
+
+    :param term_bytes: of distinct terms in memory; each takes about ten times as much as it is long.
     """
 
-    def __init__(self) -> None:
-        self._core = _core.PostingsWriter()
+    def __init__(self, *, term_bytes: int = 16 << 20) -> None:
+        self._core = _core.PostingsWriter(most_term_bytes=term_bytes)
         self._scratch: IO[bytes] | None = None
 
     def __len__(self) -> int:

@@ -14,10 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from memvid.checks import ID_LIMIT
-from memvid.errors import ClosedError, IndexFormatError
+from memvid.errors import IndexFormatError
 from memvid.index.field_terms import terms_of
 from memvid.index.fields import Fields
 from memvid.index.manifest import MEND
+from memvid.index.open_file import still_open
 from memvid.index.postings import Postings
 from memvid.index.row_map import RowMap
 from memvid.index.section_file import SectionFileError, read_sections
@@ -128,10 +129,7 @@ class RecordFile:
 
         :raises IndexFormatError: someone has.
         """
-        file = self._file
-        if file is None:
-            raise ClosedError("this index is closed: open it again")
-        file.check()
+        still_open(self._file).check()
 
     def close(self) -> None:
         """Let go of the file; questions under way finish on its mapping."""
@@ -139,10 +137,7 @@ class RecordFile:
         self._section = memoryview(b"")
 
     def _open_fields(self) -> Fields:
-        fields = self._fields
-        if fields is None:
-            raise ClosedError("this index is closed: open it again")
-        return fields
+        return still_open(self._fields)
 
     def _metadata_of(self, rows: IntArray) -> list[JsonObject]:
         return self._metadata.of(self.row_map.ids(rows))

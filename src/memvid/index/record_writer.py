@@ -21,20 +21,22 @@ if TYPE_CHECKING:
 
     from memvid.types import JsonObject
 
-__all__ = ["RecordWriter"]
+__all__ = ["FIELD_BYTES", "RecordWriter"]
+
+FIELD_BYTES = 256 << 10  # of distinct values in memory: of about 15,000 chunks, where each has a number of its own
 
 
 class RecordWriter:
     """Takes chunks in the order of their ids. One thread at a time, not always the same one.
 
-    Memory: about 1 byte a chunk, 12 bytes a page, and up to 150 MB each for words and fields; the rest waits in
+    Memory: about 1 byte a chunk, 12 bytes a page, up to 150 MB for words, and a few for fields; the rest waits in
     temporary files. Cost: about 30 microseconds for a chunk of 500 bytes, mostly without the GIL.
     """
 
     def __init__(self, path: Path, *, keywords: bool) -> None:
         self._file: SectionWriter | None = SectionWriter(path, section_names(keywords=keywords))
         self._lock = threading.RLock()  # giving up waits for a thread that is adding
-        self._fields = PostingsWriter()
+        self._fields = PostingsWriter(term_bytes=FIELD_BYTES)
         self._words = PostingsWriter() if keywords else None
         self._runs: list[list[int]] = []  # [first id, how many]
         self._lengths = bytearray()

@@ -14,14 +14,17 @@ import numpy as np
 import numpy.typing as npt
 
 from memvid import _core
-from memvid.errors import ClosedError, EmbeddingError
+from memvid.errors import EmbeddingError
 from memvid.index.arrays import BitArray, FloatArray, IntArray
 from memvid.index.hnsw_file import MATRIX_OFFSET, NUMPY_DTYPES
+from memvid.index.open_file import still_open
 from memvid.storage.disk import check_utf8, native_output_errors
 
 if TYPE_CHECKING:
     import mmap
     from pathlib import Path
+
+    from typing_extensions import Buffer
 
     from memvid.index.manifest import VectorInfo
     from memvid.index.open_file import OpenFile
@@ -120,7 +123,7 @@ class VectorReader:
         """
         self._info = info
         self._file: OpenFile | None = file
-        self._map: mmap.mmap | bytes | None = mapping
+        self._map: Buffer | None = mapping
         self._graph: _core.HnswGraph | None = _core.HnswGraph(
             mapping, count=info.count, dim=info.dim, dtype=info.dtype, threads=threads or 0
         )
@@ -156,20 +159,14 @@ class VectorReader:
     @property
     def data(self) -> memoryview:
         """The whole file."""
-        mapping = self._map
-        if mapping is None:
-            raise _closed()
-        return memoryview(mapping)
+        return memoryview(still_open(self._map))
 
     def check(self) -> None:
         """Check that nobody has written into the file, which may be mapped.
 
         :raises IndexFormatError: someone has.
         """
-        file = self._file
-        if file is None:
-            raise _closed()
-        file.check()
+        still_open(self._file).check()
 
     def close(self) -> None:
         """Let go of the mapping; searches under way finish on it."""
@@ -221,11 +218,4 @@ class VectorReader:
         return found[0], scores[0]
 
     def _open_graph(self) -> _core.HnswGraph:
-        graph = self._graph
-        if graph is None:
-            raise _closed()
-        return graph
-
-
-def _closed() -> ClosedError:
-    return ClosedError("this index is closed: open it again")
+        return still_open(self._graph)

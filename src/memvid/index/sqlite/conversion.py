@@ -12,6 +12,7 @@ from memvid.index.field_terms import terms_of
 from memvid.index.keywords import LONGEST_TERM, query_terms
 from memvid.index.postings import PostingsWriter
 from memvid.index.record_file import ARRAYS, section_names
+from memvid.index.record_writer import FIELD_BYTES
 from memvid.index.section_file import SectionWriter
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def convert(records: SqliteRecords, path: Path, *, keywords: bool) -> None:
     with SectionWriter(path, section_names(keywords=keywords)) as file:
         for (name, dtype), array in zip(ARRAYS.items(), records.arrays, strict=True):
             file.add(name, array.astype(dtype).tobytes())
-        fields = PostingsWriter()
+        fields = PostingsWriter(term_bytes=FIELD_BYTES)
         try:
             for start in range(0, count, _BATCH):
                 ids = records.row_map.ids(np.arange(start, min(start + _BATCH, count)))

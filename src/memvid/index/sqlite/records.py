@@ -12,9 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from memvid.checks import ID_LIMIT, is_int
-from memvid.errors import ChunkNotFoundError, ClosedError, IndexFormatError
+from memvid.errors import ChunkNotFoundError, IndexFormatError
 from memvid.index.arrays import IntArray
 from memvid.index.manifest import MEND
+from memvid.index.open_file import still_open
 from memvid.index.record_file import check_arrays
 from memvid.index.row_map import RowMap
 from memvid.index.sqlite import schema
@@ -115,10 +116,7 @@ class SqliteRecords:
 
         :raises IndexFormatError: someone has.
         """
-        file = self._file
-        if file is None:
-            raise ClosedError("this index is closed: open it again")
-        file.check()
+        still_open(self._file).check()
 
     def close(self) -> None:
         """Close the connections; those in use close when they come back."""
