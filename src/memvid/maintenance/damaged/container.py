@@ -18,7 +18,7 @@ from memvid.storage.mp4_boxes import APPEND_MARK, PAGE_TABLE_UUID, Box, BoxError
 from memvid.video import PageTable
 from memvid.video.video_bytes import VideoBytes
 
-__all__ = ["Container", "Problem", "find_page_tables", "read_container", "uncommitted_from"]
+__all__ = ["Container", "Problem", "find_file_behind", "find_page_tables", "read_container", "uncommitted_from"]
 
 _MAX_MOVIE_BYTES = 4 << 30
 _MIN_FRAME_BYTES = 8  # no picture is smaller
@@ -94,6 +94,19 @@ def read_container(data: VideoBytes) -> Container:
             )
         )
     return container
+
+
+def find_file_behind(data: VideoBytes) -> Problem | None:
+    """Another MP4 behind this one, as `cat` joins files; whatever plays them shows the first alone."""
+    with suppress(BoxError):
+        for box in walk_boxes(data.read, 0, len(data)):
+            if box.name == b"ftyp" and box.start > 0:
+                message = (
+                    f"another MP4 begins at byte {box.start}, which nothing shows that plays the one before it: "
+                    f"`tail -c +{box.start + 1} FILE > OTHER.mp4` makes a file of it"
+                )
+                return Problem(message, box.start)
+    return None
 
 
 def find_page_tables(data: VideoBytes) -> list[PageTable]:

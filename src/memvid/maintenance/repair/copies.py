@@ -105,7 +105,7 @@ def _apart(one: object, other: object, what: str) -> VideoFormatError:
 
 
 def _tag_of(copy: Salvage, indexed: int | None) -> int | None:
-    """The tag that the index names, if any page has it; else that of the header page, or of most pages."""
+    """The tag that the index names, if any page has it; else that of the first header page, or of most pages."""
     headers = [
         parse_header(slot.payload, frame_index=slot.frame or 0)
         for slot in copy.slots
@@ -113,9 +113,9 @@ def _tag_of(copy: Salvage, indexed: int | None) -> int | None:
     ]
     if any(header.tag == indexed for header in headers):
         return indexed
-    front = Counter(header.tag for header in headers if header.kind == PageKind.HEADER)
-    most = (front or Counter(header.tag for header in headers)).most_common(1)
-    return most[0][0] if most else None
+    first = next((header.tag for header in headers if header.kind == PageKind.HEADER), None)
+    most = Counter(header.tag for header in headers).most_common(1)
+    return most[0][0] if most and first is None else first
 
 
 def _is_better(slot: Slot, old: Slot, number: int, table: PageTable | None) -> bool:

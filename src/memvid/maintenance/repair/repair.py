@@ -212,8 +212,8 @@ def _read_manifest(index_file: Path) -> Manifest | None:
 
 
 def _knows(kept: IndexVectors, tables: Sequence[PageTable], ordered: Sorted) -> bool:
-    """Whether an index is that of this memory: by the digest of a page table, or by every chunk that is left."""
-    if any(table.digest == kept.manifest.video.digest for table in tables):
+    """Whether an index is that of this memory: by the digest of a page table of it, or by every chunk that is left."""
+    if any(table.tag == ordered.tag and table.digest == kept.manifest.video.digest for table in tables):
         return True
     return kept.is_of(ordered.tag) is not False and all(
         kept.fits(*opened, ordered.tag) for opened in open_groups(ordered)

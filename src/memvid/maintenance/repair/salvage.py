@@ -21,7 +21,14 @@ import numpy as np
 
 from memvid import _core
 from memvid.errors import FrameError, MemvidError, ResourceLimitError, UnsupportedVideoError, VideoError
-from memvid.maintenance.damaged.container import Container, Problem, find_page_tables, read_container, uncommitted_from
+from memvid.maintenance.damaged.container import (
+    Container,
+    Problem,
+    find_file_behind,
+    find_page_tables,
+    read_container,
+    uncommitted_from,
+)
 from memvid.maintenance.damaged.loose_pictures import (
     MAX_FRAME_BYTES,
     Size,
@@ -138,16 +145,18 @@ def _read_own(
 ) -> None:
     """Frames of our own format: by the sample table, and where that does not lead to all of them, wherever they are."""
     container = read_container(data)
+    behind = find_file_behind(data)
     slots: list[Slot] = []
     if native is not None:
         with suppress(VideoError):  # its pictures are of an impossible size: they are searched for
             found.size = (native.width, native.height)
             slots = list(_read_samples(native, container, data, progress))
-    if container.problems or not slots or not all(map(_is_in_place, slots)):
+    if container.problems or behind or not slots or not all(map(_is_in_place, slots)):
         found.searched = True
         slots = _search(data, slots, found, progress)
     if (slots or native is not None) and data.read(0, 4) not in _OTHER_CONTAINERS:
         found.problems += container.problems
+    found.problems += [] if behind is None else [behind]
     found.slots += slots
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from memvid.allowance import unpack_allowance
 from memvid.errors import DependencyError, MemvidError, VideoError
-from memvid.maintenance.damaged.container import Container, read_container
+from memvid.maintenance.damaged.container import Container, find_file_behind, read_container
 from memvid.maintenance.verify.chunks_of_frames import ChunksOfFrames
 from memvid.maintenance.verify.findings import Findings
 from memvid.maintenance.verify.frame_check import FrameCheck
@@ -80,6 +80,9 @@ class VideoCheck:
         """Check; what the index is compared with, or ``None`` if the video cannot be opened at all."""
         self._container = read_container(self._data)
         facts = self._open_and_check(take, deep=deep)
+        behind = find_file_behind(self._data)
+        if behind is not None:
+            self._findings.warn("container", behind.message, self._path, offset=behind.offset)
         if deep:
             self._data.read_through()
         for run in self._data.unreadable():

@@ -1,0 +1,90 @@
+"""Two memories in one file: `repair` brings back the one that is meant, all of it, and nothing of the other."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from pathlib import Path
+from string import ascii_lowercase
+
+import pytest
+
+from memvid.maintenance import repair, verify
+from memvid.page import PageKind
+from memvid.video import VideoReader
+from tests.memory_support import EMBEDDER, build, make_texts, open_memory
+from tests.video.video_support import find, samples
+
+LETTERS = random.Random(1)
+ONE = make_texts(9, seed=1)
+TWO = [f"{text} {''.join(LETTERS.choices(ascii_lowercase, k=1300))}" for text in make_texts(60, seed=2)]
+
+
+@pytest.fixture
+def memories(tmp_path: Path) -> tuple[Path, Path]:
+    """Two memories, the second with a copy of its header page."""
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    return build(tmp_path / "one", ONE, symbol_version=20), build(tmp_path / "two", TWO, symbol_version=20)
+
+
+@pytest.fixture
+def joined(memories: tuple[Path, Path], tmp_path: Path) -> Path:
+    """As `cat one.mp4 two.mp4` makes it: players show the first alone."""
+    video = tmp_path / "joined.mp4"
+    video.write_bytes(b"".join(memory.read_bytes() for memory in memories))
+    return video
+
+
+def texts_of(video: Path) -> list[str]:
+    with open_memory(video) as memory:
+        return [chunk.text for chunk in memory.get_chunks_by_id(memory.chunk_ids())]
+
+
+@pytest.mark.parametrize("wanted", [0, 1])
+def test_the_index_says_which_one_is_meant(
+    memories: tuple[Path, Path], joined: Path, tmp_path: Path, wanted: int
+) -> None:
+    index = memories[wanted].with_name("memory_index.json")
+    result = repair(joined, tmp_path / "new.mp4", index=index, embedder=EMBEDDER)
+    assert (result.lost, result.embeddings_made) == ((), 0)
+    assert result.video_file.read_bytes() == memories[wanted].read_bytes()
+    assert texts_of(result.video_file) == (ONE, TWO)[wanted]
+
+
+def test_without_an_index_it_is_the_first(memories: tuple[Path, Path], joined: Path, tmp_path: Path) -> None:
+    result = repair(joined, tmp_path / "new.mp4", embedder=EMBEDDER)
+    assert result.video_file.read_bytes() == memories[0].read_bytes()
+
+
+def test_what_is_behind_the_first_is_named(memories: tuple[Path, Path], joined: Path, tmp_path: Path) -> None:
+    behind = memories[0].stat().st_size
+    shutil.copy(memories[0].with_name("memory_index.json"), tmp_path / "joined_index.json")
+    for suffix in ("records", "usearch"):
+        shutil.copy(memories[0].with_name(f"memory_index.{suffix}"), tmp_path / f"joined_index.{suffix}")
+    for findings in (verify(joined).findings, repair(joined, tmp_path / "new.mp4").findings):
+        (found,) = (finding for finding in findings if "another MP4 begins" in finding.message)
+        assert found.offset == behind
+        assert f"`tail -c +{behind + 1} FILE > OTHER.mp4`" in found.message
+    assert joined.read_bytes()[behind:] == memories[1].read_bytes()
+
+
+def test_vectors_of_one_are_never_given_to_the_other(memories: tuple[Path, Path], tmp_path: Path) -> None:
+    """Of the second there is but its movie header, whose page table is that of the index."""
+    data = memories[1].read_bytes()
+    video = tmp_path / "joined.mp4"
+    video.write_bytes(memories[0].read_bytes() + data[data.rindex(b"moov") - 4 :])
+    index = memories[1].with_name("memory_index.json")
+    result = repair(video, tmp_path / "new.mp4", index=index, embedder=EMBEDDER)
+    assert (result.lost, result.embeddings_kept, result.embeddings_made) == ((), 0, len(ONE))
+    assert texts_of(result.video_file) == ONE
+    assert verify(result.video_file, deep=True).findings == ()
+
+
+def test_it_is_the_first_however_many_header_pages_the_other_has(memories: tuple[Path, Path], tmp_path: Path) -> None:
+    one, two = (memory.read_bytes() for memory in memories)
+    assert len(VideoReader(memories[1]).table.copies_of(PageKind.HEADER)) == 2
+    video = tmp_path / "joined.mp4"
+    video.write_bytes(one[: find(one, b"mdat")[0]] + bytes(16) + b"".join(samples(one) + samples(two)))
+    result = repair(video, tmp_path / "new.mp4", embedder=EMBEDDER)
+    assert result.video_file.read_bytes() == memories[0].read_bytes()
