@@ -245,7 +245,7 @@ void Mp4Writer::write_sample_table(ByteWriter& out, Bytes& bytes) const {
         out.u32(0);
         out.u16(1);  // frames a sample
         out.zeros(32);
-        out.u16(24);      // depth
+        out.u16(1);       // bit a pixel: of 24, FFmpeg makes a palette of 64 MiB where it copies to MKV or AVI
         out.u16(0xffff);  // no colour table
         const Box esds(bytes, "esds", 0, 0);
         write_descriptor(out, 3, 3 + 2 + 13 + 2 + 1);  // elementary stream

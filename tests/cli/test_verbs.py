@@ -301,6 +301,7 @@ class TestBuild:
         assert re.search(r"title +Field notes\n +date +2026-11-27\n", out)
         report = run_json(capsys, "info", video, *MODEL)
         assert (report["title"], report["date"]) == ("Field notes", "2026-11-27")
+        assert out.count(" a second\n") == 1  # how long it plays, players know: the cover is there for a second
 
     def test_info_says_what_its_text_size_is_of(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         video = tmp_path / "m.mp4"

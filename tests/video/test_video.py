@@ -324,6 +324,22 @@ def test_a_video_that_ffmpeg_re_muxed_is_the_same_memory(tmp_path: Path, program
 
 
 @pytest.mark.tools
+@pytest.mark.parametrize("suffix", ["mkv", "avi"])
+def test_ffmpeg_copies_a_video_without_making_it_larger(
+    tmp_path: Path, program: Callable[[str], str], suffix: str
+) -> None:
+    """It takes the depth that the sample entry says for that of a palette, of which 24 bits make 64 MiB."""
+    payloads = mixed_payloads()
+    write_video(tmp_path / "a.mp4", payloads)
+    copy = tmp_path / f"b.{suffix}"
+    ffmpeg = program("ffmpeg")
+    subprocess.run([ffmpeg, "-v", "error", "-i", tmp_path / "a.mp4", "-c", "copy", copy], check=True, timeout=120)
+    assert copy.stat().st_size < (tmp_path / "a.mp4").stat().st_size + 20_000
+    pytest.importorskip("av")
+    assert VideoReader(copy).read(range(len(payloads))) == payloads
+
+
+@pytest.mark.tools
 def test_a_lossless_re_encoding_by_ffmpeg_is_the_same_memory(tmp_path: Path, program: Callable[[str], str]) -> None:
     ffmpeg = program("ffmpeg")
     payloads = mixed_payloads()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from memvid.cli import options
-from memvid.cli.output import counted, emit, emit_json, format_bytes, format_seconds, heading, rows
+from memvid.cli.output import counted, emit, emit_json, format_bytes, heading, rows
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,8 +58,7 @@ def _describe(found: MemoryInfo) -> list[tuple[str, str]]:
         ("video", f"{format_bytes(found.video_bytes)}{ratio}"),
         (
             "frames",
-            f"{found.frames:,} of {found.width} x {found.height} pixels, {found.codec}, {found.fps:g} a second: "
-            f"{format_seconds(found.frames / found.fps)}",
+            f"{found.frames:,} of {found.width} x {found.height} pixels, {found.codec}, {found.fps:g} a second",
         ),
         (
             "QR codes",
