@@ -140,7 +140,7 @@ def test_a_page_in_the_wrong_place_or_memory() -> None:
     payload = seal(BODY, tag=1, page_number=5)
     with pytest.raises(FrameError, match="frame 6: holds page 5 instead of 6"):
         read_page(payload, frame_index=6)
-    with pytest.raises(FrameError, match="belongs to memory 00000001, this one is 00000002"):
+    with pytest.raises(FrameError, match="belongs to memory 01000000, this one is 02000000"):
         read_page(payload, frame_index=5, tag=2)
 
 

@@ -11,6 +11,7 @@ from memvid.cli.kept import kept_rows, telling_what_is_kept
 from memvid.cli.output import counted, emit, emit_json, format_bytes, format_seconds, heading, rows
 from memvid.cli.progress import ProgressBars
 from memvid.cli.results import unusable_rows
+from memvid.remedies import other_memory
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -83,6 +84,7 @@ def reindex(
                 "unnamed": result.unnamed,
                 "undeleted": result.undeleted,
                 "lost_frames": result.lost_frames,
+                "other_memories": result.other_memories,
                 "lost_metadata": result.lost_metadata,
                 "unusable_metadata": result.unusable_metadata,
                 "seconds": result.seconds,
@@ -99,6 +101,7 @@ def reindex(
                 ("index", f"{format_bytes(result.index_bytes)} for {chunks} of {result.video_file}"),
                 ("embeddings", f"{result.embeddings_made:,} made by {result.model.name}{resumed}{kept}"),
                 *_lost_rows(result),
+                *(("left out", other_memory(*other)) for other in result.other_memories.items()),
                 *unusable_rows(result.unusable_metadata),
                 *kept_rows(checkpoint),
                 ("time", format_seconds(result.seconds)),

@@ -28,6 +28,12 @@ _SHOWN = 20  # findings printed for reading
 )
 @options.index_file
 @click.option(
+    "--memory",
+    metavar="ID",
+    help="Which one to bring back of several that have frames in the video: the first digits of its id.  [default: the "
+    "one that the index is of, else the first]",
+)
+@click.option(
     "--model",
     metavar="MODEL",
     help="What makes embeddings that the old index has not: the folder of a sentence-transformers model exported to "
@@ -40,6 +46,7 @@ def repair(
     memories: tuple[Path, ...],
     output: Path,
     index_file: Path | None,
+    memory: str | None,
     model: str | None,
     unpacked_bytes: int | None,
     as_json: bool,
@@ -61,6 +68,7 @@ def repair(
             memories,
             output,
             index=index_file,
+            memory=memory,
             embedder=options.load_embedder(model),
             progress=bars,
             unpacked_bytes=unpacked_bytes,

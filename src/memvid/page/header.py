@@ -27,6 +27,7 @@ __all__ = [
     "PageHeader",
     "PageKind",
     "is_page",
+    "memory_name",
     "page_checksum",
     "parse_header",
     "read_page",
@@ -206,6 +207,11 @@ def verify(payload: bytes, *, frame_index: int) -> None:
     )
 
 
+def memory_name(tag: int) -> str:
+    """The first eight digits of the id of the memory that has a tag: what messages call it."""
+    return tag.to_bytes(4, "little").hex()
+
+
 def read_page(
     payload: bytes, *, frame_index: int, tag: int | None = None, page_number: int | None = None
 ) -> PageHeader:
@@ -227,7 +233,7 @@ def read_page(
         )
     if tag is not None and header.tag != tag:
         raise FrameError(
-            f"frame {frame_index}: belongs to memory {header.tag:08x}, this one is {tag:08x}; "
+            f"frame {frame_index}: belongs to memory {memory_name(header.tag)}, this one is {memory_name(tag)}; "
             f"frames of two videos were mixed: {REMEDY}",
             frame_index=frame_index,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
@@ -129,6 +130,7 @@ class FoundPages:
     :param tag: of the memory; ``None`` takes that of the first page.
     :ivar tag: of the memory.
     :ivar frames: pictures so far.
+    :ivar others: pictures of other memories, by their tags.
     :ivar front: the text in front of all pages, which may be a cover.
     :ivar parity: what parity pages protect, by their numbers.
     """
@@ -136,6 +138,7 @@ class FoundPages:
     def __init__(self, tag: int | None = None) -> None:
         self.tag = tag
         self.frames = 0
+        self.others: Counter[int] = Counter()
         self.front: bytes | None = None
         self.parity: dict[int, ParityHead] = {}
         self._has_page = False
@@ -170,6 +173,7 @@ class FoundPages:
         number = header.page_number
         part, parts = run_parts(header, payload, frame_index=number)
         if header.tag != self.tag:
+            self.others[header.tag] += 1
             self._note(_OTHER_HEADER if header.kind == PageKind.HEADER else _FOREIGN)
             return
         if header.first_chunk > ID_LIMIT:

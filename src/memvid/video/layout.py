@@ -6,8 +6,9 @@ read: pages are put in order by their numbers, bare texts by the page table or b
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,11 +38,13 @@ class Layout:
     :ivar carried: whether the video carries it.
     :ivar places: ``int64[n]``, at which picture of the video each frame is, -1 for one that is not there; ``None`` if
         each is at that of its number, as far as the table says.
+    :ivar others: pictures of other memories by the tags of these, as far as pictures were looked at.
     """
 
     table: PageTable
     carried: bool
     places: NDArray[np.int64] | None
+    others: Mapping[int, int] = field(default_factory=dict)
 
     @property
     def in_place(self) -> bool:
@@ -71,10 +74,11 @@ def find_layout(frames: Frames, path: str, *, damaged_table: bool = False) -> La
         return Layout(PageTable.from_bytes(cached[0]), False, cached[1])
     if table is not None:
         return Layout(table, True, find_places(frames, table))
-    table, places = _Search(frames, _look(frames, None), path).run()
-    if blob is None and isinstance(frames, PictureVideo):
+    found = _look(frames, None)
+    table, places = _Search(frames, found, path).run()
+    if blob is None and isinstance(frames, PictureVideo) and not found.others:  # of which a table says nothing
         store_table(path, table.to_bytes(), places)
-    return Layout(table, False, places)
+    return Layout(table, False, places, found.others)
 
 
 def find_places(frames: Frames, table: PageTable) -> NDArray[np.int64]:

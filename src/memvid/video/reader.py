@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cached_property
 
@@ -111,6 +111,11 @@ class VideoReader(NotPicklable):
         return np.array(
             [frame for frame, payload in zip(absent.tolist(), left, strict=True) if payload is None], np.int64
         )
+
+    @property
+    def others(self) -> Mapping[int, int]:
+        """Pictures of other memories by the tags of these, as far as is known without reading all of it."""
+        return self._layout.others
 
     @property
     def moved_frames(self) -> int:

@@ -9,9 +9,14 @@ from string import ascii_lowercase
 
 import pytest
 
-from memvid.maintenance import repair, verify
-from memvid.page import PageKind
+from memvid import _core
+from memvid.cli import main
+from memvid.errors import ConfigError, VideoFormatError
+from memvid.maintenance import reindex, repair, verify
+from memvid.page import PageKind, memory_name
 from memvid.video import VideoReader
+from memvid.video.codecs import available_codecs
+from memvid.video.codecs.writing import PictureWriter
 from tests.memory_support import EMBEDDER, build, make_texts, open_memory
 from tests.video.video_support import find, samples
 
@@ -88,3 +93,53 @@ def test_it_is_the_first_however_many_header_pages_the_other_has(memories: tuple
     video.write_bytes(one[: find(one, b"mdat")[0]] + bytes(16) + b"".join(samples(one) + samples(two)))
     result = repair(video, tmp_path / "new.mp4", embedder=EMBEDDER)
     assert result.video_file.read_bytes() == memories[0].read_bytes()
+
+
+@pytest.fixture
+def film(memories: tuple[Path, Path], tmp_path: Path) -> Path:
+    """As a program joins them that puts the pictures of both behind each other."""
+    if "ffv1" not in available_codecs():
+        pytest.skip("this machine cannot write ffv1")
+    symbols = _core.SymbolOptions(version=20)
+    writer = PictureWriter(tmp_path / "film.mkv", codec="ffv1", version=20, pages=symbols, texts=symbols, fps=30)
+    for memory in memories:
+        writer.write([payload for _, payload in VideoReader(memory).read_all()])
+    writer.finish(b"")
+    return tmp_path / "film.mkv"
+
+
+class TestPictures:
+    def test_all_verbs_name_the_other(
+        self, memories: tuple[Path, Path], film: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        other = VideoReader(memories[1])
+        name = memory_name(other.table.tag)
+        said = f"{other.frame_count - 1} frames are of another memory ({name}), which is"  # a cover is of none
+        result = reindex(film, embedder=EMBEDDER)
+        assert (result.whole, result.other_memories) == (True, {name: other.frame_count - 1})
+        for _ in range(2):  # the second time, tables may come from the cache
+            report = verify(film, deep=True)
+            assert report.ok
+            assert sum(said in finding.message for finding in report.findings) == 1
+        mended = repair(film, tmp_path / "new.mp4")
+        assert sum(said in finding.message for finding in mended.findings) == 1
+        assert mended.video_file.read_bytes() == memories[0].read_bytes()
+        assert main(["reindex", str(film), "--model", "hashing"]) == 0
+        assert f"`memvid repair VIDEO --memory {name} -o NEW.mp4`" in " ".join(capsys.readouterr().out.split())
+
+    @pytest.mark.parametrize("wanted", [0, 1])
+    def test_each_comes_back_by_its_name(
+        self, memories: tuple[Path, Path], film: Path, tmp_path: Path, wanted: int
+    ) -> None:
+        reindex(film, embedder=EMBEDDER)  # of the first
+        name = memory_name(VideoReader(memories[wanted]).table.tag)
+        result = repair(film, tmp_path / "new.mp4", memory=name, embedder=EMBEDDER)
+        assert (result.lost, result.embeddings_made) == ((), (0, len(TWO))[wanted])
+        assert result.video_file.read_bytes() == memories[wanted].read_bytes()
+
+    def test_one_that_is_not_there_is_refused(self, film: Path, tmp_path: Path) -> None:
+        with pytest.raises(VideoFormatError, match=r"no frame of memory 01234567 in .*film.mkv: .* \(\d+ frames\), "):
+            repair(film, tmp_path / "new.mp4", memory="01234567")
+        for no_id in ("0123456", "ABCDEF01", "memory"):
+            with pytest.raises(ConfigError, match="no id of a memory"):
+                repair(film, tmp_path / "new.mp4", memory=no_id)

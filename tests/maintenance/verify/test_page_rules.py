@@ -107,7 +107,7 @@ DEEP: list[tuple[str, Change, str, str]] = [
     ("plain", last_of(PageKind.DATA, kind=PageKind.ATTRIBUTES), "page", "ATTRIBUTES page in a memory that is not bare"),
     ("bare", page(PageKind.CONTINUATION, at=-1), "page", "it continues no page"),
     ("protected", page(PageKind.CONTINUATION, b"\1\0\0\0\2\0\0\0x", flags=4), "page", "it continues no page"),
-    ("protected", last_of(PageKind.PARITY, tag=7), "page", "belongs to memory 00000007"),
+    ("protected", last_of(PageKind.PARITY, tag=7), "page", "belongs to memory 07000000"),
     ("protected", last_of(PageKind.PARITY, number=0), "page", "holds page 0"),
     ("protected", last_of(PageKind.PARITY, flags=1), "page", "a PARITY page has the flags 0x1"),
     ("bare", chunks(PageKind.ATTRIBUTES, 8, b'{"a":1}'), "page", "metadata of chunk 8, and the next one is 8"),

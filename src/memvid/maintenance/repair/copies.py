@@ -11,9 +11,9 @@ from memvid.errors import VideoError, VideoFormatError
 from memvid.maintenance.legacy.codes import parse_code
 from memvid.maintenance.repair.salvage import Salvage, Slot
 from memvid.maintenance.verify.findings import Findings
-from memvid.page import HEADER_BYTES, PageKind, is_page, page_checksum, parse_header
+from memvid.page import HEADER_BYTES, PageHeader, PageKind, is_page, memory_name, page_checksum, parse_header
 from memvid.page.reading import run_parts
-from memvid.remedies import IMPORT_REMEDY
+from memvid.remedies import IMPORT_REMEDY, other_memory
 from memvid.video import BARE, PageTable
 from memvid.video.cover import is_cover_text
 
@@ -22,19 +22,29 @@ __all__ = ["choose_pages", "choose_table", "choose_tag"]
 _SOME_TEXTS = 4  # different ones, that no video shows by chance
 
 
-def choose_tag(copies: Sequence[Salvage], indexed: int | None) -> int:
+def choose_tag(copies: Sequence[Salvage], indexed: int | None, wanted: int | None) -> int:
     """The memory that all copies are of; of one without any page, the one that the index is of, or its texts alone.
 
     :param indexed: the tag that an index names.
-    :raises VideoFormatError: they are of different memories.
+    :param wanted: the tag of the one that is asked for.
+    :raises VideoFormatError: they are of different memories, or there is no page of the one that is asked for.
     :raises VideoError: there is neither a page nor a text, or all are of the earlier memvid.
     """
+    if wanted is not None:
+        of = Counter(header.tag for copy in copies for header in _headers_of(copy))
+        if wanted not in of:
+            others = ", ".join(f"{memory_name(tag)} ({frames} frames)" for tag, frames in of.items()) or "none"
+            raise VideoFormatError(
+                f"there is no frame of memory {memory_name(wanted)} in {copies[0].path}: those that it has are {others}"
+            )
+        return wanted
     tags = {copy.path: tag for copy in copies if (tag := _tag_of(copy, indexed)) is not None}
     if len(set(tags.values())) > 1:
         first = next(iter(tags))
         other = next(path for path, tag in tags.items() if tag != tags[first])
         raise VideoFormatError(
-            f"{other} is of another memory ({tags[other]:08x}) than {first} ({tags[first]:08x}): repair each by itself"
+            f"{other} is of another memory ({memory_name(tags[other])}) than {first} ({memory_name(tags[first])}): "
+            "repair each by itself"
         )
     if tags:
         return next(iter(tags.values()))
@@ -78,17 +88,18 @@ def choose_pages(copies: Sequence[Salvage], tag: int, table: PageTable | None, f
     owners: dict[int, Salvage] = {}
     for copy in copies:
         own: dict[int, Slot] = {}
-        foreign = 0
+        foreign: Counter[int] = Counter()
         for slot in copy.slots:
             if slot.payload is None or not is_page(slot.payload):
                 continue
             header = parse_header(slot.payload, frame_index=slot.frame or 0)
             if header.tag != tag:
-                foreign += 1
+                foreign[header.tag] += 1
             elif (old := own.get(header.page_number)) is None or _is_better(slot, old, header.page_number, table):
                 own[header.page_number] = slot
-        if foreign:
-            findings.error("frame", f"{foreign} frames are of another memory: they are left out", copy.path)
+        for other, frames in foreign.items():
+            left_out = other_memory(memory_name(other), frames, "which is left out")
+            findings.error("frame", left_out, copy.path)
         for number, slot in own.items():
             if number not in chosen:
                 chosen[number], owners[number] = slot, copy
@@ -106,16 +117,20 @@ def _apart(one: object, other: object, what: str) -> VideoFormatError:
 
 def _tag_of(copy: Salvage, indexed: int | None) -> int | None:
     """The tag that the index names, if any page has it; else that of the first header page, or of most pages."""
-    headers = [
-        parse_header(slot.payload, frame_index=slot.frame or 0)
-        for slot in copy.slots
-        if slot.payload is not None and is_page(slot.payload)
-    ]
+    headers = _headers_of(copy)
     if any(header.tag == indexed for header in headers):
         return indexed
     first = next((header.tag for header in headers if header.kind == PageKind.HEADER), None)
     most = Counter(header.tag for header in headers).most_common(1)
     return most[0][0] if most and first is None else first
+
+
+def _headers_of(copy: Salvage) -> list[PageHeader]:
+    return [
+        parse_header(slot.payload, frame_index=slot.frame or 0)
+        for slot in copy.slots
+        if slot.payload is not None and is_page(slot.payload)
+    ]
 
 
 def _is_better(slot: Slot, old: Slot, number: int, table: PageTable | None) -> bool:

@@ -49,6 +49,7 @@ def sort_pages(
     findings: Findings,
     allowance: Allowance,
     *,
+    wanted: int | None = None,
     video: VideoIdentity | None = None,
     index: IndexVectors | None = None,
 ) -> Sorted:
@@ -56,13 +57,14 @@ def sort_pages(
 
     :param copies: what was salvaged of each copy of the memory.
     :param allowance: what all pages together may unpack to.
+    :param wanted: the tag of the memory that is asked for.
     :param video: the video that an index names, whatever became of its files.
     :param index: an index whose files are sound, of this memory or another one.
     :raises VideoError: there is no page of any memory, or copies are none of one memory.
     :raises ResourceLimitError: they unpack to more than allowed.
     """
     digest = None if video is None else video.digest
-    tag = choose_tag(copies, None if video is None else video.tag)
+    tag = choose_tag(copies, None if video is None else video.tag, wanted)
     table = choose_table(copies, tag, digest)
     for copy in copies:
         for slot in copy.slots:

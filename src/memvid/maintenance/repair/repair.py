@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -16,7 +17,7 @@ from memvid.building.outputs import check_outputs, new_folders
 from memvid.building.video_chunks import VideoChunks, fill_index
 from memvid.config import EncoderConfig
 from memvid.embedding import AbsentEmbedder, Embedder, EmbedderLike, embedder_of, model_info, resolve_embedder
-from memvid.errors import EmptyMemoryError, IndexFileError, MemvidError, OutputError, VideoNotFoundError
+from memvid.errors import ConfigError, EmptyMemoryError, IndexFileError, MemvidError, OutputError, VideoNotFoundError
 from memvid.index import IndexManager
 from memvid.index.location import find_index
 from memvid.index.manifest import Manifest, read_manifest
@@ -29,7 +30,7 @@ from memvid.maintenance.repair.salvaged_video import Rewrite, open_groups
 from memvid.maintenance.rewrite.kept_vectors import IndexVectors, open_vectors
 from memvid.maintenance.rewrite.reindex import add_frames
 from memvid.maintenance.verify.findings import Finding, Findings
-from memvid.page import ChunkIds, ChunkRanges, describe_chunks
+from memvid.page import ChunkIds, ChunkRanges, describe_chunks, memory_tag
 from memvid.storage.commit import Commit, recover
 from memvid.types import ProgressCallback, StrPath
 from memvid.video import PageStore, PageTable, VideoReader
@@ -77,6 +78,7 @@ def repair(
     *,
     index: StrPath | None = None,
     output_index: StrPath | None = None,
+    memory: str | None = None,
     embedder: EmbedderLike | None = None,
     progress: ProgressCallback | None = None,
     unpacked_bytes: int | None = None,
@@ -96,13 +98,16 @@ def repair(
     :param index: the damaged memory's index, if it is not ``<stem>_index.json`` beside the first video. Its embeddings
         are taken if it is sound and knows the same chunks; it may be missing.
     :param output_index: the new index's manifest; ``None`` puts ``<stem>_index.json`` beside the new video.
+    :param memory: which one to bring back, if frames of several are in the video: the first digits of its id, at least
+        eight, as the findings name it; ``None`` takes the one that the index is of, else the first.
     :param embedder: makes embeddings that the old index has not; ``None`` takes the model that the header page names.
     :param progress: called from this thread with the stages ``"frames"``, ``"search"``, ``"write"`` and ``"index"``.
     :param unpacked_bytes: what the video may unpack to, counting 256 bytes for a chunk; ``None``: 64 MiB and 32 times
         its size. Only a file that was made to do harm exceeds that, or a few chunks of many megabytes.
     :raises VideoNotFoundError: there is no such video.
-    :raises VideoFormatError: there is no frame of a memory in it; or copies are of different memories, or of one that
-        was changed in one copy and otherwise in another.
+    :raises ConfigError: ``memory`` is no id.
+    :raises VideoFormatError: there is no frame of a memory in it, or of the one that is asked for; or copies are of
+        different memories, or of one that was changed in one copy and otherwise in another.
     :raises UnsupportedVideoError: there are pages of a newer version in it.
     :raises EmptyMemoryError: no chunk can be brought back.
     :raises ResourceLimitError: it unpacks to more than ``unpacked_bytes``.
@@ -110,6 +115,7 @@ def repair(
     :raises OutputError: there is a file of the new name, or it is no video's, the disk is full, ...
     """
     begin = time.perf_counter()
+    wanted = None if memory is None else _tag_of(memory)
     old = _paths(video)
     old_index = find_index(old[0], index)
     new, new_index = check_outputs(output, output_index, codec="png")
@@ -123,7 +129,7 @@ def repair(
     kept = open_vectors(old_index)
     try:
         named = None if manifest is None else manifest.video
-        ordered = sort_pages(found, findings, allowance, video=named, index=kept)
+        ordered = sort_pages(found, findings, allowance, wanted=wanted, video=named, index=kept)
         if not ordered.chunks and (ordered.header is None or ordered.expected - ordered.deleted):
             raise EmptyMemoryError(f"no chunk of {_list(old)} can be brought back: {_main_reason(findings)}")
         tables = [table for copy in found for table in copy.tables]
@@ -161,6 +167,18 @@ def repair(
         embeddings_made=indexed.made,
         seconds=time.perf_counter() - begin,
     )
+
+
+def _tag_of(memory: str) -> int:
+    """The tag of the memory whose id begins so.
+
+    :raises ConfigError: no id does.
+    """
+    if re.fullmatch("[0-9a-f]{8,64}", memory) is None:
+        raise ConfigError(
+            f"memory={memory!r} is no id of a memory: give the first eight digits of one, or more of them"
+        )
+    return memory_tag(memory)
 
 
 def _paths(video: StrPath | Sequence[StrPath]) -> list[Path]:

@@ -14,7 +14,7 @@ from memvid.index.known_chunks import KnownChunks, known_chunks
 from memvid.index.manifest import read_manifest
 from memvid.maintenance.rewrite.kept_vectors import IndexVectors, open_vectors
 from memvid.maintenance.verify.missing_chunks import MissingChunks
-from memvid.page import ChunkIds, HeaderInfo
+from memvid.page import ChunkIds, HeaderInfo, memory_name
 from memvid.types import ModelInfo
 from memvid.video import BARE, PageStore, VideoReader
 
@@ -137,8 +137,8 @@ def _read_header(store: PageStore, video: VideoReader) -> HeaderInfo | None:
         return None
     if header.tag != video.table.tag:
         raise VideoFormatError(
-            f"the header page of {video.path} is that of memory {header.tag:08x}, the page table that of "
-            f"{video.table.tag:08x}: frames of two videos were mixed; `memvid repair` sorts them"
+            f"the header page of {video.path} is that of memory {memory_name(header.tag)}, the page table that "
+            f"of {memory_name(video.table.tag)}: frames of two videos were mixed; `memvid repair` sorts them"
         )
     return header
 

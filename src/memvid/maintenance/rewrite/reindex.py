@@ -25,6 +25,7 @@ from memvid.index.updating import tidy
 from memvid.interrupts import interruptible
 from memvid.maintenance.rewrite.kept_vectors import IndexVectors
 from memvid.maintenance.rewrite.left_chunks import LeftChunks
+from memvid.page import memory_name
 from memvid.storage.commit import Commit, is_single
 from memvid.types import ChunkRanges, ModelInfo, ProgressCallback, StrPath
 from memvid.video import PageTable, VideoReader
@@ -50,6 +51,8 @@ class ReindexResult:
     :ivar undeleted: how many chunks were deleted, at least, of which nothing says any more which they are: they are in
         the index again.
     :ivar lost_frames: frames of the video that are lost, as far as that is known, or cannot be read and hold chunks.
+    :ivar other_memories: how many frames of the video are of other memories, which were left out, by the first digits
+        of the ids of these.
     :ivar lost_metadata: chunks whose metadata, or what it was changed to, is lost: they are in the index without.
     :ivar unusable_metadata: chunks whose metadata cannot be used: it is not in the index, so no filter finds it, and
         stays in the video as it is.
@@ -68,6 +71,7 @@ class ReindexResult:
     unnamed: int
     undeleted: int
     lost_frames: int
+    other_memories: dict[str, int]
     lost_metadata: ChunkRanges
     unusable_metadata: ChunkRanges
     seconds: float
@@ -170,6 +174,7 @@ def reindex(
         unnamed=missing.unnamed,
         undeleted=left.undeleted,
         lost_frames=left.lost_frames,
+        other_memories={memory_name(tag): frames for tag, frames in reader.others.items()},
         lost_metadata=source.without_metadata.ranges,
         unusable_metadata=indexed.unusable_metadata,
         seconds=time.perf_counter() - begin,

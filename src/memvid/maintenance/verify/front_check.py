@@ -27,7 +27,7 @@ from memvid.page import (
     decode_header_body,
     open_blob,
 )
-from memvid.page.header import MAX_COUNT
+from memvid.page.header import MAX_COUNT, memory_name
 from memvid.types import CommitInfo
 from memvid.video import LARGEST_GAP, PageTable, frame_capacity
 from memvid.video.codecs import Frames, PictureVideo
@@ -88,7 +88,9 @@ class FrontCheck:
             return
         if header.tag != self._table.tag:
             self._error(
-                "header", f"the header page is that of memory {header.tag:08x}, the frames are of {self._table.tag:08x}"
+                "header",
+                f"the header page is that of memory {memory_name(header.tag)}, the frames are of "
+                f"{memory_name(self._table.tag)}",
             )
         if header.cover is not None and self._table.has_lost_frames and not self._table.has_cover:
             what = "the cover that the header page tells of is lost; `memvid repair` draws another"

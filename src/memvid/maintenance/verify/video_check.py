@@ -16,7 +16,17 @@ from memvid.maintenance.verify.findings import Findings
 from memvid.maintenance.verify.frame_check import FrameCheck
 from memvid.maintenance.verify.front_check import FrontCheck
 from memvid.maintenance.verify.page_check import PageCheck, TakeChunks
-from memvid.page import ChunkIds, ChunkRanges, HeaderInfo, MetadataReader, PageKind, TombstoneReader, describe_numbers
+from memvid.page import (
+    ChunkIds,
+    ChunkRanges,
+    HeaderInfo,
+    MetadataReader,
+    PageKind,
+    TombstoneReader,
+    describe_numbers,
+    memory_name,
+)
+from memvid.remedies import other_memory
 from memvid.types import ProgressCallback, VideoIdentity
 from memvid.video import LOST, PageTable
 from memvid.video.codecs import Frames, PictureVideo, open_frames
@@ -124,6 +134,8 @@ class VideoCheck:
         reader.expect(np.ascontiguousarray(table.checksums, np.uint32))
         if layout.places is not None:
             self._container = self._container.placed(layout.places)
+        for other, frames in layout.others.items():
+            self._findings.warn("frame", other_memory(memory_name(other), frames), self._path)
         absent = self._note_absent(reader, layout)
         front = FrontCheck(self._path, reader, table, self._findings, carried=layout.carried)
         front.run()
