@@ -21,6 +21,8 @@ constexpr std::size_t link_bytes = 4;
 constexpr std::size_t max_dim = 1 << 16;  // products of i8 are summed in 32 bits, which would hold twice that
 constexpr std::size_t cache_line = 64;
 
+// A walk ends when so many candidates in a row as its beam has places, divided by this, led to none of the best.
+constexpr std::size_t patience = 4;
 constexpr std::size_t scanned_rows = 16384;  // compared by one thread at a time
 // How far two cosines in single precision may be from their true order. Summing n products is off by at most n * 2**-24
 // of the lengths, whatever the order of the sum; so is the square of a length, of which the root takes half.
@@ -141,7 +143,8 @@ std::uint32_t HnswGraph::descend(const PreparedQuery& query) const {
     return nearest;
 }
 
-SeenRows& HnswGraph::seen_rows() {
+// Not inlined: else its address is looked up again for each row.
+[[gnu::noinline]] SeenRows& HnswGraph::seen_rows() {
     thread_local SeenRows seen;
     return seen;
 }
@@ -162,26 +165,31 @@ void HnswGraph::add_unseen(std::uint32_t node, SeenRows& seen, std::vector<std::
     }
 }
 
-void HnswGraph::walk(const PreparedQuery& query, std::uint32_t start, Beam& beam) const {
+void HnswGraph::walk(const PreparedQuery& query, std::uint32_t start, std::size_t best, Beam& beam) const {
     SeenRows& seen = seen_rows();
     seen.begin(count_);
     std::vector<std::uint32_t> fresh;
     fresh.reserve(base_room_);
     seen.insert(start);
     beam.insert(similarity(query, start), start);
+    // One as wide as the graph goes everywhere.
+    const std::size_t enough = beam.width < count_ ? (beam.width + patience - 1) / patience : SIZE_MAX;
+    std::size_t in_vain = 0;
     // Everything in front of `next` is expanded.
-    for (std::size_t next = 0; next < beam.candidates.size();) {
+    for (std::size_t next = 0; next < beam.candidates.size() && in_vain < enough;) {
         auto& candidate = beam.candidates[next];
         if (candidate.expanded) {
             ++next;
             continue;
         }
         candidate.expanded = true;
+        ++in_vain;
         fresh.clear();
         add_unseen(candidate.node, seen, fresh);
         compare(query, fresh, [&](float near, std::uint32_t node) {
             const std::size_t place = beam.insert(near, node);
             if (place == beam.width) return;
+            if (place < best) in_vain = 0;
             prefetch_links(node);
             next = std::min(next, place);
         });
@@ -219,7 +227,7 @@ std::vector<Hit> HnswGraph::nearest(const PreparedQuery& query, std::size_t k, s
     Beam beam(std::max({expansion, compared, std::size_t{1}}));
     const std::uint32_t start = descend(query);
     if (wanted.allowed == nullptr)
-        walk(query, start, beam);
+        walk(query, start, compared, beam);
     else if (!walk_through(query, start, wanted, beam)) {
         if (wanted.between == 0) return {};
         beam = Beam(std::max(wanted.between, compared));

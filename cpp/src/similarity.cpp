@@ -9,8 +9,7 @@
 #include "memvid/half_float.hpp"
 
 #if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
-#define MEMVID_AVX2 1
-#include <cpuid.h>
+#define MEMVID_X86 1
 #include <immintrin.h>
 #endif
 
@@ -75,7 +74,13 @@ PreparedQuery::Kernel portable_kernel(Scalar scalar) {
     return scalar == Scalar::i8 ? portable_i8 : portable_float_kernel(scalar);
 }
 
-#ifdef MEMVID_AVX2
+PreparedQuery::DoubleKernel portable_double_kernel(Scalar scalar) {
+    return scalar == Scalar::i8    ? lane_products<Scalar::i8, double>
+           : scalar == Scalar::f16 ? lane_products<Scalar::f16, double>
+                                   : lane_products<Scalar::f32, double>;
+}
+
+#ifdef MEMVID_X86
 
 __attribute__((target("avx2"))) std::int32_t sum(__m256i lanes) {
     __m128i four = _mm_add_epi32(_mm256_castsi256_si128(lanes), _mm256_extracti128_si256(lanes, 1));
@@ -110,6 +115,33 @@ __attribute__((target("avx2"))) Products avx2_i8(const PreparedQuery& query, con
     return {static_cast<float>(dot), static_cast<float>(norm)};
 }
 
+#define MEMVID_VNNI "avx2,avx512f,avx512bw,avx512vl,avx512vnni"
+
+__attribute__((target(MEMVID_VNNI))) std::int32_t sum(__m512i lanes) {
+    // With a mask: what GCC 12 makes of the others warns of something uninitialized.
+    return sum(_mm256_add_epi32(_mm512_maskz_extracti64x4_epi64(0xf, lanes, 0),
+                                _mm512_maskz_extracti64x4_epi64(0xf, lanes, 1)));
+}
+
+// Bytes are multiplied as unsigned by signed: b + 128 by the query, from which 128 times the query's sum is taken away
+// again; and by b, likewise.
+__attribute__((target(MEMVID_VNNI))) Products vnni_i8(const PreparedQuery& query, const std::uint8_t* row) {
+    const std::int8_t* a = query.bytes().data();
+    const std::size_t dim = query.dim();
+    const __m512i top_bits = _mm512_set1_epi8(static_cast<char>(0x80));
+    __m512i dots = _mm512_setzero_si512(), norms = dots, excess = dots;
+    for (std::size_t i = 0; i < dim; i += 64) {
+        const __mmask64 there = dim - i >= 64 ? ~__mmask64{0} : (__mmask64{1} << (dim - i)) - 1;
+        const __m512i b = _mm512_maskz_loadu_epi8(there, row + i);
+        const __m512i above = _mm512_xor_si512(b, top_bits);
+        dots = _mm512_dpbusd_epi32(dots, above, _mm512_loadu_si512(a + i));
+        norms = _mm512_dpbusd_epi32(norms, above, b);
+        excess = _mm512_dpbusd_epi32(excess, top_bits, b);
+    }
+    return {static_cast<float>(sum(dots) - 128 * query.sum()),
+            static_cast<float>(sum(_mm512_sub_epi32(norms, excess)))};
+}
+
 template <Scalar scalar>
 __attribute__((target("avx2,fma,f16c"))) Products avx2_float(const PreparedQuery& query, const std::uint8_t* row) {
     const float* a = query.direction().data();
@@ -137,33 +169,64 @@ __attribute__((target("avx2,fma,f16c"))) Products avx2_float(const PreparedQuery
     return {dot, norm};
 }
 
-// clang before 18 knows no name for F16C.
-bool has_f16c() {
-    unsigned a = 0, b = 0, c = 0, d = 0;
-    return __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_F16C) != 0;
-}
-
-bool has_avx2() {
-    static const bool has = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c();
-    return has;
+// Adds the same eight sums, in the same order, as lane_products() does: no product is added without being rounded.
+template <Scalar scalar>
+__attribute__((target("avx2,f16c"))) std::pair<double, double> avx2_double(std::span<const float> query,
+                                                                           const std::uint8_t* row) {
+    constexpr std::size_t lanes = 8;
+    const std::size_t dim = query.size(), whole = dim - dim % lanes;
+    __m256d dots[2] = {_mm256_setzero_pd(), _mm256_setzero_pd()}, norms[2] = {dots[0], dots[0]};
+    for (std::size_t i = 0; i < whole; i += lanes) {
+        __m256 y;
+        if constexpr (scalar == Scalar::i8)
+            y = _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(row + i))));
+        else if constexpr (scalar == Scalar::f16)
+            y = _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(row + 2 * i)));
+        else
+            y = _mm256_loadu_ps(reinterpret_cast<const float*>(row + 4 * i));
+        const __m128 halves[2] = {_mm256_castps256_ps128(y), _mm256_extractf128_ps(y, 1)};
+        for (std::size_t half = 0; half < 2; ++half) {
+            const __m256d a = _mm256_cvtps_pd(_mm_loadu_ps(query.data() + i + 4 * half));
+            const __m256d b = _mm256_cvtps_pd(halves[half]);
+            dots[half] = _mm256_add_pd(dots[half], _mm256_mul_pd(a, b));
+            norms[half] = _mm256_add_pd(norms[half], _mm256_mul_pd(b, b));
+        }
+    }
+    double dot[lanes], norm[lanes];
+    for (std::size_t half = 0; half < 2; ++half) {
+        _mm256_storeu_pd(dot + 4 * half, dots[half]);
+        _mm256_storeu_pd(norm + 4 * half, norms[half]);
+    }
+    for (std::size_t i = whole; i < dim; ++i) {
+        const double b = component<scalar>(row, i);
+        dot[i - whole] += query[i] * b;
+        norm[i - whole] += b * b;
+    }
+    return {std::accumulate(dot, dot + lanes, 0.0), std::accumulate(norm, norm + lanes, 0.0)};
 }
 
 #endif
 
 }  // namespace
 
-PreparedQuery::PreparedQuery(std::span<const float> query, Scalar scalar)
-    : scalar_(scalar),
-      kernel_(portable_kernel(scalar)),
+PreparedQuery::PreparedQuery(std::span<const float> query, Scalar scalar, Instructions instructions)
+    : kernel_(portable_kernel(scalar)),
       float_kernel_(portable_float_kernel(scalar)),
+      double_kernel_(portable_double_kernel(scalar)),
       direction_(query.begin(), query.end()) {
-#ifdef MEMVID_AVX2
-    if (has_avx2()) {
-        float_kernel_ = scalar == Scalar::i8    ? avx2_float<Scalar::i8>
-                        : scalar == Scalar::f16 ? avx2_float<Scalar::f16>
-                                                : avx2_float<Scalar::f32>;
-        kernel_ = scalar == Scalar::i8 ? avx2_i8 : float_kernel_;
+#ifdef MEMVID_X86
+    if (instructions != Instructions::portable) {
+        double_kernel_ = scalar == Scalar::i8    ? avx2_double<Scalar::i8>
+                         : scalar == Scalar::f16 ? avx2_double<Scalar::f16>
+                                                 : avx2_double<Scalar::f32>;
+        if (__builtin_cpu_supports("fma"))
+            float_kernel_ = scalar == Scalar::i8    ? avx2_float<Scalar::i8>
+                            : scalar == Scalar::f16 ? avx2_float<Scalar::f16>
+                                                    : avx2_float<Scalar::f32>;
+        kernel_ = scalar != Scalar::i8 ? float_kernel_ : instructions == Instructions::avx2 ? avx2_i8 : vnni_i8;
     }
+#else
+    static_cast<void>(instructions);
 #endif
     float peak = 0;
     for (const float value : direction_) peak = std::max(peak, std::abs(value));
@@ -176,28 +239,15 @@ PreparedQuery::PreparedQuery(std::span<const float> query, Scalar scalar)
     if (scalar != Scalar::i8) return;
     rounded_.reserve(direction_.size());
     for (const float value : direction_) rounded_.push_back(static_cast<std::int16_t>(std::lrintf(value * 127)));
-}
-
-Products PreparedQuery::portable_products(const std::uint8_t* row) const {
-    return portable_kernel(scalar_)(*this, row);
-}
-
-Products PreparedQuery::portable_float_products(const std::uint8_t* row) const {
-    return portable_float_kernel(scalar_)(*this, row);
+    bytes_.assign(rounded_.begin(), rounded_.end());
+    bytes_.resize((rounded_.size() + 63) / 64 * 64);
+    sum_ = std::accumulate(rounded_.begin(), rounded_.end(), 0);
 }
 
 float PreparedQuery::cosine(const std::uint8_t* row) const {
-    const auto in_double = [&]<Scalar scalar>() {
-        const auto [dot, norm] = lane_products<scalar, double>(direction_, row);
-        const double cosine = dot / (std::sqrt(norm) * norm_);
-        return std::isfinite(cosine) ? static_cast<float>(cosine) : 0;
-    };
-    switch (scalar_) {
-        case Scalar::i8: return in_double.template operator()<Scalar::i8>();
-        case Scalar::f16: return in_double.template operator()<Scalar::f16>();
-        case Scalar::f32: return in_double.template operator()<Scalar::f32>();
-    }
-    return 0;
+    const auto [dot, norm] = double_kernel_(direction_, row);
+    const double cosine = dot / (std::sqrt(norm) * norm_);
+    return std::isfinite(cosine) ? static_cast<float>(cosine) : 0;
 }
 
 }  // namespace memvid

@@ -27,8 +27,9 @@ public:
         if (shift == 0) {
             std::memcpy(out.data() + start, from, count);
         } else {
+            std::uint8_t* const to = out.data() + start;  // looked up once: a byte may alias anything
             for (std::size_t i = 0; i < count; ++i)
-                out[start + i] = static_cast<std::uint8_t>(from[i] << shift | from[i + 1] >> (8 - shift));
+                to[i] = static_cast<std::uint8_t>(from[i] << shift | from[i + 1] >> (8 - shift));
         }
         position_ += count * 8;
     }
@@ -108,24 +109,19 @@ std::optional<Bytes> parse_segments(ByteView data, int version) {
 
 }  // namespace
 
-SymbolReader::SymbolReader(const SymbolGeometry& geometry, std::size_t stride) : geometry_(geometry), stride_(stride) {
+SymbolReader::SymbolReader(const SymbolGeometry& geometry, std::size_t stride)
+    : geometry_(geometry), stride_(stride), walk_(geometry, stride) {
     const int version = geometry.version;
     const auto codewords = static_cast<std::size_t>(data_codewords(version, ErrorCorrection::L));
     const auto modules = data_modules(version);
-    bit_positions_.reserve(codewords * 8);
-    for (auto& mask : masks_) mask.assign(codewords, 0);
+    // The picture has 1 for white and the symbol 1 for black: one more xor, paid here instead of for every frame.
+    for (auto& mask : masks_) mask.assign(codewords, 0xff);
     for (std::size_t bit = 0; bit < codewords * 8; ++bit) {
         const auto [x, y] = modules[bit];
         for (int mask = 0; mask < 8; ++mask)
             if (masked(mask, x, y))
-                masks_[static_cast<std::size_t>(mask)][bit >> 3] |= static_cast<std::uint8_t>(0x80 >> (bit & 7));
-        const auto column = static_cast<std::size_t>(x + geometry.left);
-        const auto row = static_cast<std::size_t>(y + geometry.top);
-        bit_positions_.push_back(static_cast<std::uint32_t>(row * stride * 8 + column));
+                masks_[static_cast<std::size_t>(mask)][bit >> 3] ^= static_cast<std::uint8_t>(0x80 >> (bit & 7));
     }
-    // The picture has 1 for white and the symbol 1 for black: one more xor, paid here instead of for every frame.
-    for (auto& mask : masks_)
-        for (auto& codeword : mask) codeword ^= 0xff;
     for (int level = 0; level < 4; ++level)
         levels_[static_cast<std::size_t>(level)].destination =
             interleaving(version, static_cast<ErrorCorrection>(level));
@@ -153,32 +149,16 @@ std::optional<Bytes> SymbolReader::read(const BitImageView& image) const {
     const auto& destination = levels_[static_cast<std::size_t>(format_level(*format >> 3))].destination;
     const auto& mask = masks_[static_cast<std::size_t>(*format & 7)];
 
-    // One bit a byte first: the walk then loads instead of shifting.
-    thread_local Bytes modules;
-    // A row's stride may reach beyond the picture's memory where the last row ends.
-    const std::size_t bytes =
-        static_cast<std::size_t>(image.height - 1) * stride_ + (static_cast<std::size_t>(image.width) + 7) / 8;
-    modules.resize(bytes * 8);
-    std::uint8_t* const module = modules.data();  // looking a thread_local up costs more than a bit does
-    static const auto spread = [] {
-        std::array<std::array<std::uint8_t, 8>, 256> table{};
-        for (unsigned value = 0; value < 256; ++value)
-            for (unsigned bit = 0; bit < 8; ++bit)
-                table[value][bit] = static_cast<std::uint8_t>(value >> (7 - bit) & 1);
-        return table;
-    }();
-    for (std::size_t i = 0; i < bytes; ++i) std::memcpy(module + i * 8, spread[image.data[i]].data(), 8);
-
-    thread_local Bytes data;
-    data.resize(destination.size());
+    thread_local Bytes drawn, data;
+    const std::size_t count = destination.size();
+    drawn.resize(count);
+    data.resize(count);
+    walk_.read(image, drawn);
+    // Looked up once: a byte that is written may be anything's.
+    const std::uint8_t *const found = drawn.data(), *const turned = mask.data();
+    const std::uint16_t* const place = destination.data();
     std::uint8_t* const codewords = data.data();
-    const std::uint32_t* position = bit_positions_.data();
-    for (std::size_t i = 0; i < destination.size(); ++i, position += 8) {
-        const unsigned codeword = static_cast<unsigned>(module[position[0]]) << 7 | module[position[1]] << 6 |
-                                  module[position[2]] << 5 | module[position[3]] << 4 | module[position[4]] << 3 |
-                                  module[position[5]] << 2 | module[position[6]] << 1 | module[position[7]];
-        codewords[destination[i]] = static_cast<std::uint8_t>(codeword ^ mask[i]);
-    }
+    for (std::size_t i = 0; i < count; ++i) codewords[place[i]] = static_cast<std::uint8_t>(found[i] ^ turned[i]);
     return parse_segments(data, geometry_.version);
 }
 

@@ -85,6 +85,29 @@ TEST(both_readers_agree_on_every_version_level_and_mask) {
             }
 }
 
+TEST(columns_of_modules_are_the_modules_one_by_one) {
+    if (!ModuleWalk::can_take_columns()) return;
+    Random random(5);
+    for (int version = min_symbol_version; version <= max_symbol_version; ++version)
+        for (int round = 0; round < 9; ++round) {
+            const SymbolGeometry geometry{version, static_cast<int>(random.below(20)),
+                                          static_cast<int>(random.below(20))};
+            const int width = geometry.left + geometry.side() + round, height = geometry.top + geometry.side() + round;
+            const std::size_t stride = static_cast<std::size_t>(width + 7) / 8 + random.below(3);
+            // No byte more than there are: rows end with the picture's last one.
+            const Bytes bits = random.bytes(stride * static_cast<std::size_t>(height - 1) +
+                                            static_cast<std::size_t>(width + 7) / 8);
+            const BitImageView picture{bits.data(), width, height, stride};
+            const ModuleWalk columns(geometry, stride, true), modules(geometry, stride, false);
+            for (const auto level : levels) {
+                Bytes fast(static_cast<std::size_t>(data_codewords(version, level))), slow(fast.size());
+                columns.read(picture, fast);
+                modules.read(picture, slow);
+                CHECK(fast == slow);
+            }
+        }
+}
+
 TEST(digits_and_capitals_are_bytes_like_others) {
     const std::string texts[] = {"7", "00000000000001",
                                  "HTTP://EXAMPLE.ORG/ $%*+-.:", "0123456789ABCDEFGHIJ\x89MV\xe3\x81\x82"};

@@ -63,7 +63,8 @@ private:
     std::vector<Hit> nearest(const PreparedQuery& query, std::size_t k, std::size_t expansion, std::size_t spare,
                              const Wanted& wanted) const;
     std::uint32_t descend(const PreparedQuery& query) const;
-    void walk(const PreparedQuery& query, std::uint32_t start, Beam& beam) const;
+    // Until the `best` of the beam hardly change any more.
+    void walk(const PreparedQuery& query, std::uint32_t start, std::size_t best, Beam& beam) const;
     // Goes through all nodes and keeps allowed ones, until no node is nearer than the last of a full beam: as good as a
     // walk without a filter. False where it gave up, the allowed ones being few or far.
     bool walk_through(const PreparedQuery& query, std::uint32_t start, const Wanted& wanted, Beam& beam) const;

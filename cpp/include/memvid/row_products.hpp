@@ -12,11 +12,6 @@
 
 namespace memvid {
 
-enum class Instructions : std::uint8_t { portable, avx2, avx512_vnni };
-
-// The best this processor has.
-Instructions best_instructions();
-
 class RowProducts {
 public:
     // Throws Error(config) for instructions that this processor does not have.

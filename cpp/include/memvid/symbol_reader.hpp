@@ -9,6 +9,7 @@
 
 #include "memvid/bit_image.hpp"
 #include "memvid/bytes.hpp"
+#include "memvid/module_walk.hpp"
 #include "memvid/qr_layout.hpp"
 
 namespace memvid {
@@ -32,7 +33,7 @@ private:
 
     SymbolGeometry geometry_;
     std::size_t stride_;
-    std::vector<std::uint32_t> bit_positions_;        // of each data bit, in drawing order: offset in the picture
+    ModuleWalk walk_;
     std::array<std::vector<std::uint8_t>, 8> masks_;  // per data mask: what to xor each codeword with
     std::array<LevelTable, 4> levels_;
 };
