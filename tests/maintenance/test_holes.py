@@ -17,7 +17,7 @@ from memvid.cli import main
 from memvid.embedding import CallableEmbedder
 from memvid.errors import ChunkNotFoundError, FrameError, IndexMismatchError, UnsupportedVideoError, VideoFormatError
 from memvid.exchange import export
-from memvid.maintenance import delete, reindex, repair, tag, verify
+from memvid.maintenance import compact, delete, reindex, repair, tag, verify
 from memvid.page import ChunkIds, PageKind
 from memvid.video import VideoReader
 from tests.maintenance.losses.loss_damages import write_packets
@@ -326,3 +326,55 @@ def test_the_command_ends_with_1_and_names_what_is_missing(tmp_path: Path, capsy
     assert "missing 2 chunks: 10-11" in " ".join(capsys.readouterr().out.split())
     assert main(["verify", str(video)]) == 1
     assert "lost are 1 of" in " ".join(capsys.readouterr().out.split())
+
+
+def _grow(video: Path, *texts: str) -> list[int]:
+    """Append chunks; the frames that they take."""
+    before = VideoReader(video).frame_count
+    with MemvidAppender(video, embedder=EMBEDDER) as memory:
+        memory.add_chunks(texts)
+        memory.append()
+    return [*range(before, VideoReader(video).frame_count)]
+
+
+@pytest.mark.parametrize("kind", ["packed", "bare"])
+def test_ids_that_only_the_index_knows_are_not_given_again(tmp_path: Path, kind: str) -> None:
+    """The last frames of a video are gone, and nothing in it says that there were any."""
+    video = build(tmp_path, TEXTS, metadatas=METADATAS, **(PACKED if kind == "packed" else PLAIN))
+    cut_out(video, _grow(video, "late", "later"))
+    assert reindex(video, embedder=EMBEDDER).missing == ((40, 41),)
+    _grow(video, "last")
+    with open_memory(video) as memory:
+        assert memory.chunk_ids() == [*range(40), 42]
+        assert memory.get_chunk_by_id(42) == "last"
+        assert memory.info.missing == ((40, 41),)
+    for deep in (False, True):
+        assert verify(video, deep=deep).lost_chunks == ((40, 41),)
+    for path in tmp_path.glob("memory_index*"):  # from now on the commits say so
+        path.unlink()
+    assert reindex(video, embedder=EMBEDDER).missing == ((40, 41),)
+    compact(video)
+    assert verify(video, deep=True).findings == ()
+    _grow(video, "after all")
+    with open_memory(video) as memory:
+        assert memory.chunk_ids() == [*range(40), 42, 43]
+
+
+@pytest.mark.parametrize("compacted", [False, True])
+def test_chunks_of_a_commit_whose_own_page_is_lost_are_named(tmp_path: Path, *, compacted: bool) -> None:
+    video = build(tmp_path, TEXTS, metadatas=METADATAS, **PACKED)
+    if compacted:
+        delete(video, chunk_ids=[3, 38, 39])
+        compact(video)
+    lost = _grow(video, "late", "later")
+    _grow(video, "last")
+    cut_out(video, lost)
+    for path in tmp_path.glob("memory_index*"):
+        path.unlink()
+    repaired = repair(video, tmp_path / "repaired.mp4", embedder=EMBEDDER)
+    result = reindex(video, embedder=EMBEDDER)
+    assert repaired.lost == result.missing == ((40, 41),)
+    assert result.unnamed == 0
+    for path in (video, repaired.video_file):
+        report = verify(path, deep=True)
+        assert (report.ok, report.lost_chunks) == (False, ((40, 41),))

@@ -56,9 +56,12 @@ def frame_config(header: HeaderInfo, *, fps: float = 30, threads: int | None = N
     )
 
 
-def next_chunk(table: PageTable, header: HeaderInfo, deleted: ChunkIds) -> int:
-    """Id of the chunk that is added next: no chunk had it, also none that was deleted, and none that was lost."""
-    behind = int(deleted.ends[-1]) if deleted else 0
+def next_chunk(table: PageTable, header: HeaderInfo, gone: ChunkIds) -> int:
+    """Id of the chunk that is added next: no chunk had it, also none that was deleted, and none that was lost.
+
+    :param gone: chunks that were deleted, or that an index says were lost.
+    """
+    behind = int(gone.ends[-1]) if gone else 0
     return max(table.next_chunk, header.chunks if header.next_chunk is None else header.next_chunk, behind)
 
 
@@ -73,7 +76,7 @@ class _Memory:
     @property
     def next_chunk(self) -> int:
         """Id of the first chunk that is added."""
-        return next_chunk(self.video.table, self.store.header, self.index.deleted)
+        return next_chunk(self.video.table, self.store.header, self.index.deleted | self.index.missing)
 
     def start_of(self, segment: int) -> int:
         """The frame of the first chunk in a segment of the index."""

@@ -121,7 +121,8 @@ def _lost_rows(result: ReindexResult) -> list[tuple[str, str]]:
     if result.undeleted:
         found.append(("deletions", f"{result.undeleted:,} are lost: those chunks are there again"))
     if result.lost_metadata:
-        found.append(("metadata", f"that of {describe_chunks(result.lost_metadata)} is lost: they are there without"))
+        which = describe_chunks(result.lost_metadata)
+        found.append(("metadata", f"that of {which} is lost: they are there without, or with what they had before"))
     if not result.whole:
         frames = f"{counted(result.lost_frames, 'frame')} of the video are lost; " if result.lost_frames else ""
         found.append(("video", f"{frames}`memvid repair` writes a memory of what is left"))

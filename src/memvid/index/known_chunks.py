@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-from dataclasses import dataclass, field
+from contextlib import closing, suppress
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from memvid.errors import MemvidError
 from memvid.index.manifest import Manifest, read_manifest
 from memvid.index.renamed import find_side_files
 from memvid.index.side_files import open_records
-from memvid.page import ChunkIds
+from memvid.page import ChangedMetadata, ChunkIds
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,12 +27,16 @@ class KnownChunks:
     :ivar there: those that it has.
     :ivar missing: those that were lost before it was made.
     :ivar deleted: those that were deleted.
+    :ivar changed: metadata that was changed after its segment was written.
+    :ivar frames: frames that its video had.
     :ivar digest: of the page table of its video; ``None`` without an index.
     """
 
     there: ChunkIds = field(default_factory=lambda: ChunkIds.of([]))
     missing: ChunkIds = field(default_factory=lambda: ChunkIds.of([]))
     deleted: ChunkIds = field(default_factory=lambda: ChunkIds.of([]))
+    changed: ChangedMetadata = field(default_factory=lambda: ChangedMetadata.latest([]))
+    frames: int = 0
     digest: str | None = None
 
 
@@ -46,12 +50,12 @@ def known_chunks(index_file: Path, tag: int | None, manifest: Manifest | None = 
     with suppress(MemvidError):
         manifest = read_manifest(index_file) if manifest is None else manifest
         if tag is not None and manifest.video.tag == tag:
-            missing, digest = ChunkIds.of_ranges(manifest.missing), manifest.video.digest
-            known = KnownChunks(missing=missing, digest=digest)
-            records = open_records(index_file, find_side_files(index_file, manifest))
-            there = records.row_map.chunk_ids - records.deleted
-            known = KnownChunks(there, missing - there, records.deleted, digest)
-            records.close()
+            video, missing = manifest.video, ChunkIds.of_ranges(manifest.missing)
+            known = KnownChunks(missing=missing, frames=video.frames, digest=video.digest)
+            with closing(open_records(index_file, find_side_files(index_file, manifest))) as records:
+                there = records.row_map.chunk_ids - records.deleted
+                known = replace(known, there=there, missing=missing - there, deleted=records.deleted)
+                known = replace(known, changed=records.changed.metadata)
     return known
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from memvid.page import ChunkIds, HeaderInfo
 from memvid.video.table import LARGEST_GAP
 
-__all__ = ["expected_chunks", "reach"]
+__all__ = ["expected_chunks", "reach", "skipped_ids"]
 
 _CREDIBLE_CHUNKS = 1 << 22  # that a header page may say there were, however little of the video is left
 _MOST_A_FRAME = 0xFFFF
@@ -16,6 +16,20 @@ _MOST_A_FRAME = 0xFFFF
 def reach(there: ChunkIds) -> ChunkIds:
     """The ids that a memory with these chunks can have had: nothing is ever added further behind its last one."""
     return ChunkIds.of(range(LARGEST_GAP + max([0, *there.ends.tolist()[-1:]])))
+
+
+def skipped_ids(header: HeaderInfo | None, added: Iterable[range]) -> Iterator[range]:
+    """Ids between those that header page and commits tell of: they were given by commits whose own pages are lost.
+
+    :param header: the header page, if it can be read.
+    :param added: ids that commits say they have added.
+    """
+    counts_up = header is not None and header.format_version > 1  # else texts were added without a commit, too
+    behind = (header.chunks if header.next_chunk is None else header.next_chunk) if header and counts_up else None
+    for ids in sorted(added, key=lambda ids: ids.start):
+        if behind is not None and behind < ids.start:
+            yield range(behind, ids.start)
+        behind = max(behind or 0, ids.start + len(ids))
 
 
 def expected_chunks(header: HeaderInfo | None, added: Iterable[range], *, there: ChunkIds, frames: int) -> ChunkIds:
@@ -27,7 +41,8 @@ def expected_chunks(header: HeaderInfo | None, added: Iterable[range], *, there:
     :param frames: frames of the video; they can say anything, so more than such a one could have had is not believed.
     """
     most = max(_CREDIBLE_CHUNKS, _MOST_A_FRAME * frames)
-    claims = [ids for ids in added if len(ids) <= most]
+    told = [*added]
+    claims = [ids for ids in (*told, *skipped_ids(header, told)) if len(ids) <= most]
     if header is not None:
         claims += [range(first, last + 1) for first, last in header.lost or () if last - first < most]
         # A memory of version 1 whose ids have gaps does not always say so.

@@ -68,6 +68,7 @@ class Sorted:
     :ivar added: ids of the chunks that each commit says it has added, by the frame behind its page.
     :ivar claimed: ids of the chunks that were there, as far as one page or another says so.
     :ivar deleted: ids of the chunks that the pages say were deleted.
+    :ivar lost_kinds: kinds of pages that the page table has in frames that are not there.
     """
 
     tag: int = 0
@@ -81,6 +82,7 @@ class Sorted:
     added: dict[int, range] = field(default_factory=dict)
     claimed: list[ChunkIds] = field(default_factory=list)
     deleted: ChunkIds = field(default_factory=lambda: ChunkIds.of([]))
+    lost_kinds: set[int] = field(default_factory=set)
 
     @property
     def front(self) -> int:

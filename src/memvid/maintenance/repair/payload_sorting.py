@@ -69,7 +69,7 @@ def sort_pages(
     for copy in copies:
         for slot in copy.slots:
             if slot.payload is None:
-                _note_unreadable(slot, table, copy.path, findings)
+                _note_unreadable(slot, copy.path, findings)
     path = copies[0].path
     numbered = choose_pages(copies, tag, table, findings)
     result = Sorted(tag=tag)
@@ -99,6 +99,9 @@ def sort_pages(
         add_texts(texts, by_number, table, index, result, path, findings)
     result.groups.sort(key=lambda group: group.frame)
     if table is not None:
+        there = {group.frame for group in result.groups}
+        listed = zip(table.kinds.tolist(), range(len(table)), strict=True)
+        result.lost_kinds = {kind for kind, frame in listed if frame not in there}
         _note_lost_metadata(table, result, path, findings)
     return result
 
@@ -125,15 +128,10 @@ def _texts_by_order(copies: Sequence[Salvage], numbered: dict[int, Slot], result
     return texts
 
 
-def _note_unreadable(slot: Slot, table: PageTable | None, path: object, findings: Findings) -> None:
+def _note_unreadable(slot: Slot, path: object, findings: Findings) -> None:
     """Name a frame that nothing can be read from; which chunks that costs is known when all others are in order."""
     name = "a frame" if slot.frame is None else f"frame {slot.frame}"
     what = f"{name} cannot be read: it is left out"
-    kind = None if table is None or slot.frame not in range(len(table)) else table.kinds[slot.frame]
-    if kind == PageKind.TOMBSTONES:
-        what += ", and with it the deletion of chunks, which are there again"
-    elif kind == PageKind.METADATA:
-        what += ", and with it changed metadata: chunks have what they had before"
     findings.error("frame", what, path, frame=slot.frame, offset=slot.offset if slot.offset >= 0 else None)
 
 

@@ -30,7 +30,7 @@ from memvid.maintenance.repair.salvaged_video import Rewrite, open_groups
 from memvid.maintenance.rewrite.kept_vectors import IndexVectors, open_vectors
 from memvid.maintenance.rewrite.reindex import add_frames
 from memvid.maintenance.verify.findings import Finding, Findings
-from memvid.page import ChunkIds, ChunkRanges, describe_chunks, memory_tag
+from memvid.page import ChunkIds, ChunkRanges, memory_tag
 from memvid.storage.commit import Commit, recover
 from memvid.types import ProgressCallback, StrPath
 from memvid.video import PageStore, PageTable, VideoReader
@@ -136,16 +136,13 @@ def repair(
         proven = kept if kept is not None and _knows(kept, tables, ordered) else None
         if proven is not None:
             ordered.claimed += [proven.chunks, ChunkIds.of_ranges(proven.manifest.missing)]
-        by_index = _deleted_by(proven, found)
+        current = _of_this_state(proven, found)
+        by_index = ChunkIds.of([]) if current is None else current.deleted
         present = ordered.chunks
-        deleted = by_index - ordered.deleted
-        if present & deleted:
-            which = describe_chunks((present & deleted).ranges)
-            findings.error("page", f"the list of what was deleted is lost: deleted by the index are {which}", old[0])
         gone = by_index | ordered.deleted
-        note_lost_changes(ordered, by_index, old[0], findings)
+        note_lost_changes(ordered, current, old[0], findings)
         lost = ordered.expected - present - gone
-        rewrite = Rewrite(found, ordered, proven, deleted, lost)
+        rewrite = Rewrite(found, ordered, proven, by_index - ordered.deleted, lost)
         with (
             new_folders(new, new_index),
             Commit(new_index, video_file=new, made_from=[*old, old_index]) as commit,
@@ -238,15 +235,13 @@ def _knows(kept: IndexVectors, tables: Sequence[PageTable], ordered: Sorted) -> 
     )
 
 
-def _deleted_by(kept: IndexVectors | None, found: Sequence[Salvage]) -> ChunkIds:
-    """Chunks that were deleted, by the index.
+def _of_this_state(kept: IndexVectors | None, found: Sequence[Salvage]) -> IndexVectors | None:
+    """The index, if it may be asked what was deleted and changed.
 
-    Not by the index of another state of the memory: an old copy is repaired to bring back what was deleted since.
+    Not that of another state of the memory: an old copy is repaired to bring back what was deleted since.
     """
     states = [copy.counted for copy in found if copy.counted is not None]
-    if kept is None or (states and kept.manifest.video.digest not in states):
-        return ChunkIds.of([])
-    return kept.deleted
+    return None if kept is not None and states and kept.manifest.video.digest not in states else kept
 
 
 def _write(

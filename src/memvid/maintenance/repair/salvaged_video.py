@@ -52,7 +52,7 @@ from memvid.types import ModelInfo, Progress, ProgressCallback
 from memvid.video import BARE, VideoWriter, cover_picture, frame_capacity, reach
 from memvid.video.bare_texts import LOST_RUNS
 
-__all__ = ["Rewrite", "open_groups"]
+__all__ = ["Rewrite", "changed_metadata", "open_groups"]
 
 _WRITE_FRAMES = 128  # handed to the native writer at once
 _DEFAULT_MASK = EncoderConfig().data_mask
@@ -61,7 +61,7 @@ _DEFAULT_MASK = EncoderConfig().data_mask
 def open_groups(ordered: Sorted) -> Iterator[tuple[int, int, RecordPage, list[bytes]]]:
     """All pages with chunks: where they began, the first id, the chunks, their metadata as it is stored."""
     decompressor = PageDecompressor(ordered.dictionary)
-    changed = _changed_metadata(ordered)
+    changed = changed_metadata(ordered)
     attributes = metadata_of_texts(ordered.groups)
     for group in ordered.groups:
         if group.kind == BARE:
@@ -75,7 +75,7 @@ def open_groups(ordered: Sorted) -> Iterator[tuple[int, int, RecordPage, list[by
                 yield group.frame, first, page, current
 
 
-def _changed_metadata(ordered: Sorted) -> dict[int, bytes]:
+def changed_metadata(ordered: Sorted) -> dict[int, bytes]:
     """By chunk, what counts of all pages of changed metadata."""
     changed: dict[int, bytes] = {}
     for group in ordered.groups:

@@ -217,7 +217,7 @@ class Compaction:
                 self._progress,
                 commit=self._commit,
                 deleted=bridged,
-                next_chunk=next_chunk(table, self._store.header, self.index.deleted),
+                next_chunk=next_chunk(table, self._store.header, self.index.deleted | self.index.missing),
                 check=None if proof is None else proof.prove,
             )
             result = builder.run()

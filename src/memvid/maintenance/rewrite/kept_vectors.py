@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from memvid.errors import IndexFormatError, MemvidError
 from memvid.index import IndexManager, Manifest
 from memvid.index.keywords import length_code, query_terms
-from memvid.page import ChunkIds, RecordPage
+from memvid.page import ChangedMetadata, ChunkIds, RecordPage
 
 __all__ = ["IndexVectors", "open_vectors"]
 
@@ -31,6 +31,11 @@ class IndexVectors:
     def deleted(self) -> ChunkIds:
         """The chunks that it says were deleted."""
         return self._index.deleted
+
+    @property
+    def changed(self) -> ChangedMetadata:
+        """Metadata that was changed after its chunks were indexed."""
+        return self._index.changed
 
     def rows(self, first_chunk: int, count: int) -> NDArray[np.float32] | None:
         """float32[count, dim] of consecutive chunks, NaN for those that are not in the index; not of length 1."""

@@ -36,6 +36,7 @@ class LeftChunks:
     :ivar deleted: chunks that were deleted.
     :ivar undeleted: how many more were, at least.
     :ivar unreadable: chunks of frames that cannot be read, or that hold the text of another chunk.
+    :ivar unchanged: chunks whose changed metadata is lost, as the index knows: they have what they had before.
     :ivar lost_frames: how many frames are lost, or hold chunks and cannot be read.
     """
 
@@ -45,6 +46,7 @@ class LeftChunks:
     deleted: ChunkIds
     undeleted: int
     unreadable: ChunkIds
+    unchanged: ChunkIds
     lost_frames: int
     _video: VideoReader
     _known: KnownChunks
@@ -75,7 +77,8 @@ class LeftChunks:
             deleted=told.ids | more,
             undeleted=max(told.lost - len(more), 0),
             unreadable=unreadable,
-            lost_frames=len(lost),
+            unchanged=ChunkIds.of([]) if video.has_table else _not_changed(store, known),
+            lost_frames=len(lost) + (0 if video.has_table else max(known.frames - len(table), 0)),
             _video=video,
             _known=known,
         )
@@ -124,6 +127,14 @@ class LeftChunks:
         return kept.is_of(tag) is True and all(
             kept.fits(frame, int(table.first_chunks[frame]), page, [], tag) for frame, page in pages
         )
+
+
+def _not_changed(store: PageStore, known: KnownChunks) -> ChunkIds:
+    """Chunks whose metadata an index has as changed, and the video, by pages that can all be read, otherwise."""
+    if store.changed.lost is not None:
+        return ChunkIds.of([])
+    there = store.changed.latest
+    return ChunkIds.of(chunk for chunk, data in known.changed.items() if there.get(chunk) != data)
 
 
 def _read_header(store: PageStore, video: VideoReader) -> HeaderInfo | None:

@@ -53,7 +53,8 @@ class ReindexResult:
     :ivar lost_frames: frames of the video that are lost, as far as that is known, or cannot be read and hold chunks.
     :ivar other_memories: how many frames of the video are of other memories, which were left out, by the first digits
         of the ids of these.
-    :ivar lost_metadata: chunks whose metadata, or what it was changed to, is lost: they are in the index without.
+    :ivar lost_metadata: chunks whose metadata, or what it was changed to, is lost: they are in the index without, or
+        with what they had before.
     :ivar unusable_metadata: chunks whose metadata cannot be used: it is not in the index, so no filter finds it, and
         stays in the video as it is.
     :ivar seconds: wall time.
@@ -175,7 +176,7 @@ def reindex(
         undeleted=left.undeleted,
         lost_frames=left.lost_frames,
         other_memories={memory_name(tag): frames for tag, frames in reader.others.items()},
-        lost_metadata=source.without_metadata.ranges,
+        lost_metadata=(source.without_metadata | (left.unchanged & left.ids)).ranges,
         unusable_metadata=indexed.unusable_metadata,
         seconds=time.perf_counter() - begin,
     )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from memvid.page import ChunkIds, HeaderInfo, describe_chunks
 from memvid.video import expected_chunks
+from memvid.video.expected import skipped_ids
 
 __all__ = ["MissingChunks"]
 
@@ -43,7 +44,7 @@ class MissingChunks:
         expected = expected_chunks(header, added, there=there, frames=frames) | claimed
         unnamed = 0
         if header is not None and header.next_chunk is not None:  # its ids have gaps, so only their number is known
-            built = expected - ChunkIds.union(map(ChunkIds.of, added))
+            built = expected - ChunkIds.union(map(ChunkIds.of, [*added, *skipped_ids(header, added)]))
             unnamed = max(header.chunks - len(built), 0)
         return cls(expected - there - deleted, unnamed)
 
