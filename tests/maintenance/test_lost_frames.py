@@ -45,6 +45,20 @@ def test_an_index_of_another_memory_is_told_from_that(video: Path, tmp_path: Pat
         open_memory(video, other.with_name("memory_index.json"))
 
 
+def test_an_index_of_what_was_left_says_so_once_all_is_there_again(tmp_path: Path) -> None:
+    video = build(tmp_path, TEXTS, symbol_version=10, chunks_per_frame=2)
+    whole = video.read_bytes()
+    reader = VideoReader(video)
+    make_video(video, samples(whole)[:-12], reader.width, reader.height)
+    assert not reindex(video, embedder=EMBEDDER).whole
+    video.write_bytes(whole)
+    with pytest.raises(IndexMismatchError, match=r"made while its video lacked 24 chunks: 16-39: .*memvid reindex"):
+        open_memory(video)
+    assert reindex(video, embedder=EMBEDDER).whole
+    with open_memory(video) as memory:
+        assert len(memory.chunk_ids()) == 40
+
+
 @pytest.mark.parametrize("indexed", [True, False], ids=["with its index", "without"])
 def test_verify_names_what_is_missing_also_after_reindex(video: Path, *, indexed: bool) -> None:
     if not indexed:
