@@ -581,3 +581,17 @@ class VideoReaderOf:
         self.data = (folder / "a.mp4").read_bytes()
         reader = VideoReader(folder / "a.mp4")
         self.width, self.height = reader.width, reader.height
+
+
+@pytest.mark.tools
+@pytest.mark.parametrize("how", ["format=gray", "transpose=1", "format=rgb24,negate", "scale=4*iw:4*ih:flags=neighbor"])
+def test_other_pngs_are_read_by_ffmpeg(tmp_path: Path, program: Callable[[str], str], how: str) -> None:
+    """The container says that they are PNG pictures, as our own are, and the native reader knows those of one bit."""
+    pytest.importorskip("av")
+    payloads = mixed_payloads()
+    write_video(tmp_path / "a.mp4", payloads)
+    encode = [program("ffmpeg"), "-v", "error", "-i", str(tmp_path / "a.mp4"), "-vf", how, "-c:v", "png"]
+    subprocess.run([*encode, str(tmp_path / "b.mp4")], check=True, timeout=120)
+    reader = VideoReader(tmp_path / "b.mp4")
+    assert reader.identity.digest == VideoReader(tmp_path / "a.mp4").identity.digest
+    assert reader.read(range(len(payloads))) == payloads

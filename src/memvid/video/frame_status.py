@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-__all__ = ["REASONS", "UNREADABLE", "WRONG"]
+__all__ = ["NO_PICTURE", "REASONS", "UNREADABLE", "WRONG"]
 
-WRONG, UNREADABLE = 4, 6
+NO_PICTURE, WRONG, UNREADABLE = 2, 4, 6
 
 REASONS = {
     1: "the file ends inside it",
-    2: "it is a damaged picture, or not a picture of the video's size",
+    NO_PICTURE: "it is a damaged picture, or not a picture of the video's size",
     3: "no QR code in it can be read",
     WRONG: "its QR code holds something else than was written there: the checksum differs",
     5: "it is not in the video any more, or cannot be decoded",

@@ -465,3 +465,23 @@ def test_a_bare_text_that_is_there_twice_is_one_chunk(originals: dict[str, Path]
         texts = [chunk.text for chunk in memory.get_chunks_by_id(memory.chunk_ids())]
     assert len(texts) == len(set(texts))
     assert set(texts) <= set(TEXTS)
+
+
+def test_pictures_that_hold_nothing_are_told_together(originals: dict[str, Path], tmp_path: Path) -> None:
+    """As of a film with an opening of its own: what is lost is not hidden behind a line for each of them."""
+    av = pytest.importorskip("av")
+    with av.open(str(originals["small"] / "memory.mp4")) as video:
+        pictures = [frame.to_ndarray(format="gray") for frame in video.decode(video=0)]
+    blank = np.full_like(pictures[0], 255)
+    (tmp_path / "film").mkdir()
+    with av.open(str(tmp_path / "film" / "film.mkv"), "w") as film:
+        stream = film.add_stream("ffv1", rate=30)
+        stream.height, stream.width = blank.shape
+        stream.pix_fmt = "gray"
+        for picture in [blank, blank, blank, *pictures, blank]:
+            film.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="gray")))
+        film.mux(stream.encode())
+    result = mend(tmp_path / "film" / "film.mkv", embedder=EMBEDDER)
+    told = [finding.message for finding in result.findings]
+    assert told == [f"4 pictures cannot be read: 0-2, {len(pictures) + 3}: they are left out"]
+    assert result.lost == ()

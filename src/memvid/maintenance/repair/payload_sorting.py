@@ -29,6 +29,7 @@ from memvid.page import (
     TombstoneReader,
     decode_commit,
     describe_chunks,
+    describe_numbers,
     is_page,
     open_blob,
     open_run,
@@ -67,9 +68,7 @@ def sort_pages(
     tag = choose_tag(copies, None if video is None else video.tag, wanted)
     table = choose_table(copies, tag, digest)
     for copy in copies:
-        for slot in copy.slots:
-            if slot.payload is None:
-                _note_unreadable(slot, copy.path, findings)
+        _note_unreadable(copy, table, findings)
     path = copies[0].path
     numbered = choose_pages(copies, tag, table, findings)
     result = Sorted(tag=tag)
@@ -128,11 +127,18 @@ def _texts_by_order(copies: Sequence[Salvage], numbered: dict[int, Slot], result
     return texts
 
 
-def _note_unreadable(slot: Slot, path: object, findings: Findings) -> None:
-    """Name a frame that nothing can be read from; which chunks that costs is known when all others are in order."""
-    name = "a frame" if slot.frame is None else f"frame {slot.frame}"
-    what = f"{name} cannot be read: it is left out"
-    findings.error("frame", what, path, frame=slot.frame, offset=slot.offset if slot.offset >= 0 else None)
+def _note_unreadable(copy: Salvage, table: PageTable | None, findings: Findings) -> None:
+    """Name what nothing can be read from; which chunks that costs is known when all others are in order."""
+    unread = [slot for slot in copy.slots if slot.payload is None]
+    if table is None:
+        shown = [slot.frame for slot in unread if slot.frame is not None and slot.offset < 0]
+        if len(shown) > 1:  # a film has an opening, a fade, ...
+            which = describe_numbers(ChunkIds.of(shown).ranges)
+            findings.error("frame", f"{len(shown)} pictures cannot be read: {which}: they are left out", copy.path)
+            unread = [slot for slot in unread if slot.offset >= 0]
+    for slot in unread:
+        what = f"{'a frame' if slot.frame is None else f'frame {slot.frame}'} cannot be read: it is left out"
+        findings.error("frame", what, copy.path, frame=slot.frame, offset=slot.offset if slot.offset >= 0 else None)
 
 
 def _note_lost_metadata(table: PageTable, result: Sorted, path: object, findings: Findings) -> None:

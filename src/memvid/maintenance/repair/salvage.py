@@ -119,7 +119,9 @@ def salvage(path: Path, data: VideoBytes, progress: ProgressCallback | None) -> 
         found.counted = hashlib.sha256(blob).hexdigest()
     _read_own(native if own else None, data, found, progress)
     if not any(slot.payload for slot in found.slots):
-        found.slots += _read_pictures(path, found)
+        pictures = [*_read_pictures(path, found)]
+        if not found.slots or any(slot.payload for slot in pictures):
+            found.slots, found.size = pictures, None
     if native is not None and 1 <= round(native.fps) <= 240:
         found.fps = round(native.fps)
     if isinstance(refusal, UnsupportedVideoError) and not any(slot.payload for slot in found.slots):

@@ -18,6 +18,7 @@ from memvid.video.codecs.decoding import read_payloads
 from memvid.video.codecs.page_table_box import find_page_table
 from memvid.video.codecs.picture_limits import BATCH_PIXELS
 from memvid.video.codecs.sources import Picture, PictureSource, open_pictures
+from memvid.video.frame_status import NO_PICTURE
 from memvid.video.video_bytes import VideoBytes
 
 __all__ = ["Frames", "PictureVideo", "native_source", "open_frames", "payloads_of", "refuse_index"]
@@ -28,6 +29,7 @@ Frames: TypeAlias = "_core.FrameReader | PictureVideo"
 _OTHER_CONTAINERS = (b"\x1aE\xdf\xa3", b"RIFF")  # Matroska and WebM, AVI: OpenCV opens them, too
 _BATCH = 32  # pictures fetched at once, where they are not large
 _READ_AT_ONCE = 1024  # frames of our own: a few MB of payload
+_FIRST = 8  # frames that say whether all are our own
 _LOOKED_AT = 4096  # bytes of what is no MP4
 
 
@@ -64,12 +66,19 @@ def open_frames(path: str, *, threads: int) -> Frames:
         return found
     else:
         if native.codec == "png":
-            return native if native.frame_count else _in_another_container(path, threads) or native
+            return native if _are_ours(native) else _in_another_container(path, threads) or native
     return PictureVideo(path, threads=threads)
 
 
+def _are_ours(native: _core.FrameReader) -> bool:
+    """Whether there are frames, and in our own profile: of 8 bits a pixel, say, another program has written them."""
+    if native.page_table is not None and native.frame_count:
+        return True
+    return bool((native.read(np.arange(min(native.frame_count, _FIRST)))[1] != NO_PICTURE).any())
+
+
 def _in_another_container(path: str, threads: int) -> PictureVideo | None:
-    """What only FFmpeg finds frames in: ``.ts`` and its like, and an MP4 in fragments, whose header lists none."""
+    """What only FFmpeg reads: ``.ts`` and its like, an MP4 in fragments, whose header lists no frames, other PNGs."""
     try:
         return PictureVideo(path, threads=threads)
     except (VideoFormatError, DependencyError):
