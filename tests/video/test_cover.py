@@ -21,7 +21,6 @@ from memvid.page import PageKind, is_page, page_checksum
 from memvid.video import COVER, PageStore, VideoReader, cover_picture
 from memvid.video.codecs import available_codecs
 from memvid.video.cover import cover_text
-from memvid.video.cover_letters import draw_line
 from tests.memory_support import EMBEDDER, build, make_texts, open_memory
 from tests.video.video_support import make_video, png, samples, without_page_table
 
@@ -84,8 +83,26 @@ def test_any_title_makes_one(title: str, tmp_path: Path) -> None:
     assert zxingcpp.read_barcodes(picture)[0].bytes == payload
 
 
-def test_accents_of_their_own_are_left_out() -> None:
-    assert np.array_equal(draw_line("Cafe\u0301 o\u0308"), draw_line("Café ö"))
+@pytest.mark.parametrize(
+    ("title", "drawn"),
+    [
+        ("Cafe\u0301 o\u0308", "Cafe o"),
+        ("Große Straße – Łódź, Ærø…", "Grosse Strasse - Lodz, AEro..."),
+        ("Anna’s “notes” \u00bd ①", 'Anna\'s "notes" 1/2 1'),
+        ("\u6771\u3000Ｎｏｔｅｓ 2026", "? Notes 2026"),
+        ("Why? What? 😀", "Why? What? ?"),
+        ("水の記録", "Title: scan the code"),
+        ("Log 平仮名 שלום مرحبا", "Title: scan the code"),
+    ],
+)
+def test_a_title_is_drawn_in_the_letters_there_are(title: str, drawn: str) -> None:
+    lines = []
+    for name in (title, drawn):
+        picture = cover_picture(f"{name}\n1 chunk\n\nx".encode(), 40)
+        assert picture is not None
+        top = int(np.flatnonzero((picture == 0).any(axis=1))[0])
+        lines.append(picture[top : top + 7])
+    assert np.array_equal(lines[0], lines[1])
 
 
 @pytest.mark.parametrize("title", ["", " ", "two\nlines", "x" * 81, 7, "\x1b[1m", "a\u2028b", "\u202egnp", "\ud800"])

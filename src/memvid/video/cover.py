@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from memvid import _core
 from memvid.config import ErrorCorrection
-from memvid.video.cover_letters import LETTER_HEIGHT, LETTER_WIDTH, draw_line
+from memvid.video.cover_letters import LETTER_HEIGHT, LETTER_WIDTH, draw_line, plain_line
 
 __all__ = [
     "centred",
@@ -31,6 +31,7 @@ _QUIET = 4  # modules
 _LARGEST_MODULE = 2  # pixels
 _LEAST_COLUMNS = 16  # of letters: a line of fewer is hard to read
 _LEAST_SPACE = 2  # pixels
+_NO_LETTERS = "Title: scan the code"
 _HOW = """\
 Search it: pip install memvid
 memvid search FILE "question"
@@ -92,7 +93,9 @@ def cover_picture(payload: bytes, version: int) -> NDArray[np.uint8] | None:
     side = _side(version)
     columns = side // LETTER_WIDTH
     try:
-        above, _, below = ([*_wrap(block, columns)] for block in payload.decode().partition("\n\n"))
+        title, *others = payload.decode().split("\n")
+        blocks = "\n".join([_title_line(title), *map(plain_line, others)]).partition("\n\n")
+        above, _, below = ([*_wrap(block, columns)] for block in blocks)
     except UnicodeDecodeError:
         return None
     if not has_cover_room(version):
@@ -114,6 +117,12 @@ def centred(picture: NDArray[np.uint8], width: int, height: int) -> NDArray[np.u
     top, left = (height - rows) // 2, (width - columns) // 2
     whole[top : top + rows, left : left + columns] = picture
     return whole
+
+
+def _title_line(title: str) -> str:
+    """The title as far as there are letters for it, or where to read it."""
+    line = plain_line(title)
+    return line if line.count("?") - title.count("?") <= len(line) // 2 else _NO_LETTERS
 
 
 def _wrap(block: str, columns: int) -> Iterator[str]:

@@ -7,7 +7,7 @@ import unicodedata
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["LETTER_HEIGHT", "LETTER_WIDTH", "draw_line"]
+__all__ = ["LETTER_HEIGHT", "LETTER_WIDTH", "draw_line", "plain_line"]
 
 LETTER_WIDTH, LETTER_HEIGHT = 6, 9
 """Pixels of a letter with the space to its right and the line below it."""
@@ -33,22 +33,30 @@ _ROWS = """
 """
 _LETTERS = [bytes.fromhex(rows) for rows in _ROWS.split()]
 
+# What Unicode does not take apart.
+_ALIKE = str.maketrans(
+    dict(zip("ØøŁłĐđÐðĦħŦŧı⁄×·•", "OoLlDdDdHhTti/x.*", strict=True))
+    | {"ß": "ss", "ẞ": "SS", "Æ": "AE", "æ": "ae", "Œ": "OE", "œ": "oe", "Þ": "Th", "þ": "th", "€": "EUR"}
+    | dict.fromkeys("‐‑‒–—―−", "-")
+    | dict.fromkeys("‘’‚‛′", "'")
+    | dict.fromkeys("“”„‟«»", '"')
+)
+
+
+def plain_line(text: str) -> str:
+    """A line in the letters that there are: without accents, also where these are characters of their own, ``ss`` for
+    ``ß``, ``-`` for a dash; and a question mark for what has none.
+    """
+    parts = unicodedata.normalize("NFKD", text).translate(_ALIKE)
+    kept = (character for character in parts if unicodedata.category(character) not in ("Mn", "Me", "Mc", "Cf"))
+    return "".join(character if " " <= character <= "~" else "?" for character in kept)
+
 
 def draw_line(text: str) -> NDArray[np.bool_]:
-    """A line of text, ``bool[LETTER_HEIGHT, n * LETTER_WIDTH]``, true where it is black; ``n`` is at most its length.
-
-    Letters with accents lose them, also where these are characters of their own; what has no letter here is drawn as a
-    question mark.
-    """
-    text = "".join(character for character in text if unicodedata.category(character) not in ("Mn", "Me", "Mc", "Cf"))
+    """A line of :func:`plain_line`, ``bool[LETTER_HEIGHT, n * LETTER_WIDTH]``, true where it is black."""
     picture = np.zeros((LETTER_HEIGHT, len(text) * LETTER_WIDTH), bool)
     for at, character in enumerate(text):
-        rows = np.frombuffer(_LETTERS[_code(character) - ord(" ")], np.uint8)
+        rows = np.frombuffer(_LETTERS[ord(character) - ord(" ")], np.uint8)
         bits = np.unpackbits(rows[:, np.newaxis], axis=1)[:, 3:]
         picture[: len(rows), at * LETTER_WIDTH : at * LETTER_WIDTH + bits.shape[1]] = bits
     return picture
-
-
-def _code(character: str) -> int:
-    plain = unicodedata.normalize("NFKD", character)[:1]
-    return ord(plain) if " " <= plain <= "~" else ord("?")
