@@ -25,15 +25,26 @@ std::unique_ptr<GraphBuilder> make_builder(std::size_t dim, const std::string& d
         GraphOptions{dim, scalar_of(dtype), connectivity, expansion, threads, instructions_of(instructions)});
 }
 
+// Rows of so many bytes, one behind the other.
+ByteView rows_of(const py::buffer_info& info, std::size_t row_bytes) {
+    const auto bytes_a_row = info.ndim == 2 ? info.shape[1] * info.itemsize : -1;
+    if (bytes_a_row != static_cast<py::ssize_t>(row_bytes) || PyBuffer_IsContiguous(info.view(), 'C') == 0)
+        throw Error(ErrorCode::config, "vectors of another shape or dtype than the graph's, or not contiguous");
+    return {static_cast<const std::uint8_t*>(info.ptr), static_cast<std::size_t>(info.size * info.itemsize)};
+}
+
 void add(GraphBuilder& builder, std::uint64_t first_key, const py::buffer& vectors) {
     const py::buffer_info info = vectors.request();
-    const auto bytes_a_row = info.ndim == 2 ? info.shape[1] * info.itemsize : -1;
-    if (bytes_a_row != static_cast<py::ssize_t>(builder.row_bytes()) || PyBuffer_IsContiguous(info.view(), 'C') == 0)
-        throw Error(ErrorCode::config, "vectors of another shape or dtype than the graph's, or not contiguous");
-    const ByteView bytes{static_cast<const std::uint8_t*>(info.ptr),
-                         static_cast<std::size_t>(info.size * info.itemsize)};
+    const ByteView bytes = rows_of(info, builder.row_bytes());
     const py::gil_scoped_release release;
     builder.add(first_key, bytes, check_signals);
+}
+
+void add_codes(GraphBuilder& builder, std::uint64_t first_key, const py::buffer& codes) {
+    const py::buffer_info info = codes.request();
+    const ByteView bytes = rows_of(info, builder.code_bytes());
+    const py::gil_scoped_release release;
+    builder.add_codes(first_key, bytes, check_signals);
 }
 
 }  // namespace
@@ -44,7 +55,10 @@ void register_graph_builder(py::module_& module) {
         .def(py::init(&make_builder), py::arg("dim"), py::kw_only(), py::arg("dtype"), py::arg("connectivity"),
              py::arg("expansion"), py::arg("threads") = 0, py::arg("instructions") = "best")
         .def("add", &add, py::arg("first_key"), py::arg("vectors"),
-             "Take rows of the dtype under the keys first_key, first_key + 1, ...; the buffer must stay as it is.")
+             "Take rows of the dtype under the keys first_key, first_key + 1, ...; the buffer must stay as it is. Rows "
+             "that become codes are int16, from -8191 to 8191.")
+        .def("add_codes", &add_codes, py::arg("first_key"), py::arg("codes"),
+             "The same with uint8[n, m], codes as a file has them.")
         .def(
             "save",
             [](GraphBuilder& builder, const std::filesystem::path& path) {

@@ -114,11 +114,60 @@ IndexArray copies_of(const MappedGraph& mapped, std::int64_t row) {
     return rows;
 }
 
+// Places in the matrix that are there.
+std::vector<std::uint32_t> checked_nodes(const HnswGraph& graph, const IndexArray& nodes) {
+    std::vector<std::uint32_t> checked;
+    for (const auto node : span_of(nodes)) {
+        if (node < 0 || static_cast<std::uint64_t>(node) >= graph.nodes())
+            throw Error(ErrorCode::config, "there is no vector " + std::to_string(node));
+        checked.push_back(static_cast<std::uint32_t>(node));
+    }
+    return checked;
+}
+
+FloatArray decode(const MappedGraph& mapped, const IndexArray& nodes) {
+    const HnswGraph& graph = mapped.graph();
+    const auto wanted = checked_nodes(graph, nodes);
+    FloatArray vectors({static_cast<py::ssize_t>(wanted.size()), static_cast<py::ssize_t>(graph.dim())});
+    const std::span<float> all(vectors.mutable_data(), wanted.size() * graph.dim());
+    const py::gil_scoped_release release;
+    for (std::size_t i = 0; i < wanted.size(); ++i)
+        graph.decode(wanted[i], all.subspan(i * graph.dim(), graph.dim()));
+    return vectors;
+}
+
+GreyArray stored(const MappedGraph& mapped, const IndexArray& nodes) {
+    const HnswGraph& graph = mapped.graph();
+    const auto wanted = checked_nodes(graph, nodes);
+    GreyArray rows({static_cast<py::ssize_t>(wanted.size()), static_cast<py::ssize_t>(graph.row_bytes())});
+    for (std::size_t i = 0; i < wanted.size(); ++i) {
+        const ByteView row = graph.matrix().subspan(wanted[i] * graph.row_bytes(), graph.row_bytes());
+        std::copy(row.begin(), row.end(), rows.mutable_data() + i * graph.row_bytes());
+    }
+    return rows;
+}
+
+py::list links_of(const MappedGraph& mapped, std::int64_t node) {
+    const HnswGraph& graph = mapped.graph();
+    IndexArray one(1);
+    one.mutable_data()[0] = node;
+    const std::uint32_t from = checked_nodes(graph, one).front();
+    py::list levels;
+    if (!graph.is_linked()) return levels;
+    for (std::size_t level = 0; level <= graph.links().level_of(from); ++level) {
+        const auto list = graph.links().list(from, level);
+        IndexArray neighbours(static_cast<py::ssize_t>(list.size));
+        for (std::size_t i = 0; i < list.size; ++i) neighbours.mutable_data()[i] = graph.links().neighbour(list, i);
+        levels.append(std::move(neighbours));
+    }
+    return levels;
+}
+
 }  // namespace
 
 void register_hnsw_graph(py::module_& module) {
     py::class_<MappedGraph>(module, "HnswGraph", py::is_final(),
-                            "Search in a usearch file that was checked before. Safe to share between threads.")
+                            "Search in a file of vectors that was checked before. Safe to share between threads.")
         .def(py::init<const py::buffer&, std::size_t, std::size_t, const std::string&, std::size_t>(), py::arg("file"),
              py::kw_only(), py::arg("count"), py::arg("dim"), py::arg("dtype"), py::arg("threads") = 0)
         .def(
@@ -134,6 +183,17 @@ void register_hnsw_graph(py::module_& module) {
         .def("nodes_of", &nodes_of, py::arg("rows").noconvert(),
              "int64[n]: where in the matrix the vectors of int64 rows are.")
         .def("copies_of", &copies_of, py::arg("row"), "int64[n], ascending: the rows that have the vector of a row.")
+        .def(
+            "check",
+            [](const MappedGraph& mapped) {
+                const py::gil_scoped_release release;
+                mapped.graph().check();
+            },
+            "Go through all links, and all factors of codes.")
+        .def("decode", &decode, py::arg("nodes").noconvert(), "float32[n, dim]: directions that codes stand for.")
+        .def("stored", &stored, py::arg("nodes").noconvert(), "uint8[n, m]: vectors as they are stored.")
+        .def("links_of", &links_of, py::arg("node"), "The neighbours of a node, int64 for each of its levels.")
+        .def_property_readonly("is_linked", [](const MappedGraph& mapped) { return mapped.graph().is_linked(); })
         .def_property_readonly("nodes", [](const MappedGraph& mapped) { return mapped.graph().nodes(); });
 }
 

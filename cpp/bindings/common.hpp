@@ -56,7 +56,9 @@ inline Scalar scalar_of(const std::string& dtype) {
     if (dtype == "i8") return Scalar::i8;
     if (dtype == "f16") return Scalar::f16;
     if (dtype == "f32") return Scalar::f32;
-    throw Error(ErrorCode::config, "vectors of dtype '" + dtype + "': expected i8, f16 or f32");
+    if (dtype == "code4") return Scalar::code4;
+    if (dtype == "code1") return Scalar::code1;
+    throw Error(ErrorCode::config, "vectors of dtype '" + dtype + "': expected i8, f16, f32, code4 or code1");
 }
 
 void register_errors(py::module_& module);

@@ -83,7 +83,7 @@ bool HnswGraph::walk_through(const PreparedQuery& query, std::uint32_t start, co
         if (!beam.wants(near)) return;
         ahead.push(near, node);
         if (rows_.any(node, *wanted.allowed)) beam.insert(near, node);
-        prefetch_links(node);
+        links_.prefetch(node);
     };
     seen.insert(start);
     compare(query, fresh, take);
@@ -128,20 +128,19 @@ void HnswGraph::walk_between(const PreparedQuery& query, std::uint32_t start, co
             --through;
         }
         fresh.clear();
-        const auto list = links(node, 0);
-        const std::size_t size = list.size() / sizeof(std::uint32_t);
-        for (std::size_t i = 0; i < size; ++i) prefetch_links(neighbour(list, i));
-        for (std::size_t i = 0; i < size; ++i) {
-            const std::uint32_t near = neighbour(list, i);
+        const auto list = links_.list(node, 0);
+        for (std::size_t i = 0; i < list.size; ++i) links_.prefetch(links_.neighbour(list, i));
+        for (std::size_t i = 0; i < list.size; ++i) {
+            const std::uint32_t near = links_.neighbour(list, i);
             if (is_allowed(near)) {
                 add(near);
                 continue;
             }
             if (!seen.insert(near)) continue;
             if (!is_beside && through > 0) fresh.push_back(near);
-            const auto further = links(near, 0);
-            for (std::size_t j = 0; j < further.size() / sizeof(std::uint32_t); ++j)
-                if (const std::uint32_t far = neighbour(further, j); is_allowed(far)) add(far);
+            const auto further = links_.list(near, 0);
+            for (std::size_t j = 0; j < further.size; ++j)
+                if (const std::uint32_t far = links_.neighbour(further, j); is_allowed(far)) add(far);
         }
         compare(query, fresh, take);
     }

@@ -1,10 +1,12 @@
 #include "memvid/graph_builder.hpp"
 
 #include <algorithm>
-#include <atomic>
+#include <cmath>
+#include <cstring>
 #include <numeric>
 #include <tuple>
 
+#include "memvid/code_file.hpp"
 #include "memvid/error.hpp"
 #include "memvid/file.hpp"
 #include "memvid/graph_file.hpp"
@@ -28,7 +30,8 @@ std::size_t batch_size(std::size_t inserted) {
 
 const GraphOptions& checked(const GraphOptions& options) {
     if (options.dim == 0 || options.dim > max_dim || options.connectivity < 2 || options.connectivity > 256 ||
-        options.expansion == 0)
+        options.expansion == 0 ||
+        (options.scalar == Scalar::code4 && 2 * options.connectivity > NodeLinks::most_packed_links))
         throw Error(ErrorCode::config, "a graph of such dimensions, connectivity or expansion cannot be built");
     return options;
 }
@@ -36,33 +39,90 @@ const GraphOptions& checked(const GraphOptions& options) {
 }  // namespace
 
 GraphBuilder::GraphBuilder(const GraphOptions& options)
-    : rows_(RowProducts(options.scalar, checked(options).dim, options.instructions)),
+    : scalar_(checked(options).scalar),
+      coder_(is_code(scalar_) ? std::optional(RowCoder(options.dim, scalar_)) : std::nullopt),
+      rows_(coder_ ? RowProducts(Scalar::i8, coder_->size(), options.instructions)
+                   : RowProducts(scalar_, options.dim, options.instructions)),
       links_(options.connectivity),
       expansion_(std::max(options.expansion, options.connectivity)),
       edges_(edge_parts),
       pool_(options.threads == 0 ? available_cores() : options.threads) {}
 
 void GraphBuilder::add(std::uint64_t first_key, ByteView vectors, const Poll& poll) {
-    if (!usable_) throw Error(ErrorCode::closed, "this graph is finished or was given up");
-    if (vectors.size() % row_bytes() != 0) throw Error(ErrorCode::config, "vectors are not of the graph's dimensions");
-    if (vectors.empty()) return;
-    if (keys_.empty() || keys_.back().first_key + (rows() - keys_.back().first_row) != first_key)
-        keys_.push_back({rows(), first_key});
-    usable_ = false;  // until this is done
-    for (std::size_t at = 0; at < vectors.size(); at += row_bytes()) {
-        rows_.add(vectors.data() + at);
-        if (nodes() - inserted_ >= batch_size(inserted_)) insert(batch_size(inserted_), poll);
+    begin(first_key, vectors.size(), row_bytes());
+    if (coder_) {
+        const auto code = [&](std::size_t i, std::span<std::int8_t> code) {
+            std::vector<std::int16_t> vector(coder_->dim());
+            std::memcpy(vector.data(), vectors.data() + i * row_bytes(), row_bytes());
+            for (const auto value : vector)
+                if (value < -RowCoder::peak || value > RowCoder::peak)
+                    throw Error(ErrorCode::config, "a vector has a component that is too large for its code");
+            return coder_->encode(vector, code);
+        };
+        add_coded(vectors.size() / row_bytes(), code, poll);
+    } else {
+        for (std::size_t at = 0; at < vectors.size(); at += row_bytes()) add_row(vectors.data() + at, poll);
     }
     usable_ = true;
+}
+
+void GraphBuilder::add_codes(std::uint64_t first_key, ByteView codes, const Poll& poll) {
+    if (!coder_) throw Error(ErrorCode::config, "the vectors of this graph are no codes");
+    begin(first_key, codes.size(), code_bytes());
+    const auto code = [&](std::size_t i, std::span<std::int8_t> code) {
+        const float factor = coder_->unpack(codes.subspan(i * code_bytes(), code_bytes()), code);
+        if (!std::isfinite(factor) || factor < 0) throw Error(ErrorCode::config, "a code has no factor");
+        return factor;
+    };
+    add_coded(codes.size() / code_bytes(), code, poll);
+    usable_ = true;
+}
+
+// Rows are to come: until they are there, nothing else may be done.
+void GraphBuilder::begin(std::uint64_t first_key, std::size_t bytes, std::size_t row_bytes) {
+    if (!usable_) throw Error(ErrorCode::closed, "this graph is finished or was given up");
+    if (bytes % row_bytes != 0) throw Error(ErrorCode::config, "vectors are not of the graph's dimensions");
+    if (bytes > 0 && (keys_.empty() || keys_.back().first_key + (rows() - keys_.back().first_row) != first_key))
+        keys_.push_back({rows(), first_key});
+    usable_ = false;
+}
+
+// Rows of a portion are encoded side by side, then added one after the other.
+void GraphBuilder::add_coded(std::size_t count, const Encode& encode, const Poll& poll) {
+    const std::size_t size = coder_->size();
+    std::vector<std::int8_t> codes(std::min(count, most_at_once) * size);
+    std::vector<float> factors(most_at_once);
+    for (std::size_t first = 0; first < count; first += most_at_once) {
+        const std::size_t some = std::min(most_at_once, count - first);
+        pool_.parallel_for(
+            (some + portion_points - 1) / portion_points,
+            [&](std::size_t part) {
+                for (std::size_t i = part * portion_points; i < std::min(some, (part + 1) * portion_points); ++i)
+                    factors[i] = encode(first + i, std::span(codes).subspan(i * size, size));
+            },
+            poll);
+        for (std::size_t i = 0; i < some; ++i)
+            if (add_row(reinterpret_cast<const std::uint8_t*>(codes.data() + i * size), poll))
+                factors_.push_back(factors[i]);
+    }
+}
+
+// Whether it is a node of its own.
+bool GraphBuilder::add_row(const std::uint8_t* row, const Poll& poll) {
+    const bool is_new = rows_.add(row);
+    if (is_linked() && nodes() - inserted_ >= batch_size(inserted_)) insert(batch_size(inserted_), poll);
+    return is_new;
 }
 
 void GraphBuilder::save(const std::string& path, const Poll& poll) {
     if (!usable_ || rows() == 0) throw Error(ErrorCode::closed, "this graph is finished or was given up, or is empty");
     usable_ = false;
-    if (nodes() > inserted_) insert(nodes() - inserted_, poll);
-    make_reachable(rows_, links_, expansion_, poll);
-    if (link_missed(sample_stride, poll) * tolerated_misses > nodes() / sample_stride) link_missed(1, poll);
+    if (is_linked()) finish_links(poll);
     OutputFile file(path);
+    if (coder_) {
+        write_codes(file, *coder_, scalar_, rows_, factors_, is_linked() ? &links_ : nullptr, poll);
+        return file.close();
+    }
     const auto key = [&](std::size_t row) {
         const auto run = std::upper_bound(keys_.begin(), keys_.end(), row,
                                           [](std::size_t value, const KeyRun& r) { return value < r.first_row; }) -
@@ -71,6 +131,12 @@ void GraphBuilder::save(const std::string& path, const Poll& poll) {
     };
     write_graph(file, rows_, links_, key, poll);
     file.close();
+}
+
+void GraphBuilder::finish_links(const Poll& poll) {
+    if (nodes() > inserted_) insert(nodes() - inserted_, poll);
+    make_reachable(rows_, links_, expansion_, poll);
+    if (link_missed(sample_stride, poll) * tolerated_misses > nodes() / sample_stride) link_missed(1, poll);
 }
 
 // The next `count` nodes.

@@ -48,15 +48,16 @@ void write_lists(NumberWriter& out, const GraphLinks& links, std::uint32_t node)
     }
 }
 
-void write_copies(NumberWriter& out, const DistinctRows& rows) {
+}  // namespace
+
+void write_copies(OutputFile& file, const DistinctRows& rows) {
+    NumberWriter out(file);
     if (rows.copies().empty()) return;
     for (const char letter : {'c', 'o', 'p', 'i', 'e', 's', '\0', '\1'}) out.put(letter);
     out.put(std::uint64_t{rows.copies().size()});
     for (const Copy& copy : rows.copies()) out.put(copy.row);
     for (const Copy& copy : rows.copies()) out.put(copy.node);
 }
-
-}  // namespace
 
 void write_graph(OutputFile& file, const DistinctRows& rows, const GraphLinks& links,
                  const std::function<std::uint64_t(std::size_t)>& key, const Poll& poll) {
@@ -83,7 +84,7 @@ void write_graph(OutputFile& file, const DistinctRows& rows, const GraphLinks& l
         out.put(static_cast<std::int16_t>(links.level(node)));
         write_lists(out, links, node);
     });
-    write_copies(out, rows);
+    write_copies(file, rows);
     file.sync();
 }
 

@@ -2,19 +2,9 @@
 
 #include <bit>
 
+#include "memvid/drawn.hpp"
+
 namespace memvid {
-
-namespace {
-
-// splitmix64: all its bits look as if they were drawn by lot.
-std::uint64_t drawn(std::uint64_t number) {
-    number += 0x9e3779b97f4a7c15U;
-    number = (number ^ number >> 30) * 0xbf58476d1ce4e5b9U;
-    number = (number ^ number >> 27) * 0x94d049bb133111ebU;
-    return number ^ number >> 31;
-}
-
-}  // namespace
 
 void GraphLinks::grow_to(std::size_t nodes) {
     // One node in `connectivity` is on the next level, too; its lower power of two, that is.

@@ -7,6 +7,7 @@
 #include <string>
 #include <utility>
 
+#include "memvid/code_file.hpp"
 #include "memvid/error.hpp"
 
 namespace memvid {
@@ -16,18 +17,12 @@ namespace {
 constexpr std::size_t matrix_at = 8;          // behind u32 rows and u32 bytes a row
 constexpr std::size_t head_bytes = 64;        // magic, kinds, counts
 constexpr std::size_t graph_head_bytes = 40;  // nodes, connectivity, that of level 0, top level, entry node
-constexpr std::size_t node_head_bytes = 10;   // u64 key, i16 level
-constexpr std::size_t link_bytes = 4;
 constexpr std::size_t max_dim = 1 << 16;  // products of i8 are summed in 32 bits, which would hold twice that
 constexpr std::size_t cache_line = 64;
 
 // A walk ends when so many candidates in a row as its beam has places, divided by this, led to none of the best.
 constexpr std::size_t patience = 4;
 constexpr std::size_t scanned_rows = 16384;  // compared by one thread at a time
-// How far two cosines in single precision may be from their true order. Summing n products is off by at most n * 2**-24
-// of the lengths, whatever the order of the sum; so is the square of a length, of which the root takes half.
-float single_precision_slack(std::size_t dim) { return static_cast<float>(3 * dim + 16) * 0x1p-24F; }
-
 // A cosine in single precision, of a product and lengths. 0 where it is not a number: a crafted file may hold
 // infinities, and neither a heap nor a beam can be kept in order with what compares with nothing.
 float cosine_of(float dot, float lengths) {
@@ -49,64 +44,61 @@ T load(const std::uint8_t* at) {
 }  // namespace
 
 HnswGraph::HnswGraph(ByteView file, std::size_t rows, std::size_t dim, Scalar scalar, std::size_t threads)
-    : dim_(dim),
-      row_bytes_(dim * scalar_bytes(scalar)),
-      scalar_(scalar),
-      pool_(threads == 0 ? available_cores() : threads) {
+    : dim_(dim), scalar_(scalar), pool_(threads == 0 ? available_cores() : threads) {
+    if (dim == 0 || dim > max_dim) damaged("it is too short");
+    if (is_code(scalar))
+        open_codes(file, rows);
+    else
+        open_usearch(file, rows);
+}
+
+void HnswGraph::open_codes(ByteView file, std::size_t rows) {
+    coder_.emplace(dim_, scalar_);
+    row_bytes_ = coder_->row_bytes();
+    CodeFile found = read_codes(file, *coder_, scalar_);
+    count_ = found.nodes;
+    matrix_ = found.codes.data();
+    links_ = std::move(found.links);
+    rows_ = NodeRows(found.copies, count_, rows);
+}
+
+void HnswGraph::open_usearch(ByteView file, std::size_t rows) {
     constexpr std::size_t heads = matrix_at + head_bytes + graph_head_bytes;
-    if (dim == 0 || dim > max_dim || file.size() < heads) damaged("it is too short");
+    row_bytes_ = dim_ * scalar_bytes(scalar_);
+    if (file.size() < heads) damaged("it is too short");
     count_ = load<std::uint32_t>(file.data());
     // Divided, not multiplied: no product overflows, whatever a caller claims.
     if (count_ == 0 || count_ > rows || (file.size() - heads) / count_ < row_bytes_ + 2) damaged("it is too short");
+    matrix_ = file.data() + matrix_at;
     const std::size_t graph_at = matrix_at + count_ * row_bytes_ + head_bytes;
     const std::size_t levels_at = graph_at + graph_head_bytes;
-    const std::size_t nodes_at = levels_at + 2 * count_;
-    matrix_ = file.data() + matrix_at;
-    nodes_ = file.data() + nodes_at;
     const std::uint8_t* graph = file.data() + graph_at;
-    upper_room_ = load<std::uint64_t>(graph + 8);
-    base_room_ = load<std::uint64_t>(graph + 16);
-    top_level_ = load<std::uint64_t>(graph + 24);
-    const auto entry = load<std::uint64_t>(graph + 32);
-    if (load<std::uint64_t>(graph) != count_ || entry >= count_ || upper_room_ > UINT16_MAX || base_room_ > UINT16_MAX)
+    const auto upper_room = load<std::uint64_t>(graph + 8), base_room = load<std::uint64_t>(graph + 16);
+    const auto top_level = load<std::uint64_t>(graph + 24), entry = load<std::uint64_t>(graph + 32);
+    if (load<std::uint64_t>(graph) != count_ || entry >= count_ || upper_room > UINT16_MAX || base_room > UINT16_MAX)
         damaged("its header does not fit it");
-    entry_ = static_cast<std::uint32_t>(entry);
-    levels_before_.reserve(count_ + 1);
-    std::uint64_t levels = 0;
-    for (std::size_t i = 0; i < count_; ++i) {
-        const auto level = load<std::int16_t>(file.data() + levels_at + 2 * i);
-        if (level < 0 || static_cast<std::size_t>(level) > top_level_) damaged("a level is impossible");
-        levels_before_.push_back(static_cast<std::uint32_t>(levels));
-        levels += static_cast<std::uint64_t>(level);
+    const ByteView nodes = file.subspan(levels_at + 2 * count_);
+    links_ = NodeLinks::usearch({count_, base_room, upper_room, top_level, static_cast<std::uint32_t>(entry)},
+                                file.subspan(levels_at, 2 * count_), nodes);
+    rows_ = NodeRows(nodes.subspan(links_.usearch_bytes()), count_, rows);
+}
+
+void HnswGraph::check() const {
+    if (links_.any()) links_.check();
+    if (!coder_) return;
+    for (std::uint32_t row = 0; row < count_; ++row) {
+        const auto factor = load<float>(vector(row));
+        if (!std::isfinite(factor) || factor < 0) damaged("a vector has no factor");
     }
-    levels_before_.push_back(static_cast<std::uint32_t>(levels));
-    const std::uint64_t base = node_head_bytes + link_bytes * (1 + base_room_);
-    const std::uint64_t end = nodes_at + count_ * base + levels * link_bytes * (1 + upper_room_);
-    if (levels > UINT32_MAX || level_of(entry_) != top_level_ || file.size() < end)
-        damaged("its size does not fit its header");
-    rows_ = NodeRows(file.subspan(end), count_, rows);
 }
 
-const std::uint8_t* HnswGraph::node(std::uint32_t row) const {
-    return nodes_ + row * (node_head_bytes + link_bytes * (1 + base_room_)) +
-           levels_before_[row] * link_bytes * (1 + upper_room_);
+void HnswGraph::decode(std::uint32_t node, std::span<float> vector) const {
+    if (!coder_) throw Error(ErrorCode::config, "these vectors are no codes");
+    coder_->decode({this->vector(node), row_bytes_}, vector);
 }
 
-std::size_t HnswGraph::level_of(std::uint32_t row) const { return levels_before_[row + 1] - levels_before_[row]; }
-
-// The neighbours of a node on a level it has: u32 each.
-std::span<const std::uint8_t> HnswGraph::links(std::uint32_t row, std::size_t level) const {
-    const std::uint8_t* list = node(row) + node_head_bytes;
-    if (level > 0) list += link_bytes * (1 + base_room_) + (level - 1) * link_bytes * (1 + upper_room_);
-    const auto used = load<std::uint32_t>(list);
-    if (used > (level > 0 ? upper_room_ : base_room_)) damaged("a node has more neighbours than room");
-    return {list + link_bytes, used * link_bytes};
-}
-
-std::uint32_t HnswGraph::neighbour(std::span<const std::uint8_t> links, std::size_t i) const {
-    const auto row = load<std::uint32_t>(links.data() + i * link_bytes);
-    if (row >= count_) damaged("a neighbour does not exist");
-    return row;
+PreparedQuery HnswGraph::prepared(std::span<const float> query) const {
+    return {query, scalar_, best_instructions(), coder_ ? &coder_->rotation() : nullptr};
 }
 
 float HnswGraph::similarity(const PreparedQuery& query, std::uint32_t row) const {
@@ -120,18 +112,17 @@ void HnswGraph::prefetch(const std::uint8_t* from, std::size_t bytes) const {
 
 // From the top level down to level 1, always to the nearest neighbour.
 std::uint32_t HnswGraph::descend(const PreparedQuery& query) const {
-    std::uint32_t nearest = entry_;
+    std::uint32_t nearest = links_.entry();
     float best = similarity(query, nearest);
-    for (std::size_t level = top_level_; level > 0; --level) {
+    for (std::size_t level = links_.top_level(); level > 0; --level) {
         for (bool moved = true; moved;) {
             moved = false;
-            const auto list = links(nearest, level);
-            const std::size_t size = list.size() / link_bytes;
-            for (std::size_t i = 0; i < size; ++i) prefetch(vector(neighbour(list, i)), row_bytes_);
-            for (std::size_t i = 0; i < size; ++i) {
-                const std::uint32_t row = neighbour(list, i);
+            const auto list = links_.list(nearest, level);
+            for (std::size_t i = 0; i < list.size; ++i) prefetch(vector(links_.neighbour(list, i)), row_bytes_);
+            for (std::size_t i = 0; i < list.size; ++i) {
+                const std::uint32_t row = links_.neighbour(list, i);
                 // A neighbour on this level has a list on it; a damaged file could say otherwise.
-                if (level_of(row) < level) damaged("a neighbour is not on the level it is linked from");
+                if (links_.level_of(row) < level) damaged("a neighbour is not on the level it is linked from");
                 const float found = similarity(query, row);
                 if (!(found > best)) continue;
                 best = found;
@@ -149,18 +140,14 @@ std::uint32_t HnswGraph::descend(const PreparedQuery& query) const {
     return seen;
 }
 
-void HnswGraph::prefetch_links(std::uint32_t row) const {
-    prefetch(node(row), node_head_bytes + link_bytes * (1 + base_room_));
-}
-
 void HnswGraph::add_unseen(std::uint32_t node, SeenRows& seen, std::vector<std::uint32_t>& fresh) const {
-    const auto list = links(node, 0);
-    for (std::size_t i = 0; i < list.size() / link_bytes; ++i) {
-        const std::uint32_t row = neighbour(list, i);
+    const auto list = links_.list(node, 0);
+    for (std::size_t i = 0; i < list.size; ++i) {
+        const std::uint32_t row = links_.neighbour(list, i);
         if (!seen.insert(row)) continue;
         // Finds the pages of all of them; the rest of a vector follows `lookahead` vectors before it is compared.
         __builtin_prefetch(vector(row));
-        __builtin_prefetch(&levels_before_[row]);
+        links_.prefetch_place(row);
         fresh.push_back(row);
     }
 }
@@ -169,7 +156,7 @@ void HnswGraph::walk(const PreparedQuery& query, std::uint32_t start, std::size_
     SeenRows& seen = seen_rows();
     seen.begin(count_);
     std::vector<std::uint32_t> fresh;
-    fresh.reserve(base_room_);
+    fresh.reserve(links_.room());
     seen.insert(start);
     beam.insert(similarity(query, start), start);
     // One as wide as the graph goes everywhere.
@@ -190,7 +177,7 @@ void HnswGraph::walk(const PreparedQuery& query, std::uint32_t start, std::size_
             const std::size_t place = beam.insert(near, node);
             if (place == beam.width) return;
             if (place < best) in_vain = 0;
-            prefetch_links(node);
+            links_.prefetch(node);
             next = std::min(next, place);
         });
     }
@@ -244,11 +231,12 @@ std::vector<Hit> HnswGraph::nearest(const PreparedQuery& query, std::size_t k, s
 
 std::vector<std::vector<Hit>> HnswGraph::nearest(std::span<const float> queries, std::size_t k, std::size_t expansion,
                                                  std::size_t spare, const Wanted& wanted, const Poll& poll) const {
+    if (!links_.any()) throw Error(ErrorCode::config, "this vector index has no graph to walk");
     std::vector<std::vector<Hit>> found(queries.size() / dim_);
     pool_.parallel_for(
         found.size(),
         [&](std::size_t i) {
-            found[i] = nearest(PreparedQuery(queries.subspan(i * dim_, dim_), scalar_), k, expansion, spare, wanted);
+            found[i] = nearest(prepared(queries.subspan(i * dim_, dim_)), k, expansion, spare, wanted);
         },
         poll);
     return found;
@@ -259,7 +247,7 @@ template <typename Rows>
 std::vector<Hit> HnswGraph::scan(const PreparedQuery& query, const Rows& rows, std::size_t begin, std::size_t end,
                                  std::size_t k) const {
     const float query_norm = query.norm() > 0 ? query.norm() : 1;
-    const float slack = single_precision_slack(dim_);
+    const float slack = query.slack();
     std::vector<Hit> hits;
     std::vector<float> best;  // a heap of the k best scores, the least in front
     const auto greater = std::greater<float>();
@@ -309,7 +297,7 @@ std::vector<Hit> HnswGraph::exact(std::span<const float> query, std::optional<st
         for (const auto row : *rows) words[static_cast<std::size_t>(row) / 64] |= std::uint64_t{1} << (row % 64);
     }
     const RowSet allowed{words, 0};
-    const PreparedQuery prepared(query, scalar_);
+    const PreparedQuery asked = prepared(query);
     std::vector<std::vector<Hit>> parts((size + scanned_rows - 1) / scanned_rows);
     pool_.parallel_for(
         parts.size(),
@@ -317,12 +305,12 @@ std::vector<Hit> HnswGraph::exact(std::span<const float> query, std::optional<st
             const std::size_t begin = part * scanned_rows, end = std::min(size, begin + scanned_rows);
             const auto each = [&](std::size_t i) { return listed[i]; };
             const auto all = [](std::size_t i) { return static_cast<std::uint32_t>(i); };
-            parts[part] = rows ? scan(prepared, each, begin, end, k) : scan(prepared, all, begin, end, k);
+            parts[part] = rows ? scan(asked, each, begin, end, k) : scan(asked, all, begin, end, k);
         },
         poll);
     std::vector<Hit> nodes;
     for (const auto& part : parts) nodes.insert(nodes.end(), part.begin(), part.end());
-    return best_rows(prepared, nodes, k, {words.empty() ? nullptr : &allowed, distinct});
+    return best_rows(asked, nodes, k, {words.empty() ? nullptr : &allowed, distinct});
 }
 
 }  // namespace memvid

@@ -6,7 +6,9 @@
 #include <numeric>
 #include <utility>
 
+#include "memvid/code_products.hpp"
 #include "memvid/half_float.hpp"
+#include "memvid/rotation.hpp"
 
 #if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
 #define MEMVID_X86 1
@@ -207,9 +209,18 @@ __attribute__((target("avx2,f16c"))) std::pair<double, double> avx2_double(std::
 
 #endif
 
+// So that the largest component is 1 or -1.
+void scale(std::vector<float>& values) {
+    float peak = 0;
+    for (const float value : values) peak = std::max(peak, std::abs(value));
+    if (peak == 0) return;
+    for (float& value : values) value /= peak;
+}
+
 }  // namespace
 
-PreparedQuery::PreparedQuery(std::span<const float> query, Scalar scalar, Instructions instructions)
+PreparedQuery::PreparedQuery(std::span<const float> query, Scalar scalar, Instructions instructions,
+                             const Rotation* rotation)
     : kernel_(portable_kernel(scalar)),
       float_kernel_(portable_float_kernel(scalar)),
       double_kernel_(portable_double_kernel(scalar)),
@@ -225,29 +236,47 @@ PreparedQuery::PreparedQuery(std::span<const float> query, Scalar scalar, Instru
                                                     : avx2_float<Scalar::f32>;
         kernel_ = scalar != Scalar::i8 ? float_kernel_ : instructions == Instructions::avx2 ? avx2_i8 : vnni_i8;
     }
-#else
-    static_cast<void>(instructions);
 #endif
-    float peak = 0;
-    for (const float value : direction_) peak = std::max(peak, std::abs(value));
-    if (peak == 0) peak = 1;
-    for (float& value : direction_) {
-        value /= peak;
-        norm_ += static_cast<double>(value) * static_cast<double>(value);
+    scale(direction_);
+    if (is_code(scalar)) {
+        std::vector<float> turned(rotation->size());
+        rotation->turn(std::span<const float>(direction_), std::span(turned));
+        direction_ = std::move(turned);
+        scale(direction_);
+        kernel_ = code_kernel(scalar, instructions);
+        float_kernel_ = scaled_code_kernel(scalar, instructions);
+        double_kernel_ = code_double_kernel(scalar);
     }
+    for (const float value : direction_) norm_ += static_cast<double>(value) * static_cast<double>(value);
     norm_ = std::sqrt(norm_);
-    if (scalar != Scalar::i8) return;
+    if (scalar == Scalar::f16 || scalar == Scalar::f32) return;
     rounded_.reserve(direction_.size());
-    for (const float value : direction_) rounded_.push_back(static_cast<std::int16_t>(std::lrintf(value * 127)));
+    for (const float value : direction_)
+        rounded_.push_back(static_cast<std::int16_t>(std::lrintf(value * rounded_peak)));
     bytes_.assign(rounded_.begin(), rounded_.end());
     bytes_.resize((rounded_.size() + 63) / 64 * 64);
     sum_ = std::accumulate(rounded_.begin(), rounded_.end(), 0);
+    if (!is_code(scalar)) return;
+    const std::size_t words = bytes_.size() / 64;
+    planes_.resize(8 * words);
+    for (std::size_t i = 0; i < bytes_.size(); ++i)
+        for (std::size_t bit = 0; bit < 8; ++bit)
+            planes_[bit * words + i / 64] |= std::uint64_t{static_cast<std::uint8_t>(bytes_[i]) >> bit & 1U} << (i % 64);
+}
+
+float PreparedQuery::slack() const {
+    // Summing n products is off by at most n * 2**-24 of the lengths, whatever the order of the sum; so is the square of
+    // a length, of which the root takes half.
+    if (planes_.empty()) return static_cast<float>(3 * direction_.size() + 16) * 0x1p-24F;
+    // Each component of the query was rounded by up to half a step, as often up as down: that is eight times the mean of
+    // what comes together, for a code that is as near to its vector as one bit a component makes it.
+    return norm_ > 0 ? static_cast<float>(8 * 0.29 * 1.25 / (rounded_peak * norm_)) : 0;
 }
 
 float PreparedQuery::cosine(const std::uint8_t* row) const {
     const auto [dot, norm] = double_kernel_(direction_, row);
     const double cosine = dot / (std::sqrt(norm) * norm_);
-    return std::isfinite(cosine) ? static_cast<float>(cosine) : 0;
+    return std::isfinite(cosine) ? static_cast<float>(std::clamp(cosine, -1.0, 1.0)) : 0;
 }
 
 }  // namespace memvid

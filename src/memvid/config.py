@@ -18,6 +18,7 @@ __all__ = [
     "Codec",
     "EncoderConfig",
     "Mode",
+    "Profile",
     "RetrieverConfig",
     "SearchDefaults",
     "SearchKeywords",
@@ -30,6 +31,7 @@ __all__ = [
 Codec = Literal["png", "ffv1", "mp4v", "vp09", "h264", "vp9", "av1"]
 Compression = Literal["zstd", "none"]
 ErrorCorrection = Literal["L", "M", "Q", "H"]
+Profile = Literal["fast", "small", "tiny"]
 VectorDtype = Literal["i8", "f16", "f32"]
 FollowUp = Literal["auto", "model", "terms", "none"]
 Mode = Literal["hybrid", "semantic", "keyword"]
@@ -89,8 +91,11 @@ class EncoderConfig:
         rebuilt. Costs its rate in bytes; needs ``pip install "memvid[parity]"``.
     :ivar title: the memory's name, for its cover and its header page.
     :ivar cover: whether the first picture is a cover that a person can read, where frames have room for one.
-    :ivar vector_dtype: how the index keeps vectors: ``"i8"``, ``"f16"`` or ``"f32"``.
-    :ivar connectivity: HNSW neighbours a node (M).
+    :ivar profile: what the index is made for (docs/profiles.md): ``"fast"``; ``"small"``, with codes of 4 bits a
+        dimension in place of vectors and about half the bytes; or ``"tiny"``, with codes of 1 bit and no graph, a tenth
+        of the bytes: the best candidates of a search are embedded again, which takes an embedder that runs here.
+    :ivar vector_dtype: how the index keeps vectors: ``"i8"``, ``"f16"`` or ``"f32"``; only with ``profile="fast"``.
+    :ivar connectivity: HNSW neighbours a node (M); at most 127 with ``profile="small"``.
     :ivar expansion_add: HNSW candidates while building (efConstruction).
     :ivar expansion_search: HNSW candidates while searching (ef), written into the index as its default.
     :ivar keywords: also keep a contentless keyword index.
@@ -113,6 +118,7 @@ class EncoderConfig:
     parity: float = 0
     title: str | None = None
     cover: bool = True
+    profile: Profile = "fast"
     vector_dtype: VectorDtype = "i8"
     connectivity: int = 16
     expansion_add: int = 128
@@ -156,8 +162,11 @@ class EncoderConfig:
         if self.chunks_per_frame is not None:
             _check_int("chunks_per_frame", self.chunks_per_frame, 1, 65535)
         _check_number("parity", self.parity, 0, 1)
-        _check_choice("vector_dtype", self.vector_dtype, ("i8", "f16", "f32"))
-        _check_int("connectivity", self.connectivity, 2, 256)
+        _check_choice("profile", self.profile, get_args(Profile))
+        _check_choice("vector_dtype", self.vector_dtype, get_args(VectorDtype))
+        possible = self.profile == "fast" or self.vector_dtype == "i8"
+        _require(possible, "vector_dtype", self.vector_dtype, f"none with profile={self.profile!r}, which has codes")
+        _check_int("connectivity", self.connectivity, 2, 127 if self.profile == "small" else 256)
         _check_int("expansion_add", self.expansion_add, 8, 4096)
         _check_int("expansion_search", self.expansion_search, 8, 65536)
         if self.title is not None:

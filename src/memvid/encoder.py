@@ -11,7 +11,7 @@ from memvid.building.chunk_collector import ChunkCollector, EncoderStats
 from memvid.building.outputs import check_outputs, new_folders
 from memvid.checks import check_date, check_words
 from memvid.config import EncoderConfig, make_config
-from memvid.embedding import EmbedderLike, resolve_embedder
+from memvid.embedding import EmbedderLike, check_profile, resolve_embedder
 from memvid.interrupts import interruptible
 from memvid.types import BuildResult, DateLike, ProgressCallback, StrPath
 
@@ -34,7 +34,8 @@ class MemvidEncoder(ChunkCollector):
     :param embedder: what makes embeddings: an :class:`Embedder`, a function from texts to vectors, or ``None`` for the
         MiniLM model that comes with memvid.
     :param options: single options of :class:`EncoderConfig`, on top of ``config``.
-    :raises ConfigError: an option is unknown or out of range, or ``embedder`` is nothing that embeds.
+    :raises ConfigError: an option is unknown or out of range, or ``embedder`` is nothing that embeds, or runs elsewhere
+        and ``profile="tiny"`` needs one that runs here.
     :raises EmbeddingError: ``embedder`` is a function and does not give one vector for one text.
 
     >>> with MemvidEncoder() as encoder:  # doctest: +SKIP
@@ -49,7 +50,10 @@ class MemvidEncoder(ChunkCollector):
         embedder: EmbedderLike | None = None,
         **options: Any,
     ) -> None:
-        super().__init__(make_config(EncoderConfig, config, options, beside=("embedder",)), resolve_embedder(embedder))
+        chosen = make_config(EncoderConfig, config, options, beside=("embedder",))
+        resolved = resolve_embedder(embedder)
+        check_profile(resolved, chosen.profile)
+        super().__init__(chosen, resolved)
 
     @staticmethod
     def open(

@@ -14,7 +14,15 @@ from numpy.typing import NDArray
 from memvid.async_search import AsyncSearches
 from memvid.checks import check_chunk_id, check_chunk_ids, is_whole
 from memvid.config import RetrieverConfig, SearchOptions, make_config, search_options
-from memvid.embedding import Embedder, EmbedderLike, encode_checked, encode_queries, model_info, resolve_embedder
+from memvid.embedding import (
+    Embedder,
+    EmbedderLike,
+    check_profile,
+    encode_checked,
+    encode_queries,
+    model_info,
+    resolve_embedder,
+)
 from memvid.errors import (
     ChunkDeletedError,
     ChunkNotFoundError,
@@ -296,6 +304,7 @@ class MemvidRetriever(AsyncSearches):
             missing=self._index.missing.ranges,
             title=header.title,
             date=header.date,
+            profile=self._index.manifest.vectors.profile,
         )
 
     def close(self) -> None:
@@ -357,6 +366,7 @@ class MemvidRetriever(AsyncSearches):
             index = IndexManager.open(
                 index_path, video=video.identity, model=model, video_file=video_path, threads=self.config.threads
             )
+            check_profile(self._embedder, index.manifest.vectors.profile)
         except BaseException:
             video.close()
             raise

@@ -336,12 +336,14 @@ class MemoryInfo:
     :ivar dictionary_bytes: size of the zstd dictionary, 0 if there is none.
     :ivar parity: parity frames for each frame, 0 if there are none.
     :ivar model: embedding model of the index.
-    :ivar vector_dtype: how the index keeps vectors.
+    :ivar vector_dtype: how the index keeps vectors: ``"i8"``, ``"f16"``, ``"f32"``, or codes of 4 bits or 1 bit a
+        dimension, ``"code4"`` and ``"code1"``.
     :ivar built_chunks: chunks that ``text_bytes`` is of: those appended or deleted since are not counted.
     :ivar deleted: chunks that the video lists as deleted: with their text until it is compacted, then as empty ones.
     :ivar missing: chunks that the video had lost when its index was made, as far as anything still said so.
     :ivar title: what it is called, if its builder said so.
     :ivar date: when it was built, if its builder said so.
+    :ivar profile: what the index is made for, ``"fast"``, ``"small"`` or ``"tiny"``.
     """
 
     memory_id: str
@@ -366,3 +368,4 @@ class MemoryInfo:
     missing: ChunkRanges = ()
     title: str | None = None
     date: str | None = None
+    profile: str = "fast"

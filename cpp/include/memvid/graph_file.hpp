@@ -20,4 +20,7 @@ void make_reachable(const DistinctRows& rows, GraphLinks& links, std::size_t exp
 void write_graph(OutputFile& file, const DistinctRows& rows, const GraphLinks& links,
                  const std::function<std::uint64_t(std::size_t)>& key, const Poll& poll);
 
+// Writes the rows that are copies of others (node_rows.hpp); nothing, if there are none.
+void write_copies(OutputFile& file, const DistinctRows& rows);
+
 }  // namespace memvid

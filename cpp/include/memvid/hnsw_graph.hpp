@@ -1,4 +1,5 @@
-// Search in a mapped usearch file (format 2, cosine, u32 slots; the layout is in src/memvid/index/hnsw_file.py).
+// Search in a mapped file of vectors: a usearch file (format 2, cosine, u32 slots; the layout is in
+// src/memvid/index/hnsw_file.py), or one of codes (code_file.hpp), with a graph or without.
 #pragma once
 
 #include <cstdint>
@@ -8,7 +9,9 @@
 
 #include "memvid/beam.hpp"
 #include "memvid/bytes.hpp"
+#include "memvid/node_links.hpp"
 #include "memvid/node_rows.hpp"
+#include "memvid/row_codes.hpp"
 #include "memvid/seen_rows.hpp"
 #include "memvid/similarity.hpp"
 #include "memvid/thread_pool.hpp"
@@ -32,20 +35,32 @@ struct Wanted {
 // Safe to share between threads.
 class HnswGraph {
 public:
-    // `file` must outlive this and stay as it is. Costs a pass over 2 bytes a vector and keeps 4. Throws Error(format)
-    // when sizes or numbers in its headers cannot be.
+    // `file` must outlive this and stay as it is; `scalar` says which of the two it is. Costs a pass over 2 bytes a vector
+    // and keeps 4 (8 of codes with a graph). Throws Error(format) when sizes or numbers in its headers cannot be.
     HnswGraph(ByteView file, std::size_t rows, std::size_t dim, Scalar scalar, std::size_t threads);
 
     const NodeRows& rows() const { return rows_; }
     std::size_t count() const { return rows_.rows(); }
     std::size_t nodes() const { return count_; }
     std::size_t dim() const { return dim_; }
+    // Whether there is a graph; else every search is an exact one.
+    bool is_linked() const { return links_.any(); }
+    const NodeLinks& links() const { return links_; }
+    // Its vectors as they are stored.
+    ByteView matrix() const { return {matrix_, count_ * row_bytes_}; }
+    std::size_t row_bytes() const { return row_bytes_; }
+
+    // Goes through all links, and all factors of codes. Throws Error(format) where one cannot be.
+    void check() const;
+
+    // The direction of a node's code, `dim` numbers. Throws Error(config) where there are no codes.
+    void decode(std::uint32_t node, std::span<float> vector) const;
 
     // For each query, `dim` floats after another: up to `k` rows nearest by cosine, best first, ties by row. A beam of
     // `expansion` candidates walks the graph; the best `k + spare` of them are compared again, with the query as it was
     // given and in double precision. Where only some rows are allowed, the walk goes through all nodes, and goes on
     // until the beam is full of those it may keep; where that takes too long, it goes from one of those to others.
-    // Throws Error(format) where a node links to one that does not exist.
+    // Throws Error(format) where a node links to one that does not exist, Error(config) where there is no graph.
     std::vector<std::vector<Hit>> nearest(std::span<const float> queries, std::size_t k, std::size_t expansion,
                                           std::size_t spare, const Wanted& wanted, const Poll& poll) const;
 
@@ -57,8 +72,9 @@ public:
 private:
     static constexpr std::size_t lookahead = 8;  // vectors on their way from memory while one is compared
 
-    struct Links;
-
+    void open_usearch(ByteView file, std::size_t rows);
+    void open_codes(ByteView file, std::size_t rows);
+    PreparedQuery prepared(std::span<const float> query) const;
     // Below, a row is one of the matrix: a node.
     std::vector<Hit> nearest(const PreparedQuery& query, std::size_t k, std::size_t expansion, std::size_t spare,
                              const Wanted& wanted) const;
@@ -90,22 +106,15 @@ private:
     std::vector<Hit> best_rows(const PreparedQuery& query, std::vector<Hit>& nodes, std::size_t k,
                                const Wanted& wanted) const;
     const std::uint8_t* vector(std::uint32_t row) const { return matrix_ + row * row_bytes_; }
-    const std::uint8_t* node(std::uint32_t row) const;
-    std::size_t level_of(std::uint32_t row) const;
-    std::span<const std::uint8_t> links(std::uint32_t row, std::size_t level) const;
-    std::uint32_t neighbour(std::span<const std::uint8_t> links, std::size_t i) const;
     float similarity(const PreparedQuery& query, std::uint32_t row) const;
     void prefetch(const std::uint8_t* from, std::size_t bytes) const;
-    void prefetch_links(std::uint32_t row) const;
 
-    std::size_t count_ = 0, dim_, row_bytes_;
+    std::size_t count_ = 0, dim_, row_bytes_ = 0;
     Scalar scalar_;
     const std::uint8_t* matrix_ = nullptr;
-    const std::uint8_t* nodes_ = nullptr;
-    std::size_t base_room_ = 0, upper_room_ = 0, top_level_ = 0;
-    std::uint32_t entry_ = 0;
+    NodeLinks links_;
     NodeRows rows_;
-    std::vector<std::uint32_t> levels_before_;  // for each node and the end: the levels above 0 in front of it
+    std::optional<RowCoder> coder_;  // of codes
     mutable ThreadPool pool_;
 };
 

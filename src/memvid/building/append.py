@@ -291,6 +291,7 @@ class Appender:
             number=next_number(self._index_file, manifest),
             kept=plan.kept,
             changed=manifest.changed,
+            codes_of=memory.index,
         )
         try:
             sources: list[SegmentSource] = [self._spool]

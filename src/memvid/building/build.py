@@ -25,7 +25,7 @@ from memvid.building.page_writer import PageWriter, blob_pages, read_back
 from memvid.building.progress import Reporter, timed
 from memvid.building.spool import Spool
 from memvid.config import EncoderConfig
-from memvid.embedding import Embedder, model_info
+from memvid.embedding import Embedder, check_profile, model_info
 from memvid.index import IndexBuilder, IndexManager, Manifest
 from memvid.index.updating import tidy
 from memvid.page import (
@@ -90,6 +90,7 @@ class Builder:
     :param commit: a commit of these files that is begun already and holds their locks.
     :param check: gets the paths of the complete video, of the index's files that are not inside it, and the manifest,
         before they are committed.
+    :param codes_of: as for :meth:`IndexManager.create`.
     :raises ConfigError: the options cannot be carried out here, see :func:`check_feasible`; likewise
         :class:`DependencyError`.
     :ivar unusable_metadata: after :meth:`run`, the chunks that are in the index without their metadata, which cannot be
@@ -111,8 +112,10 @@ class Builder:
         about: About | None = None,
         commit: Commit | None = None,
         check: Callable[[Path, Sequence[Path], Manifest], None] | None = None,
+        codes_of: IndexManager | None = None,
     ) -> None:
         check_feasible(config)
+        check_profile(embedder, config.profile)
         self._spool = spool
         self._config = config
         self._embedder = embedder
@@ -126,6 +129,7 @@ class Builder:
         self._about = about or About()
         self._commit = commit
         self._check = check
+        self._codes_of = codes_of
         self._seconds: dict[str, float] = {}
         self._capacity = frame_capacity(config)
         digest = spool.digest()
@@ -149,7 +153,9 @@ class Builder:
             if self._checkpoint is not None:
                 commit.claim(self._checkpoint)
             staged_video = commit.stage(self._video_file)
-            index = IndexManager.create(self._index_file, model=model, config=self._config, commit=commit)
+            index = IndexManager.create(
+                self._index_file, model=model, config=self._config, commit=commit, codes_of=self._codes_of
+            )
             try:
                 with self._open_checkpoint(model) as checkpoint:
                     table, video, indexed = self._fill(staged_video, index, checkpoint)

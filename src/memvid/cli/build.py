@@ -22,7 +22,7 @@ from memvid.cli.output import (
 )
 from memvid.cli.progress import ProgressBars
 from memvid.cli.reading import DocumentReader, nothing_text, plan_files, skipped_text
-from memvid.config import Codec, EncoderConfig
+from memvid.config import Codec, EncoderConfig, Profile
 from memvid.errors import EmptyMemoryError, OutputError
 
 if TYPE_CHECKING:
@@ -86,7 +86,8 @@ def _choice(flag: str, choices: tuple[str, ...], text: str) -> Callable[[Any], A
 @click.option("--title", metavar="TEXT", help="The memory's name, for its cover and its header page.")
 @click.option("--no-cover", is_flag=True, help="Leave out the first picture, which tells people what the file is.")
 @_number("--fps", "Frames a second when the video is played.")
-@_choice("--vector-dtype", ("i8", "f16", "f32"), "How the index keeps vectors.")
+@_choice("--profile", get_args(Profile), "What the index is made for: speed, half the bytes, or a tenth of them.")
+@_choice("--vector-dtype", ("i8", "f16", "f32"), "How the index keeps vectors, with profile fast.")
 @_number("--connectivity", "HNSW neighbours of a vector.")
 @_number("--expansion-add", "HNSW candidates while building.")
 @_number("--expansion-search", "HNSW candidates while searching.")

@@ -19,6 +19,7 @@ from memvid.embedding.openai_embedder import OpenAIEmbedder
 from memvid.embedding.protocol import (
     Embedder,
     EmbedderLike,
+    check_profile,
     check_vectors,
     encode_checked,
     encode_queries,
@@ -36,6 +37,7 @@ __all__ = [
     "MiniLMEmbedder",
     "OnnxEmbedder",
     "OpenAIEmbedder",
+    "check_profile",
     "check_vectors",
     "embedder_of",
     "encode_checked",

@@ -46,6 +46,7 @@ class OpenAIEmbedder(NotPicklable):
     :raises ConfigError: if there is no key, it may not go there, or an option is out of range.
     """
 
+    is_local = False
     _elsewhere = "it holds a key; make one there, and open memories there with it"
 
     def __init__(

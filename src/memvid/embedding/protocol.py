@@ -8,13 +8,14 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from memvid.errors import EmbeddingError, MemvidError
+from memvid.errors import ConfigError, EmbeddingError, MemvidError
 from memvid.types import ModelInfo
 
 __all__ = [
     "Embedder",
     "EmbedderLike",
     "Vectors",
+    "check_profile",
     "check_texts",
     "check_vectors",
     "encode_checked",
@@ -32,7 +33,8 @@ class Embedder(Protocol):
 
     More members are used where they exist: ``encode_queries(texts)``, for models that want queries told apart from
     passages; ``digest`` (hexadecimal SHA-256 of the model's files, or ``None``), which an index remembers so that
-    another model of the same name is noticed; ``provider``, what it runs on, which the result of a build names.
+    another model of the same name is noticed; ``provider``, what it runs on, which the result of a build names;
+    ``is_local``, false where texts are sent elsewhere to be embedded, which an index of the profile "tiny" refuses.
 
     A vector should depend on its text alone, not on the texts it is embedded with: then a build that resumes from a
     checkpoint gives the bytes of one that was never interrupted, even if chunks changed in between. Where it does
@@ -134,6 +136,19 @@ def encode_query(embedder: Embedder, text: str) -> Vectors:
     """Embed one query: float32[dim]; see :func:`encode_queries`."""
     row: Vectors = encode_queries(embedder, [text])[0]
     return row
+
+
+def check_profile(embedder: Embedder, profile: str) -> None:
+    """Check that an embedder can do what a profile of the index asks of it.
+
+    :raises ConfigError: it is to embed passages at each question, and runs on another machine.
+    """
+    if profile == "tiny" and not getattr(embedder, "is_local", True):
+        raise ConfigError(
+            f"profile='tiny' is not possible with embedder {embedder.name!r}, which runs elsewhere: at each question "
+            "50 passages are embedded again, and their texts would be sent away each time: give an embedder that runs "
+            "here, or take profile='small'"
+        )
 
 
 def model_info(embedder: Embedder) -> ModelInfo:

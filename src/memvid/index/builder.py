@@ -13,13 +13,14 @@ from memvid.index.manifest import (
     Segment,
     SideFile,
     VectorInfo,
+    dtype_of,
     new_records_name,
     own_name,
     side_file_name,
 )
 from memvid.index.record_writer import RecordWriter
 from memvid.index.side_files import open_old_records, open_side_file
-from memvid.index.vectors import VectorWriter, check_vectors
+from memvid.index.vectors import KeptCodes, VectorWriter, check_vectors
 from memvid.interrupts import uninterrupted
 from memvid.page import ChunkIds, encode_changed_metadata, encode_tombstones
 from memvid.pickling import NotPicklable
@@ -29,7 +30,7 @@ from memvid.storage.files import open_regular, write_private
 from memvid.storage.hard_links import copy_file
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from memvid.config import EncoderConfig
@@ -51,6 +52,7 @@ class IndexBuilder(NotPicklable):
         under the index's own name, because it was copied, are copied to such names; old records are written as those of
         today are.
     :param changed: the file of changed metadata that stays with them; likewise.
+    :param kept_codes: gives the codes of consecutive chunks, by the first id and how many, where they are made already.
     """
 
     _elsewhere = "it writes files that one process stages and commits"
@@ -65,24 +67,24 @@ class IndexBuilder(NotPicklable):
         number: int = 0,
         kept: Sequence[Segment] = (),
         changed: SideFile | None = None,
+        kept_codes: Callable[[int, int], KeptCodes | None] | None = None,
     ) -> None:
         self._index_file = index_file
         self._model = model
         self._config = config
         self._commit = commit
         self._number = number
+        self._kept_codes = kept_codes
         self._manifest: Manifest | None = None
         self._next_vector = self._next_record = 0
         self._vectors = VectorWriter(
             dim=model.dim,
-            dtype=config.vector_dtype,
+            dtype=dtype_of(config),
             connectivity=config.connectivity,
             expansion_add=config.expansion_add,
             threads=config.threads,
         )
-        self._staged = {
-            role: commit.stage_part(index_file.with_name(side_file_name(index_file, role, number))) for role in _ROLES
-        }
+        self._staged = {role: commit.stage_part(index_file.with_name(self._name(role))) for role in _ROLES}
         if not commit.is_single:
             commit.stage(index_file)
         self._kept = _own_segments(index_file, kept, commit, keywords=config.keywords)
@@ -103,7 +105,8 @@ class IndexBuilder(NotPicklable):
         """
         matrix = check_vectors(vectors, self._model.dim)
         self._next_vector = _after(self._next_vector, first_id, len(matrix))
-        self._vectors.add(first_id, matrix)
+        codes = None if self._kept_codes is None else self._kept_codes(first_id, len(matrix))
+        self._vectors.add(first_id, matrix, codes)
 
     def add_records(self, first_id: int, texts: Sequence[str], metadatas: Sequence[JsonObject | None]) -> None:
         """Add what can be searched by word and filtered by: the texts' words (not the texts) and the metadata.
@@ -153,13 +156,13 @@ class IndexBuilder(NotPicklable):
         else:
             self._records.close()
             for role in _ROLES:
-                self._commit.drop(self._index_file.with_name(side_file_name(self._index_file, role, self._number)))
+                self._commit.drop(self._index_file.with_name(self._name(role)))
             self._staged.clear()
         manifest = Manifest(
             video=video,
             model=self._model,
             vectors=VectorInfo(
-                dtype=self._config.vector_dtype,
+                dtype=dtype_of(self._config),
                 dim=self._model.dim,
                 count=sum(segment.count for segment in segments),
                 connectivity=self._config.connectivity,
@@ -193,9 +196,11 @@ class IndexBuilder(NotPicklable):
         self._records.close()
         self._commit.abort()
 
+    def _name(self, role: str) -> str:
+        return side_file_name(self._index_file, role, self._number, codes=self._config.profile != "fast")
+
     def _side_file(self, role: str) -> SideFile:
-        name = side_file_name(self._index_file, role, self._number)
-        return describe(self._staged[role], name, as_part=self._commit.is_single)
+        return describe(self._staged[role], self._name(role), as_part=self._commit.is_single)
 
 
 _ROLES = ("vectors", "records")

@@ -101,7 +101,8 @@ def put_beside(
 
     def as_file(role: str, part: SideFile) -> SideFile:
         check_side_file(video_file, part, always=True)
-        final = index_file.with_name(side_file_name(index_file, role, numbers.get(part, len(manifest.segments))))
+        number, codes = numbers.get(part, len(manifest.segments)), manifest.vectors.profile != "fast"
+        final = index_file.with_name(side_file_name(index_file, role, number, codes=codes))
         staged = commit.stage(final)
         with output_errors(final), open_side_file(video_file, part) as file:
             file.copy_to(staged)

@@ -20,12 +20,12 @@ from memvid.index.arrays import FloatArray, IntArray
 from memvid.index.builder import IndexBuilder
 from memvid.index.keywords import query_terms, search_terms
 from memvid.index.known_chunks import known_chunks, missing_from
-from memvid.index.manifest import Manifest, Segment, SideFile, read_manifest
+from memvid.index.manifest import Manifest, Segment, SideFile, dtype_of, read_manifest
 from memvid.index.nearest import NearestChunks
 from memvid.index.renamed import find_side_files
 from memvid.index.selection import Selection
 from memvid.index.side_files import check_complete, check_graph, check_side_file, open_records, open_vectors
-from memvid.index.vectors import check_vectors
+from memvid.index.vectors import CODE_BITS, KeptCodes, check_vectors
 from memvid.page import ChunkIds
 from memvid.pickling import NotPicklable
 from memvid.query import value_of
@@ -82,11 +82,14 @@ class IndexManager(NotPicklable):
         number: int = 0,
         kept: Sequence[Segment] = (),
         changed: SideFile | None = None,
+        codes_of: IndexManager | None = None,
     ) -> IndexBuilder:
         """Begin a new index, or one more segment of it; it replaces the old one when its commit is made.
 
         :param commit: the commit to stage the files into, if the caller made one for the video already.
         :param number: see :class:`IndexBuilder`; likewise ``kept`` and ``changed``.
+        :param codes_of: an index of the same chunks, as far as it has them: where both keep codes of one kind, its own
+            are taken as they are. A code that is made of what another stands for says less of the text.
         :raises OutputError: the folder is missing or read-only.
         """
         path = Path(index_file)
@@ -95,6 +98,7 @@ class IndexManager(NotPicklable):
             return IndexBuilder(
                 path, model=model, config=config or EncoderConfig(), commit=commit,
                 number=number, kept=kept, changed=changed,
+                kept_codes=None if codes_of is None else codes_of.kept_codes_for(model, config or EncoderConfig()),
             )  # fmt: skip
         except BaseException:
             commit.abort()
@@ -366,8 +370,9 @@ class IndexManager(NotPicklable):
         return self._records.parts[segment].row_map.start
 
     def stored_vectors(self, first_chunk: int, count: int) -> FloatArray | None:
-        """float32[count, dim]: the vectors of consecutive chunks as they are stored, so not of length 1.
+        """float32[count, dim]: the vectors of consecutive chunks as they are stored, or as their codes say.
 
+        They are not of length 1.
         NaN for chunks that are not in the index; ``None`` if none of them is.
         """
         self._check_open()
@@ -378,6 +383,25 @@ class IndexManager(NotPicklable):
         vectors = np.full((count, self.dim), np.nan, np.float32)
         vectors[known] = self._vectors.rows(rows[known])
         return vectors
+
+    def kept_codes_for(self, model: ModelInfo, config: EncoderConfig) -> Callable[[int, int], KeptCodes | None] | None:
+        """What gives the codes of consecutive chunks to another index, if that is to have such ones."""
+        own = self._manifest
+        return self.kept_codes if own.vectors.dtype == dtype_of(config) and own.model == model else None
+
+    def kept_codes(self, first_chunk: int, count: int) -> KeptCodes | None:
+        """The codes of consecutive chunks as they are stored; ``None`` if vectors are none, or no chunk is there."""
+        self._check_open()
+        if self._manifest.vectors.dtype not in CODE_BITS:
+            return None
+        rows = self._records.row_map.rows(np.arange(first_chunk, first_chunk + count))
+        there = rows >= 0
+        if not there.any():
+            return None
+        known = self._vectors.codes(rows[there])
+        codes = np.zeros((count, known.shape[1]), np.uint8)
+        codes[there] = known
+        return there, codes
 
     def vectors_of(self, ids: IntArray) -> FloatArray:
         """float32[n, dim]: the vectors of some chunks as they are stored, so not of length 1.

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from memvid.checks import ID_LIMIT, is_int
-from memvid.config import EncoderConfig
+from memvid.config import EncoderConfig, Profile
 from memvid.errors import IndexFormatError, IndexNotFoundError
 from memvid.page import ChunkIds, describe_chunks
 from memvid.remedies import IMPORT_REMEDY
@@ -34,6 +34,7 @@ __all__ = [
     "Segment",
     "SideFile",
     "VectorInfo",
+    "dtype_of",
     "new_records_name",
     "number_of",
     "numbered_files",
@@ -42,9 +43,9 @@ __all__ = [
     "side_file_name",
 ]
 
-VERSION = 5
-"""The newest version this release reads, and the one that it writes. Up to version 4 records are SQLite files, and
-nothing is inside a video."""
+VERSION = 6
+"""The newest version this release reads: that of an index whose vectors are codes. Others are version 5. Up to version
+4 records are SQLite files, and nothing is inside a video."""
 
 MEND = "rebuild it from the video with `memvid reindex VIDEO`"
 
@@ -52,6 +53,9 @@ _FORMAT = "memvid index"
 _SIZE_LIMIT = 1 << 20  # a real one has about a kilobyte
 _SUFFIXES = {"vectors": ".usearch", "records": ".records", "deleted": ".deleted", "metadata": ".metadata"}
 _OLD_RECORDS = ".sqlite"
+_OTHER_SUFFIXES = {"records": _OLD_RECORDS, "vectors": ".codes"}
+_NO_SQLITE = 5  # the first version with other records
+_CODES = {"small": "code4", "tiny": "code1"}  # dtypes of vectors, by profile
 _ROLES = ("vectors", "records")
 
 
@@ -102,6 +106,12 @@ class VectorInfo:
         """Vectors that are stored."""
         return self.count - self.copies
 
+    @property
+    def profile(self) -> Profile:
+        """What of speed, size and precision they are kept for (docs/profiles.md)."""
+        found = (profile for profile, dtype in _CODES.items() if dtype == self.dtype)
+        return next(found, "fast")  # type: ignore[arg-type]  # those are its profiles
+
 
 @dataclass(frozen=True, slots=True)
 class Segment:
@@ -147,7 +157,8 @@ class Manifest:
         """The options the index was made with."""
         vectors = self.vectors
         return EncoderConfig(
-            vector_dtype=vectors.dtype,  # type: ignore[arg-type]  # the manifest's reader allows no other
+            profile=vectors.profile,
+            vector_dtype=vectors.dtype if vectors.profile == "fast" else "i8",  # type: ignore[arg-type]
             connectivity=vectors.connectivity,
             expansion_add=vectors.expansion_add,
             expansion_search=vectors.expansion_search,
@@ -240,7 +251,7 @@ class Manifest:
             content["missing"] = [list(span) for span in self.missing]
         if self.changed is not None:
             content["metadata"] = _file_to_json(self.changed)
-        content["version"] = _old_version(content) if any(each.is_old for each in self.segments) else VERSION
+        content["version"] = _version(content, is_old=any(each.is_old for each in self.segments))
         content["sha256"] = _content_digest(content)
         return (json.dumps(content, indent=2, sort_keys=True) + "\n").encode()
 
@@ -250,12 +261,14 @@ def is_index_start(start: bytes) -> bool:
     return start.lstrip().startswith(b"{") and f'"{_FORMAT}"'.encode() in start
 
 
-def side_file_name(index_file: Path, role: str, number: int = 0) -> str:
+def side_file_name(index_file: Path, role: str, number: int = 0, *, codes: bool = False) -> str:
     """Name of a side file: the manifest's without ``.json``, with the role's suffix.
 
     :param number: of the append that wrote it, which ends the name; 0 for the build.
+    :param codes: whether vectors are codes.
     """
-    return _stem(index_file) + _SUFFIXES[role] + (f".{number}" if number else "")
+    suffix = _OTHER_SUFFIXES[role] if codes and role == "vectors" else _SUFFIXES[role]
+    return _stem(index_file) + suffix + (f".{number}" if number else "")
 
 
 def own_name(index_file: Path, role: str, name: str) -> str:
@@ -281,14 +294,14 @@ def number_of(role: str, name: str) -> int:
 
 def _side_file_pattern(role: str) -> re.Pattern[str]:
     # A name may have a newline in it, which a dot alone does not stand for.
-    suffixes = [_SUFFIXES[role], *([_OLD_RECORDS] if role == "records" else [])]
+    suffixes = [each[role] for each in (_SUFFIXES, _OTHER_SUFFIXES) if role in each]
     suffix = "|".join(map(re.escape, suffixes))
     return re.compile(rf"(?s:(?P<stem>.+))(?:{suffix})(?:\.(?P<number>[1-9][0-9]{{0,17}}))?")
 
 
 def numbered_files(index_file: Path) -> dict[str, int]:
     """Names of the files beside an index that are called like its side files, staged or not, and their numbers."""
-    suffixes = "|".join(map(re.escape, [*_SUFFIXES.values(), _OLD_RECORDS]))
+    suffixes = "|".join(map(re.escape, [*_SUFFIXES.values(), *_OTHER_SUFFIXES.values()]))
     pattern = re.compile(rf"{re.escape(_stem(index_file))}(?:{suffixes})(?:\.([1-9][0-9]{{0,17}}))?(?:\.new)?")
     names = (entry.name for entry in os.scandir(index_file.parent))
     return {name: int(match[1] or 0) for name in names if (match := pattern.fullmatch(name))}
@@ -379,7 +392,7 @@ def _load(data: bytes, index_file: Path) -> dict[str, Any]:
     version = content.get("version")
     if not isinstance(version, int) or version > VERSION:
         raise IndexFormatError(f"{where} has version {version!r}, this release reads {VERSION}: upgrade, or {MEND}")
-    if version not in (VERSION, _old_version(content)):
+    if version != _version(content, is_old=version < _NO_SQLITE):
         raise IndexFormatError(f"{where} has version {version} and not what belongs to it: {MEND}")
     expected, found = content.pop("sha256", None), _content_digest(content)
     if expected != found:
@@ -389,11 +402,11 @@ def _load(data: bytes, index_file: Path) -> dict[str, Any]:
 
 def _parse(content: dict[str, Any]) -> Manifest:
     model, vectors = content["model"], content["vectors"]
-    dtype = _one_of("dtype", vectors["dtype"], ("i8", "f16", "f32"))
+    dtype = _one_of("dtype", vectors["dtype"], ("i8", "f16", "f32", *_CODES.values()))
     _one_of("metric", vectors["metric"], ("cos",))
     digest = model["digest"]
     count = _number(vectors["count"])
-    is_old = content["version"] < VERSION
+    is_old = content["version"] < _NO_SQLITE
     appended = [_segment(entry, entry["count"], is_old) for entry in content.get("segments", [])]
     first = count - sum(segment.count for segment in appended)
     if "files" not in content and first:
@@ -419,8 +432,19 @@ def _parse(content: dict[str, Any]) -> Manifest:
     )
 
 
-def _old_version(content: Mapping[str, Any]) -> int:
-    """The oldest version that has all that is in a manifest, but for what came with version 5."""
+def dtype_of(config: EncoderConfig) -> str:
+    """How an index with these options keeps vectors."""
+    return _CODES.get(config.profile, config.vector_dtype)
+
+
+def _version(content: Mapping[str, Any], *, is_old: bool) -> int:
+    """The oldest version that has all that is in a manifest.
+
+    :param is_old: whether records are SQLite files.
+    """
+    if not is_old:
+        vectors = content.get("vectors")
+        return VERSION if isinstance(vectors, dict) and vectors.get("dtype") in _CODES.values() else _NO_SQLITE
     if any("copies" in segment for segment in (content, *content.get("segments", []))):
         return 4
     if "files" not in content or "metadata" in content:

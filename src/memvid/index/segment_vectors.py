@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from memvid.index.arrays import FloatArray, IntArray
 from memvid.index.walk_plan import plan_walk
@@ -84,6 +85,16 @@ class Vectors:
             found[at] = part.rows(rows[at] - first)
         return found
 
+    def codes(self, rows: IntArray) -> npt.NDArray[np.uint8]:
+        """uint8[n, m]: the same, byte for byte, where they are codes."""
+        found: npt.NDArray[np.uint8] | None = None
+        for part, first in self._placed():
+            at = np.flatnonzero((rows >= first) & (rows < first + len(part)))
+            codes = part.codes(rows[at] - first)
+            found = np.empty((len(rows), codes.shape[1]), np.uint8) if found is None else found
+            found[at] = codes
+        return np.empty((0, 0), np.uint8) if found is None else found
+
     def copies_of(self, row: int) -> IntArray:
         """int64[n], ascending: the rows of the same segment that have the same vector, itself among them."""
         part, first = next((part, first) for part, first in self._placed() if row < first + len(part))
@@ -127,7 +138,9 @@ class _Search:
         """By the way that costs least."""
         part, first, wanted = self._part, self._first, self._wanted
         count = len(part) if wanted is None else wanted.count_between(first, first + len(part))
-        walk = plan_walk(len(part), count, k, expansion=expansion, filtered=wanted is not None)
+        walk = None
+        if part.is_linked:
+            walk = plan_walk(len(part), count, k, expansion=expansion, filtered=wanted is not None)
         if walk is None:
             return self.exact(queries, k)
         found, scores = part.nearest(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from memvid.errors import FrameError, IndexFormatError, MemvidError
+from memvid.errors import FrameError, IndexFormatError, MemvidError, VideoFormatError
 from memvid.index import digests
 from memvid.index.changed_records import ChangedRecords
 from memvid.index.hnsw_file import HnswFileError, check_header, check_links, check_numbers
@@ -22,7 +22,7 @@ from memvid.index.record_file import RecordFile
 from memvid.index.segment_records import PageMetadata, RowWords, SegmentRecords
 from memvid.index.segment_vectors import Vectors
 from memvid.index.segments import Records
-from memvid.index.vectors import VectorReader
+from memvid.index.vectors import CODE_BITS, VectorReader, check_codes
 from memvid.page import ChunkIds, decode_tombstones
 from memvid.storage.files import open_regular
 from memvid.storage.lfs_pointer import LFS_REMEDY, POINTER_BYTES, is_lfs_pointer
@@ -171,11 +171,14 @@ def check_graph(
     side_file = segment.files["vectors"].file_of(path)
     info = _vectors_of(manifest, segment)
     try:
+        if info.dtype in CODE_BITS:
+            check_codes(data, info, links=links)
+            return
         check_header(data, info)
         if links:
             check_numbers(data, info)
             check_links(data, info, records.row_map.ids(np.arange(segment.count)))
-    except HnswFileError as error:
+    except (HnswFileError, VideoFormatError) as error:
         raise IndexFormatError(f"{side_file} is damaged: {error}: {MEND}") from error
 
 

@@ -1,20 +1,21 @@
-"""Vectors in a usearch HNSW file: quantised here, mapped for reading, and given an exact second look.
+"""Vectors in a usearch HNSW file or one of codes: quantised here, mapped for reading, and given an exact second look.
 
 Cosine does not change when a vector is scaled. ``i8`` vectors are therefore scaled so that their own largest component
 is 127 before they are rounded. usearch's own cast multiplies a unit vector by 127, which leaves the components of a
-384-dimensional one about six levels.
+384-dimensional one about six levels. Codes are made by the core, of vectors that are scaled in the same way to 8191.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from memvid import _core
-from memvid.errors import EmbeddingError
+from memvid.errors import EmbeddingError, VideoFormatError
 from memvid.index.arrays import BitArray, FloatArray, IntArray
 from memvid.index.hnsw_file import MATRIX_OFFSET, NUMPY_DTYPES
 from memvid.index.open_file import still_open
@@ -29,10 +30,30 @@ if TYPE_CHECKING:
     from memvid.index.manifest import VectorInfo
     from memvid.index.open_file import OpenFile
 
-__all__ = ["VectorReader", "VectorWriter", "check_vectors", "quantise"]
+__all__ = [
+    "CODES_MAGIC",
+    "CODE_BITS",
+    "KeptCodes",
+    "VectorReader",
+    "VectorWriter",
+    "check_codes",
+    "check_vectors",
+    "quantise",
+]
 
 
 SMALL = 2048  # rows up to which a search compares with all: a walk of the graph is not faster
+CODE_BITS = {"code4": 4, "code1": 1}
+"""Bits a dimension of those dtypes that are codes."""
+
+KeptCodes: TypeAlias = tuple[npt.NDArray[np.bool_], npt.NDArray[np.uint8]]
+"""Which of some consecutive chunks have a code, bool[n], and those codes as an index has them, uint8[n, m]."""
+
+CODES_MAGIC = "MVCODES1"
+"""What a file of codes begins with."""
+
+_CODE_PEAK = 8191  # the largest component of a vector that becomes a code
+
 SPARE = 16  # candidates beyond k whose exact scores may still lift them into the answer
 
 
@@ -53,22 +74,24 @@ def check_vectors(vectors: Any, dim: int) -> FloatArray:
 
 
 def quantise(vectors: FloatArray, dtype: str) -> npt.NDArray[Any]:
-    """Vectors as they are stored: the direction kept, the length not. A zero vector stays zero."""
+    """Vectors as the core takes them: the direction kept, the length not. A zero vector stays zero."""
     peak = np.abs(vectors).max(axis=1, keepdims=True)
     peak[peak == 0] = 1
     scaled = vectors / peak  # components from -1 to 1: nothing overflows, whatever the length was
     if dtype == "i8":
         return np.asarray(np.rint(scaled * 127), np.int8)
+    if dtype in CODE_BITS:
+        return np.asarray(np.rint(scaled * _CODE_PEAK), np.int16)
     norm = np.sqrt(np.einsum("nd,nd->n", scaled, scaled))[:, None]
     norm[norm == 0] = 1
     return np.asarray(scaled / norm, NUMPY_DTYPES[dtype])
 
 
 class VectorWriter:
-    """Builds the HNSW graph in memory, on all cores; the same input gives the same file, however many there are.
+    """Builds the file in memory, with its HNSW graph, on all cores; the same input gives the same file on any number.
 
-    Vectors that are equal as they are stored share a node. Memory: 1.3 times the file to come at 384 dimensions. One
-    thread at a time.
+    Vectors that are equal as they are stored share a node. Memory: 1.3 times the file to come at 384 dimensions; with
+    codes what it would take with ``i8``. One thread at a time.
 
     :param threads: ``None`` uses the cores this process may run on.
     """
@@ -89,16 +112,29 @@ class VectorWriter:
         """Rows that are stored as an earlier one is."""
         return self._graph.rows - self._graph.nodes
 
-    def add(self, first_id: int, vectors: FloatArray) -> None:
+    def add(self, first_id: int, vectors: FloatArray, codes: KeptCodes | None = None) -> None:
         """Add rows under the ids ``first_id``, ``first_id + 1``, ...; the GIL is released.
 
+        :param codes: those of some of the vectors, as an index has them, which are taken as they are.
         :raises MemoryError: no more fit.
         """
+        try:
+            if codes is None:
+                self._add(first_id, vectors)
+                return
+            there, rows = codes
+            edges = [0, *(np.flatnonzero(np.diff(there)) + 1).tolist(), len(vectors)]
+            for start, end in itertools.pairwise(edges):
+                if there[start]:
+                    self._graph.add_codes(first_id + start, rows[start:end])
+                else:
+                    self._add(first_id + start, vectors[start:end])
+        except MemoryError as error:
+            raise MemoryError(f"no more than {len(self):,} vectors fit") from error
+
+    def _add(self, first_id: int, vectors: FloatArray) -> None:
         if len(vectors):
-            try:
-                self._graph.add(first_id, quantise(vectors, self._dtype))
-            except MemoryError as error:
-                raise MemoryError(f"no more than {len(self):,} vectors fit") from error
+            self._graph.add(first_id, quantise(vectors, self._dtype))
 
     def save(self, path: Path) -> None:
         """Finish the graph and write the file. Nothing can be added then.
@@ -110,13 +146,25 @@ class VectorWriter:
             self._graph.save(os.fspath(path))
 
 
+def check_codes(data: memoryview, info: VectorInfo, *, links: bool) -> None:
+    """Check headers and sizes of a file of codes, and with ``links`` each link and each factor.
+
+    :raises VideoFormatError: it is not what ``info`` says.
+    """
+    graph = _core.HnswGraph(data, count=info.count, dim=info.dim, dtype=info.dtype, threads=1)
+    if graph.nodes != info.nodes:
+        raise VideoFormatError(f"it has {graph.nodes} different vectors, and should have {info.nodes}")
+    if links:
+        graph.check()
+
+
 class VectorReader:
     """Search in a mapped file whose content was checked before. Many threads at a time."""
 
     def __init__(
         self, file: OpenFile, mapping: mmap.mmap | bytes, info: VectorInfo, *, threads: int | None = None
     ) -> None:
-        """Search in ``mapping``, which :func:`~memvid.index.hnsw_file.check_header` found to be what ``info`` says.
+        """Search in ``mapping``, whose headers were found to be what ``info`` says.
 
         :param file: where it comes from.
         :param threads: for a batch and for a long exact search; ``None`` uses the cores this process may run on.
@@ -137,20 +185,25 @@ class VectorReader:
         return self._info.dim
 
     @property
-    def matrix(self) -> npt.NDArray[Any]:
-        """[nodes, dim]: the vectors as they are stored, in the order of the nodes; a view of the file."""
-        info = self._info
-        flat = np.frombuffer(self.data, NUMPY_DTYPES[info.dtype], info.nodes * info.dim, MATRIX_OFFSET)
-        return flat.reshape(info.nodes, info.dim)
+    def is_linked(self) -> bool:
+        """Whether there is a graph; else every search is an exact one."""
+        return self._open_graph().is_linked
 
     @property
     def nodes(self) -> int:
-        """Vectors that differ from each other: what an exact search compares with."""
+        """Vectors that are stored: what an exact search compares with."""
         return self._info.nodes
 
     def rows(self, rows: IntArray) -> npt.NDArray[Any]:
-        """[n, dim]: the vectors of some rows as they are stored."""
-        return self.matrix[self._open_graph().nodes_of(rows)]
+        """[n, dim]: the vectors of some rows as they are stored; of codes, float32 of what they stand for."""
+        graph, info = self._open_graph(), self._info
+        nodes = graph.nodes_of(rows)
+        return graph.decode(nodes) if info.dtype in CODE_BITS else _matrix(self.data, info)[nodes]
+
+    def codes(self, rows: IntArray) -> npt.NDArray[np.uint8]:
+        """uint8[n, m]: the same, byte for byte."""
+        graph = self._open_graph()
+        return graph.stored(graph.nodes_of(rows))
 
     def copies_of(self, row: int) -> IntArray:
         """int64[n], ascending: the rows that have the vector of a row, itself among them."""
@@ -219,3 +272,9 @@ class VectorReader:
 
     def _open_graph(self) -> _core.HnswGraph:
         return still_open(self._graph)
+
+
+def _matrix(data: memoryview, info: VectorInfo) -> npt.NDArray[Any]:
+    """[nodes, dim]: the vectors of a usearch file, a view."""
+    flat = np.frombuffer(data, NUMPY_DTYPES[info.dtype], info.nodes * info.dim, MATRIX_OFFSET)
+    return flat.reshape(info.nodes, info.dim)

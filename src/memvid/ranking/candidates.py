@@ -17,6 +17,7 @@ from memvid.index.words import Words
 from memvid.query import near_misses_text
 from memvid.ranking.fusion import fuse, words_share
 from memvid.ranking.phrases import Phrases
+from memvid.ranking.refining import Refiner
 
 __all__ = ["CANDIDATES", "Asked", "Candidates", "Nearest"]
 
@@ -54,6 +55,7 @@ class Asked:
 
     :param vector: float32[dim] of the query; ``None`` in a search by words.
     :param expansion: HNSW candidates; ``None`` takes the index's own.
+    :param refiner: gives the best candidates their exact cosines, where the index only estimates them.
     :ivar phrases: what the query quotes.
     :ivar wants_words: whether words are to count, which :attr:`words` has if the index has them.
     """
@@ -66,6 +68,7 @@ class Asked:
         *,
         vector: NDArray[np.float32] | None,
         expansion: int | None = None,
+        refiner: Refiner | None = None,
     ) -> None:
         self.query = query
         self.phrases = Phrases(query)
@@ -73,6 +76,7 @@ class Asked:
         self._index = index
         self._options = options
         self._expansion = expansion
+        self._refiner = refiner
         self.wants_words = options.mode != "semantic"
         self.words: Words | None = None
         if self.wants_words:
@@ -96,7 +100,9 @@ class Asked:
 
     def first_count(self, wanted: int) -> int:
         """How many candidates to begin with."""
-        return max(CANDIDATES, wanted) if self.words is not None and self.vector is not None else wanted + _SPARE
+        is_fused = self.words is not None and self.vector is not None
+        least = CANDIDATES if is_fused or self._refiner is not None else wanted + _SPARE
+        return max(least, wanted)
 
     def candidates(self, count: int, nearest: Nearest | None = None) -> Candidates:
         """The ``count`` best of each kind.
@@ -116,6 +122,10 @@ class Asked:
             ids, cosines, keyword = self._joined(self.words, self.vector, (ids, cosines), (best, scores))
         relevance = fuse(cosines, keyword, share)
         order = np.lexsort((ids, -relevance))
+        if self._refiner is not None:
+            cosines = self._refiner.refine(self.vector, ids, cosines, order)
+            relevance = fuse(cosines, keyword, share)
+            order = np.lexsort((ids, -relevance))
         if least is not None:
             order = order[cosines[order] >= least]
         return Candidates(ids[order], cosines[order], keyword[order], relevance[order], share, complete)

@@ -17,6 +17,7 @@ from memvid.ranking.candidates import CANDIDATES, Asked, Nearest
 from memvid.ranking.diversity import diverse_order
 from memvid.ranking.explanation import explain, ordinal
 from memvid.ranking.pool import Hit, Pool, Stored
+from memvid.ranking.refining import Refiner
 from memvid.ranking.reranking import PIECES_OF, Embed, best_pieces, rerank_scores
 from memvid.types import SearchResult
 
@@ -47,6 +48,7 @@ class RankedSearch:
         self._options = options
         self._embed = embed
         self._expansion = expansion
+        self._refiner = Refiner(read, embed) if index.manifest.vectors.profile == "tiny" else None
         self.seconds = {"search": 0.0, "read": 0.0, "rank": 0.0}
 
     def search(
@@ -72,7 +74,7 @@ class RankedSearch:
         asked = [
             Asked(
                 self._index, query, self._options,
-                vector=None if vectors is None else vectors[place], expansion=self._expansion,
+                vector=None if vectors is None else vectors[place], expansion=self._expansion, refiner=self._refiner,
             )
             for place, query in enumerate(queries)
         ]  # fmt: skip
@@ -119,7 +121,10 @@ class RankedSearch:
                 hit.notes.append(f"{ordinal(place)} before it was reranked, with {score:.3f}")
             pool.hits.sort(key=_order)
         if self._options.diversity > 0 and pool.hits:
-            vectors = self._index.vectors_of(np.array([hit.chunk_id for hit in pool.hits], np.int64))
+            ids = [hit.chunk_id for hit in pool.hits]
+            vectors = self._index.vectors_of(np.array(ids, np.int64))
+            if self._refiner is not None:
+                vectors = self._refiner.vectors_of(ids, vectors)
             relevance = [hit.relevance for hit in pool.hits]
             places = diverse_order(relevance, vectors, diversity=self._options.diversity, limit=count)
             for place in places:

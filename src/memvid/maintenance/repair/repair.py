@@ -258,7 +258,13 @@ def _write(
     staged = commit.stage(video_file)
     _check_absent(video_file, index_file)  # others may have written them since
     options = EncoderConfig() if kept is None else kept.manifest.options
-    builder = IndexManager.create(index_file, model=model_info(chosen), config=options, commit=commit)
+    builder = IndexManager.create(
+        index_file,
+        model=model_info(chosen),
+        config=options,
+        commit=commit,
+        codes_of=None if kept is None else kept.index,
+    )
     try:
         rewrite.write(staged, progress)
         reader = VideoReader(staged)

@@ -219,6 +219,7 @@ class Compaction:
                 deleted=bridged,
                 next_chunk=next_chunk(table, self._store.header, self.index.deleted | self.index.missing),
                 check=None if proof is None else proof.prove,
+                codes_of=self.index,
             )
             result = builder.run()
             kept = len(spool) - len(bridged)
@@ -245,6 +246,7 @@ class Compaction:
             title=None if untitled else made_with.title,
             # As its pages are, whatever the header page says: kilobytes are not to become gigabytes.
             compression="zstd" if self._compressed else made_with.compression,
+            profile=options.profile,
             vector_dtype=options.vector_dtype,
             connectivity=options.connectivity,
             expansion_add=options.expansion_add,

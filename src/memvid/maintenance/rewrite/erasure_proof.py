@@ -8,6 +8,7 @@ from pathlib import Path
 from memvid.errors import FrameError
 from memvid.index import Manifest
 from memvid.index.record_file import OWN_WORDS
+from memvid.index.vectors import CODES_MAGIC
 from memvid.maintenance.rewrite.text_traces import BLOCK, Fragments
 from memvid.page import PageDecompressor, PageKind, encode_header_body, join_run, open_body
 from memvid.storage.disk import output_errors
@@ -54,7 +55,11 @@ class Erasure:
         try:
             # What memvid itself writes into every memory: should a removed text quote it, it is no trace of that text.
             store = PageStore(video, cache_bytes=0)
-            for own in (encode_header_body(store.header), manifest.to_bytes(), *map(str.encode, OWN_WORDS)):
+            for own in (
+                encode_header_body(store.header),
+                manifest.to_bytes(),
+                *map(str.encode, (*OWN_WORDS, CODES_MAGIC)),
+            ):
                 self._fragments.allow(own)
             for data in _joined(_contents(video, store)):
                 self._look(data, video_file)

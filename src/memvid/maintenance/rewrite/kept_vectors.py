@@ -23,6 +23,11 @@ class IndexVectors:
         self._ids = index.ids
 
     @property
+    def index(self) -> IndexManager:
+        """The index."""
+        return self._index
+
+    @property
     def manifest(self) -> Manifest:
         """That of the index."""
         return self._index.manifest

@@ -16,7 +16,15 @@ from memvid.building.outputs import check_index_output, new_folders
 from memvid.building.shrinking import count_append
 from memvid.building.video_chunks import VideoChunks, fill_index
 from memvid.config import EncoderConfig
-from memvid.embedding import AbsentEmbedder, Embedder, EmbedderLike, embedder_of, model_info, resolve_embedder
+from memvid.embedding import (
+    AbsentEmbedder,
+    Embedder,
+    EmbedderLike,
+    check_profile,
+    embedder_of,
+    model_info,
+    resolve_embedder,
+)
 from memvid.errors import EmptyMemoryError, IndexFileError
 from memvid.index import IndexBuilder, IndexManager
 from memvid.index.location import find_index
@@ -140,7 +148,14 @@ def reindex(
         chosen = _choose_embedder(left, kept, embedder)
         model = model_info(chosen)
         options = _options(index_file, reader) if config is None else config
-        builder = IndexManager.create(index_file, model=model, config=options, commit=commit)
+        check_profile(chosen, options.profile)
+        builder = IndexManager.create(
+            index_file,
+            model=model,
+            config=options,
+            commit=commit,
+            codes_of=None if kept is None else kept.index,
+        )
         try:
             table, store = reader.table, left.store
             resumed = None if checkpoint is None else stack.enter_context(Checkpoint(Path(checkpoint), model))
