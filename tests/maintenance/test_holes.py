@@ -378,3 +378,15 @@ def test_chunks_of_a_commit_whose_own_page_is_lost_are_named(tmp_path: Path, *, 
     for path in (video, repaired.video_file):
         report = verify(path, deep=True)
         assert (report.ok, report.lost_chunks) == (False, ((40, 41),))
+
+
+def test_the_log_says_what_was_built_whatever_is_lost_of_it(tmp_path: Path) -> None:
+    video = build(tmp_path, TEXTS, metadatas=METADATAS, **PACKED)
+    delete(video, chunk_ids=[1, 2])
+    cut_out(video, frames_of(video, [20, 21, 22, 23]))
+    assert not reindex(video, embedder=EMBEDDER).whole
+    repair(video, tmp_path / "new.mp4")
+    for damaged in (video, tmp_path / "new.mp4"):
+        with open_memory(damaged) as memory:
+            assert len(memory) == 34
+            assert [(info.added, info.deleted, info.chunks) for info in memory.log()] == [(40, 0, 40), (0, 2, 38)]

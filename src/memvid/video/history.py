@@ -149,7 +149,8 @@ class History:
         table = self._table
         frames = table.frames_of_kind(PageKind.COMMIT).tolist()
         stop = frames[0] if frames else len(table)
-        count = len(table.chunk_ids(stop=stop) - self.deleted_in(0, stop))
+        deleted = self.deleted_in(0, stop)
+        count = max(len(table.chunk_ids(stop=stop) - deleted), header.chunks - len(deleted))  # some of it may be lost
         built = CommitInfo(
             number=1, date=header.date, message=header.message,
             first_chunk=0, added=count, deleted=0, changed=0, chunks=count,
