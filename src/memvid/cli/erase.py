@@ -78,6 +78,7 @@ def erase(
                 ("proof", f"none of {result.blocks:,} pieces is in {format_bytes(result.scanned_bytes)} of new files"),
                 *([("title", "erased, too: it had a piece of what is erased")] if result.title_erased else []),
                 *_repeated(result),
+                *([("index", f"{result.index_removed.name}, left beside, is removed")] if result.index_removed else []),
                 *(("checkpoint", f"{path.name} is removed") for path in result.checkpoints_removed),
                 *(("still there", f"{path.name}, which may hold more of them") for path in result.checkpoints_left),
                 *(("still there", f"the old {path.name} by its other names") for path in result.linked_files),

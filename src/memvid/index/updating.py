@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from memvid.errors import MemvidError
 from memvid.index.digests import remember_verified
-from memvid.index.manifest import Manifest, Segment, number_of, numbered_files, read_manifest
+from memvid.index.manifest import Manifest, Segment, number_of, numbered_files, own_name, read_manifest
 from memvid.index.open_file import OpenFile
 from memvid.storage.files import open_regular
 
@@ -61,6 +61,18 @@ def tidy(index_file: Path, manifest: Manifest) -> list[Path]:
         _remember_parts(index_file)
     used = {file.name for _, file in manifest.side_files()}
     return [index_file.with_name(name) for name in sorted(numbered_files(index_file)) if name not in used]
+
+
+def remove_index(index_file: Path, manifest: Manifest) -> None:
+    """Remove an index, but for files that it shares with another one, going by their names; the manifest first."""
+    own = [
+        file.file_of(index_file)
+        for role, file in manifest.side_files()
+        if file.name == own_name(index_file, role, file.name)
+    ]
+    for path in (index_file, *own):
+        with suppress(OSError):  # what stays is not looked at any more
+            path.unlink(missing_ok=True)
 
 
 def _remember_parts(index_file: Path) -> None:

@@ -12,9 +12,9 @@ import pytest
 from memvid.building.checkpoint import Checkpoint, checkpoint_file, remove_checkpoints
 from memvid.cli import main
 from memvid.errors import ChunkNotFoundError
-from memvid.maintenance import erase
+from memvid.maintenance import erase, reindex
 from memvid.types import ModelInfo
-from tests.memory_support import build
+from tests.memory_support import EMBEDDER, build
 
 MODEL = ModelInfo("m", 4, None)
 
@@ -43,6 +43,29 @@ def test_checkpoints_of_the_memory_are_removed(video: Path) -> None:
     assert sorted(path.name for path in video.parent.glob("*checkpoint*")) == [others.name]
     again = erase(video, chunk_ids=[1])
     assert (again.checkpoints_removed, again.checkpoints_left, again.linked_files) == ((), (), ())
+
+
+def test_an_index_that_was_left_beside_one_file_is_removed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As after `reindex --index memory.mp4`, or `pack` that was killed near its end."""
+    texts = ["one zanzibar", "two", "three"]
+    video = build(tmp_path, texts, metadatas=[{"of": "kwyjibo"}, {}, {}])
+    build(tmp_path, ["another"], name="other")
+    reindex(video, video, embedder=EMBEDDER)
+    names = {path.name for path in tmp_path.iterdir()}
+    assert "memory_index.records" in names
+    assert main(["erase", str(video), "--id", "0"]) == 0
+    assert "memory_index.json, left beside, is removed" in capsys.readouterr().out
+    left = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert set(left) == {name for name in names if not name.startswith("memory_index")}
+    assert not [name for name, data in left.items() if b"zanzibar" in data or b"kwyjibo" in data]
+    for name in (
+        "other_index.json",
+        "other_index.records",
+        "other_index.usearch",
+    ):  # another memory's index, in its place
+        (tmp_path / name).rename(tmp_path / name.replace("other", "memory"))
+    assert erase(video, chunk_ids=[1]).index_removed is None
+    assert (tmp_path / "memory_index.json").exists()
 
 
 @pytest.mark.parametrize("kind", ["another file", "a link", "a pipe", "a folder", "in use"])

@@ -152,6 +152,11 @@ class Compaction:
     def __exit__(self, *exc_info: object) -> None:
         self._stack.close()
 
+    @property
+    def tag(self) -> int:
+        """That of the memory as it was."""
+        return self._video.table.tag
+
     def linked_files(self) -> tuple[Path, ...]:
         """Files of the memory that have other names."""
         side_files = (file.file_of(self._index_file) for _, file in self.index.manifest.side_files())

@@ -12,13 +12,16 @@ import numpy as np
 from memvid.building.checkpoint import remove_checkpoints
 from memvid.checks import check_chunk_ids
 from memvid.embedding import EmbedderLike
-from memvid.errors import ChunkNotFoundError, ConfigError
+from memvid.errors import ChunkNotFoundError, ConfigError, IndexFileError
+from memvid.index.manifest import read_manifest
+from memvid.index.updating import remove_index
 from memvid.interrupts import interruptible
 from memvid.maintenance.rewrite.compact import Compaction, CompactResult
 from memvid.maintenance.rewrite.erasure_proof import Erasure
 from memvid.maintenance.rewrite.repeats import Repeats
 from memvid.page import ChunkIds, ChunkRanges
 from memvid.query import near_misses_text
+from memvid.storage.commit import default_index_file, is_single
 from memvid.types import ProgressCallback, StrPath, Where
 
 __all__ = ["EraseResult", "erase"]
@@ -35,6 +38,8 @@ class EraseResult:
     :ivar repeated: chunks that stay, and whose text is an erased one, or has it whole.
     :ivar title_erased: whether the memory's title went, too, as it had a piece of what was removed.
     :ivar scanned_bytes: bytes they were looked for in: all files as they are, and all payloads and pages decompressed.
+    :ivar index_removed: an index of this memory that was left beside a video with the index inside, and went, too: it
+        had words of what was removed.
     :ivar checkpoints_removed: checkpoints of interrupted builds, with digests and vectors of texts, which went too.
     :ivar checkpoints_left: files under such a name that could not be removed, or are none: look at them.
     :ivar linked_files: files of the memory that had other names (hard links, as ``cp -al`` makes them): those names
@@ -49,6 +54,7 @@ class EraseResult:
     scanned_bytes: int
     repeated: ChunkRanges = ()
     title_erased: bool = False
+    index_removed: Path | None = None
     checkpoints_removed: tuple[Path, ...] = ()
     checkpoints_left: tuple[Path, ...] = ()
     linked_files: tuple[Path, ...] = ()
@@ -75,7 +81,7 @@ def erase(
     decompressed, for every piece of the removed texts and metadata that no chunk that stays contains.
 
     Checkpoints that interrupted builds have left beside the memory, which hold digests and vectors of texts, are
-    removed.
+    removed, and so is an index of it that was left beside a video with the index inside.
 
     The proof is about the new files. It says nothing of copies, backups, other names of the old files (hard links,
     which the result lists), open readers, and blocks of the disk that the old files have left.
@@ -112,6 +118,7 @@ def erase(
         title = (compaction.title or "").encode()
         untitled = proof.is_in(title) or repeats.is_erased(title)
         result = compaction.run(wanted, proof, untitled=untitled)
+        beside = _remove_index_beside(result.video_file, result.index_file, compaction.tag)
         dropped, left = remove_checkpoints(result.video_file, result.index_file)
         return EraseResult(
             erased=compaction.there(wanted).ranges,
@@ -119,12 +126,31 @@ def erase(
             blocks=proof.blocks,
             repeated=repeats.chunks().ranges,
             title_erased=untitled,
+            index_removed=beside,
             scanned_bytes=proof.scanned,
             checkpoints_removed=dropped,
             checkpoints_left=left,
             linked_files=linked,
             foreign_files=foreign,
         )
+
+
+def _remove_index_beside(video_file: Path, index_file: Path, tag: int) -> Path | None:
+    """Remove the index beside a video that has it inside, if it is of the memory with this tag.
+
+    :returns: its manifest, if there was such an index.
+    """
+    beside = default_index_file(video_file)
+    if not is_single(index_file, video_file):
+        return None
+    try:
+        manifest = read_manifest(beside)
+    except IndexFileError:  # there is none
+        return None
+    if manifest.video.tag != tag:
+        return None
+    remove_index(beside, manifest)
+    return beside
 
 
 def _removed(compaction: Compaction, gone: ChunkIds, wanted: ChunkIds, repeats: Repeats) -> Iterator[bytes]:

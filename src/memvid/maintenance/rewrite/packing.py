@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -12,11 +12,11 @@ from memvid.building.index_append import append_movie
 from memvid.building.outputs import check_index_output
 from memvid.building.shrinking import copy_frames, count_append
 from memvid.errors import OutputError
-from memvid.index import IndexManager, Manifest, stage_changes
+from memvid.index import IndexManager, stage_changes
 from memvid.index.inside import move_parts, put_beside
 from memvid.index.location import find_index
-from memvid.index.manifest import own_name, read_manifest
-from memvid.index.updating import next_number, tidy
+from memvid.index.manifest import read_manifest
+from memvid.index.updating import next_number, remove_index, tidy
 from memvid.interrupts import interruptible
 from memvid.storage.commit import Commit, default_index_file, is_single, recover, refuse_links
 from memvid.storage.journal import finish
@@ -75,7 +75,7 @@ def pack(video: StrPath, index: StrPath | None = None) -> PackResult:
         manifest = move_parts(beside, appender.path, old)
         manifest = count_append(commit, video_file, appender, manifest)
         commit.commit(obsolete=partial(tidy, video_file, manifest))
-        _remove_index(beside, old)
+        remove_index(beside, old)
     return PackResult(video_file, video_file, video_file.stat().st_size, manifest.nbytes)
 
 
@@ -113,15 +113,3 @@ def _convert(index_file: Path, video_file: Path) -> None:
                 number=next_number(index_file, old), commit=commit,
             )  # fmt: skip
             commit.commit(obsolete=partial(tidy, index_file, new))
-
-
-def _remove_index(index_file: Path, manifest: Manifest) -> None:
-    """Remove an index, but for files that it shares with another one, going by their names; the manifest first."""
-    own = [
-        file.file_of(index_file)
-        for role, file in manifest.side_files()
-        if file.name == own_name(index_file, role, file.name)
-    ]
-    for path in (index_file, *own):
-        with suppress(OSError):  # what stays is not looked at any more
-            path.unlink(missing_ok=True)
