@@ -11,7 +11,7 @@ import pytest
 
 from memvid import MemvidEncoder, _core
 from memvid.maintenance import compact, delete, reindex, repair, verify
-from memvid.page import page_checksum
+from memvid.page import PageKind, page_checksum
 from memvid.video import VideoReader
 from memvid.video.codecs import available_codecs
 from memvid.video.codecs.writing import PictureWriter
@@ -198,3 +198,39 @@ def test_a_lost_header_page_leaves_room_for_pages_and_the_cover(tmp_path: Path) 
     assert result.lost == ((0, 11),)  # as the cover says
     assert [*texts_of(result.video_file).values()] == TEXTS
     assert VideoReader(result.video_file).table.has_cover
+
+
+@pytest.mark.parametrize("gone", [1, 5])
+def test_the_words_of_an_index_tell_texts_apart_however_many_were_deleted(tmp_path: Path, gone: int) -> None:
+    """The index has no words of deleted chunks: what it does not know of the video is no sign that it is another's."""
+    video = build(tmp_path, TEXTS, **BARE)
+    deleted = [*range(5, 5 + gone)]
+    delete(video, chunk_ids=deleted)
+    reader = VideoReader(video)
+    pictures = samples(video.read_bytes())
+    one, other = reader.table.frames_of(np.array([1, 3])).tolist()
+    pictures[one], pictures[other] = pictures[other], pictures[one]
+    make_video(video, pictures, reader.width, reader.height)
+    result = repair(video, tmp_path / "new.mp4", embedder=EMBEDDER)
+    assert result.lost == ()
+    left = {chunk: text for chunk, text in enumerate(TEXTS) if chunk not in deleted}
+    assert texts_of(result.video_file) == left
+
+
+def test_texts_whose_metadata_is_lost_are_named(tmp_path: Path) -> None:
+    """The frame is gone, and nothing but the number of the next one says that there was one."""
+    video = grown(tmp_path, metadatas=True)
+    reader = VideoReader(video)
+    lost = next(frame for frame in reader.table.frames_of_kind(PageKind.ATTRIBUTES).tolist() if frame > 12)
+    pictures = samples(video.read_bytes())
+    make_video(video, pictures[:lost] + pictures[lost + 1 :], reader.width, reader.height)
+    result = repair(video, tmp_path / "new.mp4", embedder=EMBEDDER)
+    assert (result.lost, result.unusable_metadata) == ((), ((7, 9),))
+    assert texts_of(result.video_file) == {number: text for number, text in enumerate(TEXTS) if number != 4}
+
+
+@pytest.mark.parametrize("metadatas", [True, False], ids=["metadata", "no metadata"])
+def test_a_sound_memory_without_a_page_table_lacks_no_metadata(tmp_path: Path, *, metadatas: bool) -> None:
+    video = grown(tmp_path, metadatas=metadatas)
+    lose_table(video)
+    assert repair(video, tmp_path / "new.mp4", embedder=EMBEDDER).unusable_metadata == ()

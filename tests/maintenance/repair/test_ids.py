@@ -16,7 +16,7 @@ from memvid.page import PageKind
 from memvid.video import VideoReader
 from tests.maintenance.repair.repair_support import BARE, METADATAS, TEXTS, check_some, mend, spoil
 from tests.memory_support import build, open_memory
-from tests.video.video_support import TABLE_UUID, samples
+from tests.video.video_support import TABLE_UUID, make_video, samples
 
 
 def test_deleted_chunks_are_told_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -103,6 +103,32 @@ class TestNumbers:
             assert reader.chunk_ids() == [*range(10), *range(13, 18)]
             assert reader.get_chunk_by_id(13) == TEXTS[20]
         assert verify(mended, deep=True).lost_chunks == ((10, 11),)
+
+
+@pytest.mark.parametrize("options", [{"symbol_version": 12}, BARE], ids=["packed", "bare"])
+def test_ids_that_a_compaction_left_out_are_not_lost_with_the_header_page(
+    tmp_path: Path, options: dict[str, Any]
+) -> None:
+    """The index knows which chunks there were; the new header page says that the ids have gaps, and what was built."""
+    (tmp_path / "copy").mkdir()
+    video = build(tmp_path / "copy", TEXTS[:80], metadatas=METADATAS, cover=False, **options)
+    delete(video, chunk_ids=[0, *range(5, 75)])
+    compact(video)
+    with MemvidEncoder.open(video) as memory:
+        memory.add_chunks(["one more", "and another"])
+        memory.append()
+    data = video.read_bytes()
+    pictures, reader = samples(data), VideoReader(video)
+    header = reader.table.run_of(0)
+    make_video(video, pictures[header.stop :], reader.width, reader.height)
+    result = mend(video)
+    assert (result.lost, result.chunks) == ((), 11)
+    assert verify(result.video_file, deep=True).findings == ()
+    result.video_file.write_bytes(result.video_file.read_bytes().replace(TABLE_UUID, bytes(16)))
+    result.index_file.unlink()
+    assert reindex(result.video_file).whole
+    with open_memory(result.video_file) as memory:
+        assert memory.chunk_ids() == [*range(1, 5), *range(75, 82)]
 
 
 class TestGapsInBareMemories:

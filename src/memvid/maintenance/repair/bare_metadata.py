@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from memvid.maintenance.repair.page_runs import ChunkRun, Group
 from memvid.page import ChunkIds, PageDecompressor, PageKind, Record, open_run, parse_header
 from memvid.video import BARE
+from memvid.video.bare_texts import TextZone
 
-__all__ = ["fit_metadata_pages", "metadata_of_texts"]
+__all__ = ["fit_metadata_pages", "metadata_of_texts", "texts_without_metadata"]
 
 
 def metadata_of_texts(groups: Iterable[Group]) -> dict[int, bytes]:
@@ -55,6 +56,29 @@ def fit_metadata_pages(groups: list[Group], *, counted: bool) -> list[Group]:
         next_chunk = max([next_chunk, *(chunk + 1 for chunk in texts[-1:])])
         counted = counted or bool(texts)
     return fitted
+
+
+def texts_without_metadata(groups: list[Group], pages: Collection[int], zones: Sequence[TextZone]) -> ChunkIds:
+    """The texts that a page of metadata may have told of which is lost: behind them, a frame is missing.
+
+    :param groups: in the order of their frames.
+    :param pages: the numbers of all pages that are there.
+    :param zones: frames that hold texts.
+    """
+    found = []
+    stretches = [*_stretches(groups)]
+    ends = [*(stretch[0].frame for stretch in stretches[1:]), max([0, *pages])]
+    for stretch, end in zip(stretches, ends, strict=True):
+        texts = [group for group in stretch if group.kind == BARE and group.frame < end]
+        if not texts:
+            continue
+        behind = texts[-1].frame + 1
+        behind = max([behind, *(zone.start + zone.count for zone in zones if zone.start < behind)])
+        if any(frame not in pages for frame in range(behind, end)):
+            described = (ids for group in stretch if group.kind == PageKind.ATTRIBUTES for ids in _described_by(group))
+            ids = ChunkIds.of(group.first_chunk for group in texts)
+            found.append(ids - ChunkIds.union(map(ChunkIds.of, described)))
+    return ChunkIds.union(found)
 
 
 def _stretches(groups: list[Group]) -> Iterator[list[Group]]:

@@ -152,7 +152,8 @@ def add_texts(
 ) -> None:
     """Bare texts as groups: with the ids that their frames stand for or the index knows, else with new ones."""
     told = table is not None and not texts.loose
-    by_words = {} if told or index is None else _by_words(texts, index)
+    own = index is not None and bool(pages) and index.is_of(result.tag) is True
+    by_words = {} if told or index is None else _by_words(texts, index, own=own)
     by_frame = _ids_of_frames(texts.placed, pages, table, result)
     gone = result.deleted if index is None else result.deleted | index.deleted
     deleted = {*(gone & ChunkIds.of(by_frame.values())).numbers().tolist()}  # their words are in no index
@@ -216,11 +217,15 @@ def _is_text(text: bytes, frame: int | None, path: object, findings: Findings) -
     return True
 
 
-def _by_words(texts: Texts, index: IndexVectors) -> dict[bytes, tuple[int, ...]]:
-    """Which chunks each text can be by its words and its length, if the index is that of nearly all texts."""
+def _by_words(texts: Texts, index: IndexVectors, *, own: bool) -> dict[bytes, tuple[int, ...]]:
+    """Which chunks each text can be by its words and its length, if the index is that of nearly all texts.
+
+    :param own: whether it is an index of this memory: then it need not know the texts of those that were deleted.
+    """
     every = {*texts.placed.values(), *texts.loose}
     found = {text: ids for text in every if (ids := index.chunks_like(text))}
-    return found if len(found) >= _MOST * len(every) else {}
+    wanted = len(every) - (len(index.deleted) if own else 0)
+    return found if len(found) >= _MOST * wanted else {}
 
 
 def _ids_of_frames(

@@ -67,6 +67,7 @@ class Sorted:
     :ivar cover: what the code on the cover holds, if it was found.
     :ivar added: ids of the chunks that each commit says it has added, by the frame behind its page.
     :ivar claimed: ids of the chunks that were there, as far as one page or another says so.
+    :ivar guessed: ids that were there unless a compaction left them out, which only the lost header page would say.
     :ivar deleted: ids of the chunks that the pages say were deleted.
     :ivar lost_kinds: kinds of pages that the page table has in frames that are not there.
     """
@@ -81,6 +82,7 @@ class Sorted:
     cover: bytes | None = None
     added: dict[int, range] = field(default_factory=dict)
     claimed: list[ChunkIds] = field(default_factory=list)
+    guessed: ChunkIds = field(default_factory=lambda: ChunkIds.of([]))
     deleted: ChunkIds = field(default_factory=lambda: ChunkIds.of([]))
     lost_kinds: set[int] = field(default_factory=set)
 
@@ -103,4 +105,4 @@ class Sorted:
     def expected(self) -> ChunkIds:
         """Ids of the chunks that were there, as far as anything says so that can be."""
         there = self.chunks
-        return ChunkIds.union([*self.claimed, there]) & reach(there)
+        return ChunkIds.union([*self.claimed, self.guessed, there]) & reach(there)

@@ -10,6 +10,7 @@ import numpy as np
 from memvid.allowance import Allowance
 from memvid.checks import ID_LIMIT
 from memvid.errors import VideoError
+from memvid.maintenance.repair.bare_metadata import texts_without_metadata
 from memvid.maintenance.repair.bare_text_ids import Texts, add_texts, texts_by_checksum, texts_by_order
 from memvid.maintenance.repair.copies import choose_pages, choose_table, choose_tag
 from memvid.maintenance.repair.front_pages import find_front
@@ -38,6 +39,7 @@ from memvid.page import (
 from memvid.page.reading import run_parts
 from memvid.types import VideoIdentity
 from memvid.video import BARE, PageTable, expected_chunks
+from memvid.video.bare_texts import find_zones
 from memvid.video.cover import chunks_on_cover
 
 __all__ = ["sort_pages"]
@@ -101,7 +103,10 @@ def sort_pages(
         there = {group.frame for group in result.groups}
         listed = zip(table.kinds.tolist(), range(len(table)), strict=True)
         result.lost_kinds = {kind for kind, frame in listed if frame not in there}
-        _note_lost_metadata(table, result, path, findings)
+        _note_lost_metadata(*_metadata_not_there(table, result), path, findings)
+    elif texts:
+        zones = find_zones(result.header, result.front, result.added, sorted(by_number))
+        _note_lost_metadata(texts_without_metadata(result.groups, by_number, zones), None, path, findings)
     return result
 
 
@@ -141,21 +146,24 @@ def _note_unreadable(copy: Salvage, table: PageTable | None, findings: Findings)
         findings.error("frame", what, copy.path, frame=slot.frame, offset=slot.offset if slot.offset >= 0 else None)
 
 
-def _note_lost_metadata(table: PageTable, result: Sorted, path: object, findings: Findings) -> None:
-    """Name the bare texts that come without their metadata, as the page that may have it is lost."""
+def _metadata_not_there(table: PageTable, result: Sorted) -> tuple[ChunkIds, int | None]:
+    """The bare texts that a page of metadata may have told of which is lost, and its frame."""
     there = {group.frame: group for group in result.groups if group.kind == PageKind.ATTRIBUTES}
     lost = [frame for frame in table.frames_of_kind(PageKind.ATTRIBUTES).tolist() if frame not in there]
-    if not lost:
-        return
     heads = [parse_header(group.payloads[0], frame_index=frame) for frame, group in there.items()]
     described = ChunkIds.of_ranges((head.first_chunk, head.first_chunk + head.count - 1) for head in heads)
     chunks = (table.texts_before(np.array(lost, np.int64)) & result.chunks) - described
+    return chunks, next(iter(lost), None)
+
+
+def _note_lost_metadata(chunks: ChunkIds, frame: int | None, path: object, findings: Findings) -> None:
+    """Name the bare texts that come without their metadata."""
     if chunks:
         findings.error(
             "metadata",
             f"the metadata of {describe_chunks(chunks.ranges)} cannot be read: they come without it",
             path,
-            frame=lost[0],
+            frame=frame,
             chunks=chunks.ranges,
         )
 
@@ -280,8 +288,8 @@ def _expect(table: PageTable | None, result: Sorted, frames: int) -> None:
     """Which chunks there were, as far as page table, header page and commits say."""
     if table is not None:
         result.claimed.append(table.chunk_ids())
-    elif result.header is None and result.chunks:  # a compaction may have left ids out, but nothing says so
-        result.claimed.append(ChunkIds.of(range(int(result.chunks.ends[-1]))))
-    if result.header is None and result.cover is not None:  # likewise
-        result.claimed.append(ChunkIds.of(range(chunks_on_cover(result.cover))))
+    elif result.header is None:
+        result.guessed = ChunkIds.of(range(max([0, *result.chunks.ends.tolist()[-1:]])))
+    if result.header is None and result.cover is not None:
+        result.guessed |= ChunkIds.of(range(chunks_on_cover(result.cover)))
     result.claimed.append(expected_chunks(result.header, result.added.values(), there=result.chunks, frames=frames))

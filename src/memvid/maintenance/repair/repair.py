@@ -136,6 +136,7 @@ def repair(
         proven = kept if kept is not None and _knows(kept, tables, ordered) else None
         if proven is not None:
             ordered.claimed += [proven.chunks, ChunkIds.of_ranges(proven.manifest.missing)]
+            ordered.guessed -= ChunkIds.of(range(max([0, *proven.every.ends.tolist()[-1:]])))  # it knows these
         current = _of_this_state(proven, found)
         by_index = ChunkIds.of([]) if current is None else current.deleted
         present = ordered.chunks

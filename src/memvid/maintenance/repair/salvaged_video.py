@@ -225,13 +225,17 @@ class Rewrite:
         """A header page in place of a lost one. Of the memory's id only the tag is known; the rest is a new digest."""
         ordered = self._ordered
         digest = hashlib.sha256()
-        text_bytes = chunks = 0
-        for _, first, page, _ in open_groups(ordered):
+        commits = (group.frame for group in ordered.groups if group.kind == PageKind.COMMIT)
+        appended = next(commits, None)
+        text_bytes = chunks = behind = 0
+        for frame, first, page, _ in open_groups(ordered):
             digest.update(first.to_bytes(8, "little"))
-            for slot in range(len(page)):
-                digest.update(page.text_bytes(slot))
-                text_bytes += len(page.text_bytes(slot))
-            chunks += len(page)
+            texts = [page.text_bytes(slot) for slot in range(len(page))]
+            for text in texts:
+                digest.update(text)
+            if appended is None or frame < appended:
+                chunks, behind = chunks + len(page), first + len(page)
+                text_bytes += sum(map(len, texts))
         compressed = any(
             parse_header(group.payloads[0], frame_index=group.frame).flags & PageFlag.ZSTD
             for group in ordered.groups
@@ -247,6 +251,7 @@ class Rewrite:
             compression="zstd" if compressed else "none",
             dictionary_pages=len(ordered.dictionary_pages),
             dictionary_bytes=len(ordered.dictionary or b""),
+            next_chunk=behind if chunks < behind else None,
             model=None if model is None else model.name,
             dim=None if model is None else model.dim,
             model_digest=None if model is None else model.digest,
