@@ -65,7 +65,8 @@ def without_others(shown: Iterable[Shown], covers: Collection[Hashable]) -> list
     others = False
     for picture in shown:
         if picture.elsewhere and not others and found and found[-1].text in covers:
-            found[-1] = _OTHER
+            pictures = len([*takewhile(found[-1].__eq__, reversed(found))])  # a film may show it for a second
+            found[-pictures:] = [_OTHER] * pictures
         others = picture.number is None and (others or picture.elsewhere)
         found.append(_OTHER if others else picture)
     return found

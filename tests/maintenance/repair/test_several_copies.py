@@ -106,11 +106,11 @@ def test_no_copy_at_all(tmp_path: Path) -> None:
         repair([], tmp_path / "new.mp4")
 
 
-@pytest.mark.parametrize("cover", [True, False])
+@pytest.mark.parametrize("cover", [0, 1, 4], ids="shown {} times".format)
 @pytest.mark.parametrize("described", [True, False], ids=["metadata", "no metadata"])
 @pytest.mark.parametrize("wanted", [0, 1])
 def test_of_two_memories_in_one_film_comes_the_one_that_the_index_names(
-    tmp_path: Path, wanted: int, *, described: bool, cover: bool
+    tmp_path: Path, wanted: int, *, described: bool, cover: int
 ) -> None:
     if "ffv1" not in available_codecs():
         pytest.skip("this machine cannot write ffv1")
@@ -120,12 +120,13 @@ def test_of_two_memories_in_one_film_comes_the_one_that_the_index_names(
     for name, some in zip(("one", "two"), texts, strict=True):
         (tmp_path / name).mkdir()
         videos.append(
-            build(tmp_path / name, some, metadatas=metadatas, **BARE | {"symbol_version": 20, "cover": cover})
+            build(tmp_path / name, some, metadatas=metadatas, **BARE | {"symbol_version": 20, "cover": cover > 0})
         )  # fmt: skip
     pages, plain = (_core.SymbolOptions(version=20, utf8=utf8) for utf8 in (False, True))
     writer = PictureWriter(tmp_path / "film.mkv", codec="ffv1", version=20, pages=pages, texts=plain, fps=30)
     for video in videos:
-        writer.write([payload for _, payload in VideoReader(video).read_all()])
+        payloads = [payload for _, payload in VideoReader(video).read_all()]
+        writer.write(payloads[: cover > 0] * cover + payloads[cover > 0 :])
     writer.finish(b"")
     index = videos[wanted].with_name("memory_index.json")
     result = repair(tmp_path / "film.mkv", tmp_path / "new.mp4", index=index, embedder=EMBEDDER)
