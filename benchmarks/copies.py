@@ -129,9 +129,9 @@ def measure(tried: CopiedSet, known: KnownVectors, folder: Path) -> dict[str, fl
     video = folder / "memory.mp4"
     with MemvidEncoder(embedder=known.embedder()) as encoder:
         encoder.add_chunks(tried.texts)
-        index_file = encoder.build_video(video).index_file
+        encoder.build_video(video)
     hits = dict.fromkeys(("all compared", "graph", "hybrid"), 0)
-    with IndexManager.open(index_file) as index, MemvidRetriever(video, embedder=known.embedder()) as retriever:
+    with IndexManager.open(video) as index, MemvidRetriever(video, embedder=known.embedder()) as retriever:
         for first in range(0, len(asked), PORTION):
             part = asked[first : first + PORTION]
             for name, exact in (("all compared", True), ("graph", False)):

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from memvid import MemvidEncoder, MemvidRetriever
 from memvid.embedding import HashingEmbedder
+from memvid.storage.commit import default_index_file
 
 EMBEDDER = HashingEmbedder(dim=64)
 
@@ -38,11 +39,11 @@ def build(
     embeddings: Any = None,
     **options: Any,
 ) -> Path:
-    """Build ``<folder>/<name>.mp4`` and its index; returns the video."""
+    """Build ``<folder>/<name>.mp4`` and its index beside it, where tests can get at each file; returns the video."""
     video = folder / f"{name}.mp4"
     with MemvidEncoder(embedder=EMBEDDER, **options) as encoder:
         encoder.add_chunks(chunks, metadatas=metadatas, embeddings=embeddings)
-        encoder.build_video(video)
+        encoder.build_video(video, default_index_file(video))
     return video
 
 

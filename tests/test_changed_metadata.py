@@ -13,6 +13,7 @@ from memvid import MemvidEncoder
 from memvid.errors import ChunkNotFoundError, EmptyMemoryError, FrameError, MetadataError, QueryError
 from memvid.exchange import export
 from memvid.index import IndexManager
+from memvid.index.location import find_index
 from memvid.maintenance import compact, delete, erase, reindex, repair, tag, verify
 from memvid.maintenance.damaged.container import read_container
 from memvid.page import PageKind
@@ -83,8 +84,7 @@ def metadata_of(video: Path, index: Path | None = None) -> dict[int, Any]:
                 assert {result.chunk_id for result in results} == having
         if "of" in fields:
             assert memory.search_results("a", 99, where={"of": "nowhere"}) == []
-    index_file = index or video.with_name(f"{video.stem}_index.json")
-    with IndexManager.open(index_file) as opened:
+    with IndexManager.open(find_index(video, index)) as opened:
         assert opened.ids.tolist() == ids
     return found
 

@@ -312,7 +312,7 @@ class TestBuilding:
         texts = make_texts(50)
         with MemvidEncoder(embedder=EMBEDDER) as encoder:
             encoder.add_chunks(texts)
-            result = encoder.build_video(os.fspath(tmp_path / "m.v.mp4"))
+            result = encoder.build_video(os.fspath(tmp_path / "m.v.mp4"), tmp_path / "m.v_index.json")
         assert result.index_file == tmp_path / "m.v_index.json"
         assert (result.chunks, result.text_bytes) == (50, sum(map(len, texts)))
         assert result.video_bytes == (tmp_path / "m.v.mp4").stat().st_size
@@ -335,12 +335,11 @@ class TestBuilding:
             with MemvidEncoder(embedder=EMBEDDER, threads=threads, expansion_add=8) as encoder:
                 encoder.add_chunks(texts[:77], metadatas=given_metadata[:77])
                 encoder.add_chunks(texts[77:], metadatas=given_metadata[77:], embeddings=vectors[77:])
-                encoder.build_video(folder / "memory.mp4")
-                files.append(all_files(folder))
-                if threads == 2:
-                    encoder.build_video(folder / "memory.mp4")
+                for _ in range(threads):
+                    encoder.build_video(folder / "memory.mp4", folder / "memory_index.json")
+                    encoder.build_video(folder / "one.mp4")
                     files.append(all_files(folder))
-        assert len(files[0]) == 4
+        assert len(files[0]) == 5
         assert all(built == files[0] for built in files)
 
     def test_another_process_gives_the_same_bytes(self, tmp_path: Path) -> None:
@@ -444,7 +443,7 @@ class TestBuilding:
                         second.build_video(tmp_path / video, tmp_path / index)
                     refused.append(caught.value)
 
-            first.build_video(tmp_path / "m.mp4", progress=build_the_other)
+            first.build_video(tmp_path / "m.mp4", tmp_path / "m_index.json", progress=build_the_other)
             assert refused
             assert sorted(all_files(tmp_path)) == ["m.mp4", "m_index.json", "m_index.records", "m_index.usearch"]
             with open_memory(tmp_path / "m.mp4") as memory:

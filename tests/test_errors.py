@@ -446,14 +446,14 @@ from memvid import MemvidEncoder
 from memvid.index.record_writer import RecordWriter
 from tests.memory_support import EMBEDDER, all_files, make_texts, make_vectors
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-folder, keywords = Path(sys.argv[1]), sys.argv[2] == "True"
+folder, keywords, index = Path(sys.argv[1]), sys.argv[2] == "True", sys.argv[3]
 before = all_files(folder)
 encoder = MemvidEncoder(embedder=EMBEDDER, keywords=keywords, compression="none")
 encoder.add_chunks(make_texts(600, words=12), embeddings=make_vectors(600))
 def limited(size):
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
     try:
-        encoder.build_video(folder / "memory.mp4")
+        encoder.build_video(folder / "memory.mp4", folder / index)
         return None
     except OutputError as error:
         return error
@@ -490,19 +490,24 @@ except OutputError as error:
 resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 spooling.add_chunks(["more"])
 spooling.build_video(folder / "spooled.mp4")
-encoder.build_video(folder / "memory.mp4")
-assert set(all_files(folder)) >= set(before)
+encoder.build_video(folder / "memory.mp4", folder / index)
+assert set(all_files(folder)) == ({"memory.mp4", "spooled.mp4"} if index == "memory.mp4" else {*before, "spooled.mp4"})
 print(" ".join(dict.fromkeys(failures)))
 """
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs RLIMIT_FSIZE as Linux has it")
+@pytest.mark.parametrize(
+    ("index", "side_file"), [("memory_index.json", "memory_index.usearch"), ("memory.mp4", "memory.mp4.usearch")]
+)
 @pytest.mark.parametrize("keywords", [True, False])
-def test_a_full_disk_leaves_the_old_memory_and_no_litter(tmp_path: Path, keywords: bool) -> None:
+def test_a_full_disk_leaves_the_old_memory_and_no_litter(
+    tmp_path: Path, keywords: bool, index: str, side_file: str
+) -> None:
     build(tmp_path, ["old"], embeddings=make_vectors(1))
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, "-c", FULL_DISK, str(tmp_path), str(keywords)]
+    command = [sys.executable, "-c", FULL_DISK, str(tmp_path), str(keywords), index]
     run = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert (run.returncode, run.stderr) == (0, "")
     failed = set(run.stdout.split())
-    assert failed == {"memory.mp4", "other.records", "memory_index.usearch", "spool"}
+    assert failed == {"memory.mp4", "other.records", side_file, "spool"}

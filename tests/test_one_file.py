@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from memvid import MemvidEncoder
@@ -27,8 +28,11 @@ from memvid.index.manifest import read_manifest
 from memvid.maintenance import compact, delete, erase, pack, reindex, repair, tag, unpack, verify
 from memvid.storage.commit import default_index_file
 from memvid.storage.inner_index import Stretch, find_manifest, put_index
+from memvid.video import VideoReader
 from tests.index.sqlite.old_index import age_memory
+from tests.maintenance.test_holes import cut_out, frames_of
 from tests.memory_support import EMBEDDER, build, make_texts, open_memory
+from tests.video.video_support import samples
 
 TEXTS = make_texts(60, words=8)
 METADATAS = [{"n": number, "even": number % 2 == 0} for number in range(60)]
@@ -39,7 +43,7 @@ def build_one(folder: Path, name: str = "memory.mp4", texts: list[str] = TEXTS, 
     folder.mkdir(exist_ok=True)
     with MemvidEncoder(embedder=EMBEDDER, symbol_version=14, **options) as encoder:
         encoder.add_chunks(texts, metadatas=METADATAS[: len(texts)])
-        result = encoder.build_video(folder / name, folder / name)
+        result = encoder.build_video(folder / name)
     assert result.video_file == result.index_file == folder / name
     assert result.video_bytes == (folder / name).stat().st_size
     assert 0 < result.index_bytes < result.video_bytes
@@ -298,6 +302,132 @@ def test_other_codecs_have_no_index_inside(tmp_path: Path) -> None:
         encoder.add_chunks(TEXTS)
         with pytest.raises(OutputError, match="only videos of codec png"):
             encoder.build_video(tmp_path / "m.mp4", tmp_path / "m.mp4")
+        result = encoder.build_video(tmp_path / "m.mp4")
+    assert result.index_file == tmp_path / "m_index.json"
+    assert names(tmp_path) == {"m.mp4", "m_index.json", "m_index.records", "m_index.usearch"}
+    with open_memory(tmp_path / "m.mp4") as memory:
+        assert memory.get_chunk_by_id(0) == TEXTS[0]
+        assert not memory.info.index_inside
+
+
+@pytest.mark.parametrize("index", ["memory_index.json", "memory", "other.json"])
+def test_a_name_puts_the_index_beside(tmp_path: Path, video: Path, index: str) -> None:
+    folder = tmp_path / "apart"
+    folder.mkdir()
+    with MemvidEncoder(embedder=EMBEDDER, symbol_version=14) as encoder:
+        encoder.add_chunks(TEXTS, metadatas=METADATAS)
+        result = encoder.build_video(folder / "memory.mp4", folder / index)
+    stem = index.removesuffix(".json")
+    assert result.index_file == folder / index
+    assert names(folder) == {"memory.mp4", index, f"{stem}.records", f"{stem}.usearch"}
+    assert answers(folder / "memory.mp4", folder / index) == answers(video)
+    if index == "memory_index.json":
+        assert answers(folder / "memory.mp4") == answers(video)
+
+
+def never(texts: Any) -> Any:
+    raise AssertionError(f"{len(texts)} texts are embedded")
+
+
+def test_a_video_alone_opens_after_a_reindex(tmp_path: Path, video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bare = tmp_path / "bare" / "bare.mp4"
+    with MemvidEncoder(embedder=EMBEDDER, symbol_version=14) as encoder:
+        encoder.add_chunks(TEXTS, metadatas=METADATAS)
+        with monkeypatch.context() as patched:
+            patched.setattr(type(EMBEDDER), "encode", never)
+            result = encoder.build_video(bare, False)
+    assert (result.video_file, result.index_file, result.index_bytes) == (bare, None, 0)
+    assert (result.chunks, result.embeddings_made, result.video_bytes) == (60, 0, bare.stat().st_size)
+    assert names(bare.parent) == {"bare.mp4"}
+    with pytest.raises(IndexNotFoundError, match="memvid reindex"):
+        open_memory(bare)
+    assert reindex(bare, embedder=EMBEDDER).index_file == bare
+    assert names(bare.parent) == {"bare.mp4"}
+    assert answers(bare) == answers(video)
+    grow(bare)
+    grow(video)
+    assert answers(bare) == answers(video)
+
+
+def test_the_frames_are_the_same_with_and_without_an_index(tmp_path: Path, video: Path, beside: Path) -> None:
+    with MemvidEncoder(embedder=EMBEDDER, symbol_version=14) as encoder:
+        encoder.add_chunks(TEXTS, metadatas=METADATAS)
+        encoder.build_video(tmp_path / "bare.mp4", index_file=False)
+    assert (tmp_path / "bare.mp4").read_bytes() == beside.read_bytes()
+    unpack(video)
+    assert video.read_bytes() == beside.read_bytes()
+
+
+def test_a_new_index_goes_where_the_old_one_was(tmp_path: Path, video: Path, beside: Path) -> None:
+    for gone in (["memory_index.json"], ["memory_index.records", "memory_index.usearch"]):
+        for name in gone:
+            (beside.parent / name).unlink()
+        assert reindex(beside, embedder=EMBEDDER).index_file == default_index_file(beside)
+        assert answers(beside) == answers(video)
+    for path in beside.parent.glob("memory_index*"):
+        path.unlink()
+    assert reindex(beside, default_index_file(beside), embedder=EMBEDDER).index_file == default_index_file(beside)
+    for path in beside.parent.glob("memory_index*"):
+        path.unlink()
+    assert reindex(beside, embedder=EMBEDDER).index_file == beside
+    assert names(beside.parent) == {"memory.mp4"}
+
+
+def test_one_file_takes_the_place_of_several(tmp_path: Path, beside: Path) -> None:
+    folder = beside.parent
+    for name in ("memory_index.txt", "other_index.json"):
+        (folder / name).write_text("{}")
+    build_one(folder, texts=TEXTS[:30])
+    assert names(folder) == {"memory.mp4", "memory_index.txt", "other_index.json"}
+    assert len(answers(beside)[-1]) == 30
+    build(folder, TEXTS, metadatas=METADATAS, symbol_version=14)
+    assert len(names(folder)) == 6
+    assert len(answers(beside)[-1]) == 60
+    with MemvidEncoder(embedder=EMBEDDER) as encoder:
+        encoder.add_chunks(TEXTS)
+        encoder.build_video(beside, index_file=False)
+    assert names(folder) == {"memory.mp4", "memory_index.txt", "other_index.json"}
+
+
+@pytest.mark.parametrize("content", [b"{}", b"", b"a text of somebody else's", None])
+def test_an_index_of_other_frames_stays_where_it_is(tmp_path: Path, beside: Path, content: bytes | None) -> None:
+    index = default_index_file(beside)
+    if content is None:
+        shutil.copy(build_one(tmp_path / "other", texts=TEXTS[:20]), beside)  # another video of that name
+    else:
+        index.write_bytes(content)
+    before = {path: path.read_bytes() for path in beside.parent.glob("memory_index*")}
+    assert len(before) == 3
+    build_one(beside.parent, texts=TEXTS[:50])
+    grow(beside)
+    assert {path: path.read_bytes() for path in beside.parent.glob("memory_index*")} == before
+
+
+@pytest.mark.parametrize("left", [["usearch", "records", "json"], ["records", "json"], ["json"]])
+@pytest.mark.parametrize(
+    "change",
+    [
+        grow,
+        compact,
+        lambda video: delete(video, chunk_ids=[1]),
+        lambda video: reindex(video, embedder=EMBEDDER),
+        lambda video: build_one(video.parent),
+    ],
+)
+def test_what_pack_could_not_remove_goes_with_the_next_change(
+    tmp_path: Path, beside: Path, left: list[str], change: Any
+) -> None:
+    files = [beside.with_name(f"memory_index.{suffix}") for suffix in left]
+    before = {path: path.read_bytes() for path in files}
+    pack(beside)
+    for path, data in before.items():
+        path.write_bytes(data)
+    assert find_index(beside) == beside
+    assert len(answers(beside)[-1]) == 60
+    assert len(names(beside.parent)) == 1 + len(left)
+    change(beside)
+    assert names(beside.parent) == {"memory.mp4"}
+    assert verify(beside, deep=True).findings == ()
 
 
 def test_a_video_with_holes_takes_no_index_inside(tmp_path: Path, video: Path) -> None:
@@ -467,3 +597,36 @@ def test_an_old_index_is_packed_without_embedding(tmp_path: Path, beside: Path) 
     pack(beside)
     assert names(beside.parent) == {"memory.mp4"}
     assert answers(beside) == before
+
+
+def test_a_frame_that_cannot_be_read_leaves_the_index_inside(tmp_path: Path, video: Path) -> None:
+    data = video.read_bytes()
+    frame = samples(data)[int(VideoReader(video).table.frames_of(np.array([10]))[0])]
+    video.write_bytes(data.replace(frame, bytes(len(frame))))
+    result = reindex(video)
+    assert result.index_file == video
+    assert result.missing
+    assert (result.embeddings_kept, result.embeddings_made) == (result.chunks, 0)
+    with open_memory(video) as memory:
+        assert len(memory) == result.chunks
+        assert memory.search(TEXTS[59], 1) == [TEXTS[59]]
+    repaired = repair(video, tmp_path / "new" / "new.mp4")
+    assert repaired.index_file == tmp_path / "new" / "new.mp4"
+    assert repaired.embeddings_made == 0
+    assert len(answers(repaired.video_file)[-1]) == result.chunks
+
+
+def test_a_video_with_holes_is_indexed_beside_it(video: Path) -> None:
+    """Also where the movie header still has the manifest that was inside, as some editors leave it."""
+    manifest = read_manifest(video).to_bytes()
+    cut_out(video, frames_of(video, [10]), table=True)
+    put_index(video, [], lambda _: manifest)
+    with pytest.raises(IndexFormatError, match="memvid reindex"):
+        open_memory(video)
+    for _ in range(2):
+        result = reindex(video, embedder=EMBEDDER)
+        assert result.index_file == default_index_file(video) == find_index(video)
+        assert result.missing
+        with open_memory(video) as memory:
+            assert len(memory) == result.chunks
+            assert memory.search(TEXTS[59], 1) == [TEXTS[59]]

@@ -139,7 +139,7 @@ def test_another_profile_takes_the_place_of_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize("profile", PROFILES)
 def test_a_repaired_memory_keeps_its_codes(tmp_path: Path, profile: str) -> None:
     video = build(tmp_path, profile)
-    repair(video, tmp_path / "new.mp4", embedder=EMBEDDER)
+    repair(video, tmp_path / "new.mp4", output_index=tmp_path / "new_index.json", embedder=EMBEDDER)
     assert np.array_equal(codes_of(tmp_path / "new.mp4"), codes_of(video))
     assert (tmp_path / "new_index.codes").read_bytes() == (tmp_path / "memory_index.codes").read_bytes()
 

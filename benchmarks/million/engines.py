@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from benchmarks.million.data import Data
 from benchmarks.million.vectors import DIM
 from memvid import MemvidEncoder, MemvidRetriever, MiniLMEmbedder
+from memvid.index.location import find_index
 
 __all__ = ["Engine", "GivenVectors", "Hits", "MemvidEngine", "NaiveQrEngine"]
 
@@ -142,7 +143,7 @@ class NaiveQrEngine:
 
         self._effort = effort
         if self._index is None:
-            self._index = IndexManager.open(folder / "memory_index.json")
+            self._index = IndexManager.open(find_index(folder / "memory.mp4"))
             video = VideoReader(folder / "memory.mp4")
             self._table = video.table
             self._reader = NaiveReader(video)

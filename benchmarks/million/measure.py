@@ -12,7 +12,7 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,8 @@ from benchmarks.million.parts import measure_parts
 from benchmarks.million.peers import ENGINES
 from benchmarks.million.vectors import recall
 from memvid import MemvidRetriever
+from memvid.index.location import find_index
+from memvid.index.manifest import read_manifest, side_file_name
 
 __all__ = ["percentiles"]
 
@@ -53,8 +55,19 @@ def build(name: str, data: Data) -> dict[str, Any]:
         "stages": stages,
         "peak_bytes": memory()["peak"],
         "peak_bytes_before": before,
-        "files": {str(p.relative_to(folder)): p.stat().st_size for p in sorted(folder.rglob("*")) if p.is_file()},
+        "files": dict(_sizes(folder)),
     }
+
+
+def _sizes(folder: Path) -> Iterator[tuple[str, int]]:
+    """Names and sizes of all files; a video without the parts of its index, which are told by their own names."""
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        name, size = str(path.relative_to(folder)), path.stat().st_size
+        if path.suffix == ".mp4" and find_index(path) == path:
+            parts = {role: part.bytes for role, part in read_manifest(path).side_files()}
+            size -= sum(parts.values())
+            yield from ((side_file_name(path, role), nbytes) for role, nbytes in parts.items())
+        yield name, size
 
 
 def serve(name: str, data: Data, target: float | None) -> dict[str, Any]:

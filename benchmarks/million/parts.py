@@ -15,6 +15,8 @@ from benchmarks.million.data import Data, question_strings
 from benchmarks.million.engines import MemvidEngine
 from memvid import MiniLMEmbedder
 from memvid.index import IndexManager
+from memvid.index.location import find_index
+from memvid.index.side_files import open_side_file
 from memvid.index.vectors import quantise
 from memvid.video import PageStore, VideoReader
 
@@ -65,12 +67,14 @@ def _searching(data: Data, effort: int, take: Take) -> tuple[list[list[int]], fl
 
     folder = data.folder / "memvid"
     queries = [row[None] for row in data.queries]
-    with IndexManager.open(folder / "memory_index.json") as index:
-        info = index.manifest.vectors
+    index_file = find_index(folder / "memory.mp4")
+    with IndexManager.open(index_file) as index:
+        info, (segment,) = index.manifest.vectors, index.manifest.segments
         take("search", lambda i: index.search(queries[i], 5, expansion=effort))
         hits = [index.search(query, 5, expansion=effort)[0][0].tolist() for query in queries]
     graph: Any = Index(ndim=info.dim, metric="cos", dtype=info.dtype, connectivity=info.connectivity)
-    graph.view(str(folder / "memory_index.usearch"))
+    with open_side_file(index_file, segment.files["vectors"]) as file:
+        graph.view(memoryview(file.load()))
     graph.expansion_search = effort
     rounded = [quantise(query, info.dtype) for query in queries]
     take("for comparison: usearch's own search", lambda i: graph.search(rounded[i], _CANDIDATES, threads=1))

@@ -3,7 +3,7 @@
 >>> from memvid import MemvidEncoder, MemvidRetriever
 >>> encoder = MemvidEncoder()
 >>> encoder.add_chunks(["The login page failed on March 2.", "Backups run at night."])
->>> encoder.build_video("memory.mp4", "memory_index.json")  # doctest: +SKIP
+>>> encoder.build_video("memory.mp4")  # doctest: +SKIP
 >>> MemvidRetriever("memory.mp4").search("when did signing in break?", top_k=1)  # doctest: +SKIP
 ['The login page failed on March 2.']
 

@@ -60,7 +60,7 @@ class DemoReport:
         storing them twice would only flatter the sizes.
     :ivar build: what the encoder reports: files, chunks, frames, sizes, seconds.
     :ivar gzip_bytes: the same chunks, a line break between them, as one ``gzip -9`` stream.
-    :ivar index_files: name and size of the index's files.
+    :ivar index_parts: size of each part of the index, by what it is: ``"vectors"``, ``"records"``.
     :ivar open_seconds: opening the memory.
     :ivar warm_seconds: loading what the first question needs: model, index, dictionary.
     :ivar answers: an answer for each of :data:`QUESTIONS`.
@@ -70,7 +70,7 @@ class DemoReport:
     repeated: int
     build: BuildResult
     gzip_bytes: int
-    index_files: Mapping[str, int]
+    index_parts: Mapping[str, int]
     open_seconds: float
     warm_seconds: float
     answers: tuple[DemoAnswer, ...]
@@ -104,6 +104,7 @@ def run_demo(
     :raises OutputError: the folder cannot be made or written.
     """
     from memvid.encoder import MemvidEncoder
+    from memvid.index.manifest import read_manifest
     from memvid.retriever import MemvidRetriever
 
     topics = load_topics()
@@ -117,7 +118,7 @@ def run_demo(
         encoder.add_chunks(chunks, metadatas=({"topic": topic} for topic in chunks.values()))
         result = encoder.build_video(video_file, progress=progress)
     begin = time.perf_counter()
-    with MemvidRetriever(result.video_file, result.index_file, embedder=embedder) as retriever:
+    with MemvidRetriever(result.video_file, embedder=embedder) as retriever:
         opened = time.perf_counter()
         retriever.warm()
         warmed = time.perf_counter()
@@ -128,7 +129,7 @@ def run_demo(
         repeated=repeated,
         build=result,
         gzip_bytes=_gzip_size(texts),
-        index_files=_index_files(result.index_file),
+        index_parts={role: file.bytes for role, file in read_manifest(result.video_file).side_files()},
         open_seconds=opened - begin,
         warm_seconds=warmed - opened,
         answers=answers,
@@ -164,9 +165,3 @@ def _stages(before: RetrieverStats, after: RetrieverStats) -> dict[str, float]:
 
 def _gzip_size(texts: Iterable[str]) -> int:
     return len(gzip.compress("\n".join(texts).encode(), 9))
-
-
-def _index_files(manifest: Path) -> dict[str, int]:
-    """The manifest and its side files, which share its stem."""
-    files = sorted(path for path in manifest.parent.glob(f"{manifest.stem}*") if path.is_file())
-    return {path.name: path.stat().st_size for path in files}

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from memvid.building.build import About, Builder
 from memvid.building.chunk_collector import ChunkCollector, EncoderStats
-from memvid.building.outputs import check_outputs, new_folders
+from memvid.building.outputs import check_outputs, check_video_output, new_folders
 from memvid.checks import check_date, check_words
 from memvid.config import EncoderConfig, make_config
 from memvid.embedding import EmbedderLike, check_profile, resolve_embedder
@@ -67,7 +67,8 @@ class MemvidEncoder(ChunkCollector):
         """An encoder that adds to a memory that exists, and deletes from it.
 
         :param video_file: the video, in memvid's own format (``codec="png"``).
-        :param index_file: the index's manifest; ``None`` takes ``<stem>_index.json`` beside the video.
+        :param index_file: the index's manifest; ``None`` takes the one inside the video, or ``<stem>_index.json``
+            beside it.
         :param embedder: what made the embeddings; ``None`` takes the model that the index names, if it needs nothing
             but memvid.
         :param config: ``chunk_size``, ``overlap`` and ``threads`` count; all else is the memory's own.
@@ -91,16 +92,17 @@ class MemvidEncoder(ChunkCollector):
     def build_video(
         self,
         output_file: StrPath,
-        index_file: StrPath | None = None,
+        index_file: StrPath | Literal[False] | None = None,
         *,
         progress: ProgressCallback | None = None,
         checkpoint: StrPath | None = None,
         date: DateLike | None = None,
         message: str | None = None,
     ) -> BuildResult:
-        """Write the video and its index; either both appear, complete and read back, or neither does.
+        """Write a memory: one file, the video with its index inside; or the two apart.
 
-        Without a chunk it is an empty memory, to be added to with :meth:`open`.
+        Either all of it appears, complete and read back, or nothing does. Without a chunk it is an empty memory, to be
+        added to with :meth:`open`.
 
         Files of these names are replaced at the end, in one step. The encoder keeps its chunks: building again gives
         the same bytes. Names, folders and options are checked before anything else is done; a folder is made where only
@@ -108,8 +110,10 @@ class MemvidEncoder(ChunkCollector):
 
         :param output_file: the video: ``.mp4``, ``.m4v`` or ``.mov``, for other codecs also ``.mkv``, ``.webm`` or
             ``.avi``; or a name without a suffix.
-        :param index_file: the index's manifest, ``.json`` or a name without a suffix; ``None`` puts
-            ``<stem>_index.json`` beside the video.
+        :param index_file: ``None`` puts the index inside the video, or, with a codec that has no room for it, beside
+            the video as ``<stem>_index.json``. A path puts it there: its manifest, ``.json`` or a name without a
+            suffix, and its other files beside that. ``False`` makes the video alone, without embedding anything: it
+            opens when :func:`memvid.maintenance.reindex` has made an index.
         :param progress: called from this thread with a :class:`Progress`, a few times a second.
         :param checkpoint: a file that keeps the embeddings this build makes (never text), batch by batch, until the
             build has succeeded; then it is removed. If it is there already, from a build that was cut off, each text
@@ -131,8 +135,12 @@ class MemvidEncoder(ChunkCollector):
         spool = self._open_spool()
         self._asked = len(spool)
         about = About(check_date(date), check_words("message", message))
-        video, index = check_outputs(output_file, index_file, codec=self.config.codec)
         kept = None if checkpoint is None else Path(checkpoint)
+        if index_file is False:
+            video = check_video_output(output_file, codec=self.config.codec)
+            with new_folders(video):
+                return Builder(spool, self.config, self._embedder, video, None, progress, about=about).run()
+        video, index = check_outputs(output_file, index_file, codec=self.config.codec)
         with new_folders(video, index):
             return Builder(spool, self.config, self._embedder, video, index, progress, kept, about=about).run()
 

@@ -38,7 +38,7 @@ from memvid.pickling import check_picklable
 from memvid.query import Filter, parse_filter
 from memvid.query_cache import QueryCache, Tally
 from memvid.ranking import RankedSearch
-from memvid.storage.commit import open_settled, recover
+from memvid.storage.commit import is_single, open_settled, recover
 from memvid.types import Chunk, CommitInfo, MemoryInfo, RetrieverStats, SearchResult, StrPath, Where
 from memvid.video import MetadataState, PageStore, VideoReader
 
@@ -305,6 +305,7 @@ class MemvidRetriever(AsyncSearches):
             title=header.title,
             date=header.date,
             profile=self._index.manifest.vectors.profile,
+            index_inside=is_single(self._index.index_file, Path(self._video.path)),
         )
 
     def close(self) -> None:

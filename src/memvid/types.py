@@ -199,12 +199,12 @@ class BuildResult:
     """What a build made.
 
     :ivar video_file: the video.
-    :ivar index_file: the index's manifest.
+    :ivar index_file: the index's manifest; the video itself, if it is inside; ``None`` if none was asked for.
     :ivar chunks: chunks stored.
     :ivar frames: frames in the video.
     :ivar text_bytes: UTF-8 bytes of all chunks.
-    :ivar video_bytes: size of the video.
-    :ivar index_bytes: size of the manifest and its side files.
+    :ivar video_bytes: size of the video, with what is inside.
+    :ivar index_bytes: size of the index: the manifest and its side files, or parts of the video.
     :ivar seconds: wall time of each stage; stages overlap, so they add up to more than ``"total"``.
     :ivar embeddings_made: embeddings the embedder made.
     :ivar embeddings_resumed: embeddings that were in the checkpoint of an interrupted build.
@@ -212,7 +212,7 @@ class BuildResult:
     """
 
     video_file: Path
-    index_file: Path
+    index_file: Path | None
     chunks: int
     frames: int
     text_bytes: int
@@ -324,8 +324,8 @@ class MemoryInfo:
     :ivar chunks: chunks in it.
     :ivar frames: frames in the video.
     :ivar text_bytes: UTF-8 bytes of all chunks when it was built, or compacted.
-    :ivar video_bytes: size of the video.
-    :ivar index_bytes: size of the index's files.
+    :ivar video_bytes: size of the video, with what is inside.
+    :ivar index_bytes: size of the index.
     :ivar width: pixels a row of a frame.
     :ivar height: rows of a frame.
     :ivar fps: frames a second.
@@ -344,6 +344,7 @@ class MemoryInfo:
     :ivar title: what it is called, if its builder said so.
     :ivar date: when it was built, if its builder said so.
     :ivar profile: what the index is made for, ``"fast"``, ``"small"`` or ``"tiny"``.
+    :ivar index_inside: whether the index is inside the video, and so the memory one file.
     """
 
     memory_id: str
@@ -369,3 +370,4 @@ class MemoryInfo:
     title: str | None = None
     date: str | None = None
     profile: str = "fast"
+    index_inside: bool = False

@@ -323,6 +323,13 @@ class TestBuilds:
         ["memory.mp4", "memory_index.json", "memory_index.usearch", "memory_index.records.new", "memory.mp4.lock"],
     )
     def test_names_of_the_memory_are_refused(self, tmp_path: Path, name: str) -> None:
+        folder = tmp_path / "memory"
+        with pytest.raises(OutputError, match="name"):
+            build(folder, Batched(), TEXTS, checkpoint=name, index_file=folder / "memory_index.json")
+        assert all_files(folder) == {}
+
+    @pytest.mark.parametrize("name", ["memory.mp4", "memory.mp4.usearch", "memory.mp4.records.new", "memory.mp4.lock"])
+    def test_names_of_a_memory_in_one_file_are_refused(self, tmp_path: Path, name: str) -> None:
         with pytest.raises(OutputError, match="name"):
             build(tmp_path / "memory", Batched(), TEXTS, checkpoint=name)
         assert all_files(tmp_path / "memory") == {}

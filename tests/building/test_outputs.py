@@ -235,7 +235,7 @@ class TestOwnFiles:
     """Files of the memory that is written are no documents."""
 
     def test_in_a_folder_they_are_left_out(self, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        arguments = ["build", ".", "-o", "m.mp4", "--force", "--json", "--model", "hashing"]
+        arguments = ["build", ".", "-o", "m.mp4", "--index", "m_index.json", "--force", "--json", "--model", "hashing"]
         (here / "old_index.json").unlink()
         reports = []
         for _ in range(2):

@@ -200,8 +200,10 @@ with MemvidEncoder(embedder=Cheap(), **options) as encoder:
     encoder.add_chunks(texts, metadatas=({"number": number} for number in range(chunks)))
     added = peak()
     result = encoder.build_video(folder / "memory.mp4", checkpoint=folder / "checkpoint")
-    graph = folder / "memory_index.usearch"
-    print(result.text_bytes, added - before, peak() - added, graph.stat().st_size)
+    reached = peak()
+    from memvid.index.manifest import read_manifest
+    sizes = {role: file.bytes for role, file in read_manifest(result.index_file).side_files()}
+    print(result.text_bytes, added - before, reached - added, sizes["vectors"])
 """
 
 

@@ -162,10 +162,9 @@ def test_commands_can_be_copied_and_steer_no_terminal(
     assert out == printable(out)
     if name.isprintable():
         commands = [shlex.split(line.removeprefix("Ask it:")) for line in out.splitlines() if "Ask it" in line]
-        index = str(video.with_name(f"{name}_index.json"))
         assert commands == [
             ["memvid", "search", str(video), "your question"],
-            ["memvid", "search", str(other), "your question", "--index", index],
+            ["memvid", "search", str(other), "your question", "--index", str(video)],
         ]
 
 
@@ -254,7 +253,7 @@ class TestBuild:
         assert report["text_bytes"] == len("Größe zählt.".encode())
         assert report["skipped"] == [{"path": str(notes / "b.bin"), "reason": "binary"}]
         assert report["video_bytes"] == (tmp_path / "m.mp4").stat().st_size
-        assert Path(report["index_file"]) == tmp_path / "m_index.json"
+        assert Path(report["index_file"]) == tmp_path / "m.mp4"
         assert report["seconds"]["total"] > 0
 
     def test_refuses_to_replace_unless_forced(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -277,14 +276,15 @@ class TestBuild:
         (tmp_path / "a.txt").write_text("text", encoding="utf-8")
         for precious in (b"precious", b'{"precious": 1}', b"%PDF-1.4 precious"):
             (tmp_path / name).write_bytes(precious)
+            output = ("-o", tmp_path / "m.mp4", "--index", tmp_path / "m_index.json")
             for more in ((), ("--force",)):
-                error = fails(capsys, "build", tmp_path / "a.txt", "-o", tmp_path / "m.mp4", *more, *MODEL)
+                error = fails(capsys, "build", tmp_path / "a.txt", *output, *more, *MODEL)
                 assert f"is no {kind}" in error
                 assert "choose another name" in error
             with memvid.MemvidEncoder(embedder=HashingEmbedder()) as encoder:
                 encoder.add_chunks(["a"])
                 with pytest.raises(OutputError, match=f"is no {kind}"):
-                    encoder.build_video(tmp_path / "m.mp4")
+                    encoder.build_video(tmp_path / "m.mp4", tmp_path / "m_index.json")
             assert (tmp_path / name).read_bytes() == precious
         (tmp_path / name).write_bytes(b"")  # which holds nothing
         assert run("build", tmp_path / "a.txt", "-o", tmp_path / "m.mp4", "--force", *MODEL) == 0
@@ -643,7 +643,7 @@ def test_an_export_suggests_no_index_that_is_not_there(tmp_path: Path, capsys: p
     (tmp_path / "a.txt").write_text("Backups run at night.")
     assert run("build", tmp_path / "a.txt", "-o", tmp_path / "m.mp4", *MODEL) == 0
     assert run("export", tmp_path / "m.mp4", "-o", tmp_path / "one.mp4", "--codec", "png") == 0
-    assert f"--index {tmp_path / 'm_index.json'}" in capsys.readouterr().out
+    assert f"--index {tmp_path / 'm.mp4'}" in capsys.readouterr().out
     assert run("export", tmp_path / "one.mp4", "-o", tmp_path / "two.mp4", "--codec", "png") == 0
     out = capsys.readouterr().out
     assert "one_index.json is not there" in out

@@ -20,8 +20,10 @@ from hypothesis import strategies as st
 from memvid import MemvidEncoder
 from memvid.errors import MemvidError, ModelMismatchError
 from memvid.exchange import export
+from memvid.index.location import find_index
 from memvid.maintenance import compact, delete, erase, reindex, repair, verify
 from memvid.page import read_metadata
+from memvid.storage.commit import default_index_file
 from tests.hostile.forgery import VERSION, Forgery, stored_chunks
 from tests.hostile.forgery_changes import CHANGES, Draw
 from tests.memory_support import EMBEDDER, build, make_texts, open_memory
@@ -97,7 +99,7 @@ def originals(tmp_path_factory: pytest.TempPathFactory, session_cache: None) -> 
 def keep_word(draw: Draw, video: Path) -> None:
     """Check that verify finds something in the pages, or all else works and keeps every text."""
     try:
-        reindex(video, embedder=EMBEDDER)
+        reindex(video, default_index_file(video), embedder=EMBEDDER)
     except MemvidError:
         codes = {finding.code for finding in verify(video, deep=True).findings}
         assert codes - INDEX_CODES, "verify finds nothing in pages of which no index can be made"
@@ -125,7 +127,7 @@ def keep_word(draw: Draw, video: Path) -> None:
             if name.startswith("repair"):
                 expected = {chunk: (text, kept if usable(kept) else b"") for chunk, (text, kept) in expected.items()}
             assert after == expected, name
-            if result.with_name(result.stem + "_index.json").exists():
+            if find_index(result).exists():
                 codes = {finding.code for finding in verify(result, deep=True).findings}
                 assert codes <= {"metadata"}, name
                 answer(result, expected)

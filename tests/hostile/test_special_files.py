@@ -35,8 +35,9 @@ VERBS = {
     "reindex": ["reindex", "memory.mp4"],
     "export": ["export", "memory.mp4", "-o", "out.mp4", "--codec", "png"],
     "import": ["import", "memory.mp4", "memory_index.json", "-o", "out.mp4"],
-    "build": ["build", "more.txt", "-o", "memory.mp4", "--force"],
-    "resume": ["build", "more.txt", "-o", "memory.mp4", "--force", "--resume"],
+    "build": ["build", "more.txt", "-o", "memory.mp4", "--index", "memory_index.json", "--force"],
+    "build one file": ["build", "more.txt", "-o", "memory.mp4", "--force", *MODEL],
+    "resume": ["build", "more.txt", "-o", "memory.mp4", "--index", "memory_index.json", "--force", "--resume"],
 }
 FILES = ("memory.mp4", "memory_index.json", "memory_index.usearch", "memory_index.records", "memory_index.deleted.1")
 BESIDE = (
@@ -47,6 +48,7 @@ BESIDE = (
 NEEDS = {
     "import": ("memory.mp4", "memory_index.json", "out.mp4"),
     "build": ("memory.mp4", "memory_index.json", "memory_index.usearch", "memory_index.records", "memory.mp4.new"),
+    "build one file": ("memory.mp4", "memory.mp4.new"),
     "resume": ("memory.mp4", "memory_index.json", "memory.mp4.checkpoint"),
     "repair": ("memory.mp4", "out.mp4"),
     "export": ("memory.mp4", "out.mp4", "out.mp4.new"),
@@ -57,10 +59,11 @@ NEEDS = {
 
 
 def make_memory(folder: Path) -> Path:
-    """A small memory; its video."""
+    """A small memory with its index beside it, so that each file may be a special one; its video."""
     (folder / "some.txt").write_text("A river.\n\nA tall mountain.\n\nAnother lantern.\n")
-    video = folder / "memory.mp4"
-    assert main(["build", str(folder / "some.txt"), "-o", str(video), "--chunk-size", "16", *MODEL]) == 0
+    video, index = folder / "memory.mp4", folder / "memory_index.json"
+    output = ["-o", str(video), "--index", str(index)]
+    assert main(["build", str(folder / "some.txt"), *output, "--chunk-size", "16", *MODEL]) == 0
     return video
 
 

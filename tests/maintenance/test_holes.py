@@ -160,7 +160,7 @@ def test_no_model_is_needed_for_vectors_that_are_kept(tmp_path: Path) -> None:
     embedder = CallableEmbedder(encode, name="house model", dim=3)
     with MemvidEncoder(embedder=embedder, **PACKED) as encoder:
         encoder.add_chunks(TEXTS)
-        encoder.build_video(tmp_path / "memory.mp4")
+        encoder.build_video(tmp_path / "memory.mp4", tmp_path / "memory_index.json")
     cut_out(tmp_path / "memory.mp4", frames_of(tmp_path / "memory.mp4", [10]))
     result = reindex(tmp_path / "memory.mp4")
     assert (result.model.name, result.embeddings_kept, result.embeddings_made) == ("house model", 38, 0)

@@ -29,7 +29,7 @@ from memvid.config import EncoderConfig, possible_fps
 from memvid.embedding import Embedder, model_info
 from memvid.errors import FrameError, ResourceLimitError
 from memvid.index import IndexManager, Manifest, stage_changes
-from memvid.index.updating import UpdatePlan, next_number, plan_update, tidy
+from memvid.index.updating import UpdatePlan, find_outer, next_number, plan_update, tidy
 from memvid.page import ChunkIds, HeaderInfo, MetadataReader, PageCompressor, Record, check_record, metadata_bodies
 from memvid.storage.commit import Commit
 from memvid.types import AppendResult, CommitInfo, ProgressCallback, VideoIdentity
@@ -274,7 +274,7 @@ class Appender:
                     manifest = count_append(commit, self._video_file, video, manifest)
                 else:
                     commit.grow(video.mark)
-                commit.commit(obsolete=partial(tidy, self._index_file, manifest))
+                commit.commit(obsolete=partial(tidy, self._index_file, manifest, find_outer(self._index_file)))
             if checkpoint is not None:
                 checkpoint.remove()
         return table, manifest, indexed

@@ -15,6 +15,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -27,7 +28,7 @@ from memvid.building.spool import Spool
 from memvid.config import EncoderConfig
 from memvid.embedding import Embedder, check_profile, model_info
 from memvid.index import IndexBuilder, IndexManager, Manifest
-from memvid.index.updating import tidy
+from memvid.index.updating import find_outer, tidy
 from memvid.page import (
     HEADER_BYTES,
     ChunkIds,
@@ -79,6 +80,15 @@ class About:
     message: str | None = None
 
 
+class _Made(NamedTuple):
+    """What was written and committed."""
+
+    frames: int
+    video_bytes: int
+    index_bytes: int
+    indexed: Indexed
+
+
 class Builder:
     """Builds one video and its index from a spool. For one use.
 
@@ -103,7 +113,7 @@ class Builder:
         config: EncoderConfig,
         embedder: Embedder,
         video_file: Path,
-        index_file: Path,
+        index_file: Path | None,
         progress: ProgressCallback | None,
         checkpoint: Path | None = None,
         *,
@@ -148,45 +158,64 @@ class Builder:
     def run(self) -> BuildResult:
         """Build, read back, commit."""
         begin = time.perf_counter()
-        model = model_info(self._embedder)
-        with self._commit or Commit(self._index_file, video_file=self._video_file) as commit:
+        place = self._video_file if self._index_file is None else self._index_file
+        with self._commit or Commit(place, video_file=self._video_file) as commit:
             if self._checkpoint is not None:
                 commit.claim(self._checkpoint)
             staged_video = commit.stage(self._video_file)
-            index = IndexManager.create(
-                self._index_file, model=model, config=self._config, commit=commit, codes_of=self._codes_of
-            )
-            try:
-                with self._open_checkpoint(model) as checkpoint:
-                    table, video, indexed = self._fill(staged_video, index, checkpoint)
-                    with timed(self._seconds, "commit"):
-                        starts = np.flatnonzero(table.counts)
-                        index.add_pages(starts, table.first_chunks[starts], table.counts[starts])
-                        staged = index.stage(video, deleted=self._deleted)
-                        video_bytes = staged_video.stat().st_size
-                        if self._check is not None:
-                            self._check(staged_video, [] if commit.is_single else staged, index.manifest)
-                        commit.commit(obsolete=partial(tidy, self._index_file, index.manifest))
-                    if checkpoint is not None:
-                        checkpoint.remove()
-            except BaseException:
-                index.abort()
-                raise
+            if self._index_file is None:
+                made = self._make_video(commit, staged_video)
+            else:
+                made = self._make_both(commit, staged_video, self._index_file)
         self._seconds["total"] = time.perf_counter() - begin
-        self.unusable_metadata = indexed.unusable_metadata
+        self.unusable_metadata = made.indexed.unusable_metadata
         return BuildResult(
             video_file=self._video_file,
             index_file=self._index_file,
             chunks=len(self._spool),
-            frames=len(table),
+            frames=made.frames,
             text_bytes=self._spool.text_bytes,
-            video_bytes=video_bytes,
-            index_bytes=index.manifest.nbytes,
+            video_bytes=made.video_bytes,
+            index_bytes=made.index_bytes,
             seconds=dict(self._seconds),
-            embeddings_made=indexed.made,
-            embeddings_resumed=indexed.resumed,
-            provider=getattr(self._embedder, "provider", None) if indexed.made else None,
+            embeddings_made=made.indexed.made,
+            embeddings_resumed=made.indexed.resumed,
+            provider=getattr(self._embedder, "provider", None) if made.indexed.made else None,
         )
+
+    def _make_video(self, commit: Commit, staged_video: Path) -> _Made:
+        """Write the video alone, read it back, and commit it."""
+        table = self._write(staged_video)
+        with timed(self._seconds, "verify"):
+            self._read_back(staged_video)
+        with timed(self._seconds, "commit"):
+            video_bytes = staged_video.stat().st_size
+            commit.commit(obsolete=partial(tidy, self._video_file, None, find_outer(self._video_file)))
+        return _Made(len(table), video_bytes, 0, Indexed())
+
+    def _make_both(self, commit: Commit, staged_video: Path, index_file: Path) -> _Made:
+        """The same with an index."""
+        model = model_info(self._embedder)
+        index = IndexManager.create(
+            index_file, model=model, config=self._config, commit=commit, codes_of=self._codes_of
+        )
+        try:
+            with self._open_checkpoint(model) as checkpoint:
+                table, video, indexed = self._fill(staged_video, index, checkpoint)
+                with timed(self._seconds, "commit"):
+                    starts = np.flatnonzero(table.counts)
+                    index.add_pages(starts, table.first_chunks[starts], table.counts[starts])
+                    staged = index.stage(video, deleted=self._deleted)
+                    video_bytes = staged_video.stat().st_size
+                    if self._check is not None:
+                        self._check(staged_video, [] if commit.is_single else staged, index.manifest)
+                    commit.commit(obsolete=partial(tidy, index_file, index.manifest, find_outer(index_file)))
+                if checkpoint is not None:
+                    checkpoint.remove()
+        except BaseException:
+            index.abort()
+            raise
+        return _Made(len(table), video_bytes, index.manifest.nbytes, indexed)
 
     def _open_checkpoint(self, model: ModelInfo) -> AbstractContextManager[Checkpoint | None]:
         return nullcontext() if self._checkpoint is None else Checkpoint(self._checkpoint, model)

@@ -5,11 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 from memvid.building.append import frame_config
+from memvid.building.outputs import HOLDS_INDEX
 from memvid.errors import UnsupportedVideoError
 from memvid.storage.commit import Commit, default_index_file
 from memvid.video import PageStore, VideoAppender, VideoReader
 
-__all__ = ["append_movie"]
+__all__ = ["append_movie", "has_room"]
+
+
+def has_room(reader: VideoReader) -> bool:
+    """Whether a video takes an index inside: only a whole one in memvid's own format does."""
+    return reader.codec == HOLDS_INDEX and reader.in_place and reader.has_table
 
 
 def append_movie(commit: Commit, video_file: Path, reader: VideoReader, store: PageStore) -> VideoAppender:
@@ -19,7 +25,7 @@ def append_movie(commit: Commit, video_file: Path, reader: VideoReader, store: P
 
     :raises UnsupportedVideoError: the video has lost something, or is in another codec.
     """
-    if not (reader.codec == "png" and reader.in_place and reader.has_table):
+    if not has_room(reader):
         beside = default_index_file(video_file)
         raise UnsupportedVideoError(
             f"{video_file} cannot take an index inside: only a whole video in memvid's own format can. Make one of it "

@@ -20,7 +20,10 @@ from memvid.video.codecs.profiles import VIDEO_SUFFIXES, check_suffix, is_video_
 
 _LOOKED_AT = 4096  # bytes of a file that would be replaced
 
-__all__ = ["check_index_output", "check_outputs", "check_video_output", "new_folders"]
+HOLDS_INDEX = "png"
+"""The codec whose videos have room for an index."""
+
+__all__ = ["HOLDS_INDEX", "check_index_output", "check_outputs", "check_video_output", "new_folders"]
 
 
 def check_outputs(
@@ -28,7 +31,8 @@ def check_outputs(
 ) -> tuple[Path, Path]:
     """The video and the index that are to be written, if they can be.
 
-    :param index: ``None`` puts ``<stem>_index.json`` beside the video; the video itself has it inside.
+    :param index: ``None`` is where an index of that codec is by default: inside the video, which then comes twice, or
+        ``<stem>_index.json`` beside it.
     :param inputs: files that are read for it, which may not be written over.
     :raises OutputError: a name is no such file's, a folder's, or an input's; a file of another kind is there; its
         folder is missing, or read-only.
@@ -37,9 +41,13 @@ def check_outputs(
     if index is not None and _suffix(video) == ".json" and _suffix(index) in VIDEO_SUFFIXES:
         raise OutputError(f"{video} is an index's name, {index} a video's: name the video first, then its index")
     video_file = check_video_output(video, codec=codec, inputs=inputs)
+    if index is None and codec == HOLDS_INDEX:
+        return video_file, video_file
     if index is not None and is_single(Path(index), video_file):
-        if codec != "png":
-            raise OutputError(f"{index} is to have its index inside, which only videos of codec png can: name an index")
+        if codec != HOLDS_INDEX:
+            raise OutputError(
+                f"{index} is to have its index inside, which only videos of codec {HOLDS_INDEX} can: name an index"
+            )
         return video_file, video_file
     index_file = check_index_output(default_index_file(video_file) if index is None else index, inputs=inputs)
     _check_replaceable(index_file, is_index_start, "index of memvid")

@@ -44,7 +44,7 @@ class MemvidChat(Sessions):
     :mod:`memvid.chat.sessions`.
 
     :param video_file: the video; not needed with ``retriever``.
-    :param index_file: its index; ``None`` takes ``<stem>_index.json`` beside the video.
+    :param index_file: its index; ``None`` takes the one inside the video, or ``<stem>_index.json`` beside it.
     :param llm_api_key: the key; sent to its provider's endpoint only, shown nowhere.
     :param llm_provider: ``"openai"``, ``"anthropic"``, ``"gemini"``, ``"ollama"``, ``"vllm"``, ``"llamacpp"``,
         ``"lmstudio"``, ``"none"`` for quotes, or what an installed package offers.

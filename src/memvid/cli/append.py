@@ -13,7 +13,7 @@ from memvid.cli.kept import kept_rows, telling_what_is_kept
 from memvid.cli.output import counted, emit, emit_json, format_bytes, format_seconds, heading, rows
 from memvid.cli.progress import ProgressBars
 from memvid.cli.reading import DocumentReader, nothing_text, plan_files, skipped_text
-from memvid.cli.results import copied_rows, unusable_rows
+from memvid.cli.results import copied_rows, index_text, unusable_rows
 from memvid.errors import EmptyMemoryError
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def _print(result: AppendResult, plan: FilePlan, documents: int, checkpoint: Pat
         ("added", f"{added}, {counted(result.frames, 'frame')}{replaced}"),
         ("memory", counted(result.chunks, "chunk")),
         ("video", format_bytes(result.video_bytes)),
-        ("index", f"{format_bytes(result.index_bytes)}, {result.index_file}"),
+        ("index", index_text(result.index_bytes, result.index_file, result.video_file)),
         *unusable_rows(result.unusable_metadata),
         *copied_rows(result),
         *kept_rows(checkpoint),

@@ -22,6 +22,7 @@ from memvid.cli.output import (
 )
 from memvid.cli.progress import ProgressBars
 from memvid.cli.reading import DocumentReader, nothing_text, plan_files, skipped_text
+from memvid.cli.results import size_rows
 from memvid.config import Codec, EncoderConfig, Profile
 from memvid.errors import EmptyMemoryError, OutputError
 
@@ -58,7 +59,14 @@ def _choice(flag: str, choices: tuple[str, ...], text: str) -> Callable[[Any], A
     show_default=True,
     help="The video to make.",
 )
-@options.index_file
+@click.option(
+    "--index",
+    "index_file",
+    type=options.file_path,
+    help="Put the index beside the video: its manifest.  [default: inside the video; <memory>_index.json if its codec "
+    "has no room for it]",
+)
+@click.option("--no-index", is_flag=True, help="Make the video alone, without embedding: `memvid reindex` indexes it.")
 @click.option("-f", "--force", is_flag=True, help="Replace a memory that is there already.")
 @click.option("--empty", is_flag=True, help="Make a memory of nothing, to be appended to.")
 @click.option("--resume", is_flag=True, help="Go on with a build that was cut off, if there is one.")
@@ -104,6 +112,7 @@ def build(
     files: tuple[str, ...],
     output: Path,
     index_file: Path | None,
+    no_index: bool,
     force: bool,
     empty: bool,
     resume: bool,
@@ -135,23 +144,28 @@ def build(
     """
     if empty == bool(files):
         raise click.UsageError("name files, or give --empty and none")
+    if no_index and index_file is not None:
+        raise click.UsageError("give --index or --no-index, not both")
     given = {name: value for name, value in settings.items() if value is not None}
     config = EncoderConfig(**given, keywords=not no_keywords, cover=not no_cover)
 
     from memvid.building.checkpoint import check_unused, checkpoint_file
     from memvid.building.feasible import check_feasible
-    from memvid.building.outputs import check_outputs
+    from memvid.building.outputs import check_outputs, check_video_output
     from memvid.embedding import resolve_embedder
     from memvid.encoder import MemvidEncoder
 
     check_feasible(config)
-    output, index = check_outputs(output, index_file, codec=config.codec)
+    if no_index:
+        output = index = check_video_output(output, codec=config.codec)
+    else:
+        output, index = check_outputs(output, index_file, codec=config.codec)
     plan = plan_files(files, output, index)
     for path in (output, index):
         if path.exists() and not force:
             raise OutputError(f"{path} is there already: --force replaces it, -o names another file")
     # Embeddings of the hashing embedder are made in less time than it takes to keep them.
-    checkpoint = None if model == "hashing" else checkpoint_file(output)
+    checkpoint = None if no_index or model == "hashing" else checkpoint_file(output)
     if checkpoint is not None and checkpoint.exists():
         check_unused(checkpoint)
         if not resume:
@@ -170,17 +184,27 @@ def build(
         encoder.add_chunks((text for text, _ in texts), metadatas=(metadata for _, metadata in metadatas))
         if not len(encoder) and not empty:
             raise EmptyMemoryError(nothing_text(plan))
-        result = encoder.build_video(output, index, progress=bars, checkpoint=checkpoint, date=date, message=message)
+        result = encoder.build_video(
+            output,
+            False if no_index else index,
+            progress=bars,
+            checkpoint=checkpoint,
+            date=date,
+            message=message,
+        )
     if as_json:
         emit_json(_report(result, plan, reader.documents, embedder.name))
     else:
         _print(result, plan, reader.documents, embedder.name, checkpoint)
-        asking = command_line("memvid", "search", *options.model_arguments(model), output)
-        emit(
-            f"\nAdd to it:  {command_line('memvid', 'append', output)} FILES"
-            if empty
-            else f'\nAsk it:  {asking} "your question"'
-        )
+        emit(f"\n{_next_step(output, model, empty=empty, no_index=no_index)}")
+
+
+def _next_step(output: Path, model: str | None, *, empty: bool, no_index: bool) -> str:
+    if no_index:
+        return f"Before it opens:  {command_line('memvid', 'reindex', output)}"
+    if empty:
+        return f"Add to it:  {command_line('memvid', 'append', output)} FILES"
+    return f'Ask it:  {command_line("memvid", "search", *options.model_arguments(model), output)} "your question"'
 
 
 def _report(result: BuildResult, plan: FilePlan, documents: int, model: str) -> JsonObject:
@@ -209,12 +233,10 @@ def _print(result: BuildResult, plan: FilePlan, documents: int, model: str, chec
     total = result.seconds.get("total", 0.0)
     rate = f", {result.chunks / total:,.0f} chunks a second" if total and not result.embeddings_resumed else ""
     chunks = f"{counted(result.chunks, 'chunk')} from {counted(documents, 'document')}"
-    ratio = f", {result.video_bytes / result.text_bytes:.2f} of the text" if result.text_bytes else ""
     listed = [
         ("text", f"{format_bytes(result.text_bytes)} in {chunks}"),
-        ("video", f"{format_bytes(result.video_bytes)} in {counted(result.frames, 'frame')}{ratio}"),
-        ("index", f"{format_bytes(result.index_bytes)}, {result.index_file}"),
-        ("embeddings", _embeddings(result, model)),
+        *size_rows(result),
+        *([("embeddings", _embeddings(result, model))] if result.index_file is not None else []),
         *kept_rows(checkpoint),
         ("time", f"{format_seconds(total)}{rate}"),
     ]

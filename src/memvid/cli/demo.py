@@ -31,11 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["demo"]
 
 _LINES = 3  # of each passage
-_SIDE_FILES = {
-    ".json": "index: the manifest",
-    ".records": "index: filters, keywords",
-    ".usearch": "index: vectors",
-}
+_PARTS = {"vectors": "vectors and the graph over them", "records": "words and fields"}
 
 
 @click.command()
@@ -78,9 +74,10 @@ def _sizes(report: DemoReport) -> str:
     sizes = [
         ("text", built.text_bytes, f"{report.topics} topics in {counted(built.chunks, 'chunk')}"),
         ("gzip -9 of the text", report.gzip_bytes, "to compare; it cannot be searched"),
-        (built.video_file.name, built.video_bytes, f"{built.frames} QR codes: all of the text"),
+        (built.video_file.name, built.video_bytes, "the memory, one file; in it:"),
+        ("  frames", built.video_bytes - built.index_bytes, f"{built.frames} QR codes: all of the text"),
+        *((f"  {name}", size, f"index: {_PARTS.get(name, name)}") for name, size in report.index_parts.items()),
     ]
-    sizes += [(name, size, _SIDE_FILES.get(Path(name).suffix, "index")) for name, size in report.index_files.items()]
     lines = [(name, format_bytes(size), f"{size / built.text_bytes:.2f} x", note) for name, size, note in sizes]
     return "\n".join([heading("Sizes, and how many times the text"), table(lines)])
 
@@ -134,7 +131,7 @@ def _report(report: DemoReport) -> JsonObject:
             "gzip_9": report.gzip_bytes,
             "video": built.video_bytes,
             "index": built.index_bytes,
-            "index_files": dict(report.index_files),
+            "index_parts": dict(report.index_parts),
         },
         "seconds": {"build": dict(built.seconds), "open": report.open_seconds, "warm": report.warm_seconds},
         "questions": [

@@ -54,7 +54,7 @@ def export(
     \b
     memvid export memory.mp4 -o shared.mp4
     memvid export memory.mp4 -o small.webm --codec av1
-    memvid search shared.mp4 "a question" --index memory_index.json
+    memvid search shared.mp4 "a question" --index memory.mp4
     """
     from memvid import exchange
     from memvid.building.outputs import check_video_output

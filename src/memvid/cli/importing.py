@@ -22,6 +22,7 @@ from memvid.cli.output import (
     rows,
 )
 from memvid.cli.progress import ProgressBars
+from memvid.cli.results import size_rows
 from memvid.errors import OutputError
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ __all__ = ["import_old"]
     type=options.file_path,
     default=Path("memory.mp4"),
     show_default=True,
-    help="The video to make; its index goes beside it.",
+    help="The video to make, with its index inside.",
 )
 @click.option("-f", "--force", is_flag=True, help="Replace a memory that is there already.")
 @options.model
@@ -114,10 +115,8 @@ def _print(result: ImportResult, video: Path | None, index: Path | None, checkpo
         ("old", format_bytes(result.old_bytes) + frames),
         *_sources(result, video, index),
     ]
-    ratio = result.video_bytes / result.text_bytes
     listed += [
-        ("video", f"{format_bytes(result.video_bytes)} in {counted(result.frames, 'frame')}, {ratio:.2f} of the text"),
-        ("index", f"{format_bytes(result.index_bytes)}, {result.index_file}"),
+        *size_rows(result),
         ("embeddings", f"{result.chunks:,} of {result.model.name}"),
         *kept_rows(checkpoint),
         ("time", format_seconds(result.seconds)),

@@ -46,7 +46,9 @@ def _describe(found: MemoryInfo) -> list[tuple[str, str]]:
     changed = bool(found.deleted) or found.chunks != found.built_chunks
     then = f" in {counted(found.built_chunks, 'chunk')} when it was built or compacted" if changed else ""
     deleted = f", and {found.deleted:,} that {'was' if found.deleted == 1 else 'were'} deleted" if found.deleted else ""
-    ratio = f", {found.video_bytes / found.text_bytes:.2f} of the text" if found.text_bytes and not changed else ""
+    frames_bytes = found.video_bytes - found.index_bytes * found.index_inside
+    ratio = f"{frames_bytes / found.text_bytes:.2f} of the text" if found.text_bytes and not changed else ""
+    without = f"{format_bytes(frames_bytes)} without the index" if found.index_inside else ""
     modules = 4 * found.symbol_version + 17
     dictionary = f", dictionary of {format_bytes(found.dictionary_bytes)}" if found.dictionary_bytes else ""
     return [
@@ -55,7 +57,7 @@ def _describe(found: MemoryInfo) -> list[tuple[str, str]]:
         ("chunks", f"{found.chunks:,}{deleted}"),
         *([("missing", f"{describe_chunks(found.missing)}: the video has lost them")] if found.missing else []),
         ("text", f"{format_bytes(found.text_bytes)}{then}, compression {found.compression}{dictionary}"),
-        ("video", f"{format_bytes(found.video_bytes)}{ratio}"),
+        ("video", ", ".join(filter(None, (format_bytes(found.video_bytes), without, ratio)))),
         (
             "frames",
             f"{found.frames:,} of {found.width} x {found.height} pixels, {found.codec}, {found.fps:g} a second",
@@ -65,7 +67,11 @@ def _describe(found: MemoryInfo) -> list[tuple[str, str]]:
             f"version {found.symbol_version}, {modules} x {modules} modules, error correction {found.error_correction}",
         ),
         *([("parity", f"{found.parity:g} frames for each frame")] if found.parity else []),
-        ("index", f"{format_bytes(found.index_bytes)}, vectors of {found.model.dim} x {found.vector_dtype}"),
+        (
+            "index",
+            f"{format_bytes(found.index_bytes)}{', inside' * found.index_inside}, "
+            f"vectors of {found.model.dim} x {found.vector_dtype}",
+        ),
         ("model", found.model.name),
         ("memory id", found.memory_id),
     ]

@@ -63,7 +63,7 @@ index_file = click.option(
     "--index",
     "index_file",
     type=file_path,
-    help="The index's manifest.  [default: <memory>_index.json beside the video]",
+    help="The index's manifest.  [default: inside the video, or <memory>_index.json beside it]",
 )
 
 model = click.option(

@@ -9,6 +9,7 @@ import click
 
 from memvid.cli import options
 from memvid.cli.output import emit, emit_json, format_bytes, heading, rows
+from memvid.cli.results import index_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,7 +55,6 @@ def _print(result: PackResult, *, as_json: bool) -> None:
     if as_json:
         emit_json(asdict(result))
         return
-    inside = result.index_file == result.video_file
-    index = f"{format_bytes(result.index_bytes)}, {'inside' if inside else result.index_file}"
+    index = index_text(result.index_bytes, result.index_file, result.video_file)
     emit(heading(str(result.video_file)))
     emit(rows([("video", format_bytes(result.video_bytes)), ("index", index)]))

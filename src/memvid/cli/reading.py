@@ -44,12 +44,16 @@ def plan_files(files: tuple[str, ...], video: Path, index: Path) -> FilePlan:
 
 
 def _files_of(video: Path, index: Path) -> set[str]:
-    """All files that a memory has, or has while it is written."""
+    """All files that a memory has, or has while it is written, or had before its index came to be inside."""
     from memvid.index.manifest import numbered_files
+    from memvid.storage.commit import default_index_file
 
-    files = {f"{file}{suffix}" for file in (video, index) for suffix in ("", ".new", ".lock", ".commit", ".checkpoint")}
-    if index.parent.is_dir():
-        files |= {str(index.with_name(name)) for name in numbered_files(index)}
+    indexes = (index, default_index_file(video))
+    own = (video, *indexes)
+    files = {f"{file}{suffix}" for file in own for suffix in ("", ".new", ".lock", ".commit", ".checkpoint")}
+    for each in indexes:
+        if each.parent.is_dir():
+            files |= {str(each.with_name(name)) for name in numbered_files(each)}
     return {os.path.realpath(file) for file in files}
 
 

@@ -46,24 +46,25 @@ def reindex(
     """Make the index anew, from the video alone.
 
     For an index that was lost or damaged, or for another model. Every frame of VIDEO that holds chunks is read and
-    verified, every chunk embedded again. The old index is replaced at the end, in one step. A run that was cut off goes
-    on when it is started again. The exit code is 1 if the video has lost something: the new index is of the rest, with
-    the vectors that the old one has, and remembers which chunks are missing.
+    verified, every chunk embedded again. The old index is replaced at the end, in one step; where there is none, the
+    new one goes inside the video. A run that was cut off goes on when it is started again. The exit code is 1 if the
+    video has lost something: the new index is of the rest, with the vectors that the old one has, and remembers which
+    chunks are missing.
 
     \b
     memvid reindex memory.mp4
     """
     from memvid import maintenance
     from memvid.building.checkpoint import checkpoint_file
-    from memvid.index.location import find_index
+    from memvid.maintenance.rewrite.reindex import choose_place
 
-    index = find_index(video, index_file)
+    place = choose_place(video, index_file)
     # Embeddings of the hashing embedder are made in less time than it takes to keep them.
-    checkpoint = None if model == "hashing" else checkpoint_file(index)
+    checkpoint = None if model == "hashing" else checkpoint_file(place)
     with telling_what_is_kept(checkpoint, arguments), ProgressBars() as bars:
         result = maintenance.reindex(
             video,
-            index,
+            index_file,
             embedder=options.load_embedder(model),
             progress=bars,
             checkpoint=checkpoint,

@@ -53,7 +53,7 @@ def repair(
 ) -> None:
     """Make a sound memory out of a damaged one.
 
-    Every frame of MEMORY that can still be read goes into a new video, with a new index beside it; the old files stay
+    Every frame of MEMORY that can still be read goes into a new video, with a new index inside; the old files stay
     as they are. Also for files that were cut off, or written anew by another program. Chunks that are lost are named,
     the others keep their ids. Of several copies of one memory it takes every frame that any of them still has.
 
@@ -94,7 +94,7 @@ def _print(result: RepairResult, *, several: bool) -> None:
         ("video", f"{counted(result.chunks, 'chunk')} in {counted(result.frames, 'frame')}{deleted}"),
         ("lost", describe_chunks(result.lost)),
         *_left_out(result),
-        ("index", str(result.index_file)),
+        ("index", "inside" if result.index_file == result.video_file else str(result.index_file)),
         ("embeddings", f"{result.embeddings_kept:,} kept, {result.embeddings_made:,} made"),
         ("time", format_seconds(result.seconds)),
     ]

@@ -22,10 +22,22 @@ from memvid.cli.output import (
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
-    from memvid.types import AppendResult, ChunkRanges, JsonObject, SearchResult
+    from memvid.maintenance import ImportResult
+    from memvid.types import AppendResult, BuildResult, ChunkRanges, JsonObject, SearchResult
 
-__all__ = ["copied_rows", "describe_ids", "emit_change", "result_json", "result_text", "stages_text", "unusable_rows"]
+__all__ = [
+    "copied_rows",
+    "describe_ids",
+    "emit_change",
+    "index_text",
+    "result_json",
+    "result_text",
+    "size_rows",
+    "stages_text",
+    "unusable_rows",
+]
 
 
 _SHOWN_IDS = 10
@@ -106,6 +118,24 @@ def emit_change(result: AppendResult, verb: str, count: int, *, as_json: bool) -
     ]
     emit(heading(str(result.video_file)))
     emit(rows(listed))
+
+
+def size_rows(result: BuildResult | ImportResult) -> list[tuple[str, str]]:
+    """Rows about a memory that was built: how large its video is, and its index."""
+    frames_bytes, whole, index = result.video_bytes, "", "none"
+    if result.index_file is not None:
+        index = index_text(result.index_bytes, result.index_file, result.video_file)
+    if result.index_file == result.video_file:
+        frames_bytes -= result.index_bytes
+        whole = f"{format_bytes(result.video_bytes)}: "
+    ratio = f", {frames_bytes / result.text_bytes:.2f} of the text" if result.text_bytes else ""
+    video = f"{whole}{format_bytes(frames_bytes)} in {counted(result.frames, 'frame')}{ratio}"
+    return [("video", video), ("index", index)]
+
+
+def index_text(nbytes: int, index_file: Path, video_file: Path) -> str:
+    """How large an index is, and where."""
+    return f"{format_bytes(nbytes)}, {'inside' if index_file == video_file else index_file}"
 
 
 def copied_rows(result: AppendResult) -> list[tuple[str, str]]:

@@ -190,6 +190,11 @@ class IndexManager(NotPicklable):
         return self._manifest.vectors.dim
 
     @property
+    def index_file(self) -> Path:
+        """The file that its manifest is in."""
+        return self._index_file
+
+    @property
     def nbytes(self) -> int:
         """Size of the manifest and the side files."""
         return self._manifest.nbytes

@@ -7,20 +7,22 @@ that many times at most. It is the way of a binary counter, and of log-structure
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import NamedTuple
 
 from memvid.errors import MemvidError
 from memvid.index.digests import remember_verified
+from memvid.index.location import table_digest
 from memvid.index.manifest import Manifest, Segment, number_of, numbered_files, own_name, read_manifest
 from memvid.index.open_file import OpenFile
+from memvid.storage.commit import default_index_file
+from memvid.storage.disk import sync_folder
 from memvid.storage.files import open_regular
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-__all__ = ["UpdatePlan", "next_number", "plan_update", "tidy"]
+__all__ = ["OuterIndex", "UpdatePlan", "find_outer", "next_number", "plan_update", "remove_index", "tidy"]
 
 _SMALL_SEGMENT = 128  # chunks; a smaller segment at the end is always merged: it costs less than a file of its own
 
@@ -52,26 +54,64 @@ def next_number(index_file: Path, manifest: Manifest) -> int:
     return 1 + max([0, *named, *numbered_files(index_file).values()])
 
 
-def tidy(index_file: Path, manifest: Manifest) -> list[Path]:
+class OuterIndex(NamedTuple):
+    """An index beside a video that has one inside, or is to have: nobody reads it then."""
+
+    index_file: Path
+    manifest: Manifest
+
+
+def find_outer(index_file: Path) -> OuterIndex | None:
+    """The index that lies beside a video, where a commit puts one inside it, or changes the one that is there.
+
+    One of the frames that the video has before the commit: that which the commit replaces, or which ``pack`` had not
+    removed yet when the power failed.
+
+    :param index_file: the commit's; only a video can have an index beside it.
+    """
+    beside = default_index_file(index_file)
+    with suppress(MemvidError, OSError):
+        manifest = read_manifest(beside)
+        with open_regular(index_file) as video:
+            return OuterIndex(beside, manifest) if manifest.video.digest == table_digest(video) else None
+    return None
+
+
+def tidy(index_file: Path, manifest: Manifest | None, outer: OuterIndex | None = None) -> Iterator[Path]:
     """What there is to do after a commit: remember that the parts inside a video were checked, which changed its time.
 
-    :returns: side files that the manifest does not name (any more): a merge, a build or an interruption left them.
+    :param manifest: ``None``: a video without an index.
+    :param outer: what :func:`find_outer` found before it.
+    :returns: side files that the manifest does not name (any more): a merge, a build or an interruption left them; and
+        the index that was beside the video. They are to be removed one by one.
     """
     with suppress(MemvidError, OSError):
         _remember_parts(index_file)
-    used = {file.name for _, file in manifest.side_files()}
-    return [index_file.with_name(name) for name in sorted(numbered_files(index_file)) if name not in used]
+    used = set() if manifest is None else {file.name for _, file in manifest.side_files()}
+    for name in sorted(numbered_files(index_file)):
+        if name not in used:
+            yield index_file.with_name(name)
+    if outer is not None:
+        yield from _files_of(outer)
 
 
-def remove_index(index_file: Path, manifest: Manifest) -> None:
-    """Remove an index, but for files that it shares with another one, going by their names; the manifest first."""
-    own = [
-        file.file_of(index_file)
-        for role, file in manifest.side_files()
-        if file.name == own_name(index_file, role, file.name)
-    ]
-    for path in (index_file, *own):
-        with suppress(OSError):  # what stays is not looked at any more
+def _files_of(outer: OuterIndex) -> Iterator[Path]:
+    """The files of an index, but for those that it shares with another one, going by their names.
+
+    The manifest comes last, when the others are gone for good: so what a power cut leaves can be told by it.
+    """
+    index_file, manifest = outer
+    for role, file in manifest.side_files():
+        if file.name == own_name(index_file, role, file.name):
+            yield file.file_of(index_file)
+    sync_folder(index_file.parent)
+    yield index_file
+
+
+def remove_index(outer: OuterIndex) -> None:
+    """Remove an index that lies beside a video with another one inside."""
+    with suppress(OSError):  # what stays is not looked at any more
+        for path in _files_of(outer):
             path.unlink(missing_ok=True)
 
 

@@ -35,7 +35,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
-from memvid.errors import IndexFileError, OutputError, VideoError
+from memvid.errors import IndexFileError, IndexFormatError, OutputError, VideoError
 from memvid.interrupts import uninterrupted
 from memvid.pickling import NotPicklable
 from memvid.storage.access import Access, access_of_copy, access_of_new, check_replaceable, settle
@@ -347,6 +347,9 @@ class Commit(NotPicklable):
         # A build that had the locks until now may have been killed: behind its commit point, or before it.
         if not self.is_single:
             finish(self._index_file, self._video_file)
+        elif self._video_file is not None:
+            with suppress(IndexFormatError):  # that is of another video
+                finish(default_index_file(self._video_file), self._video_file)
         for path in (*self._owned, journal_file(self._index_file)):
             drop_leftover(staged_name(path))
 

@@ -321,9 +321,9 @@ class TestRefusals:
         shutil.copy(VIDEOS["h264"], video)
         shutil.copy(index_of("h264"), index)
         before = all_files(tmp_path)
-        for output in (video, tmp_path / "old.mp4"):  # the second one's index would be the old one
+        for output, new_index in ((video, None), (tmp_path / "old.mp4", index)):
             with pytest.raises(OutputError, match="to be read: name another"):
-                import_memory(video, index, output, embedder=EMBEDDER)
+                import_memory(video, index, output, output_index=new_index, embedder=EMBEDDER)
         assert all_files(tmp_path) == before
 
 

@@ -13,6 +13,7 @@ from memvid.errors import (
     ChunkNotFoundError,
 )
 from memvid.maintenance import RepairResult, repair, verify
+from memvid.storage.commit import default_index_file
 from tests.memory_support import all_files, make_texts, open_memory
 
 __all__ = ["BARE", "METADATAS", "TEXTS", "check", "check_some", "mend", "spoil"]
@@ -28,7 +29,8 @@ def mend(video: Path, **options: Any) -> RepairResult:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     before = all_files(video.parent)
-    result = repair(video, folder / "memory.mp4", **options)
+    output = folder / "memory.mp4"
+    result = repair(video, output, output_index=default_index_file(output), **options)
     assert all_files(video.parent) == before
     return result
 

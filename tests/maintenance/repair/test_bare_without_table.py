@@ -68,7 +68,7 @@ def test_texts_are_numbered_by_commits(tmp_path: Path, *, metadatas: bool, index
     lose_table(video)
     if not index:
         lose_index(video)
-    result = repair(video, tmp_path / "new.mp4", embedder=EMBEDDER)
+    result = repair(video, tmp_path / "new.mp4", output_index=tmp_path / "new_index.json", embedder=EMBEDDER)
     assert (result.lost, result.deleted, result.findings) == ((), 1, ())
     assert len(result.video_file.read_bytes()) < len(whole)  # without what appends leave behind
     assert [texts_of(result.video_file, as_of) for as_of in (None, 1, 2, 3, 4)] == states
@@ -90,7 +90,7 @@ def test_a_text_that_the_table_does_not_know_comes_back(tmp_path: Path, *, index
     make_video(video, frames, width, height, table=rows.replace(checksum, bytes([checksum[0] ^ 1]) + checksum[1:]))
     if not index:
         lose_index(video)
-    result = repair(video, tmp_path / "new.mp4", embedder=EMBEDDER)
+    result = repair(video, tmp_path / "new.mp4", output_index=tmp_path / "new_index.json", embedder=EMBEDDER)
     known = dict(enumerate(TEXTS))
     if moved and not index:  # whether its frame was moved, too, nothing says
         known[len(TEXTS)] = known.pop(5)
@@ -102,7 +102,7 @@ def test_a_text_that_the_table_does_not_know_comes_back(tmp_path: Path, *, index
 def test_a_repaired_memory_says_which_texts_it_has(tmp_path: Path, *, metadatas: bool) -> None:
     video = grown(tmp_path, metadatas=metadatas)
     lose_chunks(video, 2, 8)
-    result = repair(video, tmp_path / "new.mp4", embedder=EMBEDDER)
+    result = repair(video, tmp_path / "new.mp4", output_index=tmp_path / "new_index.json", embedder=EMBEDDER)
     assert result.lost == ((2, 2), (8, 8))
     left = {number: text for number, text in enumerate(TEXTS) if number not in {2, 4, 8}}
     assert texts_of(result.video_file) == left
@@ -115,7 +115,9 @@ def test_a_repaired_memory_says_which_texts_it_has(tmp_path: Path, *, metadatas:
     with open_memory(result.video_file) as memory:
         assert memory.get_chunks_by_id([9])[0].metadata == ({"number": 9} if metadatas else {})
     lose_index(result.video_file)
-    third = repair(result.video_file, tmp_path / "third.mp4", embedder=EMBEDDER)
+    third = repair(
+        result.video_file, tmp_path / "third.mp4", output_index=tmp_path / "third_index.json", embedder=EMBEDDER
+    )
     assert (third.lost, third.findings) == (((2, 2), (8, 8)), ())
     assert texts_of(third.video_file) == left
 
@@ -127,7 +129,7 @@ def test_the_last_chunks_of_a_compacted_memory_are_told_by_pages(tmp_path: Path)
     whole = video.read_bytes()
     lose_table(video)
     lose_index(video)
-    result = repair(video, tmp_path / "new.mp4", embedder=EMBEDDER)
+    result = repair(video, tmp_path / "new.mp4", output_index=tmp_path / "new_index.json", embedder=EMBEDDER)
     assert (result.lost, result.findings) == ((), ())
     assert result.video_file.read_bytes() == whole
 
@@ -138,7 +140,7 @@ def test_a_sound_memory_with_a_cover_has_nothing_wrong_without_its_index(
 ) -> None:
     video = build(tmp_path, TEXTS, **options)
     lose_index(video)
-    result = repair(video, tmp_path / "new.mp4", embedder=EMBEDDER)
+    result = repair(video, tmp_path / "new.mp4", output_index=tmp_path / "new_index.json", embedder=EMBEDDER)
     assert (result.lost, result.findings) == ((), ())
     assert result.video_file.read_bytes() == video.read_bytes()
 
@@ -151,7 +153,7 @@ def test_parity_brings_the_cover_back(tmp_path: Path, options: dict[str, Any], *
     video.write_bytes(spoil(whole, samples(whole)[0]))
     if not index:
         lose_index(video)
-    result = repair(video, tmp_path / "new.mp4", embedder=EMBEDDER)
+    result = repair(video, tmp_path / "new.mp4", output_index=tmp_path / "new_index.json", embedder=EMBEDDER)
     assert result.video_file.read_bytes() == whole
     assert [finding.code for finding in result.findings] == ["frame", "parity"]
 
@@ -179,7 +181,7 @@ def test_one_text_in_place_of_the_next_gets_no_wrong_id(tmp_path: Path, *, metad
     order[frame : frame + 3] = [frame + 1, frame + 2, frame + 2]
     shown = film(video, order)
     old = video.with_name("memory_index.json") if index else tmp_path / "none.json"
-    result = repair(shown, tmp_path / "new.mp4", index=old, embedder=EMBEDDER)
+    result = repair(shown, tmp_path / "new.mp4", index=old, output_index=tmp_path / "new_index.json", embedder=EMBEDDER)
     back = texts_of(result.video_file)
     assert [chunk for chunk in (2, 4) if chunk in back] == []
     assert {*back.values()} == {*TEXTS} - {TEXTS[2]}  # of the deleted one, too, nothing says any more that it is

@@ -63,7 +63,7 @@ def test_of_an_export_comes_what_was_built(tmp_path: Path, codec: Any) -> None:
     video = build(tmp_path, make_texts(9), symbol_version=20, title=TITLE)
     shown = tmp_path / "shown.mkv"
     export(video, shown, codec=codec)
-    result = repair(shown, tmp_path / "new.mp4", embedder=EMBEDDER)
+    result = repair(shown, tmp_path / "new.mp4", output_index=tmp_path / "new.json", embedder=EMBEDDER)
     assert result.video_file.read_bytes() == video.read_bytes()
 
 

@@ -51,14 +51,16 @@ def test_the_index_says_which_one_is_meant(
     memories: tuple[Path, Path], joined: Path, tmp_path: Path, wanted: int
 ) -> None:
     index = memories[wanted].with_name("memory_index.json")
-    result = repair(joined, tmp_path / "new.mp4", index=index, embedder=EMBEDDER)
+    result = repair(
+        joined, tmp_path / "new.mp4", output_index=tmp_path / "new_index.json", index=index, embedder=EMBEDDER
+    )
     assert (result.lost, result.embeddings_made) == ((), 0)
     assert result.video_file.read_bytes() == memories[wanted].read_bytes()
     assert texts_of(result.video_file) == (ONE, TWO)[wanted]
 
 
 def test_without_an_index_it_is_the_first(memories: tuple[Path, Path], joined: Path, tmp_path: Path) -> None:
-    result = repair(joined, tmp_path / "new.mp4", embedder=EMBEDDER)
+    result = repair(joined, tmp_path / "new.mp4", output_index=tmp_path / "new_index.json", embedder=EMBEDDER)
     assert result.video_file.read_bytes() == memories[0].read_bytes()
 
 
@@ -67,7 +69,10 @@ def test_what_is_behind_the_first_is_named(memories: tuple[Path, Path], joined: 
     shutil.copy(memories[0].with_name("memory_index.json"), tmp_path / "joined_index.json")
     for suffix in ("records", "usearch"):
         shutil.copy(memories[0].with_name(f"memory_index.{suffix}"), tmp_path / f"joined_index.{suffix}")
-    for findings in (verify(joined).findings, repair(joined, tmp_path / "new.mp4").findings):
+    for findings in (
+        verify(joined).findings,
+        repair(joined, tmp_path / "new.mp4", output_index=tmp_path / "new_index.json").findings,
+    ):
         (found,) = (finding for finding in findings if "another MP4 begins" in finding.message)
         assert found.offset == behind
         assert f"`tail -c +{behind + 1} FILE > OTHER.mp4`" in found.message
@@ -80,7 +85,9 @@ def test_vectors_of_one_are_never_given_to_the_other(memories: tuple[Path, Path]
     video = tmp_path / "joined.mp4"
     video.write_bytes(memories[0].read_bytes() + data[data.rindex(b"moov") - 4 :])
     index = memories[1].with_name("memory_index.json")
-    result = repair(video, tmp_path / "new.mp4", index=index, embedder=EMBEDDER)
+    result = repair(
+        video, tmp_path / "new.mp4", output_index=tmp_path / "new_index.json", index=index, embedder=EMBEDDER
+    )
     assert (result.lost, result.embeddings_kept, result.embeddings_made) == ((), 0, len(ONE))
     assert texts_of(result.video_file) == ONE
     assert verify(result.video_file, deep=True).findings == ()
@@ -91,7 +98,7 @@ def test_it_is_the_first_however_many_header_pages_the_other_has(memories: tuple
     assert len(VideoReader(memories[1]).table.copies_of(PageKind.HEADER)) == 2
     video = tmp_path / "joined.mp4"
     video.write_bytes(one[: find(one, b"mdat")[0]] + bytes(16) + b"".join(samples(one) + samples(two)))
-    result = repair(video, tmp_path / "new.mp4", embedder=EMBEDDER)
+    result = repair(video, tmp_path / "new.mp4", output_index=tmp_path / "new_index.json", embedder=EMBEDDER)
     assert result.video_file.read_bytes() == memories[0].read_bytes()
 
 
@@ -121,7 +128,7 @@ class TestPictures:
             report = verify(film, deep=True)
             assert report.ok
             assert sum(said in finding.message for finding in report.findings) == 1
-        mended = repair(film, tmp_path / "new.mp4")
+        mended = repair(film, tmp_path / "new.mp4", output_index=tmp_path / "new_index.json")
         assert sum(said in finding.message for finding in mended.findings) == 1
         assert mended.video_file.read_bytes() == memories[0].read_bytes()
         assert main(["reindex", str(film), "--model", "hashing"]) == 0
@@ -133,13 +140,15 @@ class TestPictures:
     ) -> None:
         reindex(film, embedder=EMBEDDER)  # of the first
         name = memory_name(VideoReader(memories[wanted]).table.tag)
-        result = repair(film, tmp_path / "new.mp4", memory=name, embedder=EMBEDDER)
+        result = repair(
+            film, tmp_path / "new.mp4", output_index=tmp_path / "new_index.json", memory=name, embedder=EMBEDDER
+        )
         assert (result.lost, result.embeddings_made) == ((), (0, len(TWO))[wanted])
         assert result.video_file.read_bytes() == memories[wanted].read_bytes()
 
     def test_one_that_is_not_there_is_refused(self, film: Path, tmp_path: Path) -> None:
         with pytest.raises(VideoFormatError, match=r"no frame of memory 01234567 in .*film.mkv: .* \(\d+ frames\), "):
-            repair(film, tmp_path / "new.mp4", memory="01234567")
+            repair(film, tmp_path / "new.mp4", output_index=tmp_path / "new_index.json", memory="01234567")
         for no_id in ("0123456", "ABCDEF01", "memory"):
             with pytest.raises(ConfigError, match="no id of a memory"):
-                repair(film, tmp_path / "new.mp4", memory=no_id)
+                repair(film, tmp_path / "new.mp4", output_index=tmp_path / "new_index.json", memory=no_id)

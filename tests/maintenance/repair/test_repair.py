@@ -288,7 +288,7 @@ class TestIndex:
         house = CallableEmbedder(encode, name="house model", dim=3)
         with MemvidEncoder(embedder=house, symbol_version=9) as encoder:
             encoder.add_chunks(TEXTS)
-            encoder.build_video(tmp_path / "old" / "memory.mp4")
+            encoder.build_video(tmp_path / "old" / "memory.mp4", tmp_path / "old" / "memory_index.json")
         video = tmp_path / "old" / "memory.mp4"
         sound = all_files(tmp_path / "old")
         video.write_bytes(video.read_bytes()[: find(video.read_bytes(), b"moov")[0]])
@@ -313,7 +313,7 @@ class TestRefusals:
             repair(video, video)
         (tmp_path / "x_index.json").write_text("")
         with pytest.raises(OutputError, match="replaces nothing"):
-            repair(video, tmp_path / "x.mp4")
+            repair(video, tmp_path / "x.mp4", output_index=tmp_path / "x_index.json")
 
     def test_what_has_nothing_to_bring_back(self, tmp_path: Path) -> None:
         with pytest.raises(VideoNotFoundError):

@@ -11,6 +11,7 @@ from memvid import MemvidAppender, _core
 from memvid.cli import main
 from memvid.errors import VideoFormatError, VideoNotFoundError
 from memvid.maintenance import repair, verify
+from memvid.storage.commit import default_index_file
 from memvid.video import VideoReader
 from memvid.video.codecs import available_codecs
 from memvid.video.codecs.writing import PictureWriter
@@ -43,9 +44,10 @@ def append(video: Path, text: str) -> None:
 
 def test_together_they_are_whole(video: Path, tmp_path: Path) -> None:
     one, other = damaged(video, "one.mp4", 0), damaged(video, "other.mp4", 1)
-    result = repair([one, other], tmp_path / "new.mp4", embedder=EMBEDDER)
+    new = tmp_path / "new.mp4"
+    result = repair([one, other], new, output_index=default_index_file(new), embedder=EMBEDDER)
     assert result.lost == ()
-    assert (tmp_path / "new.mp4").read_bytes() == video.read_bytes()
+    assert new.read_bytes() == video.read_bytes()
     assert verify(tmp_path / "new.mp4", deep=True).ok
 
 
@@ -129,7 +131,9 @@ def test_of_two_memories_in_one_film_comes_the_one_that_the_index_names(
         writer.write(payloads[: cover > 0] * cover + payloads[cover > 0 :])
     writer.finish(b"")
     index = videos[wanted].with_name("memory_index.json")
-    result = repair(tmp_path / "film.mkv", tmp_path / "new.mp4", index=index, embedder=EMBEDDER)
+    result = repair(
+        tmp_path / "film.mkv", tmp_path / "new.mp4", index=index, output_index=tmp_path / "n.json", embedder=EMBEDDER
+    )
     assert result.lost == ()
     assert result.video_file.read_bytes() == videos[wanted].read_bytes()
     assert any("of another memory" in finding.message for finding in result.findings)

@@ -21,6 +21,7 @@ from memvid.maintenance import delete, erase, verify
 from memvid.maintenance.rewrite.compact import Compaction
 from memvid.maintenance.rewrite.text_traces import BLOCK, SHORTEST, Fragments
 from memvid.page import HEADER_BYTES, PageKind
+from memvid.storage.commit import default_index_file
 from memvid.storage.files import open_regular
 from memvid.video import PageStore, VideoReader
 from tests.memory_support import EMBEDDER, all_files, build, make_texts, open_memory
@@ -99,7 +100,7 @@ def test_messages_of_commits_go_with_the_text(tmp_path: Path) -> None:
     video = tmp_path / "memory.mp4"
     with MemvidEncoder(embedder=EMBEDDER) as encoder:
         encoder.add_chunks(make_texts(5))
-        encoder.build_video(video, message=f"without {SECRET}")
+        encoder.build_video(video, default_index_file(video), message=f"without {SECRET}")
     with MemvidEncoder.open(video, embedder=EMBEDDER) as memory:
         memory.add_chunks([SECRET])
         memory.append(message=f"with {SECRET}")

@@ -12,7 +12,7 @@ import pytest
 from memvid.building.checkpoint import Checkpoint, checkpoint_file, remove_checkpoints
 from memvid.cli import main
 from memvid.errors import ChunkNotFoundError
-from memvid.maintenance import erase, reindex
+from memvid.maintenance import delete, erase, reindex
 from memvid.types import ModelInfo
 from tests.memory_support import EMBEDDER, build
 
@@ -46,11 +46,15 @@ def test_checkpoints_of_the_memory_are_removed(video: Path) -> None:
 
 
 def test_an_index_that_was_left_beside_one_file_is_removed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """As after `reindex --index memory.mp4`, or `pack` that was killed near its end."""
+    """As one that somebody has copied back there."""
     texts = ["one zanzibar", "two", "three"]
     video = build(tmp_path, texts, metadatas=[{"of": "kwyjibo"}, {}, {}])
     build(tmp_path, ["another"], name="other")
+    beside = {path: path.read_bytes() for path in tmp_path.glob("memory_index*")}
     reindex(video, video, embedder=EMBEDDER)
+    delete(video, chunk_ids=[2])
+    for path, data in beside.items():
+        path.write_bytes(data)
     names = {path.name for path in tmp_path.iterdir()}
     assert "memory_index.records" in names
     assert main(["erase", str(video), "--id", "0"]) == 0

@@ -22,6 +22,7 @@ from memvid.errors import (
     VideoNotFoundError,
 )
 from memvid.maintenance import reindex
+from memvid.storage.commit import default_index_file
 from memvid.types import Progress
 from memvid.video import VideoReader
 from tests.memory_support import EMBEDDER, all_files, build, make_texts, open_memory
@@ -52,7 +53,7 @@ def test_the_index_has_the_bytes_that_the_build_gave_it(tmp_path: Path, options:
     texts = TEXTS if options is BARE else [*TEXTS[:-1], "long " * 5000]  # a run of pages, where there are runs
     video = build(tmp_path, texts, metadatas=METADATAS, **options)
     before = remove_index(tmp_path)
-    result = reindex(video)
+    result = reindex(video, default_index_file(video))
     assert all_files(tmp_path) == {**before, "memory.mp4": video.read_bytes()}
     assert (result.chunks, result.embeddings_made, result.model.name) == (300, 300, EMBEDDER.name)
     assert result.index_bytes == sum(map(len, before.values()))
@@ -74,7 +75,7 @@ def test_the_options_of_the_index_that_is_there_are_kept(tmp_path: Path) -> None
     reindex(video)
     assert all_files(tmp_path) == before
     remove_index(tmp_path)
-    reindex(video, config=EncoderConfig(**options))
+    reindex(video, default_index_file(video), config=EncoderConfig(**options))
     assert all_files(tmp_path) == before
 
 
@@ -123,10 +124,10 @@ def test_the_index_may_lie_elsewhere(tmp_path: Path) -> None:
 def test_the_model_that_comes_with_memvid_is_found_by_itself(tmp_path: Path) -> None:
     with MemvidEncoder(embedder=MiniLMEmbedder(threads=1)) as encoder:
         encoder.add_chunks(TEXTS[:5])
-        encoder.build_video(tmp_path / "memory.mp4")
+        encoder.build_video(tmp_path / "memory.mp4", tmp_path / "memory_index.json")
     before = all_files(tmp_path)
     remove_index(tmp_path)
-    assert reindex(tmp_path / "memory.mp4").model.name == MiniLMEmbedder().name
+    assert reindex(tmp_path / "memory.mp4", tmp_path / "memory_index.json").model.name == MiniLMEmbedder().name
     assert all_files(tmp_path) == before
 
 
@@ -138,13 +139,13 @@ def test_a_model_that_is_not_at_hand_has_to_be_given(tmp_path: Path) -> None:
     embedder = CallableEmbedder(make_table, name="house model", dim=3)
     with MemvidEncoder(embedder=embedder) as encoder:
         encoder.add_chunks(TEXTS[:9])
-        encoder.build_video(tmp_path / "memory.mp4")
+        encoder.build_video(tmp_path / "memory.mp4", tmp_path / "memory_index.json")
     before = all_files(tmp_path)
     with pytest.raises(ModelMismatchError, match=r"'house model' \(dim 3\).*--model"):
         reindex(tmp_path / "memory.mp4")
     assert all_files(tmp_path) == before
     remove_index(tmp_path)
-    reindex(tmp_path / "memory.mp4", embedder=embedder)
+    reindex(tmp_path / "memory.mp4", tmp_path / "memory_index.json", embedder=embedder)
     assert all_files(tmp_path) == before
 
 
@@ -200,9 +201,9 @@ def test_it_goes_on_where_it_was_cut_off(tmp_path: Path) -> None:
     unsteady = CallableEmbedder(failing, name=EMBEDDER.name, dim=EMBEDDER.dim)
     kept = tmp_path / "kept"
     with pytest.raises(EmbeddingError, match="no line"):
-        reindex(video, embedder=unsteady, checkpoint=kept)
+        reindex(video, default_index_file(video), embedder=unsteady, checkpoint=kept)
     assert sorted(all_files(tmp_path)) == ["kept", "memory.mp4"]
-    result = reindex(video, embedder=EMBEDDER, checkpoint=kept)
+    result = reindex(video, default_index_file(video), embedder=EMBEDDER, checkpoint=kept)
     assert (result.embeddings_made, result.embeddings_resumed) == (44, 256)
     assert all_files(tmp_path) == {**before, "memory.mp4": video.read_bytes()}
 
@@ -219,7 +220,7 @@ class TestCommand:
     def test_makes_the_index_anew(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         video = build(tmp_path, TEXTS)
         before = remove_index(tmp_path)
-        assert main(["reindex", str(video)]) == 0
+        assert main(["reindex", str(video), "--index", str(default_index_file(video))]) == 0
         assert all_files(tmp_path) == {**before, "memory.mp4": video.read_bytes()}
         out, err = capsys.readouterr()
         assert "300 chunks" in out

@@ -21,6 +21,7 @@ from memvid.exchange import export
 from memvid.index.location import find_index
 from memvid.index.manifest import read_manifest
 from memvid.maintenance import compact, delete, erase, pack, reindex, repair, unpack, verify
+from memvid.storage.commit import default_index_file
 from memvid.video import VideoReader
 from tests.memory_support import EMBEDDER, make_texts, open_memory
 
@@ -46,7 +47,7 @@ def _build(folder: Path, *, seed: int = 1, checkpoint: bool = False, inside: boo
         encoder.add_chunks(texts, metadatas=[{"n": i, "of": f"part {i // 20}"} for i in range(len(texts))])
         video = _video(folder)
         kept = video.with_name("memory.mp4.checkpoint") if checkpoint else None
-        encoder.build_video(video, video if inside else None, checkpoint=kept)
+        encoder.build_video(video, video if inside else default_index_file(video), checkpoint=kept)
 
 
 def _append(folder: Path, *, name: str = "memory.mp4", seed: int = 5) -> None:
@@ -158,8 +159,7 @@ OPERATIONS = {
         linked=True,
     ),
     "repair": Operation(
-        _repair, _damaged, again=lambda folder: _append_more(folder, name="out.mp4"),
-        out="out.mp4", index="out_index.json",
+        _repair, _damaged, again=lambda folder: _append_more(folder, name="out.mp4"), out="out.mp4", index="out.mp4"
     ),
     "build one file": Operation(_build_one, index=_ONE),
     "rebuild one file": Operation(lambda folder: _build(folder, seed=2, inside=True), _build_one, index=_ONE),
@@ -176,9 +176,11 @@ OPERATIONS = {
         lambda folder: reindex(_video(folder), config=EncoderConfig(vector_dtype="f16", keywords=False)), _grown_one,
         again=_append_more, index=_ONE,
     ),
-    "pack": Operation(
-        lambda folder: pack(_video(folder)), _grown, again=_append_more, index=None, leaves="memory_index"
+    "rebuild as one file": Operation(
+        lambda folder: _build(folder, seed=2, inside=True), _build, index=None, leaves="memory_index"
     ),
+    "rebuild with the index beside": Operation(lambda folder: _build(folder, seed=2), _build_one, index=None),
+    "pack": Operation(lambda folder: pack(_video(folder)), _grown, again=_append_more, index=None),
     "unpack": Operation(lambda folder: unpack(_video(folder)), _grown_one, again=_append_more, index=None),
     "export to h264": Operation(lambda folder: _export(folder, "h264"), _build, out="out.mp4"),
     "export to mp4v": Operation(lambda folder: _export(folder, "mp4v"), _build, out="out.mp4", vague=True),

@@ -107,7 +107,7 @@ def import_memory(
     :param video: the old video; ``None`` takes everything from the index.
     :param index: the old index, the ``.json`` file; ``None`` takes everything from the frames.
     :param output: the new video; an existing memory is replaced. As in :meth:`MemvidEncoder.build_video`.
-    :param output_index: the new index's manifest; ``None`` puts ``<stem>_index.json`` beside the new video.
+    :param output_index: the new index's manifest; ``None`` puts the index inside the new video.
     :param embedder: as for :class:`MemvidEncoder`.
     :param config: options of the new memory, as for :class:`MemvidEncoder`.
     :param progress: called from this thread with the stages ``"frames"``, ``"write"``, ``"verify"`` and ``"index"``.
@@ -153,6 +153,7 @@ def import_memory(
             ).run()
     return _result(
         built,
+        new_index,
         tally,
         frames,
         model=model_info(chosen),
@@ -193,11 +194,18 @@ def _nothing(old: list[Path], frames: OldFrames) -> str:
 
 
 def _result(
-    built: BuildResult, tally: Tally, frames: OldFrames, *, model: ModelInfo, old_bytes: int, seconds: float
+    built: BuildResult,
+    index_file: Path,
+    tally: Tally,
+    frames: OldFrames,
+    *,
+    model: ModelInfo,
+    old_bytes: int,
+    seconds: float,
 ) -> ImportResult:
     return ImportResult(
         video_file=built.video_file,
-        index_file=built.index_file,
+        index_file=index_file,
         chunks=built.chunks,
         from_frames=tally.from_frames,
         from_index=ChunkIds.of(tally.from_index).ranges,

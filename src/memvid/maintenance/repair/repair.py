@@ -95,9 +95,9 @@ def repair(
 
     :param video: the damaged video, or several copies of one memory.
     :param output: the new video; must not exist. Its folder is made where only the last one of the path is missing.
-    :param index: the damaged memory's index, if it is not ``<stem>_index.json`` beside the first video. Its embeddings
-        are taken if it is sound and knows the same chunks; it may be missing.
-    :param output_index: the new index's manifest; ``None`` puts ``<stem>_index.json`` beside the new video.
+    :param index: the damaged memory's index, if it is neither inside the first video nor ``<stem>_index.json`` beside
+        it. Its embeddings are taken if it is sound and knows the same chunks; it may be missing.
+    :param output_index: the new index's manifest; ``None`` puts the index inside the new video.
     :param memory: which one to bring back, if frames of several are in the video: the first digits of its id, at least
         eight, as the findings name it; ``None`` takes the one that the index is of, else the first.
     :param embedder: makes embeddings that the old index has not; ``None`` takes the model that the header page names.

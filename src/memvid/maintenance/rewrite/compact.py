@@ -17,14 +17,15 @@ from memvid.building.build import Builder
 from memvid.building.spool import Spool
 from memvid.config import EncoderConfig
 from memvid.embedding import AbsentEmbedder, Embedder, EmbedderLike, model_info, resolve_embedder
-from memvid.errors import UnsupportedVideoError
+from memvid.errors import IndexFileError, UnsupportedVideoError
 from memvid.index import IndexManager
 from memvid.index.location import find_index
-from memvid.index.manifest import own_name
+from memvid.index.manifest import own_name, read_manifest
+from memvid.index.updating import OuterIndex
 from memvid.interrupts import interruptible, uninterrupted
 from memvid.maintenance.rewrite.erasure_proof import Erasure
 from memvid.page import ChunkIds, ChunkRanges, Record
-from memvid.storage.commit import Commit, refuse_links
+from memvid.storage.commit import Commit, default_index_file, refuse_links
 from memvid.storage.hard_links import has_other_names
 from memvid.types import ProgressCallback, StrPath
 from memvid.video import PageStore, VideoReader
@@ -85,7 +86,7 @@ def compact(
     Readers that are open keep seeing the memory as it was.
 
     :param video: the video, in memvid's own format.
-    :param index: the index's manifest; ``None`` takes ``<stem>_index.json`` beside the video.
+    :param index: the index's manifest; ``None`` takes the one inside the video, or ``<stem>_index.json`` beside it.
     :param embedder: only needed if the index lacks vectors; ``None`` takes its own.
     :param threads: worker threads; ``None`` uses the cores this process may run on.
     :param progress: called from this thread with a :class:`Progress`, a few times a second.
@@ -152,10 +153,16 @@ class Compaction:
     def __exit__(self, *exc_info: object) -> None:
         self._stack.close()
 
-    @property
-    def tag(self) -> int:
-        """That of the memory as it was."""
-        return self._video.table.tag
+    def index_beside(self) -> OuterIndex | None:
+        """An index of any state of this memory that was left beside the video, which has it inside."""
+        if not self._commit.is_single:
+            return None
+        beside = default_index_file(self._video_file)
+        try:
+            manifest = read_manifest(beside)
+        except IndexFileError:  # there is none
+            return None
+        return OuterIndex(beside, manifest) if manifest.video.tag == self._video.table.tag else None
 
     def linked_files(self) -> tuple[Path, ...]:
         """Files of the memory that have other names."""

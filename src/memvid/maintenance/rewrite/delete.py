@@ -30,7 +30,7 @@ def delete(
     additions, by :meth:`MemvidEncoder.open`.
 
     :param video: the video, in memvid's own format.
-    :param index: the index's manifest; ``None`` takes ``<stem>_index.json`` beside the video.
+    :param index: the index's manifest; ``None`` takes the one inside the video, or ``<stem>_index.json`` beside it.
     :param chunk_ids: the chunks.
     :param where: all chunks whose metadata passes this filter (docs/filters.md).
     :param date: as for :meth:`MemvidAppender.append`; likewise ``message``.

@@ -12,8 +12,7 @@ import numpy as np
 from memvid.building.checkpoint import remove_checkpoints
 from memvid.checks import check_chunk_ids
 from memvid.embedding import EmbedderLike
-from memvid.errors import ChunkNotFoundError, ConfigError, IndexFileError
-from memvid.index.manifest import read_manifest
+from memvid.errors import ChunkNotFoundError, ConfigError
 from memvid.index.updating import remove_index
 from memvid.interrupts import interruptible
 from memvid.maintenance.rewrite.compact import Compaction, CompactResult
@@ -21,7 +20,6 @@ from memvid.maintenance.rewrite.erasure_proof import Erasure
 from memvid.maintenance.rewrite.repeats import Repeats
 from memvid.page import ChunkIds, ChunkRanges
 from memvid.query import near_misses_text
-from memvid.storage.commit import default_index_file, is_single
 from memvid.types import ProgressCallback, StrPath, Where
 
 __all__ = ["EraseResult", "erase"]
@@ -117,8 +115,10 @@ def erase(
         linked, foreign = compaction.linked_files(), compaction.foreign_files()
         title = (compaction.title or "").encode()
         untitled = proof.is_in(title) or repeats.is_erased(title)
+        beside = compaction.index_beside()
         result = compaction.run(wanted, proof, untitled=untitled)
-        beside = _remove_index_beside(result.video_file, result.index_file, compaction.tag)
+        if beside is not None:
+            remove_index(beside)
         dropped, left = remove_checkpoints(result.video_file, result.index_file)
         return EraseResult(
             erased=compaction.there(wanted).ranges,
@@ -126,31 +126,13 @@ def erase(
             blocks=proof.blocks,
             repeated=repeats.chunks().ranges,
             title_erased=untitled,
-            index_removed=beside,
+            index_removed=None if beside is None else beside.index_file,
             scanned_bytes=proof.scanned,
             checkpoints_removed=dropped,
             checkpoints_left=left,
             linked_files=linked,
             foreign_files=foreign,
         )
-
-
-def _remove_index_beside(video_file: Path, index_file: Path, tag: int) -> Path | None:
-    """Remove the index beside a video that has it inside, if it is of the memory with this tag.
-
-    :returns: its manifest, if there was such an index.
-    """
-    beside = default_index_file(video_file)
-    if not is_single(index_file, video_file):
-        return None
-    try:
-        manifest = read_manifest(beside)
-    except IndexFileError:  # there is none
-        return None
-    if manifest.video.tag != tag:
-        return None
-    remove_index(beside, manifest)
-    return beside
 
 
 def _removed(compaction: Compaction, gone: ChunkIds, wanted: ChunkIds, repeats: Repeats) -> Iterator[bytes]:

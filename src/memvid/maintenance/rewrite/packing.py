@@ -16,7 +16,7 @@ from memvid.index import IndexManager, stage_changes
 from memvid.index.inside import move_parts, put_beside
 from memvid.index.location import find_index
 from memvid.index.manifest import read_manifest
-from memvid.index.updating import next_number, remove_index, tidy
+from memvid.index.updating import OuterIndex, next_number, tidy
 from memvid.interrupts import interruptible
 from memvid.storage.commit import Commit, default_index_file, is_single, recover, refuse_links
 from memvid.storage.journal import finish
@@ -47,7 +47,7 @@ def pack(video: StrPath, index: StrPath | None = None) -> PackResult:
     """Put the index of a memory into its video, so that the memory is one file. Nothing is embedded or computed anew.
 
     The files of the index are removed when the video has it. Killed at any moment, this leaves a memory that opens;
-    near its end, also files of the old index that nobody reads any more.
+    near its end, also files of the old index, which nobody reads any more, and whoever next writes this memory removes.
 
     :param video: the video, in memvid's own format.
     :param index: the index's manifest; ``None`` takes ``<stem>_index.json`` beside the video.
@@ -74,8 +74,7 @@ def pack(video: StrPath, index: StrPath | None = None) -> PackResult:
         appender = append_movie(commit, video_file, reader, PageStore(reader, cache_bytes=0))
         manifest = move_parts(beside, appender.path, old)
         manifest = count_append(commit, video_file, appender, manifest)
-        commit.commit(obsolete=partial(tidy, video_file, manifest))
-        remove_index(beside, old)
+        commit.commit(obsolete=partial(tidy, video_file, manifest, OuterIndex(beside, old)))
     return PackResult(video_file, video_file, video_file.stat().st_size, manifest.nbytes)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from memvid.building.checkpoint import Checkpoint
-from memvid.building.index_append import append_movie
+from memvid.building.index_append import append_movie, has_room
 from memvid.building.outputs import check_index_output, new_folders
 from memvid.building.shrinking import count_append
 from memvid.building.video_chunks import VideoChunks, fill_index
@@ -27,18 +27,18 @@ from memvid.embedding import (
 )
 from memvid.errors import EmptyMemoryError, IndexFileError
 from memvid.index import IndexBuilder, IndexManager
-from memvid.index.location import find_index
+from memvid.index.location import find_index, has_traces
 from memvid.index.manifest import read_manifest
-from memvid.index.updating import tidy
+from memvid.index.updating import find_outer, tidy
 from memvid.interrupts import interruptible
 from memvid.maintenance.rewrite.kept_vectors import IndexVectors
 from memvid.maintenance.rewrite.left_chunks import LeftChunks
 from memvid.page import memory_name
-from memvid.storage.commit import Commit, is_single
+from memvid.storage.commit import Commit, default_index_file, is_single
 from memvid.types import ChunkRanges, ModelInfo, ProgressCallback, StrPath
 from memvid.video import PageTable, VideoReader
 
-__all__ = ["ReindexResult", "add_frames", "reindex"]
+__all__ = ["ReindexResult", "add_frames", "choose_place", "reindex"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,8 @@ def reindex(
     taken from the index that is there, if it is sound and proven to be this memory's.
 
     :param video: the video.
-    :param index: the index's manifest; ``None`` takes ``<stem>_index.json`` beside the video.
+    :param index: the index's manifest; ``None`` puts it where there is one, and else inside the video, or beside it as
+        ``<stem>_index.json`` if it has no room for one: it is in another codec, or has lost frames.
     :param embedder: what makes the embeddings; ``None`` takes the model that the video's header page names. Another one
         than that makes an index of the other model.
     :param config: ``vector_dtype``, ``connectivity``, ``expansion_add``, ``expansion_search`` and ``keywords`` count;
@@ -131,23 +132,23 @@ def reindex(
     """
     begin = time.perf_counter()
     video_file = Path(video)
-    index_file = find_index(video_file, index)
+    old_index = find_index(video_file, index)
+    index_file = choose_place(video_file, index)  # before anything is locked: whether there is something to index
     if not is_single(index_file, video_file):
         index_file = check_index_output(index_file if index is None else index, inputs=[video_file])
-    VideoReader(video_file).close()  # before anything is locked and staged: whether there is something to index
     with new_folders(index_file), Commit(index_file, video_file=video_file) as commit, ExitStack() as stack:
         commit.lock()  # before it is read: an append meanwhile would leave an index of what the video was
         if checkpoint is not None:
             commit.claim(Path(checkpoint))
         reader = VideoReader(video_file)
         stack.callback(reader.close)
-        left = LeftChunks.of(reader, index_file, unpacked_bytes)
-        kept = None if left.whole else left.open_vectors(index_file, embedder)
+        left = LeftChunks.of(reader, old_index, unpacked_bytes)
+        kept = None if left.whole else left.open_vectors(old_index, embedder)
         if kept is not None:
             stack.callback(kept.close)
         chosen = _choose_embedder(left, kept, embedder)
         model = model_info(chosen)
-        options = _options(index_file, reader) if config is None else config
+        options = _options(old_index, reader) if config is None else config
         check_profile(chosen, options.profile)
         builder = IndexManager.create(
             index_file,
@@ -171,7 +172,7 @@ def reindex(
             manifest = builder.manifest
             if appender is not None:
                 manifest = count_append(commit, video_file, appender, manifest)
-            commit.commit(obsolete=partial(tidy, index_file, manifest))
+            commit.commit(obsolete=partial(tidy, index_file, manifest, find_outer(index_file)))
             if resumed is not None:
                 resumed.remove()
         except BaseException:
@@ -195,6 +196,22 @@ def reindex(
         unusable_metadata=indexed.unusable_metadata,
         seconds=time.perf_counter() - begin,
     )
+
+
+def choose_place(video_file: Path, index: StrPath | None) -> Path:
+    """Where a new index of a video goes; see :func:`reindex`.
+
+    :raises VideoError: there is no such video, or it cannot be opened.
+    """
+    reader = VideoReader(video_file)
+    try:
+        place = find_index(video_file, index)
+        if index is not None:
+            return place
+        inside = is_single(place, video_file) or not has_traces(place)
+        return video_file if inside and has_room(reader) else default_index_file(video_file)
+    finally:
+        reader.close()
 
 
 def _choose_embedder(left: LeftChunks, kept: IndexVectors | None, embedder: EmbedderLike | None) -> Embedder:

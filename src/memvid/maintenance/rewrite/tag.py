@@ -32,7 +32,7 @@ def tag(
     that several set at the same time are all set.
 
     :param video: the video, in memvid's own format.
-    :param index: the index's manifest; ``None`` takes ``<stem>_index.json`` beside the video.
+    :param index: the index's manifest; ``None`` takes the one inside the video, or ``<stem>_index.json`` beside it.
     :param values: what fields get.
     :param remove: fields that go.
     :param chunk_ids: the chunks.

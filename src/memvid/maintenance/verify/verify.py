@@ -98,7 +98,7 @@ def verify(
     Nothing is written, except that a commit that was cut off is finished first, as at each opening.
 
     :param video: the video.
-    :param index: the index's manifest; ``None`` takes ``<stem>_index.json`` beside the video.
+    :param index: the index's manifest; ``None`` takes the one inside the video, or ``<stem>_index.json`` beside it.
     :param progress: with ``deep``, called from this thread with the stage ``"frames"``.
     :param unpacked_bytes: what the video may unpack to, counting 256 bytes for a chunk; ``None``: 64 MiB and 32 times
         its size. Only a file that was made to do harm exceeds that, or a few chunks of many megabytes. With ``deep``,
