@@ -78,6 +78,13 @@ class _Memory:
         """Id of the first chunk that is added."""
         return next_chunk(self.video.table, self.store.header, self.index.deleted | self.index.missing)
 
+    @property
+    def unlisted(self) -> ChunkIds:
+        """Chunks that only the index says were deleted, since the end of the video was lost: they are listed again."""
+        if self.video.has_table:
+            return ChunkIds.of([])
+        return self.index.deleted - self.store.history.deletions_left(0, len(self.video.table)).ids
+
     def start_of(self, segment: int) -> int:
         """The frame of the first chunk in a segment of the index."""
         first = np.array([self.index.first_chunk(segment)], np.int64)
@@ -185,12 +192,13 @@ class Appender:
                 changes = self._resolve_changes(memory, gone)
                 if len(self._spool) or gone or changes:
                     number += 1
+                    listed = gone | memory.unlisted
                     info = CommitInfo(
                         number=number, date=self._date, message=self._message,
-                        first_chunk=first, added=len(self._spool), deleted=len(gone), changed=len(changes),
+                        first_chunk=first, added=len(self._spool), deleted=len(listed), changed=len(changes),
                         chunks=chunks,
                     )  # fmt: skip
-                    table, manifest, indexed = self._write(memory, _Change(info, gone, changes), commit)
+                    table, manifest, indexed = self._write(memory, _Change(info, listed, changes), commit)
                     frames = len(table) - memory.video.frame_count
         self._seconds["total"] = time.perf_counter() - begin
         return AppendResult(

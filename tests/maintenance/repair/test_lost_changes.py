@@ -124,3 +124,13 @@ def test_what_only_the_index_knows_as_deleted_does_not_make_a_video_whole(video:
     indexed = reindex(video, embedder=EMBEDDER)
     assert (indexed.chunks, indexed.lost_frames, indexed.whole) == (9, 2, False)
     assert not verify(video).ok
+    with MemvidEncoder.open(video, embedder=EMBEDDER) as memory:
+        memory.add_chunks(["more"])
+        result = memory.append()
+    assert (result.deleted, result.chunks) == (0, 10)
+    assert verify(video, deep=True).ok  # the video says so itself again
+    for path in video.parent.glob("memory_index*"):
+        path.unlink()
+    assert reindex(video, embedder=EMBEDDER).chunks == 10
+    with open_memory(video) as opened:
+        assert opened.chunk_ids() == [chunk for chunk in range(13) if chunk not in (3, 5, 8)]

@@ -17,7 +17,7 @@ from memvid.video.codecs import available_codecs
 from memvid.video.codecs.writing import PictureWriter
 from tests.maintenance.repair.repair_support import BARE, METADATAS, TEXTS, spoil
 from tests.memory_support import EMBEDDER, build, make_texts, open_memory
-from tests.video.video_support import samples
+from tests.video.video_support import make_video, samples
 
 
 @pytest.fixture(params=[{"symbol_version": 8}, BARE], ids=["pages", "bare"])
@@ -137,3 +137,20 @@ def test_of_two_memories_in_one_film_comes_the_one_that_the_index_names(
     assert result.lost == ()
     assert result.video_file.read_bytes() == videos[wanted].read_bytes()
     assert any("of another memory" in finding.message for finding in result.findings)
+
+
+def test_pages_that_were_changed_apart_in_one_film_are_named(tmp_path: Path) -> None:
+    """Two states of a memory that somebody joined: one has what the other has not, under the same numbers."""
+    video = build(tmp_path, TEXTS[:10], symbol_version=8)
+    other = Path(shutil.copytree(tmp_path, tmp_path / "other")) / video.name
+    older = samples(video.read_bytes())
+    append(video, "one")
+    append(other, "another")
+    reader = VideoReader(video)
+    first, second = samples(video.read_bytes()), samples(other.read_bytes())
+    for name, pictures, findings in (("joined", first + second, 1), ("again", older + first, 0)):
+        joined = tmp_path / f"{name}.mp4"
+        make_video(joined, pictures, reader.width, reader.height)
+        result = repair(joined, tmp_path / f"{name}-repaired.mp4", embedder=EMBEDDER)
+        assert (result.chunks, result.lost, len(result.findings)) == (11, (), findings)
+        assert all("frames hold other pages" in finding.message for finding in result.findings)

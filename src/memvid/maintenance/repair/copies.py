@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections import ChainMap, Counter
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -88,6 +88,7 @@ def choose_pages(copies: Sequence[Salvage], tag: int, table: PageTable | None, f
     owners: dict[int, Salvage] = {}
     for copy in copies:
         own: dict[int, Slot] = {}
+        others: list[tuple[int, Slot]] = []
         foreign: Counter[int] = Counter()
         for slot in copy.slots:
             if slot.payload is None or not is_page(slot.payload):
@@ -95,11 +96,24 @@ def choose_pages(copies: Sequence[Salvage], tag: int, table: PageTable | None, f
             header = parse_header(slot.payload, frame_index=slot.frame or 0)
             if header.tag != tag:
                 foreign[header.tag] += 1
-            elif (old := own.get(header.page_number)) is None or _is_better(slot, old, header.page_number, table):
-                own[header.page_number] = slot
+                continue
+            number = header.page_number
+            old = own.get(number)
+            taken = old is None or _is_better(slot, old, number, table)
+            if taken:
+                own[number] = slot
+            if old is not None and old.payload != slot.payload:
+                others.append((number, old if taken else slot))
         for other, frames in foreign.items():
             left_out = other_memory(memory_name(other), frames, "which is left out")
             findings.error("frame", left_out, copy.path)
+        if changed := [number for number, slot in others if not _is_same(number, own, ChainMap({number: slot}, own))]:
+            findings.error(
+                "frame",
+                f"{len(changed)} frames hold other pages than those that are taken, under the same numbers, from page "
+                f"{min(changed)} on: they are of a copy of the memory that was changed apart from it, and are left out",
+                copy.path,
+            )
         for number, slot in own.items():
             if number not in chosen:
                 chosen[number], owners[number] = slot, copy
@@ -144,7 +158,7 @@ def _is_better(slot: Slot, old: Slot, number: int, table: PageTable | None) -> b
     return rank(slot) > rank(old)
 
 
-def _is_same(number: int, *copies: dict[int, Slot]) -> bool:
+def _is_same(number: int, *copies: Mapping[int, Slot]) -> bool:
     """Whether two pages say the same, whatever version they are written in. Of header pages, repairs write new ones."""
     page, other = (copy[number].payload or b"" for copy in copies)
     one, two = (parse_header(payload, frame_index=number) for payload in (page, other))
@@ -154,7 +168,7 @@ def _is_same(number: int, *copies: dict[int, Slot]) -> bool:
     return same and page[HEADER_BYTES:] == other[HEADER_BYTES:]
 
 
-def _is_of_header(number: int, copy: dict[int, Slot]) -> bool:
+def _is_of_header(number: int, copy: Mapping[int, Slot]) -> bool:
     """Whether a page is of the header page: one that begins in frame 0, or behind a cover, or its copy."""
     payload = copy[number].payload or b""
     header = parse_header(payload, frame_index=number)
