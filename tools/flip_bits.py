@@ -1,8 +1,9 @@
 """Flips every bit of every file of a small memory, cuts every file at every byte, and counts what comes of it.
 
 Run it from the checkout: ``python -m tools.flip_bits [--every N] [FILE ...]``. Takes about an hour on two cores for all
-of it. The mode ``fresh`` is for side files alone: only of these a machine remembers that it has checked them. Each
-letter is explained in ``tests/hostile/damage_support.py``. Ends with 1 if anything came back wrong or crashed.
+of it. ``one.mp4`` is the same memory with its index inside. The mode ``fresh`` is for side files and for that: only of
+these a machine remembers that it has checked them. Each letter is explained in ``tests/hostile/damage_support.py``.
+Ends with 1 if anything came back wrong or crashed.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.hostile.damage_support import CHECKED_ALWAYS, FILES, build_small
+from tests.hostile.damage_support import CHECKED_ALWAYS, FILES, ONE_FILE, build_small, build_small_one
 
 MODES = ("flip", "fresh", "cut")
 
@@ -43,13 +44,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--every", type=int, default=1, help="try only every N-th damage")
     parser.add_argument("--modes", nargs="+", choices=MODES, default=MODES)
-    parser.add_argument("files", nargs="*", default=FILES)
+    parser.add_argument("files", nargs="*", default=[*FILES, ONE_FILE])
     options = parser.parse_args()
     cores = os.cpu_count() or 1
     failed = False
     with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor(cores) as pool:
         folder = Path(scratch)
         build_small(folder)
+        build_small_one(folder)
         for name in options.files:
             for mode in options.modes:
                 if mode == "fresh" and name in CHECKED_ALWAYS:

@@ -20,6 +20,7 @@ from typing import Any
 
 from memvid import MemvidEncoder, MemvidRetriever, __version__
 from memvid.embedding import HashingEmbedder
+from memvid.storage.commit import default_index_file
 
 EMBEDDER = HashingEmbedder(dim=64)
 WORDS = re.findall(r"\w+", "login backup server night report disk cable printer river mountain engine harvest violin")
@@ -68,7 +69,31 @@ def h264(video: Path) -> None:
         encoder.build_video(video)
 
 
-KINDS: tuple[Callable[[Path], None], ...] = (plain, grown, bare, h264)
+def one(video: Path) -> None:
+    """One file, which has grown: index boxes of a build and of two appends, one of them of use no more."""
+    _build_and_grow(video, video)
+
+
+def beside(video: Path) -> None:
+    """The same with its index beside it."""
+    _build_and_grow(video, default_index_file(video))
+
+
+def _build_and_grow(video: Path, index: Path) -> None:
+    chunks = [*texts(150), " ".join(texts(120, words=30, seed=2))]
+    metadatas = [{"n": number, "of": ["one", number % 3]} for number in range(len(chunks))]
+    with MemvidEncoder(embedder=EMBEDDER, symbol_version=15, dictionary=4096, title="One or several") as encoder:
+        encoder.add_chunks(chunks, metadatas=metadatas)
+        encoder.build_video(video, index, date="2026-11-28", message="The first of three.")
+    for seed in (4, 5):
+        with MemvidEncoder.open(video, embedder=EMBEDDER) as memory:
+            memory.add_chunks(texts(5, seed=seed))
+            memory.delete([seed, seed + 20])
+            memory.set_metadata(10, {"n": 10, "seed": seed})
+            memory.append(date="2026-11-28", message=f"Seed {seed}.")
+
+
+KINDS: tuple[Callable[[Path], None], ...] = (plain, grown, bare, h264, one, beside)
 
 
 def expected(video: Path) -> dict[str, Any]:
@@ -87,11 +112,13 @@ def main() -> None:
     target = Path(sys.argv[1])
     target.mkdir(parents=True, exist_ok=True)
     for make in KINDS:
+        name = target / f"{__version__}-{make.__name__}.zip"
+        if name.exists():
+            continue
         with tempfile.TemporaryDirectory() as folder:
             video = Path(folder) / "memory.mp4"
             make(video)
             (Path(folder) / "expected.json").write_text(json.dumps(expected(video), ensure_ascii=False, indent=1))
-            name = target / f"{__version__}-{make.__name__}.zip"
             with zipfile.ZipFile(name, "w", zipfile.ZIP_DEFLATED) as archive:
                 for path in sorted(Path(folder).iterdir()):
                     archive.write(path, path.name)

@@ -36,6 +36,7 @@ from numpy.typing import NDArray
 from memvid import MemvidEncoder
 from memvid.embedding import HashingEmbedder
 from memvid.errors import MemvidError
+from memvid.index.location import find_index
 from memvid.maintenance import compact, delete, reindex, repair, verify
 from memvid.storage.commit import recover
 from tests.embedding.onnx_support import write_model
@@ -55,7 +56,7 @@ class Verb:
     """A command, in the folder ``memory`` of a scratch folder.
 
     :ivar start: makes the files that are there before.
-    :ivar out: the video that it writes; ``index``: its index, if that has another name.
+    :ivar out: the video that it writes; ``index``: its index, if that is neither inside nor of the video's name.
     """
 
     arguments: Sequence[str]
@@ -116,7 +117,7 @@ VERBS = {
     "erase": Verb(["erase", "memory.mp4", "--id", "3"], _memory),
     "reindex": Verb(["reindex", "memory.mp4", *_HASHING], _memory),
     "repair": Verb(["repair", "memory.mp4", "-o", "out.mp4", *_HASHING], _damaged, "out.mp4"),
-    "export": Verb(["export", "memory.mp4", "-o", "out.mp4"], _memory, "out.mp4", "memory_index.json"),
+    "export": Verb(["export", "memory.mp4", "-o", "out.mp4"], _memory, "out.mp4", "memory.mp4"),
     "import": Verb(
         ["import", str(LEGACY / "mp4v.mp4"), str(LEGACY / "mp4v_index.json"), "-o", "memory.mp4", "--force", *_HASHING],
         _memory,
@@ -207,7 +208,7 @@ class _Trials:
             ]
             problems.append(f"files are neither as before, but for {names[0]}, nor as afterwards, but for {names[1]}")
         video = folder / self._verb.out
-        index = folder / (self._verb.index or f"{video.stem}_index.json")
+        index = find_index(video) if self._verb.index is None else folder / self._verb.index
         try:
             recover(index, video_file=video)
             if video.exists():

@@ -24,9 +24,9 @@ from memvid import MemvidEncoder
 from memvid.errors import ChunkDeletedError, MemvidError
 from memvid.index import updating
 from memvid.maintenance import verify
-from tests.memory_support import build, make_texts, open_memory
+from tests.memory_support import EMBEDDER, build, make_texts, open_memory
 
-__all__ = ["CHECKED_ALWAYS", "COUNT", "DELETED", "FILES", "build_small", "outcome"]
+__all__ = ["CHECKED_ALWAYS", "COUNT", "DELETED", "FILES", "ONE_FILE", "build_small", "build_small_one", "outcome"]
 
 COUNT = 5
 DELETED = 2
@@ -40,18 +40,32 @@ FILES = (
     "memory_index.usearch.1",
 )
 CHECKED_ALWAYS = FILES[:2]
+ONE_FILE = "one.mp4"
+"""The same memory with its index inside."""
 _TEXTS = make_texts(COUNT, words=6)
 _METADATAS = [{"n": number, "of": "damage"} for number in range(COUNT)]
 
 
 def build_small(folder: Path, *, keywords: bool = True) -> Path:
     """A memory of a few kilobytes, that has grown by a chunk and lost one: the index is in two segments."""
-    with patch.object(updating, "_SMALL_SEGMENT", 0):
-        video = build(folder, _TEXTS[:-1], metadatas=_METADATAS[:-1], symbol_version=10, keywords=keywords)
-        with MemvidEncoder.open(video) as encoder:
-            encoder.add_chunks(_TEXTS[-1:], metadatas=_METADATAS[-1:])
-            encoder.delete([DELETED])
-            encoder.append()
+    video = build(folder, _TEXTS[:-1], metadatas=_METADATAS[:-1], symbol_version=10, keywords=keywords)
+    return _grow(video)
+
+
+def build_small_one(folder: Path) -> Path:
+    """Likewise :data:`ONE_FILE`."""
+    video = folder / ONE_FILE
+    with MemvidEncoder(embedder=EMBEDDER, symbol_version=10) as encoder:
+        encoder.add_chunks(_TEXTS[:-1], metadatas=_METADATAS[:-1])
+        encoder.build_video(video)
+    return _grow(video)
+
+
+def _grow(video: Path) -> Path:
+    with patch.object(updating, "_SMALL_SEGMENT", 0), MemvidEncoder.open(video) as encoder:
+        encoder.add_chunks(_TEXTS[-1:], metadatas=_METADATAS[-1:])
+        encoder.delete([DELETED])
+        encoder.append()
     return video
 
 
@@ -98,7 +112,7 @@ def _main(folder: str, name: str, mode: str, first: int, step: int) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         copy = Path(shutil.copytree(folder, Path(scratch) / "copy"))
         os.environ["MEMVID_CACHE_DIR"] = str(Path(scratch) / "cache")
-        video, path = copy / "memory.mp4", copy / name
+        video, path = copy / (name if name == ONE_FILE else FILES[0]), copy / name
         sound = path.read_bytes()
         open_memory(video).close()  # from now on its side files count as checked
         status = path.stat()
