@@ -172,6 +172,20 @@ def test_a_small_memory_is_read_without_model_and_search_engine(tmp_path: Path) 
     assert heavy_after(script) <= {"numpy", "zstandard"}
 
 
+def test_what_a_question_does_not_need_is_not_imported_for_it(tmp_path: Path) -> None:
+    """Each would add to the time of a process's first answer."""
+    video = build(tmp_path, ["a b", "b c"])
+    asked = f"from tests.memory_support import open_memory; assert len(open_memory({str(video)!r}).search('a')) == 2"
+    spare = ("numpy.ma", "memvid.network", "memvid.chunking", "memvid.embedding.cross_encoder", "memvid.building")
+    used = run_fresh(
+        f"from tests import memory_support; import sys; before = set(sys.modules); {asked}; "
+        f"print(*(set(sys.modules) - before) & {set(spare)!r})"
+    )
+    assert used.split() == []
+    imported = run_fresh(f"import sys, memvid.retriever; print(*[m for m in {spare!r} if m in sys.modules])")
+    assert imported.split() == []
+
+
 def test_every_public_name_is_there() -> None:
     script = "import memvid; print(*(type(getattr(memvid, name)).__name__ for name in memvid.__all__))"
     assert len(run_fresh(script).split()) == len(memvid.__all__)

@@ -5,17 +5,19 @@
 (1, 64)
 
 An embedder is anything with ``name``, ``dim`` and ``encode(texts) -> float32[n, dim]`` (:class:`Embedder`). The
-runtimes behind them (onnxruntime, tokenizers, openai) are imported when the first text is embedded.
+runtimes behind them (onnxruntime, tokenizers, openai) are imported when the first text is embedded, and all that is
+about the network when :class:`OpenAIEmbedder` is first named.
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 from memvid.embedding.absent import AbsentEmbedder
 from memvid.embedding.callable_embedder import CallableEmbedder
 from memvid.embedding.hashing import HashingEmbedder
 from memvid.embedding.minilm import MiniLMEmbedder
 from memvid.embedding.onnx_embedder import OnnxEmbedder
-from memvid.embedding.openai_embedder import OpenAIEmbedder
 from memvid.embedding.protocol import (
     Embedder,
     EmbedderLike,
@@ -27,6 +29,9 @@ from memvid.embedding.protocol import (
     model_info,
 )
 from memvid.embedding.resolve import embedder_of, resolve_embedder
+
+if TYPE_CHECKING:
+    from memvid.embedding.openai_embedder import OpenAIEmbedder
 
 __all__ = [
     "AbsentEmbedder",
@@ -46,3 +51,12 @@ __all__ = [
     "model_info",
     "resolve_embedder",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name != "OpenAIEmbedder":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from memvid.embedding.openai_embedder import OpenAIEmbedder
+
+    globals()[name] = OpenAIEmbedder
+    return OpenAIEmbedder

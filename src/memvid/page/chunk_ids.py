@@ -34,7 +34,7 @@ class ChunkIds:
         """The set of these ids, in any order, repeated or not."""
         if isinstance(ids, range) and ids.step == 1:
             return cls.of_runs(np.array([ids.start], np.int64), np.array([ids.stop], np.int64))
-        array = np.unique(np.fromiter(ids, np.int64) if not isinstance(ids, np.ndarray) else ids.astype(np.int64))
+        array = np.fromiter(ids, np.int64) if not isinstance(ids, np.ndarray) else ids.astype(np.int64)
         return cls.of_runs(array, array + 1)
 
     @classmethod
@@ -144,7 +144,7 @@ class ChunkIds:
         if not len(self.starts):
             return self
         other = other._within(int(self.starts[0]), int(self.ends[-1]))
-        edges = np.unique(np.concatenate([self.starts, self.ends, other.starts, other.ends]))
+        edges = np.sort(np.concatenate([self.starts, self.ends, other.starts, other.ends]))
         starts, ends = edges[:-1], edges[1:]
         kept = keep(self.contains(starts), other.contains(starts))
         return self.of_runs(starts[kept], ends[kept])

@@ -143,7 +143,8 @@ class Asked:
         self, words: Words, vector: NDArray[np.float32], nearest: Nearest, best: Nearest
     ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]:
         """Ids, ascending, of the nearest and of the best by words, with both scores of each."""
-        ids = np.union1d(nearest[0], best[0])
+        # Without np.union1d, which imports numpy.ma: a tenth of the time of a process's first answer.
+        ids = np.array(sorted({*nearest[0].tolist(), *best[0].tolist()}), np.int64)
         terms = list(self.frequencies)
         return (
             ids,

@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from memvid.chunking import split_text
-from memvid.embedding.cross_encoder import shared_cross_encoder
 from memvid.errors import MemvidError, RerankError
 from memvid.types import Rerank
 
@@ -31,7 +29,13 @@ def rerank_scores(rerank: Rerank, query: str, texts: list[str]) -> list[float]:
     :raises RerankError: it fails, or does not give a finite number for each.
     :raises ConfigError: the folder holds no cross-encoder.
     """
-    score = rerank if callable(rerank) else shared_cross_encoder(rerank)
+    score: Callable[[str, list[str]], Any]
+    if callable(rerank):
+        score = rerank
+    else:
+        from memvid.embedding.cross_encoder import shared_cross_encoder
+
+        score = shared_cross_encoder(rerank)
     name = getattr(rerank, "__qualname__", type(rerank).__qualname__) if callable(rerank) else os.fspath(rerank)
     try:
         given: Any = score(query, list(texts))
@@ -59,5 +63,7 @@ def best_pieces(vector: NDArray[np.float32], texts: Sequence[str], embed: Embed)
 
 
 def _pieces(text: str) -> list[str]:
+    from memvid.chunking import split_text
+
     beginning = text[: _PIECE * _MOST_PIECES]
     return list(split_text(beginning, chunk_size=_PIECE)) or [beginning]

@@ -213,8 +213,8 @@ class PageTable:
     def texts_before(self, frames: NDArray[np.int64]) -> ChunkIds:
         """The chunks that pages of metadata in these frames can be about: the stretch of bare texts before each."""
         starts, ends = self.text_stretches()
-        which = np.unique(np.searchsorted(ends, frames, side="right") - 1)
-        texts = [self.first_chunks[starts[at] : ends[at]] for at in which.tolist() if at >= 0]
+        which = {*(np.searchsorted(ends, frames, side="right") - 1).tolist()}
+        texts = [self.first_chunks[starts[at] : ends[at]] for at in which if at >= 0]
         return ChunkIds.union(ChunkIds.of_runs(first, first + 1) for first in texts)
 
     @property
@@ -229,7 +229,7 @@ class PageTable:
     def chunks_in(self, frames: NDArray[np.int64]) -> ChunkIds:
         """The chunks of pages, or runs of them, that any of these frames is of."""
         starts = np.flatnonzero(self.kinds != PageKind.CONTINUATION)
-        pages = np.unique(starts[np.maximum(np.searchsorted(starts, frames, side="right") - 1, 0)])
+        pages = starts[np.maximum(np.searchsorted(starts, frames, side="right") - 1, 0)]
         return ChunkIds.of_runs(self.first_chunks[pages], self.first_chunks[pages] + self.counts[pages])
 
     @property
