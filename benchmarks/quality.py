@@ -7,7 +7,9 @@ of each passage and asked for. Or it is ``identifiers``, which is made here: 500
 for by the number alone and 100 in a sentence.
 
 ``--chat N`` also asks a chat N of the questions, each in a conversation of its own, and counts how often the passage
-that answers is among what the model would be sent. ``--pieces`` adds a row with ``rerank="pieces"``.
+that answers is among what the model would be sent. ``--pieces`` adds a row with ``rerank="pieces"``. ``--profile`` may
+be given several times; each text is embedded once for all of them, but for 20 questions that are asked one by one to
+see how long that takes.
 """
 
 from __future__ import annotations
@@ -15,14 +17,24 @@ from __future__ import annotations
 import argparse
 import random
 import re
+import statistics
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
+
+import numpy as np
+from numpy.typing import NDArray
 
 from memvid import MemvidChat, MemvidEncoder, MemvidRetriever
+from memvid.config import Profile
 from memvid.documents import read_jsonl
+from memvid.embedding import Embedder, model_info, resolve_embedder
 from memvid.evaluation import MODES, Expected, Quality, evaluate, read_questions
+from memvid.index.location import find_index
+from memvid.index.manifest import read_manifest
 
 SUBJECTS = (
     "login", "backup", "invoice", "printer", "database", "upload", "certificate", "calendar", "webhook", "export",
@@ -105,13 +117,34 @@ def make_identifiers(count: int = 500, asked: int = 100) -> QuestionSet:
     return QuestionSet("identifiers", passages, {"bare": bare, "in a sentence": sentences})
 
 
-def measure(tried: QuestionSet, folder: Path, *, pieces: bool, chat: int) -> None:
+class Remembering:
+    """The default embedder, which embeds each text once."""
+
+    def __init__(self) -> None:
+        self._made_by = resolve_embedder(None)
+        self._known: dict[str, NDArray[np.float32]] = {}
+        info = model_info(self._made_by)
+        self.name, self.dim, self.digest = info.name, info.dim, info.digest
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Embed those that are new."""
+        new = [text for text in dict.fromkeys(texts) if text not in self._known]
+        if new:
+            self._known.update(zip(new, self._made_by.encode(new), strict=True))
+        return np.stack([self._known[text] for text in texts])
+
+
+def measure(tried: QuestionSet, folder: Path, embedder: Embedder, profile: Profile, *, pieces: bool, chat: int) -> None:
     """Build a memory of a set, and print what it answers."""
-    video = folder / "memory.mp4"
-    with MemvidEncoder() as encoder:
+    video = folder / f"{profile}.mp4"
+    with MemvidEncoder(embedder=embedder, profile=profile) as encoder:
         encoder.add_chunks(tried.passages)
         encoder.build_video(video)
-    with MemvidRetriever(video) as retriever:
+    manifest = read_manifest(find_index(video, None))
+    vectors = sum(file.bytes for role, file in manifest.side_files() if role == "vectors")
+    seconds = _seconds_a_question(video, [each.question for each in next(iter(tried.questions.values()))[:20]])
+    print(f"\nprofile {profile}: {vectors / len(tried.passages):.1f} bytes a vector, {1e3 * seconds:.1f} ms a question")
+    with MemvidRetriever(video, embedder=embedder) as retriever:
         for kind, questions in tried.questions.items():
             print(f"\n{tried.name}: {len(tried.passages):,} passages, {len(questions):,} {kind}")
             print(f"  {'':<16}" + "".join(f"{name:>11}" for name in ("recall@1", "recall@5", "recall@10", "MRR@10")))
@@ -122,6 +155,18 @@ def measure(tried: QuestionSet, folder: Path, *, pieces: bool, chat: int) -> Non
             if chat:
                 some = questions[:chat]
                 print(f"  chat: {sent(retriever, some):.3f} of {len(some)} have their passage in what is sent")
+
+
+def _seconds_a_question(video: Path, questions: Sequence[str]) -> float:
+    """The median of questions that are asked one by one, embedding included."""
+    with MemvidRetriever(video) as retriever:
+        retriever.warm()
+        took = []
+        for question in questions:
+            begin = time.perf_counter()
+            retriever.search(question)
+            took.append(time.perf_counter() - begin)
+        return statistics.median(took)
 
 
 def _print(name: str, quality: Quality) -> None:
@@ -147,10 +192,14 @@ def main() -> None:
     parser.add_argument("sets", nargs="+", metavar="SET")
     parser.add_argument("--pieces", action="store_true")
     parser.add_argument("--chat", type=int, default=0, metavar="N")
+    parser.add_argument("--profile", action="append", choices=get_args(Profile))
     given = parser.parse_args()
+    embedder = Remembering()
     for name in given.sets:
-        with tempfile.TemporaryDirectory() as folder:
-            measure(load_set(name), Path(folder), pieces=given.pieces, chat=given.chat)
+        tried = load_set(name)
+        for profile in given.profile or ["fast"]:
+            with tempfile.TemporaryDirectory() as folder:
+                measure(tried, Path(folder), embedder, profile, pieces=given.pieces, chat=given.chat)
 
 
 if __name__ == "__main__":

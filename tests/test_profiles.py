@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,18 +11,30 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from memvid import MemvidAppender, MemvidEncoder
+from memvid import MemvidAppender, MemvidEncoder, MemvidRetriever
+from memvid.cli import main
 from memvid.config import EncoderConfig
 from memvid.embedding import HashingEmbedder
 from memvid.errors import ChunkNotFoundError, ConfigError, IndexFormatError
 from memvid.index.manifest import Manifest, read_manifest
 from memvid.maintenance import compact, erase, pack, reindex, repair, unpack, verify
+from memvid.ranking.refining import REFINED
 from memvid.storage.commit import default_index_file
 from tests.memory_support import EMBEDDER, make_texts, open_memory
 
 TEXTS = make_texts(300, words=12)
 QUERY = "a river, a mountain and the engine"
 PROFILES = ["small", "tiny"]
+
+
+class CountingEmbedder(HashingEmbedder):
+    def __init__(self, dim: int) -> None:
+        super().__init__(dim)
+        self.texts: list[str] = []
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        self.texts += texts
+        return super().encode(texts)
 
 
 class RemoteEmbedder(HashingEmbedder):
@@ -137,6 +150,36 @@ def test_another_profile_takes_the_place_of_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("profile", PROFILES)
+def test_a_fast_one_is_compacted_to_another_without_embedding(tmp_path: Path, profile: Any) -> None:
+    video = build(tmp_path, "fast", one=True)
+    wanted = build(tmp_path / "other", profile, one=True)
+    compact(video, profile=profile)
+    assert manifest_of(video).options.profile == profile
+    assert verify(video).ok
+    check_answers(video, set())
+    alike = np.mean(codes_of(video)[:, 4:] == codes_of(wanted)[:, 4:])  # of vectors that were rounded twice
+    assert alike > 0.8
+    compact(video, profile=profile)
+    with pytest.raises(ConfigError, match=r"have to be embedded again: `memvid reindex .*memory\.mp4 --profile fast`"):
+        compact(video, profile="fast")
+    reindex(video, embedder=EMBEDDER, profile="fast")
+    assert manifest_of(video).options == manifest_of(build(tmp_path / "fast", "fast")).options
+
+
+def test_the_command_line_takes_profiles(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "notes.txt").write_text("The engine of the ferry is under the deck.\n\nThe river runs to the sea.\n")
+    video = tmp_path / "notes.mp4"
+    assert (
+        main(["build", str(tmp_path / "notes.txt"), "-o", str(video), "--model", "hashing", "--profile", "tiny"]) == 0
+    )
+    assert main(["info", str(video), "--model", "hashing"]) == 0
+    assert "profile tiny" in capsys.readouterr().out
+    assert main(["reindex", str(video), "--model", "hashing", "--profile", "fast"]) == 0
+    assert main(["compact", str(video), "--profile", "small"]) == 0
+    assert manifest_of(video).options.profile == "small"
+
+
+@pytest.mark.parametrize("profile", PROFILES)
 def test_a_repaired_memory_keeps_its_codes(tmp_path: Path, profile: str) -> None:
     video = build(tmp_path, profile)
     repair(video, tmp_path / "new.mp4", output_index=tmp_path / "new_index.json", embedder=EMBEDDER)
@@ -156,6 +199,24 @@ class TestTiny:
             assert [hit.score for hit in found] == pytest.approx([hit.score for hit in wanted], abs=1e-5)
             assert [hit.relevance for hit in found] == pytest.approx([hit.relevance for hit in wanted], abs=1e-5)
 
+    def test_no_more_is_embedded_than_decides(self, tmp_path: Path) -> None:
+        texts = [*["the harvest of the orchard"] * 30, *make_texts(200, words=12)]
+        counting = CountingEmbedder(dim=64)
+        with MemvidEncoder(embedder=counting, profile="tiny") as encoder:
+            encoder.add_chunks(texts)
+            encoder.build_video(tmp_path / "memory.mp4")
+        with MemvidRetriever(tmp_path / "memory.mp4", embedder=counting) as memory:
+            counting.texts.clear()
+            (first, *_) = memory.search_results("the harvest of the orchard", 1, mode="semantic")
+            assert first.score == pytest.approx(1, abs=1e-6)
+            assert counting.texts == ["the harvest of the orchard"] * 2  # the question, and what all copies say
+            counting.texts.clear()
+            assert len(memory.search_results(QUERY, 100)) == 100
+            assert len(counting.texts) <= 1 + REFINED
+            counting.texts.clear()
+            memory.search_many([QUERY, QUERY.upper()], 5)
+            assert len(counting.texts) == len(set(counting.texts))  # no passage is embedded twice in one call
+
     def test_more_answers_than_are_embedded_again(self, tmp_path: Path) -> None:
         with open_memory(build(tmp_path, "tiny")) as memory:
             found = memory.search_results(QUERY, 200)
@@ -173,8 +234,6 @@ class TestTiny:
         video = build(tmp_path, "tiny")
         with pytest.raises(ConfigError, match="profile='tiny' is not possible"):
             reindex(video, embedder=remote)
-        from memvid import MemvidRetriever
-
         with pytest.raises(ConfigError, match="profile='tiny' is not possible"):
             MemvidRetriever(video, embedder=remote)
 

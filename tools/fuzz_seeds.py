@@ -31,6 +31,7 @@ def write_seeds(folder: Path) -> None:
         scratch = Path(name)
         videos = _videos(scratch)
         graphs = list(_hnsw(scratch))
+        codes = list(_codes(scratch))
         postings = list(_postings(scratch))
         fields = list(_fields(scratch))
         appends = list(_append(videos, scratch))
@@ -41,6 +42,7 @@ def write_seeds(folder: Path) -> None:
         "qr": _qr(),
         "picture": _picture(),
         "hnsw": graphs,
+        "codes": codes,
         "postings": postings,
         "fields": fields,
         "append": appends,
@@ -194,6 +196,22 @@ def _hnsw(scratch: Path) -> Iterator[bytes]:
         writer.save(scratch / "graph")
         yield b"\x80" + shared + (scratch / "graph").read_bytes()
         yield b"\x81" + shared + rng.integers(0, 250, 1200, dtype=np.uint8).tobytes()
+
+
+def _codes(scratch: Path) -> Iterator[bytes]:
+    rng = np.random.default_rng(4)
+    for kind, dtype in enumerate(("code4", "code1")):
+        for shape in (0, 2, 30):  # with copies; with rows that may be found, and a walk that gives up
+            copies = [3, 5] if shape & 2 else []
+            head = bytes([kind | shape, 19, 19, *([1] if copies else []), 7, 16, 3])
+            head += b"\xff\xff\xff\x0f" if shape & 4 else b""
+            head += rng.integers(0, 256, 20, np.uint8).tobytes()
+            writer = VectorWriter(dim=20, dtype=dtype, connectivity=4, expansion_add=16)
+            writer.add(0, rng.standard_normal((20, 20)).astype(np.float32)[[*range(20), *copies]])
+            writer.save(scratch / "codes")
+            yield b"\0" + head + (scratch / "codes").read_bytes()
+            yield b"\1" + head + rng.integers(0, 250, 1500, dtype=np.uint8).tobytes()
+            yield b"\2" + head + rng.integers(0, 256, 1200, dtype=np.uint8).tobytes()
 
 
 def _postings(scratch: Path) -> Iterator[bytes]:

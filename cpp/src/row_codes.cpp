@@ -13,14 +13,17 @@ namespace {
 
 constexpr std::size_t max_dim = 1 << 16;
 constexpr int largest = 15;  // component of a code of 4 bits
-// Steps of a code for each root mean square of a vector's components, which are about normally distributed: 3 are best
-// for most.
-constexpr double first_steps = 2, last_steps = 4.41, between_steps = 0.2;
+// Codes are sought for vectors whose components have this root mean square, as whole numbers: sums of their products
+// fit 32 bits.
+constexpr int mean = 1024;
+// A component is divided into steps: 3 in each root mean square are best for most vectors, whose components are about
+// normally distributed. Tried are 2 to 4.4, in parts of 65536 / mean.
+constexpr int first_steps = 128, last_steps = 282, between_steps = 12;
 constexpr int passes = 2;  // over the components, to change each where that brings the code nearer
 
 // How near a code is to the direction of a vector: the square of their cosine, but for the vector's length.
 struct Nearness {
-    std::int64_t dot = 0, norm = 0;
+    std::int32_t dot = 0, norm = 0;
 
     bool operator>(const Nearness& other) const {
         const auto a = static_cast<double>(dot), b = static_cast<double>(other.dot);
@@ -28,44 +31,46 @@ struct Nearness {
     }
 };
 
-Nearness take_steps(std::span<const std::int32_t> turned, double steps, std::span<std::int8_t> code) {
-    Nearness found;
-    for (std::size_t i = 0; i < turned.size(); ++i) {
-        const double step = std::floor(turned[i] * steps);
-        const int value = std::clamp(2 * static_cast<int>(std::clamp(step, -8.0, 7.0)) + 1, -largest, largest);
-        code[i] = static_cast<std::int8_t>(value);
-        found.dot += std::int64_t{turned[i]} * value;
-        found.norm += value * value;
+// All of it in whole numbers of 16 and 32 bits, so that compilers make vectors of it.
+Nearness take_steps(std::span<const std::int16_t> vector, int steps, std::span<std::int16_t> code) {
+    std::int32_t dot = 0, norm = 0;
+    for (std::size_t i = 0; i < vector.size(); ++i) {
+        const auto step = static_cast<std::int16_t>((vector[i] * steps) >> 16);
+        const auto value = static_cast<std::int16_t>(2 * std::clamp<std::int16_t>(step, -8, 7) + 1);
+        code[i] = value;
+        dot += vector[i] * value;
+        norm += value * value;
     }
-    return found;
+    return {dot, norm};
 }
 
-Nearness go_nearer(std::span<const std::int32_t> turned, Nearness found, std::span<std::int8_t> code) {
+void go_nearer(std::span<const std::int16_t> vector, Nearness found, std::span<std::int16_t> code) {
     for (int pass = 0; pass < passes; ++pass)
-        for (std::size_t i = 0; i < turned.size(); ++i)
-            for (const int change : {2, -2}) {
-                const int value = code[i] + change;
-                if (value > largest || value < -largest) continue;
-                const Nearness next{found.dot + std::int64_t{turned[i]} * change,
-                                    found.norm + value * value - code[i] * code[i]};
-                if (next.dot <= 0 || !(next > found)) continue;
-                found = next;
-                code[i] = static_cast<std::int8_t>(value);
-            }
-    return found;
+        for (std::size_t i = 0; i < vector.size(); ++i) {
+            const bool is_above = std::int64_t{vector[i]} * found.norm > std::int64_t{code[i]} * found.dot;
+            const int change = is_above ? 2 : -2, value = code[i] + change;
+            if (value > largest || value < -largest) continue;
+            const Nearness next{found.dot + vector[i] * change, found.norm + value * value - code[i] * code[i]};
+            if (next.dot <= 0 || !(next > found)) continue;
+            found = next;
+            code[i] = static_cast<std::int16_t>(value);
+        }
 }
 
-Nearness best_code(std::span<const std::int32_t> turned, double length, std::span<std::int8_t> code) {
-    const double mean = length / std::sqrt(static_cast<double>(turned.size()));
-    std::vector<std::int8_t> tried(code.size());
-    Nearness best;
-    for (double steps = first_steps; steps < last_steps; steps += between_steps) {
-        const Nearness found = take_steps(turned, steps / mean, tried);
-        if (best.norm != 0 && !(found > best)) continue;
-        best = found;
-        std::copy(tried.begin(), tried.end(), code.begin());
+void find_code(std::span<const std::int32_t> turned, double length, std::span<std::int8_t> code) {
+    const double scale = mean / (length / std::sqrt(static_cast<double>(turned.size())));
+    std::vector<std::int16_t> vector(turned.size()), best(turned.size()), tried(turned.size());
+    for (std::size_t i = 0; i < turned.size(); ++i)
+        vector[i] = static_cast<std::int16_t>(std::clamp(turned[i] * scale, -32767.0, 32767.0));
+    Nearness nearest;
+    for (int steps = first_steps; steps < last_steps; steps += between_steps) {
+        const Nearness found = take_steps(vector, steps, tried);
+        if (nearest.norm != 0 && !(found > nearest)) continue;
+        nearest = found;
+        best.swap(tried);
     }
-    return go_nearer(turned, best, code);
+    go_nearer(vector, nearest, best);
+    std::copy(best.begin(), best.end(), code.begin());
 }
 
 std::size_t checked_dim(std::size_t dim, Scalar scalar) {
@@ -86,16 +91,13 @@ float RowCoder::encode(std::span<const std::int16_t> vector, std::span<std::int8
     std::fill(code.begin(), code.end(), 1);
     if (square == 0) return 0;
     const double length = std::sqrt(static_cast<double>(square));
-    Nearness found;
-    if (bits_ == 1) {
-        for (std::size_t i = 0; i < turned.size(); ++i) {
-            code[i] = turned[i] < 0 ? -1 : 1;
-            found.dot += std::int64_t{turned[i]} * code[i];
-        }
-    } else {
-        found = best_code(turned, length, code);
-    }
-    return static_cast<float>(length / static_cast<double>(found.dot));
+    if (bits_ == 1)
+        for (std::size_t i = 0; i < turned.size(); ++i) code[i] = turned[i] < 0 ? -1 : 1;
+    else
+        find_code(turned, length, code);
+    std::int64_t dot = 0;
+    for (std::size_t i = 0; i < turned.size(); ++i) dot += std::int64_t{turned[i]} * code[i];
+    return static_cast<float>(length / static_cast<double>(dot));
 }
 
 void RowCoder::pack(std::span<const std::int8_t> code, float factor, std::span<std::uint8_t> row) const {

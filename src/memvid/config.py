@@ -26,6 +26,7 @@ __all__ = [
     "make_config",
     "possible_fps",
     "search_options",
+    "with_profile",
 ]
 
 Codec = Literal["png", "ffv1", "mp4v", "vp09", "h264", "vp9", "av1"]
@@ -186,6 +187,12 @@ class EncoderConfig:
     def bare(self) -> bool:
         """Whether each code holds one chunk's text and nothing else."""
         return self.compression == "none" and self.chunks_per_frame == 1
+
+
+def with_profile(config: EncoderConfig, profile: Profile) -> EncoderConfig:
+    """The same options with another profile, and the vectors that this takes."""
+    dtype = config.vector_dtype if profile == config.profile else "i8"
+    return replace(config, profile=profile, vector_dtype=dtype)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

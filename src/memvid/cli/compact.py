@@ -15,6 +15,7 @@ from memvid.cli.results import unusable_rows
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from memvid.config import Profile
     from memvid.maintenance import CompactResult
 
 __all__ = ["compact", "compact_rows"]
@@ -24,6 +25,7 @@ __all__ = ["compact", "compact_rows"]
 @options.memory_argument
 @options.index_file
 @options.index_model
+@options.profile
 @options.threads
 @options.unpacked_bytes
 @options.as_json
@@ -32,6 +34,7 @@ def compact(
     memory: Path,
     index_file: Path | None,
     model: str | None,
+    profile: Profile | None,
     threads: int | None,
     unpacked_bytes: int | None,
     as_json: bool,
@@ -49,8 +52,9 @@ def compact(
     embedder = options.load_embedder(model)
     with ProgressBars() as bars:
         result = maintenance.compact(
-            memory, index_file, embedder=embedder, threads=threads, progress=bars, unpacked_bytes=unpacked_bytes
-        )
+            memory, index_file, embedder=embedder, profile=profile, threads=threads, progress=bars,
+            unpacked_bytes=unpacked_bytes,
+        )  # fmt: skip
     if as_json:
         emit_json(asdict(result))
         return

@@ -50,6 +50,7 @@ def _describe(found: MemoryInfo) -> list[tuple[str, str]]:
     ratio = f"{frames_bytes / found.text_bytes:.2f} of the text" if found.text_bytes and not changed else ""
     without = f"{format_bytes(frames_bytes)} without the index" if found.index_inside else ""
     modules = 4 * found.symbol_version + 17
+    profile = "" if found.profile == "fast" else f"profile {found.profile}, "
     dictionary = f", dictionary of {format_bytes(found.dictionary_bytes)}" if found.dictionary_bytes else ""
     return [
         *([("title", found.title)] if found.title else []),
@@ -70,7 +71,7 @@ def _describe(found: MemoryInfo) -> list[tuple[str, str]]:
         (
             "index",
             f"{format_bytes(found.index_bytes)}{', inside' * found.index_inside}, "
-            f"vectors of {found.model.dim} x {found.vector_dtype}",
+            f"{profile}vectors of {found.model.dim} x {found.vector_dtype}",
         ),
         ("model", found.model.name),
         ("memory id", found.memory_id),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 import click
 
 from memvid.cli.conditions import where
-from memvid.config import Mode
+from memvid.config import Mode, Profile
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -116,6 +116,12 @@ def _read_date(_context: click.Context, _option: click.Parameter, value: str | N
 
 date = click.option(
     "--date", metavar="DATE", callback=_read_date, help="When, for `memvid log`: 2026-11-27, or 'now' to ask the clock."
+)
+
+profile = click.option(
+    "--profile",
+    type=click.Choice(get_args(Profile)),
+    help="What the new index is made for: speed, half the bytes, or a tenth of them.  [default: what it was made for]",
 )
 
 threads = click.option("--threads", type=int, help="Worker threads.  [default: the cores there are]")

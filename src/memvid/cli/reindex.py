@@ -16,6 +16,7 @@ from memvid.remedies import other_memory
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from memvid.config import Profile
     from memvid.maintenance import ReindexResult
 
 __all__ = ["reindex"]
@@ -30,6 +31,7 @@ __all__ = ["reindex"]
     help="What makes embeddings: the folder of a sentence-transformers model exported to ONNX, or 'hashing' (shared "
     "words only, no model).  [default: the model that the video names]",
 )
+@options.profile
 @options.unpacked_bytes
 @options.as_json
 @click.pass_obj
@@ -40,6 +42,7 @@ def reindex(
     video: Path,
     index_file: Path | None,
     model: str | None,
+    profile: Profile | None,
     unpacked_bytes: int | None,
     as_json: bool,
 ) -> int:
@@ -66,6 +69,7 @@ def reindex(
             video,
             index_file,
             embedder=options.load_embedder(model),
+            profile=profile,
             progress=bars,
             checkpoint=checkpoint,
             unpacked_bytes=unpacked_bytes,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,6 +56,7 @@ class Asked:
     :param vector: float32[dim] of the query; ``None`` in a search by words.
     :param expansion: HNSW candidates; ``None`` takes the index's own.
     :param refiner: gives the best candidates their exact cosines, where the index only estimates them.
+    :param wanted: how many answers.
     :ivar phrases: what the query quotes.
     :ivar wants_words: whether words are to count, which :attr:`words` has if the index has them.
     """
@@ -69,6 +70,7 @@ class Asked:
         vector: NDArray[np.float32] | None,
         expansion: int | None = None,
         refiner: Refiner | None = None,
+        wanted: int = CANDIDATES,
     ) -> None:
         self.query = query
         self.phrases = Phrases(query)
@@ -77,6 +79,7 @@ class Asked:
         self._options = options
         self._expansion = expansion
         self._refiner = refiner
+        self._wanted = wanted
         self.wants_words = options.mode != "semantic"
         self.words: Words | None = None
         if self.wants_words:
@@ -120,12 +123,11 @@ class Asked:
             best, scores = self.words.search(list(self.frequencies), count, self.within)
             share = words_share(list(self.frequencies.values()), self.words.count, scores)
             ids, cosines, keyword = self._joined(self.words, self.vector, (ids, cosines), (best, scores))
+        if self._refiner is not None:
+            relevance_of = partial(fuse, keyword=keyword, share=share)
+            cosines = self._refiner.refine(self.vector, ids, cosines, relevance_of, self._wanted)
         relevance = fuse(cosines, keyword, share)
         order = np.lexsort((ids, -relevance))
-        if self._refiner is not None:
-            cosines = self._refiner.refine(self.vector, ids, cosines, order)
-            relevance = fuse(cosines, keyword, share)
-            order = np.lexsort((ids, -relevance))
         if least is not None:
             order = order[cosines[order] >= least]
         return Candidates(ids[order], cosines[order], keyword[order], relevance[order], share, complete)

@@ -1,4 +1,4 @@
-"""Cosines of chunks of which the index knows little: their texts are read and embedded again."""
+"""Cosines of chunks that the index only estimates: their texts are read and embedded again."""
 
 from __future__ import annotations
 
@@ -16,9 +16,11 @@ if TYPE_CHECKING:
 __all__ = ["REFINED", "Refiner"]
 
 REFINED = 50
-"""How many of the best candidates are embedded again."""
+"""How many of the best candidates are embedded again, at most."""
 
 _AT_ONCE = 10  # texts in memory
+_DEVIATION = 0.75  # of an estimate made of one bit a dimension, times the root of the dimensions
+_DEVIATIONS = 2  # that the next candidate's estimate may be off, if it is still to be one of those that are wanted
 
 
 class Refiner:
@@ -31,30 +33,79 @@ class Refiner:
     def __init__(self, read: Callable[[Sequence[int]], Sequence[Stored]], embed: Embed) -> None:
         self._read = read
         self._embed = embed
-        self._vectors: dict[int, NDArray[np.float32]] = {}
+        self._texts: dict[int, int] = {}  # hashes of the texts of chunks: those with the same one count once
+        self._vectors: dict[int, NDArray[np.float32]] = {}  # by those hashes
 
     def refine(
-        self, query: NDArray[np.float32], ids: NDArray[np.int64], cosines: NDArray[np.float32], best: NDArray[np.int64]
+        self,
+        query: NDArray[np.float32],
+        ids: NDArray[np.int64],
+        cosines: NDArray[np.float32],
+        relevance_of: Callable[[NDArray[np.float32]], NDArray[np.float64]],
+        wanted: int,
     ) -> NDArray[np.float32]:
-        """The cosines, with those in place of estimates whose chunks were embedded again in this call.
+        """The cosines, of the best candidates exact ones in place of estimates.
+
+        The most relevant are embedded first, until the next one is hardly among the best that are wanted.
 
         :param query: float32[dim].
         :param cosines: estimates, one for each of ``ids``.
-        :param best: places in ``ids``, the most relevant first: so many of them are embedded.
+        :param relevance_of: what candidates are ordered by, made of their cosines.
+        :param wanted: how many answers.
         """
-        wanted = [chunk for chunk in ids[best[:REFINED]].tolist() if chunk not in self._vectors]
-        for start in range(0, len(wanted), _AT_ONCE):
-            some = wanted[start : start + _AT_ONCE]
-            vectors = self._embed([stored[0] for stored in self._read(some)])
-            self._vectors.update(zip(some, vectors, strict=True))
         refined = cosines.copy()
-        length = max(float(np.linalg.norm(query)), 1e-30)
-        for place, chunk in enumerate(ids.tolist()):
-            vector = self._vectors.get(chunk)
-            if vector is not None:
-                refined[place] = float(vector @ query) / (length * float(np.linalg.norm(vector)))
-        return refined
+        places = {chunk: place for place, chunk in enumerate(ids.tolist())}
+        new = [chunk for chunk in self._texts if chunk in places]
+        known = np.zeros(len(ids), bool)
+        while True:
+            for chunk in new:
+                place = places[chunk]
+                refined[place], known[place] = _cosine(query, self._vectors[self._texts[chunk]]), True
+            relevance = relevance_of(refined)
+            order = np.lexsort((ids, -relevance))
+            waiting = order[~known[order]][: REFINED - int(known.sum())]
+            if not len(waiting):
+                return refined
+            answers = self._distinct(ids[order[known[order]]].tolist())
+            if len(answers) >= wanted:
+                least = relevance[places[answers[wanted - 1]]]
+                if self._hopeful(waiting[0], refined, relevance_of, len(query)) < least:
+                    return refined
+            new = ids[waiting[:_AT_ONCE]].tolist()
+            self._make(new)
 
     def vectors_of(self, ids: Sequence[int], stored: NDArray[np.float32]) -> NDArray[np.float32]:
         """Vectors of chunks, of those that were not embedded again as they are ``stored``."""
-        return np.stack([self._vectors.get(chunk, stored[place]) for place, chunk in enumerate(ids)])
+        made = {chunk: self._vectors[self._texts[chunk]] for chunk in ids if chunk in self._texts}
+        return np.stack([made.get(chunk, stored[place]) for place, chunk in enumerate(ids)])
+
+    def _make(self, ids: Sequence[int]) -> None:
+        texts = [stored[0] for stored in self._read(ids)]
+        new = [text for text in dict.fromkeys(texts) if hash(text) not in self._vectors]
+        if new:
+            self._vectors.update(zip(map(hash, new), self._embed(new), strict=True))
+        self._texts.update(zip(ids, map(hash, texts), strict=True))
+
+    def _distinct(self, ids: Sequence[int]) -> list[int]:
+        """Of chunks with the same text the first."""
+        first: dict[int, int] = {}
+        for chunk in ids:
+            first.setdefault(self._texts[chunk], chunk)
+        return list(first.values())
+
+    @staticmethod
+    def _hopeful(
+        place: int,
+        cosines: NDArray[np.float32],
+        relevance_of: Callable[[NDArray[np.float32]], NDArray[np.float64]],
+        dim: int,
+    ) -> float:
+        """The relevance of a candidate if its estimate is too low."""
+        better = cosines.copy()
+        better[place] += _DEVIATIONS * _DEVIATION / dim**0.5
+        return float(relevance_of(better)[place])
+
+
+def _cosine(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
+    lengths = float(np.linalg.norm(a)) * float(np.linalg.norm(b))
+    return float(a @ b) / lengths if lengths else 0.0

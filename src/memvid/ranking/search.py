@@ -74,7 +74,8 @@ class RankedSearch:
         asked = [
             Asked(
                 self._index, query, self._options,
-                vector=None if vectors is None else vectors[place], expansion=self._expansion, refiner=self._refiner,
+                vector=None if vectors is None else vectors[place], expansion=self._expansion,
+                refiner=self._refiner, wanted=wanted,
             )
             for place, query in enumerate(queries)
         ]  # fmt: skip

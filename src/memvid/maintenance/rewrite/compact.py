@@ -15,9 +15,9 @@ from memvid.allowance import unpack_allowance
 from memvid.building.append import frame_config, next_chunk
 from memvid.building.build import Builder
 from memvid.building.spool import Spool
-from memvid.config import EncoderConfig
+from memvid.config import EncoderConfig, Profile, with_profile
 from memvid.embedding import AbsentEmbedder, Embedder, EmbedderLike, model_info, resolve_embedder
-from memvid.errors import IndexFileError, UnsupportedVideoError
+from memvid.errors import ConfigError, IndexFileError, UnsupportedVideoError
 from memvid.index import IndexManager
 from memvid.index.location import find_index
 from memvid.index.manifest import own_name, read_manifest
@@ -76,6 +76,7 @@ def compact(
     index: StrPath | None = None,
     *,
     embedder: EmbedderLike | None = None,
+    profile: Profile | None = None,
     threads: int | None = None,
     progress: ProgressCallback | None = None,
     unpacked_bytes: int | None = None,
@@ -88,17 +89,20 @@ def compact(
     :param video: the video, in memvid's own format.
     :param index: the index's manifest; ``None`` takes the one inside the video, or ``<stem>_index.json`` beside it.
     :param embedder: only needed if the index lacks vectors; ``None`` takes its own.
+    :param profile: of the new index (docs/profiles.md); ``None`` keeps the memory's. From ``"fast"`` to another one
+        takes no embedding.
     :param threads: worker threads; ``None`` uses the cores this process may run on.
     :param progress: called from this thread with a :class:`Progress`, a few times a second.
     :param unpacked_bytes: what the video may unpack to, counting 256 bytes for a chunk; ``None``: 64 MiB and 32 times
         its size. Only a file that was made to do harm exceeds that, or a few chunks of many megabytes.
+    :raises ConfigError: the index has codes, of which no other profile can be made: reindex it.
     :raises ResourceLimitError: it unpacks to more than ``unpacked_bytes``: then nothing has changed.
     :raises VideoError: the video cannot be read: then nothing has changed.
     :raises IndexFileError: the index is missing, damaged, or belongs to another video.
     :raises OutputError: someone else is writing this memory, the disk is full, ...
     """
     with Compaction(video, index, embedder, threads, progress, unpacked_bytes) as compaction:
-        return compaction.run(ChunkIds.of([]))
+        return compaction.run(ChunkIds.of([]), profile=profile)
 
 
 class Compaction:
@@ -210,10 +214,18 @@ class Compaction:
         """What the memory is called."""
         return self._store.header.title
 
-    def run(self, erased: ChunkIds, proof: Erasure | None = None, *, untitled: bool = False) -> CompactResult:
+    def run(
+        self,
+        erased: ChunkIds,
+        proof: Erasure | None = None,
+        *,
+        untitled: bool = False,
+        profile: Profile | None = None,
+    ) -> CompactResult:
         """Write the memory without what was deleted, and without ``erased``.
 
         :param untitled: leave its title out, too.
+        :param profile: of the new index; ``None`` is that of the old one.
         """
         begin = time.perf_counter()
         table, before = self._video.table, self._video.identity
@@ -222,7 +234,7 @@ class Compaction:
             bridged = self._fill(spool, gone)
             builder = Builder(
                 spool,
-                self._config(untitled=untitled),
+                self._config(untitled=untitled, profile=profile),
                 self._embedder,
                 self._video_file,
                 self._index_file,
@@ -249,9 +261,15 @@ class Compaction:
             seconds=time.perf_counter() - begin,
         )
 
-    def _config(self, *, untitled: bool) -> EncoderConfig:
+    def _config(self, *, untitled: bool, profile: Profile | None) -> EncoderConfig:
         """The options of the memory, from its header page, and of its index."""
         options = self.index.manifest.options
+        if profile is not None and options.profile not in ("fast", profile):
+            raise ConfigError(
+                f"profile={profile!r} is not possible: codes of profile {options.profile!r} say too little of the "
+                f"texts, which have to be embedded again: `memvid reindex {self._video_file} --profile {profile}`"
+            )
+        options = with_profile(options, profile or options.profile)
         made_with = frame_config(self._store.header, fps=self._video.fps, threads=self._threads)
         return replace(
             made_with,

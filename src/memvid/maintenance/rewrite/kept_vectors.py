@@ -27,6 +27,11 @@ class IndexVectors:
         """The index."""
         return self._index
 
+    def can_become(self, profile: str) -> bool:
+        """Whether its vectors say as much of the texts as those of a profile do."""
+        own = self.manifest.vectors.profile
+        return own in ("fast", profile)
+
     @property
     def manifest(self) -> Manifest:
         """That of the index."""

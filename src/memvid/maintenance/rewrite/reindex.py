@@ -15,7 +15,7 @@ from memvid.building.index_append import append_movie, has_room
 from memvid.building.outputs import check_index_output, new_folders
 from memvid.building.shrinking import count_append
 from memvid.building.video_chunks import VideoChunks, fill_index
-from memvid.config import EncoderConfig
+from memvid.config import EncoderConfig, Profile, with_profile
 from memvid.embedding import (
     AbsentEmbedder,
     Embedder,
@@ -98,6 +98,7 @@ def reindex(
     *,
     embedder: EmbedderLike | None = None,
     config: EncoderConfig | None = None,
+    profile: Profile | None = None,
     progress: ProgressCallback | None = None,
     checkpoint: StrPath | None = None,
     unpacked_bytes: int | None = None,
@@ -115,8 +116,9 @@ def reindex(
         ``<stem>_index.json`` if it has no room for one: it is in another codec, or has lost frames.
     :param embedder: what makes the embeddings; ``None`` takes the model that the video's header page names. Another one
         than that makes an index of the other model.
-    :param config: ``vector_dtype``, ``connectivity``, ``expansion_add``, ``expansion_search`` and ``keywords`` count;
-        ``None`` takes those of the index that is replaced if it is this video's, else the defaults.
+    :param config: ``profile``, ``vector_dtype``, ``connectivity``, ``expansion_add``, ``expansion_search`` and
+        ``keywords`` count; ``None`` takes those of the index that is replaced if it is this video's, else the defaults.
+    :param profile: that one in place of theirs.
     :param progress: called from this thread with a :class:`Progress`, a few times a second.
     :param checkpoint: keeps embeddings until the index is complete, as in :meth:`MemvidEncoder.build_video`.
     :param unpacked_bytes: what the video may unpack to, counting 256 bytes for a chunk; ``None``: 64 MiB and 32 times
@@ -143,12 +145,16 @@ def reindex(
         reader = VideoReader(video_file)
         stack.callback(reader.close)
         left = LeftChunks.of(reader, old_index, unpacked_bytes)
+        options = _options(old_index, reader) if config is None else config
+        if profile is not None:
+            options = with_profile(options, profile)
         kept = None if left.whole else left.open_vectors(old_index, embedder)
         if kept is not None:
             stack.callback(kept.close)
+            if not kept.can_become(options.profile):
+                kept = None
         chosen = _choose_embedder(left, kept, embedder)
         model = model_info(chosen)
-        options = _options(old_index, reader) if config is None else config
         check_profile(chosen, options.profile)
         builder = IndexManager.create(
             index_file,

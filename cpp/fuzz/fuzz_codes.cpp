@@ -1,0 +1,159 @@
+// Files of codes: any bytes; files whose sizes fit, with any levels, links, factors and codes; and files built of any
+// vectors, which have to be sound and give back what was put in.
+#include <bit>
+#include <cmath>
+
+#include "fuzz.hpp"
+#include "memvid/error.hpp"
+#include "memvid/file.hpp"
+#include "memvid/graph_builder.hpp"
+#include "memvid/hnsw_graph.hpp"
+
+using namespace memvid;
+using namespace memvid::fuzzing;
+
+namespace {
+
+enum Mode : std::uint8_t { any_bytes, right_sizes, any_vectors, modes };
+
+struct Shape {
+    Scalar scalar;
+    std::size_t dim, nodes, copies;
+};
+
+template <typename T>
+void put(Bytes& out, T value) {
+    const auto* bytes = reinterpret_cast<const std::uint8_t*>(&value);
+    out.insert(out.end(), bytes, bytes + sizeof value);
+}
+
+void put_copies(Bytes& file, Input& input, std::size_t copies) {
+    if (copies == 0) return;
+    for (const char letter : {'c', 'o', 'p', 'i', 'e', 's', '\0', '\1'}) put(file, letter);
+    put(file, std::uint64_t{copies});
+    std::uint32_t row = 0;
+    for (std::size_t i = 0; i < copies; ++i) put(file, row += 1 + input.u8() % 4);
+    for (std::size_t i = 0; i < copies; ++i) put(file, static_cast<std::uint32_t>(input.u8() % (i + 2)));
+}
+
+// A file that fits its head; what stands in it is the input's.
+Bytes fitting_file(Input& input, const Shape& shape) {
+    const RowCoder coder(shape.dim, shape.scalar);
+    const std::uint64_t connectivity = shape.scalar == Scalar::code4 ? 1 + input.u8() % 5 : 0;
+    Bytes levels(shape.nodes), base(shape.nodes), upper;
+    std::uint64_t base_links = 0, upper_links = 0, top_level = 0, entry = 0;
+    if (connectivity > 0) {
+        for (auto& level : levels) level = input.u8() % 4;
+        for (std::size_t node = 0; node < shape.nodes; ++node) {
+            if (levels[node] > top_level) entry = node, top_level = levels[node];
+            base_links += base[node] = static_cast<std::uint8_t>(input.u8() % (2 * connectivity + 1));
+            for (int level = 0; level < levels[node]; ++level)
+                upper_links += upper.emplace_back(static_cast<std::uint8_t>(input.u8() % (connectivity + 1)));
+        }
+    }
+    Bytes file;
+    for (const char letter : {'M', 'V', 'C', 'O', 'D', 'E', 'S', '1'}) put(file, letter);
+    put(file, static_cast<std::uint32_t>(code_bits(shape.scalar)));
+    put(file, static_cast<std::uint32_t>(shape.dim));
+    for (const std::uint64_t number : {std::uint64_t{shape.nodes}, connectivity, top_level, entry,
+                                       std::uint64_t{upper.size()}, base_links, upper_links})
+        put(file, number);
+    file.resize(128);
+    for (std::size_t node = 0; node < shape.nodes; ++node) {
+        const std::uint8_t kind = input.u8();
+        put(file, kind == 0xff ? input.u32() : std::bit_cast<std::uint32_t>(static_cast<float>(kind) / 1000));
+        for (std::size_t i = 4; i < coder.row_bytes(); ++i) file.push_back(input.u8());
+    }
+    if (connectivity > 0) {
+        for (const auto& part : {levels, base, upper}) file.insert(file.end(), part.begin(), part.end());
+        const std::size_t bits = (base_links + upper_links) * NodeLinks::link_bits(shape.nodes);
+        for (std::size_t i = 0; i < (bits + 7) / 8; ++i) file.push_back(input.u8());
+        file.resize(file.size() + NodeLinks::packed_padding);
+    }
+    put_copies(file, input, shape.copies);
+    const std::uint8_t lie = input.u8();
+    if (lie >= 0x80 && lie < 0xa0) file.resize(file.size() - (lie - 0x80));
+    if (lie >= 0xe0) file[input.u16() % file.size()] = input.u8();
+    return file;
+}
+
+Bytes saved(GraphBuilder& builder) {
+    static const MemoryFile file;
+    builder.save(file.path(), {});
+    const InputFile written(file.path());
+    Bytes bytes(written.size());
+    require(written.read_at(0, bytes), "what was written is read");
+    return bytes;
+}
+
+// Builds a file of any vectors, and another one of its codes: they are to be the same.
+Bytes built_file(Input& input, const Shape& shape, std::size_t& rows) {
+    GraphBuilder builder({shape.dim, shape.scalar, 2 + input.u8() % std::size_t{4}, 16, 1, Instructions::portable});
+    Bytes vectors;
+    for (std::size_t i = 0; i < (shape.nodes + shape.copies) * shape.dim; ++i)
+        put(vectors, static_cast<std::int16_t>(std::clamp<int>(static_cast<std::int16_t>(input.u16()), -8191, 8191)));
+    builder.add(0, vectors, {});
+    rows = builder.rows();
+    const Bytes file = saved(builder);
+    const HnswGraph graph(file, rows, shape.dim, shape.scalar, 1);
+    graph.check();
+    require(graph.nodes() == builder.nodes(), "a file has the nodes that were built");
+    GraphBuilder second({shape.dim, shape.scalar, graph.is_linked() ? graph.links().room() / 2 : 2, 16, 1});
+    for (std::uint32_t row = 0; row < rows; ++row)
+        second.add_codes(row, graph.matrix().subspan(graph.rows().node(row) * graph.row_bytes(), graph.row_bytes()), {});
+    require(saved(second) == file, "codes make the file that they come from");
+    return file;
+}
+
+void check(const std::vector<Hit>& hits, std::size_t rows) {
+    for (std::size_t i = 0; i < hits.size(); ++i) {
+        require(hits[i].row < rows && std::isfinite(hits[i].score), "a hit is a row with a score");
+        require(i == 0 || hits[i - 1].score >= hits[i].score, "hits come best first");
+    }
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+    Input input(data, size);
+    auto mode = static_cast<Mode>(input.u8() % modes);
+    if (mode == any_vectors && !one_in(32, data, size)) mode = right_sizes;  // building takes longer than all the rest
+    const std::uint8_t kind = input.u8();
+    const Shape shape{kind % 2 == 0 ? Scalar::code4 : Scalar::code1, 1 + input.u8() % std::size_t{140},
+                      1 + input.u8() % std::size_t{24}, (kind & 2) != 0 ? 1 + input.u8() % std::size_t{6} : 0};
+    const std::size_t k = input.u8() % 40, expansion = input.u8(), spare = input.u8() % 20;
+    const std::vector<std::uint64_t> bits = {(kind & 4) != 0 ? std::uint64_t{input.u32()} : 0, 0};
+    const RowSet set{bits, std::size_t{kind} % 16};
+    const Wanted wanted{(kind & 4) != 0 ? &set : nullptr, (kind & 8) != 0, (kind & 16) != 0 ? expansion % 32 : SIZE_MAX,
+                        expansion};
+    std::vector<float> query(shape.dim);
+    for (auto& value : query) value = static_cast<float>(static_cast<std::int8_t>(input.u8()));
+    std::size_t rows = shape.nodes + shape.copies;
+    bool is_sound = false;
+    try {
+        Bytes file;
+        if (mode == any_vectors) {
+            file = built_file(input, shape, rows);
+            is_sound = true;
+        } else {
+            file = mode == any_bytes ? copy_of(input.rest()) : fitting_file(input, shape);
+        }
+        const HnswGraph graph(file, rows, shape.dim, shape.scalar, 1);
+        const auto all = graph.exact(query, std::nullopt, k, false, {});
+        require(all.size() == std::min(k, rows), "an exact search finds as many as there are");
+        check(all, rows);
+        std::vector<float> decoded(shape.dim);
+        graph.decode(static_cast<std::uint32_t>(graph.nodes() - 1), decoded);
+        if (graph.is_linked())
+            for (const auto& hits : graph.nearest(query, k, expansion, spare, wanted, {})) {
+                require(hits.size() <= k, "a search finds at most k");
+                check(hits, rows);
+                for (const auto& hit : hits)
+                    require(wanted.allowed == nullptr || set.has(hit.row), "a search finds what it may");
+            }
+        graph.check();
+    } catch (const Error& error) {
+        require(!is_sound && error.code() == ErrorCode::format, "a file lies");
+    }
+    return 0;
+}
