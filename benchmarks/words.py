@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from benchmarks.corpus import load_corpus
 from benchmarks.million.corpus import BLOCK, SyntheticText
 from benchmarks.run import environment
-from memvid.index.keywords import length_code, normalise, query_terms
+from memvid.index.keywords import indexed_text, length_code, query_terms
 from memvid.index.postings import Postings, PostingsWriter
 
 TOP = 50
@@ -54,7 +54,7 @@ class Fts5:
         connection.execute("BEGIN")
         row = 0
         for texts in blocks:
-            connection.executemany("INSERT INTO k(rowid, t) VALUES (?, ?)", enumerate(map(normalise, texts), row))
+            connection.executemany("INSERT INTO k(rowid, t) VALUES (?, ?)", enumerate(map(indexed_text, texts), row))
             row += len(texts)
         connection.execute("INSERT INTO k(k) VALUES ('optimize')")
         connection.execute("COMMIT")
@@ -141,7 +141,7 @@ def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     section = folder / "words"
     section.touch()
     begin = time.perf_counter()
-    normal = [[normalise(each) for each in texts] for texts in blocks]
+    normal = [[indexed_text(each) for each in texts] for texts in blocks]
     normalised = time.perf_counter()
     writer = PostingsWriter()
     for texts in normal:

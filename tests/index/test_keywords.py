@@ -154,7 +154,7 @@ def test_a_filter_goes_before_and_leaves_as_many_as_there_are(large: Path, query
 
 
 def test_stop_words_count_where_there_is_nothing_else() -> None:
-    assert search_terms("What is the status of TK-12345?") == ["status", "tk", "12345"]
+    assert search_terms("What is the status of TK-12345?") == ["status", "tk", "12345", "tk12345"]
     assert search_terms("Who is it?") == ["who", "is", "it"]
     assert search_terms("der die das") == ["der", "die", "das"]
     long = " ".join(f"the word{i}" for i in range(100))

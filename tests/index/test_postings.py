@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from memvid import _core
 from memvid.errors import ConfigError, IndexFormatError
-from memvid.index.keywords import length_code, normalise, query_terms
+from memvid.index.keywords import indexed_text, length_code, query_terms
 from memvid.index.postings import Postings, PostingsWriter
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def fts5(texts: Sequence[str]) -> dict[str, list[int]]:
         connection.execute(
             "CREATE VIRTUAL TABLE k USING fts5(t, content='', detail=none, columnsize=0, tokenize='ascii')"
         )
-        connection.executemany("INSERT INTO k(rowid, t) VALUES (?, ?)", enumerate(map(normalise, texts)))
+        connection.executemany("INSERT INTO k(rowid, t) VALUES (?, ?)", enumerate(map(indexed_text, texts)))
         connection.execute("CREATE VIRTUAL TABLE temp.v USING fts5vocab(main, k, instance)")
         found: dict[str, list[int]] = {}
         for term, row in connection.execute("SELECT term, doc FROM temp.v"):

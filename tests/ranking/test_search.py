@@ -323,7 +323,7 @@ class TestExplain:
         first = str(explained["hybrid"][0].explanation)
         assert "* cosine" in first
         assert "* words" in first
-        assert "1st by words (tk, 10037)" in first
+        assert "1st by words (tk, 10037, tk10037)" in first
         assert "2nd by words (tk)" in str(explained["hybrid"][1].explanation)
         assert "by words" not in str(explained["semantic"][0].explanation)
         assert "1st by meaning" in str(explained["semantic"][0].explanation)

@@ -7,10 +7,20 @@ import re
 import unicodedata
 from functools import lru_cache
 
+from memvid.index.compounds import compound_terms
 from memvid.long_texts import pieces
 from memvid.unspaced_scripts import is_unspaced
 
-__all__ = ["LONGEST_TERM", "STOP_WORDS", "length_code", "normalise", "query_terms", "search_terms"]
+__all__ = [
+    "LONGEST_TERM",
+    "STOP_WORDS",
+    "indexed_terms",
+    "indexed_text",
+    "length_code",
+    "normalise",
+    "query_terms",
+    "search_terms",
+]
 
 
 _PIECE = 1 << 20  # characters normalised at a time
@@ -28,6 +38,7 @@ STOP_WORDS = frozenset(
 _TERM = re.compile("[a-z0-9\x80-\U0010ffff]+")  # what the core takes as one word, too
 _BEYOND_ASCII = re.compile("[^\0-\x7f]+")
 _SHORT_RUN = 8  # characters
+_HYPHEN = 0x2010  # which one without a break becomes, too
 
 
 class _CharacterMap(dict[int, str]):
@@ -38,6 +49,8 @@ class _CharacterMap(dict[int, str]):
         category = unicodedata.category(char)
         if category[0] == "M":
             mapped = ""
+        elif code == _HYPHEN:
+            mapped = "-"
         elif code < 128 or category[0] == "N":
             mapped = char
         elif category == "Lo" and is_unspaced(code):
@@ -68,6 +81,13 @@ def normalise(text: str) -> str:
     return "".join(parts)
 
 
+def indexed_text(text: str) -> str:
+    """The same, with :func:`~memvid.index.compounds.compound_terms` behind it, as far as there is room."""
+    normal = normalise(text)
+    more = dict.fromkeys(compound_terms(normal))
+    return f"{normal} {' '.join(more)}"[:_MOST_NORMAL] if more else normal
+
+
 def _normalise(text: str) -> str:
     # Only what is beyond ASCII is looked at: decompositions and the order of accents do not depend on what is before.
     return _BEYOND_ASCII.sub(_normal_match, text.casefold()).replace("\0", " ")
@@ -91,17 +111,25 @@ def query_terms(text: str, *, limit: int | None = MAX_TERMS) -> list[str]:
 
     :param limit: how many, from the first on; ``None`` for all.
     """
-    return _terms(text)[:limit]
+    return _distinct_terms(normalise(text))[:limit]
 
 
 def search_terms(text: str) -> list[str]:
-    """The words of a query that a search goes by: without English stop words, unless there are no others."""
-    terms = _terms(text)
+    """What a search goes by: the words of a query, and its compounds.
+
+    English stop words are left out, unless there are no others.
+    """
+    terms = indexed_terms(text)
     return ([term for term in terms if term not in STOP_WORDS] or terms)[:MAX_TERMS]
 
 
-def _terms(text: str) -> list[str]:
-    words = dict.fromkeys(_TERM.findall(normalise(text).lower()))
+def indexed_terms(text: str) -> list[str]:
+    """All that a text is found by, its words first."""
+    return _distinct_terms(indexed_text(text))
+
+
+def _distinct_terms(normal: str) -> list[str]:
+    words = dict.fromkeys(_TERM.findall(normal.lower()))
     return [word for word in words if len(word.encode()) <= LONGEST_TERM]
 
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from memvid import _core
 from memvid.errors import IndexFormatError, VideoFormatError
-from memvid.index.keywords import normalise
+from memvid.index.keywords import indexed_text
 from memvid.index.manifest import MEND
 from memvid.storage.disk import native_output_errors, output_errors
 
@@ -51,7 +51,7 @@ class PostingsWriter:
 
         :raises OutputError: the temporary file cannot be written.
         """
-        self._core.add([normalise(text) for text in texts])
+        self._core.add([indexed_text(text) for text in texts])
         self._make_room()
 
     def add_terms(self, rows: Sequence[Sequence[bytes]]) -> None:
@@ -90,7 +90,7 @@ class PostingsWriter:
 class Postings:
     """The words of all rows of some segments, numbered through. Many threads at a time; all of it off the GIL.
 
-    Terms are those of :func:`~memvid.index.keywords.query_terms`.
+    Terms are those of :func:`~memvid.index.keywords.indexed_terms`.
 
     :param segments: of each its section of postings, and its rows' lengths as
         :func:`~memvid.index.keywords.length_code` writes them; both stay as they are.

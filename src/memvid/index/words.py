@@ -29,7 +29,7 @@ def word_weight(frequency: int, count: int) -> float:
 class Words:
     """The words of all segments together; chunks that were deleted are never found.
 
-    Terms are those of :func:`~memvid.index.keywords.query_terms`.
+    Terms are those of :func:`~memvid.index.keywords.indexed_terms`.
 
     :param rows: the words by row.
     :param alive: bool[rows]: the rows whose chunks were not deleted; ``None`` is all.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from memvid.index.keywords import query_terms
+from memvid.index.keywords import indexed_terms
 from memvid.ranking.pool import Hit, Pool
 
 __all__ = ["explain", "ordinal"]
@@ -19,7 +19,7 @@ def explain(hit: Hit, pool: Pool) -> str:
             parts.append("the index has no words")
     elif hit.keyword > 0:
         rank = ordinal(1 + int((pool.candidates.keyword > hit.keyword).sum()))
-        has = set(query_terms(hit.text, limit=None))
+        has = set(indexed_terms(hit.text))
         parts.append(f"{rank} by words ({', '.join(term for term in asked.frequencies if term in has)})")
     elif any(asked.frequencies.values()):
         parts.append("none of the words")

@@ -18,7 +18,7 @@ from tests.memory_support import EMBEDDER, all_files, build, make_texts, open_me
 
 TEXTS = [
     *make_texts(150, words=9),
-    "stra\u00dfe NA\u00cfVE 3.14 \u65e5\u672c x_y",
+    "stra\u00dfe NA\u00cfVE 3 \u65e5\u672c x y",  # of compounds, old indexes have the parts alone
     "\u03f2\u03f2 b",
     "\u03c3\u03c3 c",
 ]
