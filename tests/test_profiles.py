@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from memvid import MemvidAppender, MemvidEncoder, MemvidRetriever
 from memvid.cli import main
 from memvid.config import EncoderConfig
-from memvid.embedding import HashingEmbedder
+from memvid.embedding import CallableEmbedder, HashingEmbedder
 from memvid.errors import ChunkNotFoundError, ConfigError, IndexFormatError
 from memvid.index.manifest import Manifest, read_manifest
 from memvid.maintenance import compact, erase, pack, reindex, repair, unpack, verify
@@ -234,6 +234,12 @@ class TestTiny:
         video = build(tmp_path, "tiny")
         with pytest.raises(ConfigError, match="profile='tiny' is not possible"):
             reindex(video, embedder=remote)
+        function = CallableEmbedder(EMBEDDER.encode, name=EMBEDDER.name, dim=64, is_local=False)
+        with pytest.raises(ConfigError, match="profile='tiny' is not possible"):
+            MemvidRetriever(video, embedder=function)
+        local = CallableEmbedder(EMBEDDER.encode, name=EMBEDDER.name, dim=64)
+        with MemvidRetriever(video, embedder=local) as memory:
+            assert memory.search(QUERY, 1)
         with pytest.raises(ConfigError, match="profile='tiny' is not possible"):
             MemvidRetriever(video, embedder=remote)
 

@@ -93,6 +93,36 @@ __attribute__((target("avx2"))) std::int32_t avx2_code1(const PreparedQuery& que
     return 2 * sum_of(sums) - query.sum();
 }
 
+#define MEMVID_VNNI "avx2,avx512f,avx512bw,avx512vl,avx512vnni"
+
+__attribute__((target(MEMVID_VNNI))) std::int32_t vnni_code4(const PreparedQuery& query, const std::uint8_t* codes) {
+    const std::int8_t* a = query.bytes().data();
+    const __m256i low = _mm256_set1_epi8(15);
+    __m256i first = _mm256_setzero_si256(), second = first;
+    for (std::size_t i = 0; i < query.dim(); i += 64, codes += 32) {
+        const __m256i both = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(codes));
+        first = _mm256_dpbusd_epi32(first, _mm256_and_si256(both, low),
+                                    _mm256_loadu_si256(reinterpret_cast<const __m256i*>(a + i)));
+        second = _mm256_dpbusd_epi32(second, _mm256_and_si256(_mm256_srli_epi16(both, 4), low),
+                                     _mm256_loadu_si256(reinterpret_cast<const __m256i*>(a + i + 32)));
+    }
+    return 2 * sum_of(_mm256_add_epi32(first, second)) - 15 * query.sum();
+}
+
+__attribute__((target(MEMVID_VNNI))) std::int32_t vnni_code1(const PreparedQuery& query, const std::uint8_t* codes) {
+    const std::int8_t* a = query.bytes().data();
+    const __m256i unit = _mm256_set1_epi8(1);
+    __m256i first = _mm256_setzero_si256(), second = first;
+    for (std::size_t i = 0; i < query.dim(); i += 64, codes += 8) {
+        std::uint64_t ones;
+        std::memcpy(&ones, codes, sizeof ones);
+        const auto low = static_cast<__mmask32>(ones), high = static_cast<__mmask32>(ones >> 32);
+        first = _mm256_dpbusd_epi32(first, unit, _mm256_maskz_loadu_epi8(low, a + i));
+        second = _mm256_dpbusd_epi32(second, unit, _mm256_maskz_loadu_epi8(high, a + i + 32));
+    }
+    return 2 * sum_of(_mm256_add_epi32(first, second)) - query.sum();
+}
+
 #endif
 
 using Dot = std::int32_t (*)(const PreparedQuery&, const std::uint8_t*);
@@ -106,7 +136,9 @@ Products products_by(const PreparedQuery& query, const std::uint8_t* row) {
 template <bool is_scaled>
 PreparedQuery::Kernel kernel_of(Scalar scalar, [[maybe_unused]] Instructions instructions) {
 #ifdef MEMVID_X86
-    if (instructions != Instructions::portable)
+    if (instructions == Instructions::avx512_vnni)
+        return scalar == Scalar::code4 ? products_by<vnni_code4, is_scaled> : products_by<vnni_code1, is_scaled>;
+    if (instructions == Instructions::avx2)
         return scalar == Scalar::code4 ? products_by<avx2_code4, is_scaled> : products_by<avx2_code1, is_scaled>;
 #endif
     return scalar == Scalar::code4 ? products_by<portable_code4, is_scaled> : products_by<portable_code1, is_scaled>;

@@ -281,3 +281,11 @@ class TestWhereAKeyGoes:
 def test_options_are_checked(options: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="is not possible"):
         OpenAIEmbedder(**{"api_key": KEY, **options})
+
+
+@pytest.mark.parametrize(
+    ("base_url", "expected"),
+    [("http://localhost:11434/v1", True), ("http://127.0.0.2/v1", True), ("https://example.com/v1", False)],
+)
+def test_it_is_local_where_the_endpoint_is(base_url: str, expected: bool) -> None:
+    assert OpenAIEmbedder("model", dim=3, api_key=KEY, base_url=base_url).is_local is expected

@@ -19,10 +19,11 @@ class CallableEmbedder:
     :param function: takes a list of strings, returns numbers of shape [n, dim]: an array, or nested lists of floats.
     :param name: names the model in an index; change it when the function's vectors change.
     :param dim: length of the vectors.
+    :param is_local: whether it embeds on this machine, as an index of the profile "tiny" needs (docs/profiles.md).
     :raises ConfigError: if an argument is of the wrong kind.
     """
 
-    def __init__(self, function: Callable[[list[str]], Any], *, name: str, dim: int) -> None:
+    def __init__(self, function: Callable[[list[str]], Any], *, name: str, dim: int, is_local: bool = True) -> None:
         if not callable(function):
             raise ConfigError(f"function is a {type(function).__name__}: expected a function of a list of strings")
         if not isinstance(name, str) or not name:
@@ -32,6 +33,7 @@ class CallableEmbedder:
         self._function = function
         self.name = name
         self.dim = dim
+        self.is_local = is_local
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         """Call the function once with all ``texts``: float32[n, dim].

@@ -10,6 +10,7 @@ import numpy as np
 from memvid.checks import is_int, is_number
 from memvid.embedding.protocol import Vectors, check_texts, check_vectors
 from memvid.errors import ConfigError, EmbeddingError, MemvidError
+from memvid.network.address import is_here, origin
 from memvid.network.endpoint import PROVIDERS, Endpoint, choose_endpoint
 from memvid.network.failure import Failure, read_failure
 from memvid.network.meter import Meter
@@ -46,7 +47,6 @@ class OpenAIEmbedder(NotPicklable):
     :raises ConfigError: if there is no key, it may not go there, or an option is out of range.
     """
 
-    is_local = False
     _elsewhere = "it holds a key; make one there, and open memories there with it"
 
     def __init__(
@@ -78,6 +78,11 @@ class OpenAIEmbedder(NotPicklable):
         self._asked_dim = dim
         self._known_dim = dim or _DIMS.get(model)
         self._service = Service(self._endpoint, timeout=timeout, max_retries=max_retries, patience=timeout)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the endpoint is on this machine."""
+        return is_here(origin(self._endpoint.base_url, name="base_url")[1])
 
     @property
     def dim(self) -> int:

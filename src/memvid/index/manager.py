@@ -214,6 +214,8 @@ class IndexManager(NotPicklable):
 
         Small memories and selective filters are searched exactly, other searches walk the HNSW graph. Scores are always
         computed from the stored vectors in float64, so with ``i8`` they are within about 0.002 of float32 vectors'.
+        Codes give estimates: those of 4 bits a dimension are mostly within 0.01 of the cosine, those of 1 bit within
+        0.08.
 
         :param vectors: float32[q, dim].
         :param k: at least 1; more than there are chunks returns all.
