@@ -26,9 +26,12 @@ from memvid.index import digests, open_file, updating
 from memvid.index.location import find_index
 from memvid.index.manifest import read_manifest
 from memvid.maintenance import compact, delete, erase, pack, reindex, repair, tag, unpack, verify
+from memvid.maintenance.damaged.container import find_index_boxes, outside
 from memvid.storage.commit import default_index_file
 from memvid.storage.inner_index import Stretch, find_manifest, put_index
+from memvid.storage.mp4_boxes import APPEND_MARK, PAGE_TABLE_UUID
 from memvid.video import VideoReader
+from memvid.video.video_bytes import VideoBytes
 from tests.index.sqlite.old_index import age_memory
 from tests.maintenance.test_holes import cut_out, frames_of
 from tests.memory_support import EMBEDDER, build, make_texts, open_memory
@@ -295,6 +298,35 @@ def test_it_is_repaired_into_one_file(tmp_path: Path, video: Path) -> None:
     assert (result.chunks, result.lost) == (60, ())
     assert answers(new) == before
     assert names(tmp_path / "new") == {"new.mp4"}
+
+
+@pytest.mark.parametrize("cut", [True, False], ids=["without a movie header", "sound"])
+def test_what_looks_like_a_video_in_an_index_is_none(tmp_path: Path, cut: bool) -> None:
+    """Values of metadata are in it byte for byte."""
+    bait = {
+        "mark": (APPEND_MARK + (0).to_bytes(8, "big")).decode("latin-1"),
+        "table": (PAGE_TABLE_UUID + b"MVPT").decode("latin-1"),
+        "picture": "\0\0\0\rIHDR\0\0\0\x40",
+    }
+    one = tmp_path / "memory.mp4"
+    with MemvidEncoder(embedder=EMBEDDER, symbol_version=14) as encoder:
+        encoder.add_chunks(TEXTS, metadatas=[bait] * 60)
+        encoder.build_video(one)
+    grow(one)
+    data = one.read_bytes()
+    with VideoBytes(one) as file:
+        indexes = find_index_boxes(file)
+        assert len(indexes) == 2
+        for value in (APPEND_MARK, PAGE_TABLE_UUID, b"IHDR"):
+            places = {*file.find_all(value)}
+            assert len({*outside(indexes, places)}) < len(places)
+            assert not any(place in box for place in outside(indexes, places) for box in indexes)
+    if cut:
+        one.write_bytes(data.replace(b"moov", b"MOOV"))
+    result = repair(one, tmp_path / "new" / "new.mp4", embedder=EMBEDDER)
+    assert (result.lost, result.chunks) == ((), 65)
+    with open_memory(result.video_file) as memory:
+        assert memory.get_chunks_by_id([1])[0].metadata == bait
 
 
 def test_other_codecs_have_no_index_inside(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from memvid import _core
 from memvid.config import EncoderConfig
 from memvid.index.vectors import VectorWriter
 from memvid.page import PageBody, PageFlag, PageKind, Record, encode_body, seal
+from memvid.storage.inner_index import Stretch, put_index
 from memvid.video import VideoWriter
 
 __all__ = ["write_seeds"]
@@ -106,8 +107,9 @@ def _mp4(videos: list[bytes]) -> Iterator[bytes]:
 
 
 def _append(videos: list[bytes], scratch: Path) -> Iterator[bytes]:
-    """Videos as they are, with an append that was not committed, and with one that was."""
-    path = scratch / "grown.mp4"
+    """Videos as they are, with an append that was not committed, and with one that was; with an index inside, too."""
+    path, part = scratch / "grown.mp4", scratch / "part"
+    part.write_bytes(bytes(range(100)))
     for mode, video in enumerate(videos):
         yield bytes([mode, 0, 0, 40]) + b"x" * 41 + video
         path.write_bytes(video)
@@ -118,6 +120,17 @@ def _append(videos: list[bytes], scratch: Path) -> Iterator[bytes]:
         del writer
         yield bytes([3]) + head + path.read_bytes()
         _core.commit_append(path, len(video))
+        yield bytes([mode]) + head + path.read_bytes()
+        path.write_bytes(video)
+        put_index(path, [Stretch(part, 0, 100)], lambda offsets: b"%d" % offsets[0])
+        yield bytes([mode]) + head + path.read_bytes()
+        writer = _core.FrameWriter.append_to(path, _core.SymbolOptions(version=5), threads=1)
+        writer.finish(b"table")
+        head = struct.pack("<HB", writer.mark, 3) + b"page"
+        put_index(path, [Stretch(part, 0, 64), Stretch(part, 0, 9)], lambda offsets: b"%d" % offsets[1])
+        yield bytes([3]) + head + path.read_bytes()
+        _core.commit_append(path, writer.mark)
+        del writer
         yield bytes([mode]) + head + path.read_bytes()
 
 

@@ -368,6 +368,46 @@ TEST(an_append_may_have_an_index_before_its_movie) {
     check_holds(path, make_pages(6), new_table);
 }
 
+TEST(a_movie_is_copied_without_what_is_dead) {
+    for (const bool movie_in_front : {false, true}) {
+        const TemporaryFolder folder;
+        const std::string path = folder.file("a.mp4"), copy = folder.file("b.mp4");
+        const auto old = make_pages(40), more = make_pages(3, 40);
+        write_video(path, old, options(3), old_table);
+        const Bytes built = load(path);
+        if (movie_in_front) put_movie_in_front(path);
+        const auto place = append(path, more);
+        save(copy, to_bytes("what was there"));
+        copy_movie(path, {}, copy, {});
+        CHECK(load(copy) == built);  // what does not count is not in it
+        copy_movie(path, place.new_movie, copy, {});
+        check_holds(copy, joined(old, more), new_table);
+        const Bytes grown = load(copy);
+        CHECK(find(grown, "free") == grown.size());
+        CHECK(grown.size() < load(path).size());
+        commit_append(path, place.mark);
+        copy_movie(path, {}, copy, {});
+        CHECK(load(copy) == grown);
+        commit_append(copy, append(copy, make_pages(1, 43)).mark);
+        check_holds(copy, make_pages(44), new_table);
+        CHECK_ERROR(format, copy_movie(path, place.mark, copy, {}));
+        CHECK_ERROR(format, copy_movie(path, UINT64_MAX - 3, copy, {}));
+        CHECK_ERROR(not_found, copy_movie(folder.file("missing.mp4"), {}, copy, {}));
+        CHECK_ERROR(output, copy_movie(path, {}, folder.file("missing/b.mp4"), {}));
+    }
+}
+
+TEST(a_movie_whose_frames_are_cut_off_is_not_copied) {
+    const TemporaryFolder folder;
+    const std::string path = folder.file("a.mp4");
+    write_video(path, make_pages(5), options(3), old_table);
+    put_movie_in_front(path);
+    Bytes bytes = load(path);
+    bytes.pop_back();
+    save(path, bytes);
+    CHECK_ERROR(format, copy_movie(path, {}, folder.file("b.mp4"), {}));
+}
+
 TEST(only_marks_are_committed) {
     const TemporaryFolder folder;
     const std::string path = folder.file("a.mp4");

@@ -287,7 +287,7 @@ class TestContainer:
         data = (original / "memory.mp4").read_bytes()
         (tmp_path / "part").write_bytes(b"x" * 7 + data[find(data, b"moov")[0] :])
         with VideoBytes(tmp_path / "part") as file:
-            (table,) = find_page_tables(file)
+            (table,) = find_page_tables(file, [])
         assert table.digest == VideoReader(original / "memory.mp4").table.digest
 
     def test_no_video_at_all(self, tmp_path: Path) -> None:

@@ -7,22 +7,35 @@ there can be named and mended. It decides nothing about content: whatever is fou
 from __future__ import annotations
 
 import struct
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from memvid._core import INDEX_UUID
 from memvid.errors import VideoError
 from memvid.storage.mp4_boxes import APPEND_MARK, PAGE_TABLE_UUID, Box, BoxError, walk_boxes
 from memvid.video import PageTable
 from memvid.video.video_bytes import VideoBytes
 
-__all__ = ["Container", "Problem", "find_file_behind", "find_page_tables", "read_container", "uncommitted_from"]
+__all__ = [
+    "Container",
+    "Problem",
+    "find_file_behind",
+    "find_index_boxes",
+    "find_page_tables",
+    "outside",
+    "read_container",
+    "uncommitted_from",
+]
 
 _MAX_MOVIE_BYTES = 4 << 30
 _MIN_FRAME_BYTES = 8  # no picture is smaller
 _TABLE_FACTOR = 2  # times the file: bytes of page tables that are read
+_INDEX_HEAD = b"\0\0\0\1uuid"  # then its size, then its type
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,15 +122,43 @@ def find_file_behind(data: VideoBytes) -> Problem | None:
     return None
 
 
-def find_page_tables(data: VideoBytes) -> list[PageTable]:
+def find_index_boxes(data: VideoBytes) -> list[range]:
+    """Where indexes lie inside a video, ascending: boxes that are whole, with a movie header behind them.
+
+    What looks like a part of a video in there is none: an index holds whatever words and fields were stored.
+    """
+    boxes: list[range] = []
+    for at in data.find_all(INDEX_UUID):
+        start = at - len(_INDEX_HEAD) - 8
+        size = int.from_bytes(data.read(start + len(_INDEX_HEAD), 8), "big")
+        if data.read(start, len(_INDEX_HEAD)) != _INDEX_HEAD or (boxes and start < boxes[-1].stop):
+            continue
+        if data.read(start + size + 4, 4) in (b"moov", b"free"):  # else its size is damaged
+            boxes.append(range(start, start + size))
+    return boxes
+
+
+def outside(boxes: Sequence[range], places: Iterable[int]) -> Iterator[int]:
+    """Those of some places in a file that are in none of the boxes."""
+    starts = [box.start for box in boxes]
+    for place in places:
+        number = bisect_right(starts, place) - 1
+        if number < 0 or place not in boxes[number]:
+            yield place
+
+
+def find_page_tables(data: VideoBytes, indexes: Sequence[range]) -> list[PageTable]:
     """Page tables in ``data``, in its order, also of movie headers that count no more; of none that never did.
 
     From the last one on, as many as are together twice as large as the file: only forged ones lie over each other.
+
+    :param indexes: as :func:`find_index_boxes` finds them.
     """
     tables = []
     left = _TABLE_FACTOR * len(data)
-    committed = uncommitted_from(data)
-    for at in reversed([at for at in data.find_all(PAGE_TABLE_UUID) if at < committed]):
+    committed = uncommitted_from(data, indexes)
+    found = outside(indexes, data.find_all(PAGE_TABLE_UUID))
+    for at in reversed([at for at in found if at < committed]):
         start = at + len(PAGE_TABLE_UUID)
         head = data.read(start, 16)
         if len(head) == 16 and head[:4] == b"MVPT":
@@ -133,12 +174,12 @@ def find_page_tables(data: VideoBytes) -> list[PageTable]:
     return tables[::-1]
 
 
-def uncommitted_from(data: VideoBytes) -> int:
+def uncommitted_from(data: VideoBytes, indexes: Sequence[range]) -> int:
     """Where what an append wrote begins that was never committed; the end of the file if there is no such.
 
     It begins at a mark whose movie header is still named so.
     """
-    for at in data.find_all(APPEND_MARK):
+    for at in outside(indexes, data.find_all(APPEND_MARK)):
         place = data.read(at + len(APPEND_MARK), 8)
         movie = int.from_bytes(place, "big")
         if len(place) == 8 and movie + 8 <= at and data.read(movie + 4, 4) == b"moov":

@@ -25,7 +25,9 @@ from memvid.maintenance.damaged.container import (
     Container,
     Problem,
     find_file_behind,
+    find_index_boxes,
     find_page_tables,
+    outside,
     read_container,
     uncommitted_from,
 )
@@ -111,13 +113,14 @@ def salvage(path: Path, data: VideoBytes, progress: ProgressCallback | None) -> 
     :raises UnsupportedVideoError: there are pages of a newer version, or the codec is none that is read.
     :raises DependencyError: its codec needs a package that is not installed.
     """
-    found = Salvage(path, file_bytes=len(data), tables=find_page_tables(data))
+    indexes = find_index_boxes(data)
+    found = Salvage(path, file_bytes=len(data), tables=find_page_tables(data, indexes))
     native, refusal = _open_native(path)
     own = native is not None and native.codec == "png"
     blob = native.page_table if native is not None and own else find_page_table(path)
     if blob is not None:
         found.counted = hashlib.sha256(blob).hexdigest()
-    _read_own(native if own else None, data, found, progress)
+    _read_own(native if own else None, data, indexes, found, progress)
     if not any(slot.payload for slot in found.slots):
         pictures = [*_read_pictures(path, found)]
         if not found.slots or any(slot.payload for slot in pictures):
@@ -143,7 +146,11 @@ def _open_native(path: Path) -> tuple[_core.FrameReader | None, MemvidError | No
 
 
 def _read_own(
-    native: _core.FrameReader | None, data: VideoBytes, found: Salvage, progress: ProgressCallback | None
+    native: _core.FrameReader | None,
+    data: VideoBytes,
+    indexes: list[range],
+    found: Salvage,
+    progress: ProgressCallback | None,
 ) -> None:
     """Frames of our own format: by the sample table, and where that does not lead to all of them, wherever they are."""
     container = read_container(data)
@@ -155,7 +162,7 @@ def _read_own(
             slots = list(_read_samples(native, container, data, progress))
     if container.problems or behind or not slots or not all(map(_is_in_place, slots)):
         found.searched = True
-        slots = _search(data, slots, found, progress)
+        slots = _search(data, indexes, slots, found, progress)
     if (slots or native is not None) and data.read(0, 4) not in _OTHER_CONTAINERS:
         found.problems += container.problems
     found.problems += [] if behind is None else [behind]
@@ -202,12 +209,17 @@ def _read_samples(
             progress(Progress("frames", frames.stop, reader.frame_count))
 
 
-def _search(data: VideoBytes, slots: list[Slot], found: Salvage, progress: ProgressCallback | None) -> list[Slot]:
+def _search(
+    data: VideoBytes, indexes: list[range], slots: list[Slot], found: Salvage, progress: ProgressCallback | None
+) -> list[Slot]:
     """All frames of the file: those that are known already, and whatever else looks like a picture."""
-    end = uncommitted_from(data)
+    end = uncommitted_from(data, indexes)
     known = {slot.offset: slot for slot in slots}
-    starts = sorted({at for at in find_pictures(data) if at < end} | {at for at in known if 0 <= at < end})
-    spans = [(at, min(behind, at + MAX_FRAME_BYTES)) for at, behind in pairwise([*starts, end])]
+    pictures = outside(indexes, find_pictures(data))
+    starts = sorted({at for at in pictures if at < end} | {at for at in known if 0 <= at < end})
+    borders = sorted({*starts, end, *(box.start for box in indexes if box.start < end)})
+    behinds = dict(pairwise(borders))
+    spans = [(at, min(behinds[at], at + MAX_FRAME_BYTES)) for at in starts]
     sizes = Counter(size for at, _ in spans if (size := picture_size(data.read(at, 64))) is not None)
     if not sizes:
         return slots
