@@ -3,8 +3,7 @@
 #include <algorithm>
 #include <limits>
 
-#include "common.hpp"
-#include "memvid/hnsw_graph.hpp"
+#include "mapped_index.hpp"
 
 namespace memvid::bindings {
 
@@ -12,22 +11,6 @@ namespace {
 
 using FloatArray = py::array_t<float, py::array::c_style>;
 using BitmapArray = py::array_t<std::uint64_t, py::array::c_style>;
-
-// A graph and the buffer it lies in, which stays exported as long.
-class MappedGraph {
-public:
-    MappedGraph(const py::buffer& file, std::size_t count, std::size_t dim, const std::string& dtype,
-                std::size_t threads)
-        : file_(file.request()),
-          graph_({static_cast<const std::uint8_t*>(file_.ptr), static_cast<std::size_t>(file_.size * file_.itemsize)},
-                 count, dim, scalar_of(dtype), threads) {}
-
-    const HnswGraph& graph() const { return graph_; }
-
-private:
-    py::buffer_info file_;
-    HnswGraph graph_;
-};
 
 // Rows and scores, -1 and minus infinity behind the last hit.
 py::tuple to_python(const std::vector<std::vector<Hit>>& found, std::size_t k) {

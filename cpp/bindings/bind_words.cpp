@@ -7,11 +7,10 @@
 #include <optional>
 #include <string>
 
-#include "common.hpp"
+#include "mapped_index.hpp"
 #include "memvid/error.hpp"
 #include "memvid/file.hpp"
 #include "memvid/postings_writer.hpp"
-#include "memvid/word_search.hpp"
 
 namespace memvid::bindings {
 
@@ -20,42 +19,10 @@ namespace {
 using ScoreArray = py::array_t<float, py::array::c_style>;
 using SetArray = py::array_t<std::uint64_t, py::array::c_style>;
 
-ByteView view_of(const py::buffer_info& buffer) {
-    return {static_cast<const std::uint8_t*>(buffer.ptr), static_cast<std::size_t>(buffer.size * buffer.itemsize)};
-}
-
-// An index of words and the buffers it lies in, which stay exported as long.
-class MappedWords {
-public:
-    explicit MappedWords(const std::vector<std::pair<py::buffer, py::buffer>>& segments) {
-        std::vector<WordSegment> views;
-        for (const auto& [postings, lengths] : segments) {
-            buffers_.push_back(postings.request());
-            buffers_.push_back(lengths.request());
-            views.push_back({view_of(buffers_.end()[-2]), view_of(buffers_.end()[-1])});
-        }
-        const py::gil_scoped_release release;
-        index_ = std::make_unique<WordIndex>(views);
-    }
-
-    const WordIndex& index() const { return *index_; }
-
-private:
-    std::vector<py::buffer_info> buffers_;
-    std::unique_ptr<WordIndex> index_;
-};
-
-template <typename Out, typename In, typename Get>
-py::array_t<Out> array_of(const std::vector<In>& values, const Get& get) {
-    py::array_t<Out> result(static_cast<py::ssize_t>(values.size()));
-    std::transform(values.begin(), values.end(), result.mutable_data(), get);
-    return result;
-}
-
 // The set is not copied: whoever made it does not change it any more.
 py::tuple search(const MappedWords& words, const std::vector<std::string>& terms, std::size_t k,
                  const std::optional<SetArray>& allowed) {
-    const RowSet set = allowed ? span_of(*allowed) : RowSet();
+    const RowBits set = allowed ? span_of(*allowed) : RowBits();
     if (allowed && set.size() != (std::size_t{words.index().rows()} + 63) / 64)
         throw Error(ErrorCode::config, "a set of other rows than the index has");
     std::vector<ScoredRow> found;

@@ -71,6 +71,7 @@ void register_frame_writer(py::module_& module);
 void register_graph_builder(py::module_& module);
 void register_hnsw_graph(py::module_& module);
 void register_words(py::module_& module);
+void register_candidate_search(py::module_& module);
 void register_fields(py::module_& module);
 
 }  // namespace memvid::bindings

@@ -18,6 +18,7 @@ PYBIND11_MODULE(_core, module, py::mod_gil_not_used()) {
     register_graph_builder(module);
     register_hnsw_graph(module);
     register_words(module);
+    register_candidate_search(module);
     register_fields(module);
     module.def(
         "build_info",

@@ -22,6 +22,7 @@ constexpr std::size_t cache_line = 64;
 
 // A walk ends when so many candidates in a row as its beam has places, divided by this, led to none of the best.
 constexpr std::size_t patience = 4;
+constexpr std::size_t watched = 26;  // of the best, at least
 constexpr std::size_t scanned_rows = 16384;  // compared by one thread at a time
 // A cosine in single precision, of a product and lengths. 0 where it is not a number: a crafted file may hold
 // infinities, and neither a heap nor a beam can be kept in order with what compares with nothing.
@@ -214,7 +215,7 @@ std::vector<Hit> HnswGraph::nearest(const PreparedQuery& query, std::size_t k, s
     Beam beam(std::max({expansion, compared, std::size_t{1}}));
     const std::uint32_t start = descend(query);
     if (wanted.allowed == nullptr)
-        walk(query, start, compared, beam);
+        walk(query, start, std::max(k, watched), beam);
     else if (!walk_through(query, start, wanted, beam)) {
         if (wanted.between == 0) return {};
         beam = Beam(std::max(wanted.between, compared));
@@ -286,7 +287,7 @@ std::vector<std::uint32_t> HnswGraph::nodes_of(std::span<const std::int64_t> row
     return nodes;
 }
 
-std::vector<Hit> HnswGraph::exact(std::span<const float> query, std::optional<std::span<const std::int64_t>> rows,
+std::vector<Hit> HnswGraph::exact(const PreparedQuery& query, std::optional<std::span<const std::int64_t>> rows,
                                   std::size_t k, bool distinct, const Poll& poll) const {
     const std::vector<std::uint32_t> listed = rows ? nodes_of(*rows) : std::vector<std::uint32_t>();
     const std::size_t size = rows ? listed.size() : count_;
@@ -297,7 +298,6 @@ std::vector<Hit> HnswGraph::exact(std::span<const float> query, std::optional<st
         for (const auto row : *rows) words[static_cast<std::size_t>(row) / 64] |= std::uint64_t{1} << (row % 64);
     }
     const RowSet allowed{words, 0};
-    const PreparedQuery asked = prepared(query);
     std::vector<std::vector<Hit>> parts((size + scanned_rows - 1) / scanned_rows);
     pool_.parallel_for(
         parts.size(),
@@ -305,12 +305,12 @@ std::vector<Hit> HnswGraph::exact(std::span<const float> query, std::optional<st
             const std::size_t begin = part * scanned_rows, end = std::min(size, begin + scanned_rows);
             const auto each = [&](std::size_t i) { return listed[i]; };
             const auto all = [](std::size_t i) { return static_cast<std::uint32_t>(i); };
-            parts[part] = rows ? scan(asked, each, begin, end, k) : scan(asked, all, begin, end, k);
+            parts[part] = rows ? scan(query, each, begin, end, k) : scan(query, all, begin, end, k);
         },
         poll);
     std::vector<Hit> nodes;
     for (const auto& part : parts) nodes.insert(nodes.end(), part.begin(), part.end());
-    return best_rows(asked, nodes, k, {words.empty() ? nullptr : &allowed, distinct});
+    return best_rows(query, nodes, k, {words.empty() ? nullptr : &allowed, distinct});
 }
 
 }  // namespace memvid

@@ -16,6 +16,9 @@ constexpr double weight_one = 65536;  // what a weight of 1 is
 constexpr std::uint32_t window_rows = 4096;
 constexpr std::size_t window_words = window_rows / 64;
 constexpr std::size_t most_proposing = 16;
+constexpr std::size_t terms_a_look = 4;     // after which rows that cannot get among the best any more are left out
+constexpr std::size_t steps_a_lookup = 8;   // rows of a term that are gone through while one row is looked up in it
+constexpr double not_quite = 1 - 0x1p-20;  // what single precision may make more of than it is
 constexpr std::size_t most_terms = 1024;  // of which the weights add up to 32 bits
 
 // Words for each length code, times 65,536: e^(code / 16) - 1. Stored, since no two mathematical libraries agree.
@@ -298,6 +301,12 @@ std::uint32_t weight_of(std::uint64_t count, std::uint64_t rows) {
     return std::max(static_cast<std::uint32_t>(weight + 0.5), std::uint32_t{1});  // a word in every row counts, too
 }
 
+// A row of a window, and the sum that does not lift it into the best.
+struct Proposed {
+    std::uint32_t at;
+    float least;
+};
+
 // The rows of a window that have any of the terms that propose, and what those add up to.
 struct Window {
     std::uint32_t begin = 0, end = 0;  // rows of the segment
@@ -308,7 +317,7 @@ struct Window {
     std::size_t words() const { return (end - begin + 63) / 64; }
 
     // False where no row of it is allowed. `offset` is the number of its first row in `set`.
-    bool enter(std::uint32_t first, std::uint32_t last, RowSet set, std::uint64_t offset) {
+    bool enter(std::uint32_t first, std::uint32_t last, RowBits set, std::uint64_t offset) {
         begin = first, end = last;
         std::uint64_t any = 0;
         for (std::size_t i = 0; i < words(); ++i) {
@@ -334,8 +343,41 @@ struct Window {
         }
     }
 
+    // The same for rows that others have touched.
+    void add_to_touched(PostingCursor& cursor, std::uint32_t weight) {
+        if (!cursor.is_bitmap()) {
+            cursor.each(begin, end, [&](std::uint32_t row) {
+                const std::uint32_t at = row - begin;
+                if ((touched[at / 64] >> (at % 64) & 1) != 0) sums[at] += weight;
+            });
+            return;
+        }
+        for (std::size_t i = 0; i < words(); ++i) {
+            std::uint64_t bits = touched[i];
+            if (bits != 0) bits &= cursor.word(begin / 64 + static_cast<std::uint32_t>(i));
+            for (; bits != 0; bits &= bits - 1) sums[64 * i + std::countr_zero(bits)] += weight;
+        }
+    }
+
+    // Hands the rows to `take` that are allowed, upwards, and forgets the others.
+    template <typename Take>
+    void each_touched(const Take& take) {
+        for (std::size_t i = 0; i < words(); ++i) {
+            for (std::uint64_t bits = touched[i] & ~allowed[i]; bits != 0; bits &= bits - 1)
+                sums[64 * i + static_cast<std::size_t>(std::countr_zero(bits))] = 0;
+            touched[i] &= allowed[i];
+            for (std::uint64_t bits = touched[i]; bits != 0; bits &= bits - 1)
+                take(static_cast<std::uint32_t>(64 * i) + static_cast<std::uint32_t>(std::countr_zero(bits)));
+        }
+    }
+
+    void forget(std::uint32_t at) {
+        touched[at / 64] &= ~(std::uint64_t{1} << (at % 64));
+        sums[at] = 0;
+    }
+
 private:
-    static std::uint64_t word_of(RowSet set, std::uint64_t bit) {
+    static std::uint64_t word_of(RowBits set, std::uint64_t bit) {
         const std::uint64_t index = bit / 64, shift = bit % 64;
         const std::uint64_t low = set[index] >> shift;
         return shift == 0 || index + 1 == set.size() ? low : low | set[index + 1] << (64 - shift);
@@ -343,13 +385,6 @@ private:
 };
 
 }  // namespace
-
-struct WordIndex::Term {
-    std::uint64_t count = 0;  // rows that have it
-    std::uint32_t weight = 0;
-    bool proposes = true;
-    std::vector<TermPostings> in;  // of each segment; of no rows, where it is not in it
-};
 
 // The best rows so far. Rows come upwards: of two with the same score, the later one is never better.
 struct WordIndex::Best {
@@ -408,14 +443,20 @@ std::uint64_t WordIndex::frequency(std::string_view term) const {
     return count;
 }
 
-// Those of the terms that are in any row, the commonest first.
-std::vector<WordIndex::Term> WordIndex::known(std::span<const std::string> terms) const {
+std::vector<std::uint64_t> WordQuestion::frequencies() const {
+    std::vector<std::uint64_t> counts;
+    for (const auto& term : terms_) counts.push_back(term.count);
+    return counts;
+}
+
+WordQuestion WordIndex::ask(std::span<const std::string> terms) const {
     if (terms.size() > most_terms)
         throw Error(ErrorCode::config,
                     std::to_string(terms.size()) + " words: a question has at most " + std::to_string(most_terms));
-    std::vector<Term> result;
+    WordQuestion question;
+    auto& result = question.terms_;
     for (const auto& text : terms) {
-        Term term;
+        WordQuestion::Term term;
         for (const auto& segment : segments_) {
             term.in.push_back(segment.postings.find(text).value_or(TermPostings{0, false, {}}));
             term.count += term.in.back().count;
@@ -424,26 +465,24 @@ std::vector<WordIndex::Term> WordIndex::known(std::span<const std::string> terms
         term.weight = weight_of(term.count, rows_);
         result.push_back(std::move(term));
     }
-    std::stable_sort(result.begin(), result.end(), [](const Term& a, const Term& b) { return a.count > b.count; });
-    return result;
+    std::stable_sort(result.begin(), result.end(), [](const auto& a, const auto& b) { return a.count > b.count; });
+    return question;
 }
 
-std::vector<ScoredRow> WordIndex::search(std::span<const std::string> terms, std::size_t k, RowSet allowed) const {
+std::vector<ScoredRow> WordIndex::search(const WordQuestion& question, std::size_t k, RowBits allowed) const {
     if (!allowed.empty() && allowed.size() != (std::size_t{rows_} + 63) / 64)
         throw Error(ErrorCode::config, "a set of other rows than the index has");
     if (k == 0) return {};
-    auto found = known(terms);
-    const auto ask = [&] {
+    const auto& terms = question.terms_;
+    const auto search_all = [&](std::size_t silent) {
         Best best(k);
-        for (std::size_t segment = 0; segment < segments_.size(); ++segment) search(segment, found, allowed, best);
+        for (std::size_t segment = 0; segment < segments_.size(); ++segment)
+            search(segment, terms, silent, allowed, best);
         return best;
     };
-    for (std::size_t i = 0; i + most_proposing < found.size(); ++i) found[i].proposes = false;
-    Best best = ask();
-    if (best.rows.size() < k && found.size() > most_proposing) {
-        for (auto& term : found) term.proposes = true;
-        best = ask();
-    }
+    const std::size_t silent = terms.size() - std::min(terms.size(), most_proposing);
+    Best best = search_all(silent);
+    if (best.rows.size() < k && silent > 0) best = search_all(0);
     std::sort(best.rows.begin(), best.rows.end(), Best::better);
     return std::move(best.rows);
 }
@@ -451,21 +490,26 @@ std::vector<ScoredRow> WordIndex::search(std::span<const std::string> terms, std
 // MaxScore, by windows of rows: the terms of which the weights alone lift no row of the window into the best propose
 // none; they are looked up in rows that others proposed, the heaviest first, as long as those can still get there.
 // Which terms these are is another question in each window, since short rows get further.
-void WordIndex::search(std::size_t number, std::span<const Term> terms, RowSet allowed, Best& best) const {
+void WordIndex::search(std::size_t number, std::span<const WordQuestion::Term> terms, std::size_t silent,
+                       RowBits allowed, Best& best) const {
     const Segment& segment = segments_[number];
     std::vector<PostingCursor> cursors;
     std::vector<std::uint32_t> weights;
+    std::vector<std::uint32_t> counts;
     std::vector<std::uint32_t> sums{0};  // of the weights in front of each term
     std::size_t passive = 0;
     cursors.reserve(terms.size());
-    for (const auto& term : terms) {
+    for (std::size_t i = 0; i < terms.size(); ++i) {
+        const auto& term = terms[i];
         if (term.in[number].count == 0) continue;
         cursors.emplace_back(term.in[number], segment.postings.rows());
         weights.push_back(term.weight);
+        counts.push_back(term.in[number].count);
         sums.push_back(sums.back() + term.weight);
-        passive += term.proposes ? 0 : 1;
+        passive += i < silent ? 1 : 0;
     }
     Window window;
+    std::vector<Proposed> proposed;
     const std::uint32_t rows = segment.postings.rows();
     for (std::uint32_t begin = 0; begin < rows; begin += window_rows) {
         const double most = norms_[segment.shortest[begin / window_rows]];
@@ -475,22 +519,37 @@ void WordIndex::search(std::size_t number, std::span<const Term> terms, RowSet a
         if (first == weights.size() || !window.enter(begin, end, allowed, std::uint64_t{segment.first} + begin))
             continue;
         for (std::size_t term = first; term < weights.size(); ++term) window.add(cursors[term], weights[term]);
-        for (std::size_t i = 0; i < window.words(); ++i)
-            for (std::uint64_t bits = window.touched[i]; bits != 0; bits &= bits - 1) {
-                const auto bit = static_cast<std::uint32_t>(std::countr_zero(bits));
-                const std::uint32_t row = begin + static_cast<std::uint32_t>(64 * i) + bit;
-                std::uint32_t sum = std::exchange(window.sums[64 * i + bit], 0);
-                if ((window.allowed[i] >> bit & 1) == 0) continue;
-                const double norm = norms_[segment.lengths[row]];
-                std::size_t term = first;
-                for (; term > 0 && norm * (sum + sums[term]) > best.threshold(); --term)
-                    if (cursors[term - 1].contains(row)) sum += weights[term - 1];
-                if (term == 0) best.add(segment.first + row, static_cast<float>(norm * sum));
-            }
+        proposed.clear();
+        window.each_touched([&](std::uint32_t at) {
+            const double least = best.threshold() / norms_[segment.lengths[begin + at]] * not_quite;
+            proposed.push_back({at, static_cast<float>(least)});
+        });
+        for (std::size_t term = first; term > 0; --term) {
+            if ((first - term) % terms_a_look == 0)
+                std::erase_if(proposed, [&](const Proposed& row) {
+                    const bool is_lost = static_cast<float>(window.sums[row.at] + sums[term]) <= row.least;
+                    if (is_lost) window.forget(row.at);
+                    return is_lost;
+                });
+            if (proposed.empty()) break;
+            PostingCursor& cursor = cursors[term - 1];
+            const std::uint64_t steps =
+                cursor.is_bitmap() ? window.words() : std::uint64_t{counts[term - 1]} * window_rows / rows;
+            if (steps < proposed.size() * steps_a_lookup)
+                window.add_to_touched(cursor, weights[term - 1]);
+            else
+                for (const auto& row : proposed)
+                    if (cursor.contains(begin + row.at)) window.sums[row.at] += weights[term - 1];
+        }
+        for (const auto& row : proposed) {
+            const double norm = norms_[segment.lengths[begin + row.at]];
+            best.add(segment.first + begin + row.at, static_cast<float>(norm * window.sums[row.at]));
+            window.sums[row.at] = 0;
+        }
     }
 }
 
-std::vector<float> WordIndex::score(std::span<const std::string> terms, std::span<const std::int64_t> rows) const {
+std::vector<float> WordIndex::score(const WordQuestion& question, std::span<const std::int64_t> rows) const {
     for (const auto row : rows)
         if (row < 0 || row >= std::int64_t{rows_})
             throw Error(ErrorCode::config, "there is no row " + std::to_string(row));
@@ -499,13 +558,12 @@ std::vector<float> WordIndex::score(std::span<const std::string> terms, std::spa
     std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return rows[a] < rows[b]; });
     std::vector<std::uint32_t> sums(rows.size());
     std::vector<float> scores(rows.size());
-    const auto found = known(terms);
     std::size_t begin = 0;
     for (std::size_t number = 0; number < segments_.size(); ++number) {
         const Segment& segment = segments_[number];
         std::size_t end = begin;
         while (end < order.size() && rows[order[end]] - segment.first < segment.postings.rows()) ++end;
-        for (const auto& term : found) {
+        for (const auto& term : question.terms_) {
             if (term.in[number].count == 0) continue;
             PostingCursor cursor(term.in[number], segment.postings.rows());
             for (std::size_t i = begin; i < end; ++i)

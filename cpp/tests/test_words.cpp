@@ -107,7 +107,7 @@ std::vector<std::string> make_question(Random& random, std::size_t size, std::si
 
 // The best rows, by scoring each.
 std::vector<ScoredRow> best_of_all(const WordIndex& index, std::span<const std::string> terms, std::size_t k,
-                                   RowSet allowed) {
+                                   RowBits allowed) {
     std::vector<std::int64_t> rows;
     for (std::int64_t row = 0; row < index.rows(); ++row)
         if (allowed.empty() || (allowed[static_cast<std::size_t>(row) / 64] >> (row % 64) & 1) != 0)

@@ -156,6 +156,25 @@ class WordIndex:
     def rows_with_all(self, terms: Sequence[str]) -> NDArray[np.int64]: ...
 
 @final
+class CandidateSearch:
+    def __init__(self, graphs: Sequence[HnswGraph], words: WordIndex | None, *, threads: int = ...) -> None: ...
+    def search(
+        self,
+        vectors: NDArray[np.float32] | None,
+        terms: Sequence[Sequence[str]],
+        k: int,
+        *,
+        plans: Sequence[tuple[int, int, int] | None],
+        spare: int,
+        allowed: NDArray[np.uint64] | None = ...,
+    ) -> list[
+        tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32], NDArray[np.float64], float, int, float]
+    ]: ...
+
+def words_share(frequencies: Sequence[int], count: int, scores: NDArray[np.float32]) -> float: ...
+def relevance(cosine: float, keyword: float, share: float, best: float) -> float: ...
+
+@final
 class PostingsWriter:
     def __init__(self, *, most_postings: int = ..., most_term_bytes: int = ...) -> None: ...
     def add(self, texts: Sequence[str]) -> None: ...

@@ -55,6 +55,10 @@ public:
 
     // The direction of a node's code, `dim` numbers. Throws Error(config) where there are no codes.
     void decode(std::uint32_t node, std::span<float> vector) const;
+    PreparedQuery prepared(std::span<const float> query) const;
+
+    // The cosine of a row there is.
+    float cosine(const PreparedQuery& query, std::uint32_t row) const { return query.cosine(vector(rows_.node(row))); }
 
     // For each query, `dim` floats after another: up to `k` rows nearest by cosine, best first, ties by row. A beam of
     // `expansion` candidates walks the graph; the best `k + spare` of them are compared again, with the query as it was
@@ -64,20 +68,25 @@ public:
     std::vector<std::vector<Hit>> nearest(std::span<const float> queries, std::size_t k, std::size_t expansion,
                                           std::size_t spare, const Wanted& wanted, const Poll& poll) const;
 
+    // The same for one query.
+    std::vector<Hit> nearest(const PreparedQuery& query, std::size_t k, std::size_t expansion, std::size_t spare,
+                             const Wanted& wanted) const;
+
     // The best `k` of `rows`, or of all there are, by comparing with each: about 40 ns a row and core, as long as they
     // are in memory. Throws Error(config) for a row there is none of.
-    std::vector<Hit> exact(std::span<const float> query, std::optional<std::span<const std::int64_t>> rows,
+    std::vector<Hit> exact(const PreparedQuery& query, std::optional<std::span<const std::int64_t>> rows,
                            std::size_t k, bool distinct, const Poll& poll) const;
+    std::vector<Hit> exact(std::span<const float> query, std::optional<std::span<const std::int64_t>> rows,
+                           std::size_t k, bool distinct, const Poll& poll) const {
+        return exact(prepared(query), rows, k, distinct, poll);
+    }
 
 private:
     static constexpr std::size_t lookahead = 8;  // vectors on their way from memory while one is compared
 
     void open_usearch(ByteView file, std::size_t rows);
     void open_codes(ByteView file, std::size_t rows);
-    PreparedQuery prepared(std::span<const float> query) const;
     // Below, a row is one of the matrix: a node.
-    std::vector<Hit> nearest(const PreparedQuery& query, std::size_t k, std::size_t expansion, std::size_t spare,
-                             const Wanted& wanted) const;
     std::uint32_t descend(const PreparedQuery& query) const;
     // Until the `best` of the beam hardly change any more.
     void walk(const PreparedQuery& query, std::uint32_t start, std::size_t best, Beam& beam) const;

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import string
 import unicodedata
 from functools import lru_cache
 
@@ -36,6 +37,7 @@ STOP_WORDS = frozenset(
     )
 )
 _TERM = re.compile("[a-z0-9\x80-\U0010ffff]+")  # what the core takes as one word, too
+_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 _BEYOND_ASCII = re.compile("[^\0-\x7f]+")
 _SHORT_RUN = 8  # characters
 _HYPHEN = 0x2010  # which one without a break becomes, too
@@ -129,7 +131,8 @@ def indexed_terms(text: str) -> list[str]:
 
 
 def _distinct_terms(normal: str) -> list[str]:
-    words = dict.fromkeys(_TERM.findall(normal.lower()))
+    # Of ASCII alone, as the core does: beyond it, lower case is not what case is folded to (of Cherokee letters).
+    words = dict.fromkeys(_TERM.findall(normal.translate(_LOWER)))
     return [word for word in words if len(word.encode()) <= LONGEST_TERM]
 
 

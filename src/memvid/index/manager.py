@@ -18,6 +18,7 @@ from memvid.errors import (
 )
 from memvid.index.arrays import FloatArray, IntArray
 from memvid.index.builder import IndexBuilder
+from memvid.index.candidate_search import CandidateSearch, Scored
 from memvid.index.keywords import query_terms, search_terms
 from memvid.index.known_chunks import known_chunks, missing_from
 from memvid.index.manifest import Manifest, Segment, SideFile, dtype_of, read_manifest
@@ -62,13 +63,16 @@ class IndexManager(NotPicklable):
 
     _elsewhere = "pass its path on, and open it there with IndexManager.open()"
 
-    def __init__(self, index_file: Path, manifest: Manifest, vectors: Vectors, records: Records) -> None:
+    def __init__(
+        self, index_file: Path, manifest: Manifest, vectors: Vectors, records: Records, threads: int | None
+    ) -> None:
         """Use :meth:`open` or :meth:`create` instead."""
         self._index_file = index_file
         self._manifest = manifest
         self._vectors = vectors
         self._records = records
         self._nearest = NearestChunks(vectors, records)
+        self._candidates = CandidateSearch(index_file, vectors, records, threads)
         self._closed = False
 
     @classmethod
@@ -142,7 +146,7 @@ class IndexManager(NotPicklable):
         except BaseException:
             records.close()
             raise
-        return cls(path, manifest, vectors, records)
+        return cls(path, manifest, vectors, records, threads)
 
     @property
     def manifest(self) -> Manifest:
@@ -245,6 +249,37 @@ class IndexManager(NotPicklable):
             distinct=distinct,
         )
 
+    def candidates(
+        self,
+        vectors: FloatArray | None,
+        terms: Sequence[Sequence[str]],
+        k: int,
+        *,
+        expansion: int | None = None,
+        within: Selection | None = None,
+    ) -> list[Scored]:
+        """The k best by meaning and the k best by words of each question, in one order; one native call.
+
+        :param vectors: float32[q, dim]; ``None`` searches by words alone.
+        :param terms: the words of each, as :func:`~memvid.index.keywords.search_terms` gives them; of no words, it
+            is searched by meaning alone.
+        :param expansion: HNSW candidates; ``None`` takes the index's own.
+        :param within: only chunks of this selection.
+        """
+        self._check_open()
+        return self._candidates.search(
+            None if vectors is None else check_vectors(vectors, self.dim),
+            terms,
+            min(k, self.count),
+            expansion=self._manifest.vectors.expansion_search if expansion is None else expansion,
+            selection=within,
+        )
+
+    @property
+    def ranks_words(self) -> bool:
+        """Whether :meth:`candidates` takes words: those of old indexes are searched by themselves."""
+        return self._candidates.knows_words
+
     def copies_of(self, ids: Sequence[int] | IntArray) -> list[IntArray]:
         """For each id the chunks, ascending, that have the same stored vector in its segment, itself among them.
 
@@ -293,6 +328,11 @@ class IndexManager(NotPicklable):
         """
         _check_at_least_one("k", k)
         return self.need_words().search(search_terms(text), int(k), self.select(where))
+
+    @property
+    def has_words(self) -> bool:
+        """Whether the index was built with the words of the chunks."""
+        return self._manifest.keywords
 
     @property
     def words(self) -> Words | None:
@@ -441,6 +481,7 @@ class IndexManager(NotPicklable):
     def close(self) -> None:
         """Unmap the files. Calling it twice is allowed; searches under way in other threads finish."""
         self._closed = True
+        self._candidates.close()
         self._vectors.close()
         self._records.close()
 

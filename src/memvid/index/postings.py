@@ -95,13 +95,14 @@ class Postings:
     :param segments: of each its section of postings, and its rows' lengths as
         :func:`~memvid.index.keywords.length_code` writes them; both stay as they are.
     :param path: where they come from, for errors.
+    :ivar core: the native index.
     :raises IndexFormatError: they do not fit together.
     """
 
     def __init__(self, segments: Sequence[tuple[Buffer, Buffer | npt.NDArray[np.uint8]]], path: Path) -> None:
         self._path = path
         with self._reading():
-            self._core = _core.WordIndex(segments)
+            self.core = _core.WordIndex(segments)
 
     def check(self) -> None:
         """Go through all postings: 2 ns each. What is sound then leads no search astray.
@@ -109,12 +110,12 @@ class Postings:
         :raises IndexFormatError: some are not as a writer makes them.
         """
         with self._reading():
-            self._core.check()
+            self.core.check()
 
     def frequency(self, term: str) -> int:
         """In how many rows a term is."""
         with self._reading():
-            return self._core.frequency(term)
+            return self.core.frequency(term)
 
     def search(
         self, terms: Sequence[str], k: int, allowed: npt.NDArray[np.uint64] | None = None
@@ -129,17 +130,17 @@ class Postings:
         :returns: rows int64[m] and BM25 scores float32[m], m <= k, best first, ties by row.
         """
         with self._reading():
-            return self._core.search(terms, k, allowed)
+            return self.core.search(terms, k, allowed)
 
     def score(self, terms: Sequence[str], rows: IntArray) -> FloatArray:
         """BM25 scores float32[n] of some rows; 0 for those without any of the terms."""
         with self._reading():
-            return self._core.score(terms, rows)
+            return self.core.score(terms, rows)
 
     def rows_with_all(self, terms: Sequence[str]) -> IntArray:
         """Rows int64[m], ascending, that have all of the terms; none, if there are no terms."""
         with self._reading():
-            return self._core.rows_with_all(terms)
+            return self.core.rows_with_all(terms)
 
     @contextmanager
     def _reading(self) -> Iterator[None]:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
     from pathlib import Path
 
+    from memvid import _core
     from memvid.index.arrays import FloatArray, IntArray
     from memvid.index.passing import Mask
     from memvid.index.row_map import RowMap
@@ -77,6 +78,10 @@ class SegmentRecords(Protocol):
 
 class RowWords(Protocol):
     """The words of all rows. Many threads at a time."""
+
+    @property
+    def core(self) -> _core.WordIndex | None:
+        """The native index, if there is one."""
 
     def frequency(self, term: str) -> int:
         """In how many rows a term is."""

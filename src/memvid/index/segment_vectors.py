@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from memvid.index.arrays import FloatArray, IntArray
-from memvid.index.walk_plan import plan_walk
+from memvid.index.walk_plan import Walk, plan_walk
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,7 +16,12 @@ if TYPE_CHECKING:
     from memvid.index.selection import Selection
     from memvid.index.vectors import VectorReader
 
-__all__ = ["Vectors"]
+__all__ = ["Plans", "Vectors"]
+
+Plans: TypeAlias = "list[tuple[int, int, int] | None]"
+"""How the graph of each segment is walked: width, ``through`` and ``between``; ``None``: it is not."""
+
+_ENDLESS = (1 << 63) - 1  # vectors that a walk may compare before it gives up
 
 
 class Vectors:
@@ -53,6 +58,15 @@ class Vectors:
         scores = np.concatenate([scores for _, scores in found], axis=1)
         order = np.lexsort((rows, -scores), axis=1)[:, :k]
         return np.take_along_axis(rows, order, axis=1), np.take_along_axis(scores, order, axis=1)
+
+    def plans(self, k: int, *, expansion: int, wanted: Selection | None) -> Plans:
+        """How they are searched, which costs least."""
+        found: Plans = []
+        for part, first in self._placed():
+            walk = _Search(part, first, wanted, distinct=False).plan(k, expansion)
+            through = _ENDLESS if walk is None or walk.through is None else walk.through
+            found.append(None if walk is None else (walk.width, through, walk.between))
+        return found
 
     def exact(
         self, query: FloatArray, k: int, rows: IntArray | None = None, *, distinct: bool = False
@@ -137,10 +151,7 @@ class _Search:
     def nearest(self, queries: FloatArray, k: int, expansion: int) -> tuple[IntArray, FloatArray]:
         """By the way that costs least."""
         part, first, wanted = self._part, self._first, self._wanted
-        count = len(part) if wanted is None else wanted.count_between(first, first + len(part))
-        walk = None
-        if part.is_linked:
-            walk = plan_walk(len(part), count, k, expansion=expansion, filtered=wanted is not None)
+        walk = self.plan(k, expansion)
         if walk is None:
             return self.exact(queries, k)
         found, scores = part.nearest(
@@ -151,3 +162,11 @@ class _Search:
         if len(short):
             found[short], scores[short] = self.exact(queries[short], k)
         return found, scores
+
+    def plan(self, k: int, expansion: int) -> Walk | None:
+        """The way that costs least; ``None``: by comparing with each."""
+        part, first, wanted = self._part, self._first, self._wanted
+        if not part.is_linked:
+            return None
+        count = len(part) if wanted is None else wanted.count_between(first, first + len(part))
+        return plan_walk(len(part), count, k, expansion=expansion, filtered=wanted is not None)

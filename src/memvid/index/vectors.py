@@ -187,7 +187,15 @@ class VectorReader:
     @property
     def is_linked(self) -> bool:
         """Whether there is a graph; else every search is an exact one."""
-        return self._open_graph().is_linked
+        return self.graph.is_linked
+
+    @property
+    def graph(self) -> _core.HnswGraph:
+        """The vectors, and the graph if there is one.
+
+        :raises ClosedError: the file was closed.
+        """
+        return still_open(self._graph)
 
     @property
     def nodes(self) -> int:
@@ -196,18 +204,18 @@ class VectorReader:
 
     def rows(self, rows: IntArray) -> npt.NDArray[Any]:
         """[n, dim]: the vectors of some rows as they are stored; of codes, float32 of what they stand for."""
-        graph, info = self._open_graph(), self._info
+        graph, info = self.graph, self._info
         nodes = graph.nodes_of(rows)
         return graph.decode(nodes) if info.dtype in CODE_BITS else _matrix(self.data, info)[nodes]
 
     def codes(self, rows: IntArray) -> npt.NDArray[np.uint8]:
         """uint8[n, m]: the same, byte for byte."""
-        graph = self._open_graph()
+        graph = self.graph
         return graph.stored(graph.nodes_of(rows))
 
     def copies_of(self, row: int) -> IntArray:
         """int64[n], ascending: the rows that have the vector of a row, itself among them."""
-        return self._open_graph().copies_of(row)
+        return self.graph.copies_of(row)
 
     @property
     def data(self) -> memoryview:
@@ -249,7 +257,7 @@ class VectorReader:
             many to its end, before another one goes from allowed nodes to others. ``None`` never gives up.
         :param between: how many candidates that one keeps; with 0, nothing is found where the first one gives up.
         """
-        return self._open_graph().nearest(
+        return self.graph.nearest(
             queries,
             k,
             expansion=expansion,
@@ -267,11 +275,8 @@ class VectorReader:
 
         Best first, ties by row. One native call, off the GIL; about 40 ns a row and core when they are in memory.
         """
-        found, scores = self._open_graph().exact(query[0], rows, k, distinct=distinct)
+        found, scores = self.graph.exact(query[0], rows, k, distinct=distinct)
         return found[0], scores[0]
-
-    def _open_graph(self) -> _core.HnswGraph:
-        return still_open(self._graph)
 
 
 def _matrix(data: memoryview, info: VectorInfo) -> npt.NDArray[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from memvid.config import SearchOptions
 from memvid.index import IndexManager
+from memvid.index.candidate_search import Scored
 from memvid.index.keywords import search_terms
 from memvid.index.selection import Selection
 from memvid.index.words import Words
@@ -19,15 +20,14 @@ from memvid.ranking.fusion import fuse, words_share
 from memvid.ranking.phrases import Phrases
 from memvid.ranking.refining import Refiner
 
-__all__ = ["CANDIDATES", "Asked", "Candidates", "Nearest"]
+__all__ = ["CANDIDATES", "Asked", "Candidates", "candidates_of"]
 
 CANDIDATES = 50
 """How many of the best by meaning, and of the best by words, get one order, unless more answers are wanted."""
 
 _SPARE = 16  # more of a search by one of the two than are wanted: copies of these take no place of their own
 
-Nearest = tuple[NDArray[np.int64], NDArray[np.float32]]
-"""Ids and scores, best first."""
+_Best = tuple[NDArray[np.int64], NDArray[np.float32]]  # ids and scores, best first
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,8 @@ class Asked:
     :param refiner: gives the best candidates their exact cosines, where the index only estimates them.
     :param wanted: how many answers.
     :ivar phrases: what the query quotes.
-    :ivar wants_words: whether words are to count, which :attr:`words` has if the index has them.
+    :ivar terms: its words, if they are to count and the index has any.
+    :ivar wants_words: whether words are to count, if the index has them.
     """
 
     def __init__(
@@ -75,52 +76,71 @@ class Asked:
         self.query = query
         self.phrases = Phrases(query)
         self.vector = vector
-        self._index = index
+        self.index = index
         self._options = options
-        self._expansion = expansion
+        self.expansion = expansion
         self._refiner = refiner
         self._wanted = wanted
         self.wants_words = options.mode != "semantic"
-        self.words: Words | None = None
-        if self.wants_words:
-            self.words = index.need_words() if options.mode == "keyword" else index.words
+        if options.mode == "keyword":
+            index.need_words()
+        self.terms = search_terms(query) if self.wants_words and index.has_words else []
+
+    @cached_property
+    def words(self) -> Words | None:
+        """The words that count."""
+        return self.index.words if self.wants_words else None
 
     @cached_property
     def within(self) -> Selection | None:
         """What may be found; ``None`` is everything."""
-        return self._index.select(self._options.where, self.phrases.quoted)
+        where, quoted = self._options.where, self.phrases.quoted
+        return None if where is None and not quoted else self.index.select(where, quoted)
 
     @cached_property
     def unknown_fields(self) -> str:
         """Which fields of the filter no chunk has, and what may have been meant; ``""`` if there are none."""
         where = self._options.where
-        return "" if where is None else near_misses_text(self._index.near_misses(where))
+        return "" if where is None else near_misses_text(self.index.near_misses(where))
 
     @cached_property
     def frequencies(self) -> dict[str, int]:
         """The words that are searched for, and in how many chunks each is."""
-        return {} if self.words is None else {term: self.words.frequency(term) for term in search_terms(self.query)}
+        return {} if self.words is None else {term: self.words.frequency(term) for term in self.terms}
 
     def first_count(self, wanted: int) -> int:
         """How many candidates to begin with."""
-        is_fused = self.words is not None and self.vector is not None
-        least = CANDIDATES if is_fused or self._refiner is not None else wanted + _SPARE
+        by_both = self.wants_words and self.index.has_words and self.vector is not None
+        least = CANDIDATES if by_both or self._refiner is not None else wanted + _SPARE
         return max(least, wanted)
 
-    def candidates(self, count: int, nearest: Nearest | None = None) -> Candidates:
-        """The ``count`` best of each kind.
+    def in_one_call(self) -> bool:
+        """Whether the core can search for it by meaning and by words at once."""
+        return self._refiner is None and (not self.terms or self.index.ranks_words)
 
-        :param nearest: the best by meaning, if they are known.
-        """
+    def take(self, found: Scored, count: int) -> Candidates:
+        """What the core found when it was asked for the ``count`` best of each kind."""
+        least = self._options.min_score
+        if self.vector is None:
+            complete = len(found.ids) < count
+        else:
+            complete = found.nearest < count or (least is not None and found.farthest < least)
+        kept = slice(None) if least is None else np.flatnonzero(found.cosines >= least)
+        return Candidates(
+            found.ids[kept], found.cosines[kept], found.keyword[kept], found.relevance[kept], found.share, complete
+        )
+
+    def one_by_one(self, count: int) -> Candidates:
+        """The ``count`` best of each kind, by meaning and by words one after the other, and then together."""
         if self.vector is None:
             return self._by_words(count)
-        ids, cosines = self._nearest(self.vector, count) if nearest is None else nearest
+        ids, cosines = self._nearest(self.vector, count)
         ids, cosines = ids[ids >= 0], cosines[ids >= 0]
         least = self._options.min_score
         complete = len(ids) < count or (least is not None and float(cosines[-1]) < least)
         keyword, share = np.zeros(len(ids), np.float32), 0.0
         if self.words is not None and any(self.frequencies.values()):
-            best, scores = self.words.search(list(self.frequencies), count, self.within)
+            best, scores = self.words.search(self.terms, count, self.within)
             share = words_share(list(self.frequencies.values()), self.words.count, scores)
             ids, cosines, keyword = self._joined(self.words, self.vector, (ids, cosines), (best, scores))
         if self._refiner is not None:
@@ -132,27 +152,41 @@ class Asked:
             order = order[cosines[order] >= least]
         return Candidates(ids[order], cosines[order], keyword[order], relevance[order], share, complete)
 
-    def _nearest(self, vector: NDArray[np.float32], count: int) -> Nearest:
-        ids, cosines = self._index.search(vector[None], count, expansion=self._expansion, within=self.within)
+    def _nearest(self, vector: NDArray[np.float32], count: int) -> _Best:
+        ids, cosines = self.index.search(vector[None], count, expansion=self.expansion, within=self.within)
         return ids[0], cosines[0]
 
     def _by_words(self, count: int) -> Candidates:
-        ids, keyword = self._index.need_words().search(list(self.frequencies), count, self.within)
+        ids, keyword = self.index.need_words().search(self.terms, count, self.within)
         zeros = np.zeros(len(ids), np.float32)
         return Candidates(ids, zeros, keyword, keyword.astype(np.float64), 1.0, len(ids) < count)
 
     def _joined(
-        self, words: Words, vector: NDArray[np.float32], nearest: Nearest, best: Nearest
+        self, words: Words, vector: NDArray[np.float32], nearest: _Best, best: _Best
     ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]:
         """Ids, ascending, of the nearest and of the best by words, with both scores of each."""
         # Without np.union1d, which imports numpy.ma: a tenth of the time of a process's first answer.
         ids = np.array(sorted({*nearest[0].tolist(), *best[0].tolist()}), np.int64)
-        terms = list(self.frequencies)
         return (
             ids,
-            _filled(ids, *nearest, lambda others: self._index.scores_of(vector, others)),
-            _filled(ids, *best, lambda others: words.score(terms, others)),
+            _filled(ids, *nearest, lambda others: self.index.scores_of(vector, others)),
+            _filled(ids, *best, lambda others: words.score(self.terms, others)),
         )
+
+
+def candidates_of(asked: Sequence[Asked], count: int) -> list[Candidates]:
+    """The ``count`` best of each kind, for queries to one index with the same options that may find the same chunks."""
+    first = asked[0]
+    if not first.in_one_call():
+        return [each.one_by_one(count) for each in asked]
+    found = first.index.candidates(
+        None if first.vector is None else np.array([each.vector for each in asked]),
+        [each.terms for each in asked],
+        count,
+        expansion=first.expansion,
+        within=first.within,
+    )
+    return [each.take(one, count) for each, one in zip(asked, found, strict=True)]
 
 
 def _filled(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from memvid.ranking.candidates import Asked, Candidates, Nearest
+from memvid.ranking.candidates import Asked, Candidates, candidates_of
 from memvid.types import JsonObject
 
 __all__ = ["Hit", "Pool", "Stored"]
@@ -47,16 +47,16 @@ class Pool:
     :param asked: the query.
     :param wanted: answers to find.
     :param distinct: join chunks of the same text.
-    :param nearest: the best by meaning of the first candidates, if they are known.
+    :param candidates: the first ones, as many as :meth:`Asked.first_count` says.
     :ivar hits: the answers so far, the most relevant first unless more candidates had to be taken.
     :ivar candidates: what they were taken from.
     """
 
-    def __init__(self, asked: Asked, wanted: int, *, distinct: bool, nearest: Nearest | None = None) -> None:
+    def __init__(self, asked: Asked, candidates: Candidates, wanted: int, *, distinct: bool) -> None:
         self.asked = asked
         self.hits: list[Hit] = []
         self._count = asked.first_count(wanted)
-        self.candidates: Candidates = asked.candidates(self._count, nearest)
+        self.candidates = candidates
         self._wanted = wanted
         self._distinct = distinct
         self._places = list(range(len(self.candidates.ids)))  # of the candidates that were not read
@@ -107,7 +107,7 @@ class Pool:
         if self.candidates.complete or self._count >= most:
             return False
         self._count = min(self._count * _WIDER, most)
-        self.candidates = self.asked.candidates(self._count)
+        [self.candidates] = candidates_of([self.asked], self._count)
         ids = self.candidates.ids.tolist()
         self._places = [place for place, chunk_id in enumerate(ids) if chunk_id not in self._known]
         return True

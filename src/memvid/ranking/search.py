@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from memvid.config import SearchOptions
 from memvid.index import IndexManager
-from memvid.ranking.candidates import CANDIDATES, Asked, Nearest
+from memvid.ranking.candidates import CANDIDATES, Asked, Candidates, candidates_of
 from memvid.ranking.diversity import diverse_order
 from memvid.ranking.explanation import explain, ordinal
 from memvid.ranking.pool import Hit, Pool, Stored
@@ -79,26 +79,13 @@ class RankedSearch:
             )
             for place, query in enumerate(queries)
         ]  # fmt: skip
-        nearest = self._nearest(asked, wanted, vectors)
-        return [
-            Pool(each, wanted, distinct=self._options.distinct, nearest=near)
-            for each, near in zip(asked, nearest, strict=True)
-        ]
-
-    def _nearest(
-        self, asked: Sequence[Asked], wanted: int, vectors: NDArray[np.float32] | None
-    ) -> list[Nearest | None]:
-        """The best by meaning, of all queries in one call; those that quote something have a filter of their own."""
-        found: list[Nearest | None] = [None] * len(asked)
+        found: dict[int, Candidates] = {}
         plain = [place for place, each in enumerate(asked) if not each.phrases]
-        if vectors is not None and plain:
-            first = asked[plain[0]]
-            ids, cosines = self._index.search(
-                vectors[plain], first.first_count(wanted), expansion=self._expansion, within=first.within
-            )
-            for row, place in enumerate(plain):
-                found[place] = (ids[row], cosines[row])
-        return found
+        for places in (plain, *([place] for place, each in enumerate(asked) if each.phrases)):
+            if places:  # those that quote something have a filter of their own
+                some = [asked[place] for place in places]
+                found.update(zip(places, candidates_of(some, some[0].first_count(wanted)), strict=True))
+        return [Pool(each, found[place], wanted, distinct=self._options.distinct) for place, each in enumerate(asked)]
 
     def _fill(self, pools: Sequence[Pool]) -> None:
         while True:

@@ -31,6 +31,8 @@ class SqliteWords:
     :param parts: the segments, in order.
     """
 
+    core: None = None
+
     def __init__(self, parts: Sequence[SqliteRecords]) -> None:
         self._parts = parts
         self._row_map = parts[0].row_map if len(parts) == 1 else RowMap.joined([part.row_map for part in parts])
