@@ -18,7 +18,7 @@ from memvid.index.words import Words
 from memvid.query import near_misses_text
 from memvid.ranking.fusion import fuse, words_share
 from memvid.ranking.phrases import Phrases
-from memvid.ranking.refining import Refiner
+from memvid.ranking.refining import Refiner, slack
 
 __all__ = ["CANDIDATES", "Asked", "Candidates", "candidates_of"]
 
@@ -137,7 +137,8 @@ class Asked:
         ids, cosines = self._nearest(self.vector, count)
         ids, cosines = ids[ids >= 0], cosines[ids >= 0]
         least = self._options.min_score
-        complete = len(ids) < count or (least is not None and float(cosines[-1]) < least)
+        unsure = 0 if self._refiner is None else slack(len(self.vector))
+        complete = len(ids) < count or (least is not None and float(cosines[-1]) + unsure < least)
         keyword, share = np.zeros(len(ids), np.float32), 0.0
         if self.words is not None and any(self.frequencies.values()):
             best, scores = self.words.search(self.terms, count, self.within)

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from memvid.errors import FrameError, ResourceLimitError
 from memvid.ranking.reranking import Embed
 
 if TYPE_CHECKING:
     from memvid.ranking.pool import Stored
 
-__all__ = ["REFINED", "Refiner"]
+__all__ = ["REFINED", "Refiner", "slack"]
 
 REFINED = 50
 """How many of the best candidates are embedded again, at most."""
@@ -35,6 +36,7 @@ class Refiner:
         self._embed = embed
         self._texts: dict[int, int] = {}  # hashes of the texts of chunks: those with the same one count once
         self._vectors: dict[int, NDArray[np.float32]] = {}  # by those hashes
+        self._unread: set[int] = set()
 
     def refine(
         self,
@@ -52,6 +54,8 @@ class Refiner:
         :param cosines: estimates, one for each of ``ids``.
         :param relevance_of: what candidates are ordered by, made of their cosines.
         :param wanted: how many answers.
+
+        Those that cannot be read keep their estimates: whether that matters is seen when they are to be an answer.
         """
         refined = cosines.copy()
         places = {chunk: place for place, chunk in enumerate(ids.tolist())}
@@ -61,30 +65,40 @@ class Refiner:
             for chunk in new:
                 place = places[chunk]
                 refined[place], known[place] = _cosine(query, self._vectors[self._texts[chunk]]), True
+            unread = np.isin(ids, list(self._unread))
             relevance = relevance_of(refined)
             order = np.lexsort((ids, -relevance))
-            waiting = order[~known[order]][: REFINED - int(known.sum())]
+            waiting = order[~(known | unread)[order]][: REFINED - int(known.sum())]
             if not len(waiting):
                 return refined
             answers = self._distinct(ids[order[known[order]]].tolist())
             if len(answers) >= wanted:
                 least = relevance[places[answers[wanted - 1]]]
-                if self._hopeful(waiting[0], refined, relevance_of, len(query)) < least:
+                better = refined.copy()
+                better[waiting[0]] += slack(len(query))
+                if relevance_of(better)[waiting[0]] < least:
                     return refined
-            new = ids[waiting[:_AT_ONCE]].tolist()
-            self._make(new)
+            new = self._make(ids[waiting[:_AT_ONCE]].tolist())
 
     def vectors_of(self, ids: Sequence[int], stored: NDArray[np.float32]) -> NDArray[np.float32]:
         """Vectors of chunks, of those that were not embedded again as they are ``stored``."""
         made = {chunk: self._vectors[self._texts[chunk]] for chunk in ids if chunk in self._texts}
         return np.stack([made.get(chunk, stored[place]) for place, chunk in enumerate(ids)])
 
-    def _make(self, ids: Sequence[int]) -> None:
-        texts = [stored[0] for stored in self._read(ids)]
+    def _make(self, ids: list[int]) -> list[int]:
+        """Embed what some chunks say; those of them that could be read."""
+        try:
+            texts = [stored[0] for stored in self._read(ids)]
+        except (FrameError, ResourceLimitError):
+            if len(ids) > 1:
+                return [chunk for each in ids for chunk in self._make([each])]
+            self._unread.update(ids)
+            return []
         new = [text for text in dict.fromkeys(texts) if hash(text) not in self._vectors]
         if new:
             self._vectors.update(zip(map(hash, new), self._embed(new), strict=True))
         self._texts.update(zip(ids, map(hash, texts), strict=True))
+        return ids
 
     def _distinct(self, ids: Sequence[int]) -> list[int]:
         """Of chunks with the same text the first."""
@@ -93,17 +107,10 @@ class Refiner:
             first.setdefault(self._texts[chunk], chunk)
         return list(first.values())
 
-    @staticmethod
-    def _hopeful(
-        place: int,
-        cosines: NDArray[np.float32],
-        relevance_of: Callable[[NDArray[np.float32]], NDArray[np.float64]],
-        dim: int,
-    ) -> float:
-        """The relevance of a candidate if its estimate is too low."""
-        better = cosines.copy()
-        better[place] += _DEVIATIONS * _DEVIATION / dim**0.5
-        return float(relevance_of(better)[place])
+
+def slack(dim: int) -> float:
+    """How much an estimate may be too low."""
+    return float(_DEVIATIONS * _DEVIATION / dim**0.5)
 
 
 def _cosine(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
