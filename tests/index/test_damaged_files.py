@@ -131,6 +131,8 @@ def test_a_side_file_may_not_be_elsewhere(index_file: Path, name: object) -> Non
         {"version": 2},
         {"version": 3},
         {"segments": [{}]},
+        {"segments": 6, "version": 4},
+        {"segments": [6], "version": 2},
         {"version": None},
         {"format": "x"},
         {"vectors": {}},
@@ -146,6 +148,26 @@ def test_a_manifest_of_another_shape_is_refused(index_file: Path, change: dict[s
     index_file.write_text(json.dumps({**content, "sha256": hashlib.sha256(compact).hexdigest()}))
     with pytest.raises(IndexFormatError, match="memvid reindex"):
         IndexManager.open(index_file)
+
+
+@pytest.mark.parametrize("digest", ["\ud800", "0" * 63, "g" * 64, "", 7])
+def test_a_digest_that_is_none_is_refused(index_file: Path, digest: object) -> None:
+    content = json.loads(index_file.read_bytes())
+    files = {role: {**entry, "sha256": digest} for role, entry in content["files"].items()}
+    content = {**content, "files": files}
+    content.pop("sha256")
+    compact = json.dumps(content, sort_keys=True, separators=(",", ":")).encode()
+    index_file.write_text(json.dumps({**content, "sha256": hashlib.sha256(compact).hexdigest()}))
+    with pytest.raises(IndexFormatError, match="memvid reindex"):
+        IndexManager.open(index_file)
+
+
+def test_a_manifest_that_is_read_and_cannot_be_written_is_refused(index_file: Path) -> None:
+    start = index_file.read_text().rstrip()[:-1]
+    for depth in range(sys.getrecursionlimit() - 200, sys.getrecursionlimit() + 10):
+        index_file.write_text(f'{start}, "deep": {"[" * depth}{"]" * depth}}}')
+        with pytest.raises(IndexFormatError):
+            IndexManager.open(index_file)
 
 
 @pytest.mark.parametrize("count", [119, 121, 1 << 40])

@@ -57,6 +57,7 @@ _OTHER_SUFFIXES = {"records": _OLD_RECORDS, "vectors": ".codes"}
 _NO_SQLITE = 5  # the first version with other records
 _CODES = {"small": "code4", "tiny": "code1"}  # dtypes of vectors, by profile
 _ROLES = ("vectors", "records")
+_DIGEST = re.compile("[0-9a-f]{64}")
 
 
 Inside: TypeAlias = tuple[int, bytes]
@@ -345,14 +346,13 @@ def read_manifest(index_file: Path) -> Manifest:
     :raises IndexFormatError: it is not a manifest, a newer one, cut off or changed.
     """
     data, inside = _read(index_file)
-    content = _load(data, index_file)
     try:
-        manifest = _parse(content)
+        manifest = _parse(_load(data, index_file))
         for _, file in manifest.side_files():
             if (file.at is None) != (inside is None):
                 raise ValueError("it names files of its own inside a video, or parts of a video beside one")
         return manifest.with_files(lambda _, file: replace(file, inside=inside))
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
         raise IndexFormatError(f"index {str(index_file)!r} is incomplete or wrong ({error}): {MEND}") from error
 
 
@@ -465,11 +465,11 @@ def _side_file(entry: dict[str, Any]) -> SideFile:
         at = _number(entry["at"])
         if nbytes > BORDER and at % BORDER:
             raise ValueError(f"a part of {nbytes} bytes begins at byte {at}, not on a border")
-        return SideFile("", nbytes, _text(entry["root"]), at)
+        return SideFile("", nbytes, _digest(entry["root"]), at)
     name = entry["name"]
     if not is_plain_name(name):
         raise ValueError(f"side file {name!r} is not a plain name")
-    return SideFile(name, nbytes, _text(entry["sha256"]))
+    return SideFile(name, nbytes, _digest(entry["sha256"]))
 
 
 def _content_digest(content: Mapping[str, Any]) -> str:
@@ -480,6 +480,13 @@ def _text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{value!r} is not a string")
     return value
+
+
+def _digest(value: object) -> str:
+    text = _text(value)
+    if _DIGEST.fullmatch(text) is None:
+        raise ValueError(f"{value!r:.80} is no digest")
+    return text
 
 
 def _number(value: object, low: int = 0, high: int = ID_LIMIT) -> int:
