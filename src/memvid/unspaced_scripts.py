@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-__all__ = ["is_unspaced", "with_pairs"]
+__all__ = ["UNSPACED", "is_unspaced", "with_pairs"]
 
 # CJK radicals, kana and ideographs, Thai, Lao, Burmese, Khmer. The tokens of every index depend on it.
 _RANGES = (
@@ -17,7 +17,10 @@ _RANGES = (
     (0xF900, 0xFAFF),
     (0x20000, 0x3FFFF),
 )
-_UNSPACED = re.compile(f"[{''.join(f'{chr(first)}-{chr(last)}' for first, last in _RANGES)}]")
+UNSPACED = f"[{''.join(f'{chr(first)}-{chr(last)}' for first, last in _RANGES)}]"
+"""A pattern of one such character."""
+
+_UNSPACED = re.compile(UNSPACED)
 
 
 def is_unspaced(code: int) -> bool:

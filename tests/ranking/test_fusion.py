@@ -86,3 +86,8 @@ def test_what_repeats_comes_after_what_is_new() -> None:
 def test_vectors_of_any_length_and_none(diversity: float) -> None:
     vectors = np.array([[100, 0], [0, 0], [0, 0.001]], np.float32)
     assert sorted(diverse_order([3, 2, 1], vectors, diversity=diversity, limit=9)) == [0, 1, 2]
+
+
+def test_relevance_may_be_as_large_as_numbers_are() -> None:
+    largest = float(np.finfo(np.float64).max)
+    assert diverse_order([largest, 0, -largest], np.eye(3, dtype=np.float32), diversity=0.1, limit=3) == [0, 1, 2]

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from memvid.index.keywords import query_terms
+from memvid.ranking import phrases
 from memvid.ranking.phrases import Phrases
 
 
@@ -26,9 +30,9 @@ from memvid.ranking.phrases import Phrases
     ],
 )
 def test_what_is_quoted(query: str, quoted: tuple[str, ...]) -> None:
-    phrases = Phrases(query)
-    assert phrases.quoted == quoted
-    assert bool(phrases) == bool(quoted)
+    found = Phrases(query)
+    assert found.quoted == quoted
+    assert bool(found) == bool(quoted)
 
 
 @pytest.mark.parametrize(
@@ -50,31 +54,53 @@ def test_what_is_quoted(query: str, quoted: tuple[str, ...]) -> None:
         ("?", "what?", True),
     ],
 )
-def test_what_has_it(phrase: str, text: str, there: bool) -> None:
+def test_what_has_it(phrase: str, text: str, there: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Phrases(f'"{phrase}"').are_in(text) == there
+    monkeypatch.setattr(phrases, "_ONE_BY_ONE", 0)
     assert Phrases(f'"{phrase}"').are_in(text) == there
 
 
 def test_all_of_them_are_needed() -> None:
-    phrases = Phrases('"red apple" or "blue sky"')
-    assert phrases.are_in("a red apple in the blue sky")
-    assert not phrases.are_in("a red apple")
+    both = Phrases('"red apple" or "blue sky"')
+    assert both.are_in("a red apple in the blue sky")
+    assert not both.are_in("a red apple")
     assert Phrases("nothing quoted").are_in("")
+
+
+@pytest.mark.parametrize("text", ["a" * 200_000, "aa " * 100_000, "a\u0334" * 100_000])
+def test_a_text_that_has_it_in_every_word_takes_no_longer(text: str) -> None:
+    """Such a text of 60 MiB takes 60 kB of a video, and would keep a search for minutes."""
+    steps = 0
+
+    def trace(*_: Any) -> Any:
+        nonlocal steps
+        steps += 1
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        there = Phrases('"a"').are_in(text)
+    finally:
+        sys.settrace(before)
+    assert not there
+    assert 0 < steps < 200_000  # of which most make the pattern
 
 
 @given(st.text(max_size=30), st.text(max_size=10), st.text(max_size=10))
 def test_a_text_with_a_phrase_has_its_words(phrase: str, before: str, after: str) -> None:
     """So that the index may be asked for those first."""
-    phrases = Phrases(f'"{phrase}"')
+    asked = Phrases(f'"{phrase}"')
     text = f"{before} {phrase} {after}"
-    if phrases:
-        assert phrases.are_in(text)
+    if asked:
+        assert asked.are_in(text)
         words = set(query_terms(text, limit=None))
-        assert all(set(query_terms(quoted)) <= words for quoted in phrases.quoted)
+        assert all(set(query_terms(quoted)) <= words for quoted in asked.quoted)
 
 
 @given(st.text('ab \u0301\u00e9_-"', max_size=12), st.text("ab \u0301\u00e9_-", max_size=30))
 def test_whatever_has_a_phrase_has_its_words(query: str, text: str) -> None:
-    phrases = Phrases(query)
-    if phrases and phrases.are_in(text):
+    asked = Phrases(query)
+    if asked and asked.are_in(text):
         words = set(query_terms(text, limit=None))
-        assert all(set(query_terms(quoted)) <= words for quoted in phrases.quoted)
+        assert all(set(query_terms(quoted)) <= words for quoted in asked.quoted)

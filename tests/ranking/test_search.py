@@ -289,6 +289,9 @@ class TestRerank:
         with pytest.raises(RerankError, match="rerank"):
             shared.search("violin", rerank=rerank)
 
+    def test_nothing_is_not_reranked(self, shared: MemvidRetriever) -> None:
+        assert shared.search("violin", where={"no such field": 1}, rerank=lambda query, texts: 1 / 0) == []
+
     def test_by_pieces(self, tmp_path: Path) -> None:
         filler = " ".join(make_texts(1, words=60, seed=5))
         texts = [

@@ -25,7 +25,7 @@ def diverse_order(
     if not relevance:
         return []
     unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-    worth = np.asarray(relevance, np.float64)
+    worth = np.asarray(relevance, np.float64) / 2  # a reranker may give numbers whose difference would be none
     worth = (worth - worth.min()) / max(float(np.ptp(worth)), 1e-12)
     nearest = np.zeros(len(worth))
     left = np.ones(len(worth), bool)

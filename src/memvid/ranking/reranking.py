@@ -36,6 +36,8 @@ def rerank_scores(rerank: Rerank, query: str, texts: list[str]) -> list[float]:
         from memvid.embedding.cross_encoder import shared_cross_encoder
 
         score = shared_cross_encoder(rerank)
+    if not texts:
+        return []
     name = getattr(rerank, "__qualname__", type(rerank).__qualname__) if callable(rerank) else os.fspath(rerank)
     try:
         given: Any = score(query, list(texts))
