@@ -77,8 +77,9 @@ class MemvidEngine:
     efforts = (32, 64, 96, 128, 192, 256, 384, 512)
     limit = 100_000_000
 
-    def __init__(self, *, page_cache_bytes: int = 0) -> None:
+    def __init__(self, *, page_cache_bytes: int = 0, threads: int | None = None) -> None:
         self._page_cache_bytes = page_cache_bytes
+        self._threads = threads
         self._embedder = GivenVectors()
         self._retriever: MemvidRetriever | None = None
 
@@ -107,6 +108,7 @@ class MemvidEngine:
             query_cache_size=0,
             page_cache_bytes=self._page_cache_bytes,
             expansion_search=effort,
+            threads=self._threads,
         )
 
     def search(self, query: Vector, k: int) -> Hits:
