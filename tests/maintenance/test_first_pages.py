@@ -16,6 +16,7 @@ from memvid import MemvidAppender
 from memvid.errors import MemvidError
 from memvid.maintenance import compact, reindex, repair, verify
 from memvid.page import PageKind
+from memvid.storage.commit import default_index_file
 from memvid.video import VideoReader
 from tests.memory_support import EMBEDDER, build, make_texts, open_memory
 from tests.video.video_support import make_video, png, samples
@@ -73,7 +74,7 @@ def check_texts(video: Path) -> None:
 def check_repaired(video: Path, original: Path) -> None:
     """A repair writes the very bytes that the build wrote."""
     output = video.with_name("repaired.mp4")
-    result = repair(video, output, embedder=EMBEDDER)
+    result = repair(video, output, output_index=default_index_file(output), embedder=EMBEDDER)
     assert (result.lost, result.chunks) == ((), len(TEXTS))
     assert output.read_bytes() == original.read_bytes()
 
