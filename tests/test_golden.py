@@ -34,7 +34,10 @@ def chunks_of(video: Path) -> list[list[Any]]:
 
 
 def test_they_are_there() -> None:
-    assert {path.stem.partition("-")[2] for path in MEMORIES} == {"plain", "grown", "bare", "h264", "one", "beside"}
+    assert {path.stem.partition("-")[2] for path in MEMORIES} == {
+        *("plain", "grown", "bare", "h264", "one", "beside"),
+        *("small", "tiny"),
+    }
 
 
 @pytest.mark.parametrize("archive", MEMORIES, ids=lambda path: str(path.stem))

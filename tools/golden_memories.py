@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from memvid import MemvidEncoder, MemvidRetriever, __version__
+from memvid.config import Profile
 from memvid.embedding import HashingEmbedder
 from memvid.storage.commit import default_index_file
 
@@ -93,7 +94,29 @@ def _build_and_grow(video: Path, index: Path) -> None:
             memory.append(date="2026-11-28", message=f"Seed {seed}.")
 
 
-KINDS: tuple[Callable[[Path], None], ...] = (plain, grown, bare, h264, one, beside)
+def small(video: Path) -> None:
+    """Codes of four bits and packed links, in a graph of several levels; and a second segment."""
+    _build_coded(video, "small")
+
+
+def tiny(video: Path) -> None:
+    """Codes of one bit, beside the video."""
+    _build_coded(video, "tiny", default_index_file(video))
+
+
+def _build_coded(video: Path, profile: Profile, index: Path | None = None) -> None:
+    with MemvidEncoder(
+        embedder=EMBEDDER, symbol_version=15, dictionary=2048, profile=profile, title=profile
+    ) as encoder:
+        encoder.add_chunks([*texts(130), *texts(3)], metadatas=[{"n": number} for number in range(133)])  # three copies
+        encoder.build_video(video, index, date="2026-11-28", message="The first of two.")
+    with MemvidEncoder.open(video, embedder=EMBEDDER) as memory:
+        memory.add_chunks(texts(5, seed=4))
+        memory.delete([4, 24])
+        memory.append(date="2026-11-28", message="The second.")
+
+
+KINDS: tuple[Callable[[Path], None], ...] = (plain, grown, bare, h264, one, beside, small, tiny)
 
 
 def expected(video: Path) -> dict[str, Any]:
