@@ -161,6 +161,11 @@ class MemvidAppender(ChunkCollector):
         with self._index() as index:
             return index.near_misses(where)
 
+    def why_none(self, where: Where) -> str:
+        """Why a filter passes no chunk: which fields or values no chunk has, in words; ``""`` where that is not it."""
+        with self._index() as index:
+            return index.why_none(where)
+
     def upsert(
         self,
         chunks: Iterable[str],

@@ -37,7 +37,7 @@ from memvid.page import ChunkIds, read_metadata
 from memvid.pickling import check_picklable
 from memvid.query import Filter, parse_filter
 from memvid.query_cache import QueryCache, Tally
-from memvid.ranking import RankedSearch
+from memvid.ranking import RankedSearch, why_nothing
 from memvid.storage.commit import is_single, open_settled, recover
 from memvid.types import Chunk, CommitInfo, MemoryInfo, RetrieverStats, SearchResult, StrPath, Where
 from memvid.video import MetadataState, PageStore, VideoReader
@@ -206,6 +206,16 @@ class MemvidRetriever(AsyncSearches):
         """
         self._check_open()
         return self._index.near_misses(where)
+
+    def why_nothing(self, query: str, **options: Unpack[SearchKeywords]) -> str:
+        """Why such a search finds nothing, in words: the first condition that no chunk meets, and what may be meant.
+
+        :param query: ``""`` asks about the filter alone.
+        :param options: as :meth:`search` takes them.
+        :raises QueryError: as :meth:`search` does.
+        """
+        _, checked = self._checked([query] if query else [], 1, options)
+        return why_nothing(self._index, query, checked)
 
     def scan(self, as_of: int | None = None, *, where: Where | None = None) -> Iterator[Chunk]:
         """All chunks in the order of their ids, with their metadata: as they are, or as they were at a commit.

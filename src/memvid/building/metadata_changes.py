@@ -10,7 +10,6 @@ import numpy as np
 
 from memvid.errors import ChunkNotFoundError, MetadataError
 from memvid.page import ChunkIds, decode_metadata, encode_metadata
-from memvid.query import near_misses_text
 
 if TYPE_CHECKING:
     from memvid.index import IndexManager
@@ -72,7 +71,7 @@ class MetadataChanges:
 def _matching(index: IndexManager, where: Filter) -> ChunkIds:
     ids = ChunkIds.of(index.ids_where(where))
     if not ids:
-        reason = near_misses_text(index.near_misses(where)) or "`memvid scan` shows all metadata"
+        reason = index.why_none(where) or "`memvid scan` shows all metadata"
         raise ChunkNotFoundError(f"no chunk has this metadata: nothing was changed; {reason}")
     return ids
 

@@ -94,7 +94,6 @@ def chat(
     """
     from memvid.chat import MemvidChat
     from memvid.llm.quoting_backend import QuotingBackend
-    from memvid.query import near_misses_text
 
     patience: dict[str, Any] = {}
     if answer_seconds is not None:  # also in silence: many servers say nothing until they have read the question
@@ -120,7 +119,7 @@ def chat(
             conversation.load_history(load)
         else:
             conversation.start_session(system, where=where)
-            if where is not None and (misses := near_misses_text(conversation.retriever.near_misses(where))):
+            if where is not None and (misses := conversation.retriever.why_nothing("", where=where, mode="hybrid")):
                 emit(misses)
         backend = conversation.backend
         if isinstance(backend, QuotingBackend) and backend.reason:

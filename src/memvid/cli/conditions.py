@@ -14,16 +14,17 @@ if TYPE_CHECKING:
 
 __all__ = ["parse_value", "parse_where", "where"]
 
-_CONDITION = re.compile(r"(?P<key>.+?)(?P<sign>!=|>=|<=|~=|\^=|=|>|<)(?P<value>.*)", re.DOTALL)
+_CONDITION = re.compile(r"\s*(?P<key>.+?)\s*(?P<sign>!=|>=|<=|~=|\^=|=|>|<)\s*(?P<value>.*)", re.DOTALL)
 _COMPARISONS = {">": "$gt", ">=": "$gte", "<": "$lt", "<=": "$lte"}
+_PYTHON = {"True": True, "False": False, "None": None}
 _TEXT_SEARCHES = {"~=": "$contains", "^=": "$prefix"}
 
 
 def parse_where(conditions: Iterable[str]) -> dict[str, Any] | None:
     """Turn conditions, all of which must hold, into a filter; of several ``key=value`` of one key any may.
 
-    A value that reads as a JSON number, string, boolean or null stands for that and for the text itself, so
-    ``year=1999`` finds both ``1999`` and ``"1999"``.
+    A value that reads as a JSON number, string, boolean or null, or as one of Python's, stands for that and for the
+    text itself, so ``year=1999`` finds both ``1999`` and ``"1999"``. Blanks around the sign do not count.
 
     :raises click.BadParameter: one is neither ``key=value``, with another sign or not, nor a filter as JSON.
     """
@@ -73,6 +74,8 @@ def _operation(sign: str, value: str) -> dict[str, Any]:
 
 def _readings(value: str) -> list[Any]:
     """The text, and what it is as JSON if that is a scalar."""
+    if value in _PYTHON:
+        return [value, _PYTHON[value]]
     scalar = parse_value(value)
     is_another = scalar is None or isinstance(scalar, int) or (isinstance(scalar, str) and scalar != value)
     is_another = is_another or (isinstance(scalar, float) and math.isfinite(scalar))

@@ -79,8 +79,6 @@ def search(
     memvid search memory.mp4 "budget" --where source=report.pdf --where 'page>=3'
     memvid search memory.mp4 'who wrote "disk is full"?' --explain
     """
-    from memvid.query import near_misses_text
-
     begin = time.perf_counter()
     with _open(memory, index_file, model, mode=mode, question_bytes=question_bytes) as retriever:
         opened = time.perf_counter()
@@ -89,6 +87,7 @@ def search(
             distinct=distinct, explain=explain,
         )  # fmt: skip
         misses = {} if where is None or results else retriever.near_misses(where)
+        reason = "" if results else retriever.why_nothing(question, mode=mode, where=where, min_score=min_score)
         stats, chunks = retriever.stats, len(retriever)
     seconds = {
         "open": opened - begin,
@@ -104,14 +103,15 @@ def search(
                 "question": question,
                 "results": list(map(result_json, results)),
                 "near_misses": misses,
+                "why_nothing": reason,
                 "seconds": seconds,
             }
         )
         return
     for rank, result in enumerate(results, 1):
         emit(result_text(rank, result, lines=lines) + "\n")
-    if misses:
-        emit(near_misses_text(misses))
+    if reason:
+        emit(reason)
     emit(f"{len(results):,} of {counted(chunks, 'chunk')}: {stages_text(seconds)}")
 
 

@@ -24,6 +24,8 @@ __all__ = [
     "nested_term",
     "number_key",
     "path_of",
+    "string_of",
+    "strings_at",
     "terms_of",
     "wanted_terms",
 ]
@@ -119,6 +121,16 @@ def path_of(term: bytes) -> str | None:
         return term.removeprefix(_THERE).decode("utf-8", "surrogatepass")
     except UnicodeDecodeError:
         return None
+
+
+def strings_at(path: str) -> tuple[bytes, bytes]:
+    """The range of the terms of strings at a path, but for long ones."""
+    return _range(_head(path) + _STRING)
+
+
+def string_of(path: str, term: bytes) -> str:
+    """The string that such a term names."""
+    return term[len(_head(path)) + 1 :].decode("utf-8", "replace")
 
 
 @lru_cache(1 << 14)

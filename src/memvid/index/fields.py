@@ -14,7 +14,17 @@ import numpy.typing as npt
 
 from memvid import _core
 from memvid.errors import IndexFormatError, VideoFormatError
-from memvid.index.field_terms import PATHS, UNLISTED, Wanted, is_listed, nested_term, path_of, wanted_terms
+from memvid.index.field_terms import (
+    PATHS,
+    UNLISTED,
+    Wanted,
+    is_listed,
+    nested_term,
+    path_of,
+    string_of,
+    strings_at,
+    wanted_terms,
+)
 from memvid.index.manifest import MEND
 from memvid.index.passing import Between, Mask, passing_rows
 from memvid.query import OneOf, value_of
@@ -31,7 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Fields"]
 
-_MOST_NAMES = 10_000  # paths that are looked through for similar ones
+_MOST_NAMES = 10_000  # paths, or strings at one, that are looked through for similar ones
 
 
 class Fields:
@@ -71,6 +81,10 @@ class Fields:
         """Paths there are, but for long ones; of very many some."""
         terms = self._index.terms_between(*PATHS, _MOST_NAMES)
         return {path for path in map(path_of, terms) if path is not None}
+
+    def strings(self, path: str) -> set[str]:
+        """The strings at a path, but for long ones; of very many some."""
+        return {string_of(path, term) for term in self._index.terms_between(*strings_at(path), _MOST_NAMES)}
 
     def mask(self, where: Filter) -> Mask:
         """bool[rows]: the chunks that pass.

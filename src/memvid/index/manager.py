@@ -400,6 +400,14 @@ class IndexManager(NotPicklable):
         self._check_open()
         return self._records.near_misses(where)
 
+    def why_none(self, where: Where | Filter) -> str:
+        """Why a filter passes no chunk: which fields or values no chunk has, and similar ones there are, in words.
+
+        ``""`` where that is not it.
+        """
+        self._check_open()
+        return self._records.why_none(where)
+
     @property
     def ids(self) -> IntArray:
         """int64[count], ascending: the chunks in the index, without those that were deleted."""

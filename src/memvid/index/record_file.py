@@ -102,6 +102,10 @@ class RecordFile:
         """Paths into metadata that chunks have; of very many some."""
         return self._open_fields().paths()
 
+    def strings(self, path: str) -> set[str]:
+        """Strings at a path into metadata that chunks have; of very many some."""
+        return self._open_fields().strings(path)
+
     def differing(self, ids: IntArray, metadatas: Sequence[bytes]) -> list[int]:  # noqa: ARG002  # see SegmentRecords
         """None: it keeps no metadata."""
         return []

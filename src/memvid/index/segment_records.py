@@ -51,6 +51,9 @@ class SegmentRecords(Protocol):
     def paths(self) -> set[str]:
         """Paths into metadata that chunks have; of very many some."""
 
+    def strings(self, path: str) -> set[str]:
+        """Strings at a path into metadata that chunks have; of very many some."""
+
     def differing(self, ids: IntArray, metadatas: Sequence[bytes]) -> list[int]:
         """Places of the chunks of which it keeps other metadata than these, as they are stored, if it keeps any."""
 

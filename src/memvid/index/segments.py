@@ -14,7 +14,17 @@ from memvid.index.row_map import RowMap
 from memvid.index.selection import Selection, SelectionCache
 from memvid.index.words import Words
 from memvid.page import is_json_of
-from memvid.query import Exists, Filter, Value, near_misses, parse_filter, paths_of
+from memvid.query import (
+    Exists,
+    Filter,
+    Value,
+    missing_values_text,
+    near_misses,
+    near_misses_text,
+    parse_filter,
+    paths_of,
+    strings_at,
+)
 from memvid.types import Where
 
 if TYPE_CHECKING:
@@ -140,6 +150,18 @@ class Records:
         for chunk_id in self.changed.ids[:_SAMPLE].tolist():
             known |= paths_of(self.changed.value(chunk_id) or {})
         return near_misses(unknown, known)
+
+    def why_none(self, where: Where | Filter) -> str:
+        """Which fields or values of a filter no chunk has, and similar ones there are; ``""`` where that is not it."""
+        return near_misses_text(self.near_misses(where)) or missing_values_text(
+            parse_filter(where), lambda part: self.select(part).count > 0, self._strings
+        )
+
+    def _strings(self, path: str) -> set[str]:
+        found = {string for part in self.parts for string in part.strings(path)}
+        for chunk_id in self.changed.ids[:_SAMPLE].tolist():
+            found |= strings_at(self.changed.value(chunk_id) or {}, path)
+        return found
 
     @cached_property
     def words(self) -> Words | None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from memvid.query.filters import AllOf, AnyOf, Compare, Condition, Contains, Exists, Filter, Not, OneOf, Prefix
-from memvid.query.near_misses import near_misses, near_misses_text
+from memvid.query.near_misses import missing_values_text, near_misses, near_misses_text
 from memvid.query.parsing import parse_filter
-from memvid.query.paths import paths_of
+from memvid.query.paths import paths_of, strings_at
 from memvid.query.values import Kind, Value, value_of
 
 __all__ = [
@@ -21,9 +21,11 @@ __all__ = [
     "OneOf",
     "Prefix",
     "Value",
+    "missing_values_text",
     "near_misses",
     "near_misses_text",
     "parse_filter",
     "paths_of",
+    "strings_at",
     "value_of",
 ]

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from memvid.query.values import Value, value_of
+from memvid.query.values import Kind, Value, value_of
 
-__all__ = ["MOST_CHARACTERS", "MOST_PARTS", "heads", "nodes_at", "paths_of", "values_at"]
+__all__ = ["MOST_CHARACTERS", "MOST_PARTS", "heads", "nodes_at", "paths_of", "strings_at", "values_at"]
 
 MOST_PARTS = 32
 """Of a path that can be asked for: each dot may be one in a key."""
@@ -46,6 +46,11 @@ def nodes_at(metadata: dict[str, Any], path: str) -> Iterator[Any]:
                         yield node[head]
                     else:
                         waiting.append((node[head], rest[len(head) + 1 :]))
+
+
+def strings_at(metadata: dict[str, Any], path: str) -> set[str]:
+    """The strings at a path."""
+    return {str(plain) for kind, plain in values_at(metadata, path) if kind == Kind.STRING}
 
 
 def values_at(metadata: dict[str, Any], path: str) -> Iterator[Value]:

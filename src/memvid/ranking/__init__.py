@@ -7,6 +7,7 @@ frames until there are enough (:mod:`~memvid.ranking.pool`).
 
 from __future__ import annotations
 
+from memvid.ranking.nothing import why_nothing
 from memvid.ranking.search import RankedSearch
 
-__all__ = ["RankedSearch"]
+__all__ = ["RankedSearch", "why_nothing"]

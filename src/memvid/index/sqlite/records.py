@@ -24,7 +24,7 @@ from memvid.index.sqlite.object_pool import ExhaustedError, Pool
 from memvid.index.sqlite.restricted import RestrictedConnection
 from memvid.index.sqlite.value_tokens import attributes_of, value_token
 from memvid.page import is_json_of, read_metadata
-from memvid.query import paths_of
+from memvid.query import paths_of, strings_at
 from memvid.query.paths import heads
 
 if TYPE_CHECKING:
@@ -85,6 +85,11 @@ class SqliteRecords:
         for metadata in self.metadata(self.row_map.ids(np.arange(min(len(self.row_map), _SAMPLE)))):
             known |= paths_of(metadata)
         return known
+
+    def strings(self, path: str) -> set[str]:
+        """Strings at a path, of some chunks."""
+        some = self.metadata(self.row_map.ids(np.arange(min(len(self.row_map), _SAMPLE))))
+        return {string for metadata in some for string in strings_at(metadata, path)}
 
     def differing(self, ids: IntArray, metadatas: Sequence[bytes]) -> list[int]:
         """Places of the chunks that have other metadata than these, as they are stored.

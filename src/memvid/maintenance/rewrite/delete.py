@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from memvid.appender import MemvidAppender
 from memvid.errors import ChunkNotFoundError
 from memvid.interrupts import interruptible
-from memvid.query import near_misses_text
 from memvid.types import AppendResult, DateLike, ProgressCallback, StrPath, Where
 
 __all__ = ["delete"]
@@ -45,6 +44,6 @@ def delete(
     with MemvidAppender(video, index) as memory:
         memory.delete(chunk_ids)
         if where is not None and not memory.delete_where(where):
-            reason = near_misses_text(memory.near_misses(where)) or "`memvid scan` shows all metadata"
+            reason = memory.why_none(where) or "`memvid scan` shows all metadata"
             raise ChunkNotFoundError(f"no chunk of {video} has this metadata: nothing was deleted; {reason}")
         return memory.append(progress=progress, date=date, message=message)

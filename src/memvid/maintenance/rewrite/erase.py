@@ -19,7 +19,6 @@ from memvid.maintenance.rewrite.compact import Compaction, CompactResult
 from memvid.maintenance.rewrite.erasure_proof import Erasure
 from memvid.maintenance.rewrite.repeats import Repeats
 from memvid.page import ChunkIds, ChunkRanges
-from memvid.query import near_misses_text
 from memvid.types import ProgressCallback, StrPath, Where
 
 __all__ = ["EraseResult", "erase"]
@@ -100,7 +99,7 @@ def erase(
         if where is not None:
             matching = ChunkIds.of(compaction.index.ids_where(where))
             if not matching:
-                misses = near_misses_text(compaction.index.near_misses(where))
+                misses = compaction.index.why_none(where)
                 raise ChunkNotFoundError(
                     f"no chunk of {video} has this metadata: nothing was erased"
                     + (f"; {misses}" if misses else "")

@@ -11,7 +11,7 @@ from pathlib import Path
 from memvid.building.index_append import append_movie
 from memvid.building.outputs import check_index_output
 from memvid.building.shrinking import copy_frames, count_append
-from memvid.errors import OutputError
+from memvid.errors import OutputError, VideoNotFoundError
 from memvid.index import IndexManager, stage_changes
 from memvid.index.inside import move_parts, put_beside
 from memvid.index.location import find_index
@@ -55,7 +55,7 @@ def pack(video: StrPath, index: StrPath | None = None) -> PackResult:
     :raises IndexFileError: the index is missing, damaged, or belongs to another video.
     :raises OutputError: the memory is one file already, someone else is writing it, the disk is full, ...
     """
-    video_file = Path(video)
+    video_file = _existing(video)
     beside = find_index(video_file, index)
     if is_single(beside, video_file):
         raise OutputError(errno.EEXIST, "is one file already: its index is inside", str(video_file))
@@ -78,6 +78,12 @@ def pack(video: StrPath, index: StrPath | None = None) -> PackResult:
     return PackResult(video_file, video_file, video_file.stat().st_size, manifest.nbytes)
 
 
+def _existing(video: StrPath) -> Path:
+    if not Path(video).exists():
+        raise VideoNotFoundError(f"there is no video {str(video)!r}: check the path")
+    return Path(video)
+
+
 @interruptible
 def unpack(video: StrPath, index: StrPath | None = None) -> PackResult:
     """Put the index of a memory in one file beside its video. Both are replaced, or made, in one step.
@@ -87,7 +93,7 @@ def unpack(video: StrPath, index: StrPath | None = None) -> PackResult:
     :raises IndexFileError: there is no index inside, or it is damaged.
     :raises OutputError: someone else is writing this memory, the disk is full, ...
     """
-    video_file = Path(video)
+    video_file = _existing(video)
     beside = check_index_output(default_index_file(video_file) if index is None else index, inputs=[video_file])
     refuse_links(video_file, beside)
     with Commit(beside, video_file=video_file) as commit:
