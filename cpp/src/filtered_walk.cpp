@@ -16,6 +16,9 @@ constexpr std::size_t seeds = 512;
 constexpr std::size_t whole_walk = 4;
 // Nodes that are not allowed, beside those that are, which it goes through: others may be behind them.
 constexpr std::size_t passed_through = 128;
+// Allowed neighbours of a node with which it does without those that are two links away: looking for them is most of
+// what such a walk costs.
+constexpr std::size_t enough_links = 8;
 
 // Nodes to go on from, the nearest first.
 class Frontier {
@@ -129,18 +132,23 @@ void HnswGraph::walk_between(const PreparedQuery& query, std::uint32_t start, co
         }
         fresh.clear();
         const auto list = links_.list(node, 0);
-        for (std::size_t i = 0; i < list.size; ++i) links_.prefetch(links_.neighbour(list, i));
+        std::size_t allowed = 0;
         for (std::size_t i = 0; i < list.size; ++i) {
             const std::uint32_t near = links_.neighbour(list, i);
-            if (is_allowed(near)) {
-                add(near);
-                continue;
+            if (!is_allowed(near)) continue;
+            ++allowed;
+            add(near);
+        }
+        if (allowed < enough_links) {
+            for (std::size_t i = 0; i < list.size; ++i) links_.prefetch(links_.neighbour(list, i));
+            for (std::size_t i = 0; i < list.size; ++i) {
+                const std::uint32_t near = links_.neighbour(list, i);
+                if (is_allowed(near) || !seen.insert(near)) continue;
+                if (!is_beside && through > 0) fresh.push_back(near);
+                const auto further = links_.list(near, 0);
+                for (std::size_t j = 0; j < further.size; ++j)
+                    if (const std::uint32_t far = links_.neighbour(further, j); is_allowed(far)) add(far);
             }
-            if (!seen.insert(near)) continue;
-            if (!is_beside && through > 0) fresh.push_back(near);
-            const auto further = links_.list(near, 0);
-            for (std::size_t j = 0; j < further.size; ++j)
-                if (const std::uint32_t far = links_.neighbour(further, j); is_allowed(far)) add(far);
         }
         compare(query, fresh, take);
     }

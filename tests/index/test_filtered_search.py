@@ -100,10 +100,10 @@ def test_each_way_finds_what_lies_everywhere_and_what_lies_far(
 def test_ways() -> None:
     million = 1_000_000
     assert plan_walk(million, million, 10, expansion=96, filtered=False) == Walk(96)
-    assert plan_walk(million, 900_000, 10, expansion=96, filtered=True) == Walk(87, 290, 192)
-    assert plan_walk(million, 100_000, 10, expansion=96, filtered=True) == Walk(34, 1020, 192)
-    assert plan_walk(million, 100_000, 50, expansion=96, filtered=True) == Walk(74, 2220, 192)
-    assert plan_walk(million, 30_000, 10, expansion=96, filtered=True) == Walk(34, 0, 192)
+    assert plan_walk(million, 900_000, 10, expansion=96, filtered=True) == Walk(87, 290, 448)
+    assert plan_walk(million, 100_000, 10, expansion=96, filtered=True) == Walk(34, 1020, 448)
+    assert plan_walk(million, 100_000, 50, expansion=96, filtered=True) == Walk(74, 2220, 448)
+    assert plan_walk(million, 30_000, 10, expansion=96, filtered=True) == Walk(34, 0, 448)
     for few in (20_000, 6_000, SMALL, 1, 0):
         assert plan_walk(million, few, 10, expansion=96, filtered=True) is None
     assert plan_walk(100_000, 10_000, 10, expansion=96, filtered=True) == Walk(34, 1020, 0)
@@ -124,7 +124,7 @@ def test_a_filter_costs_at_most_ten_times_a_search_without_one(
     if walk is not None:
         assert walk.through is not None
         assert walk.width >= k + 24
-        after = 48 * walk.between if walk.between else count / 2
+        after = 20 * walk.between if walk.between else count / 2
         assert walk.through + after <= 10 * unfiltered + 1
     elif count >= total / 40:  # compared with each, which is faster
         assert count <= max(SMALL, 4 * k, 2 * 10 * unfiltered)

@@ -93,8 +93,8 @@ private:
     // Goes through all nodes and keeps allowed ones, until no node is nearer than the last of a full beam: as good as a
     // walk without a filter. False where it gave up, the allowed ones being few or far.
     bool walk_through(const PreparedQuery& query, std::uint32_t start, const Wanted& wanted, Beam& beam) const;
-    // Goes from some allowed nodes, and from where the query is, to allowed ones that are at most two links away, and
-    // through some of those beside its way.
+    // Goes from some allowed nodes, and from where the query is, to allowed ones that are a link away, or two where few
+    // are, and through some of those beside its way.
     void walk_between(const PreparedQuery& query, std::uint32_t start, const Wanted& wanted, Beam& beam) const;
     static SeenRows& seen_rows();
     // The neighbours of a node on level 0 that were not seen yet.

@@ -12,10 +12,10 @@ __all__ = ["Walk", "plan_walk"]
 # What is compared, in the time in which a walk compares a vector; as measured with 384 dimensions:
 _SCANNED = 2  # vectors, one after the other
 _THROUGH = 1 / 12  # candidates of a walk through all nodes that it keeps in the end
-_BETWEEN = 1 / 48  # candidates of a walk between those that may be found, which also reads the links of others
+_BETWEEN = 1 / 20  # candidates of a walk between those that may be found, which also reads the links of others
 _FILLED = 3  # times as many vectors as fill a beam if those that may be found lie everywhere: they do not
 _SPARE = SPARE + 8  # candidates beyond k of a walk through all nodes
-_WIDE = 192  # candidates of a walk between those that may be found, at least
+_WIDE = 448  # candidates of a walk between those that may be found, at least
 _SPARSE = 1 / 40  # of all nodes: such a walk gets from one to the other down to this share
 
 
