@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from memvid.ranking.diversity import diverse_order
-from memvid.ranking.fusion import fuse, words_share
+from memvid.ranking.fusion import fuse, names, words_share
 
 COSINES = st.lists(st.floats(-1, 1, width=32), min_size=1, max_size=20)
 
@@ -91,3 +91,13 @@ def test_vectors_of_any_length_and_none(diversity: float) -> None:
 def test_relevance_may_be_as_large_as_numbers_are() -> None:
     largest = float(np.finfo(np.float64).max)
     assert diverse_order([largest, 0, -largest], np.eye(3, dtype=np.float32), diversity=0.1, limit=3) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("term", ["kd4703", "10·0·3·3", "2·13·0rc1", "h264", "550e8400", "o2"])
+def test_a_number_with_letters_or_signs_is_a_name(term: str) -> None:
+    assert names(["the", term, "1999"]) == [term]
+
+
+@pytest.mark.parametrize("term", ["kd", "4703", "19th", "1st", "1980s", "econnrefused", "the"])
+def test_words_years_and_ordinals_are_no_names(term: str) -> None:
+    assert names([term]) == []

@@ -54,6 +54,14 @@ class TestModes:
             for query in (f"TK-{10_000 + 37 * n}", f"what became of tk-{10_000 + 37 * n}?"):
                 assert shared.search(query, 1) == shared.search(query, 1, mode="keyword") == [TEXTS[n]]
 
+    def test_a_number_that_many_have_comes_before_what_is_only_like_it(self, tmp_path: Path) -> None:
+        texts = [f"The printer of customer KD-{4700 + n % 8} {WORDS[n % 30]} again." for n in range(240)]
+        with open_memory(build(tmp_path, texts)) as memory:
+            for query in ("KD-4703", "kd4703", "which printer of customer KD-4703 was it again?"):
+                assert all("KD-4703" in text for text in memory.search(query, 10)), query
+            unknown = memory.search_results("KD-9999", 3, explain=True)
+            assert all(hit.relevance == pytest.approx(hit.score, abs=0.05) for hit in unknown)
+
     def test_hybrid_is_the_default(self, shared: MemvidRetriever) -> None:
         assert shared.search_results("violin 7") == shared.search_results("violin 7", mode="hybrid")
         assert shared.search("violin 7") != shared.search("violin 7", mode="semantic")

@@ -16,7 +16,7 @@ from memvid.index.keywords import search_terms
 from memvid.index.selection import Selection
 from memvid.index.words import Words
 from memvid.query import near_misses_text
-from memvid.ranking.fusion import fuse, words_share
+from memvid.ranking.fusion import NAMED, fuse, names, words_share
 from memvid.ranking.phrases import Phrases
 from memvid.ranking.refining import Refiner, slack
 
@@ -108,6 +108,13 @@ class Asked:
         """The words that are searched for, and in how many chunks each is."""
         return {} if self.words is None else {term: self.words.frequency(term) for term in self.terms}
 
+    @cached_property
+    def least_share(self) -> float:
+        """What words have of the relevance at least: something where the query names what some chunk has."""
+        words = self.words
+        is_named = words is not None and any(words.frequency(name) for name in names(self.terms))
+        return NAMED if is_named and self.vector is not None else 0.0
+
     def first_count(self, wanted: int) -> int:
         """How many candidates to begin with."""
         by_both = self.wants_words and self.index.has_words and self.vector is not None
@@ -126,9 +133,17 @@ class Asked:
         else:
             complete = found.nearest < count or (least is not None and found.farthest < least)
         kept = slice(None) if least is None else np.flatnonzero(found.cosines >= least)
-        return Candidates(
-            found.ids[kept], found.cosines[kept], found.keyword[kept], found.relevance[kept], found.share, complete
+        ids, cosines, keyword, relevance = (
+            found.ids[kept],
+            found.cosines[kept],
+            found.keyword[kept],
+            found.relevance[kept],
         )
+        if found.share >= self.least_share:
+            return Candidates(ids, cosines, keyword, relevance, found.share, complete)
+        relevance = fuse(cosines, keyword, self.least_share)
+        order = np.lexsort((ids, -relevance))
+        return Candidates(ids[order], cosines[order], keyword[order], relevance[order], self.least_share, complete)
 
     def one_by_one(self, count: int) -> Candidates:
         """The ``count`` best of each kind, by meaning and by words one after the other, and then together."""
@@ -143,6 +158,7 @@ class Asked:
         if self.words is not None and any(self.frequencies.values()):
             best, scores = self.words.search(self.terms, count, self.within)
             share = words_share(list(self.frequencies.values()), self.words.count, scores)
+            share = max(share, self.least_share)
             ids, cosines, keyword = self._joined(self.words, self.vector, (ids, cosines), (best, scores))
         if self._refiner is not None:
             relevance_of = partial(fuse, keyword=keyword, share=share)
