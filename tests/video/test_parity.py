@@ -223,7 +223,7 @@ class TestMemories:
             rest = [n for n in range(400) if n != 5]
             assert [chunk.text for chunk in memory.get_chunks_by_id(rest)] == [TEXTS[n] for n in rest]
         assert verify(video, deep=True).ok
-        result = compact(repair(video, tmp_path / "new.mp4").video_file)
+        result = compact(repair(video, tmp_path / "new.mp4", output_index=tmp_path / "new_index.json").video_file)
         assert result.chunks == 399
         assert VideoReader(result.video_file).table.frames_of_kind(PageKind.PARITY).size
 
@@ -231,7 +231,7 @@ class TestMemories:
         video = build(tmp_path, TEXTS, **OPTIONS)
         before = video.read_bytes()
         blacken(video, [0, 4, 5, VideoReader(video).frame_count - 1])
-        result = repair(video, tmp_path / "new.mp4")
+        result = repair(video, tmp_path / "new.mp4", output_index=tmp_path / "new_index.json")
         assert result.lost == ()
         assert result.video_file.read_bytes() == before
 

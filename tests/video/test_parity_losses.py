@@ -77,7 +77,10 @@ class TestLostParity:
         assert report.ok
         assert report.parity_group is not None
         assert report.parity_group.lost == len(lost)
-        assert repair(video, tmp_path / "new.mp4").video_file.read_bytes() == before
+        assert (
+            repair(video, tmp_path / "new.mp4", output_index=tmp_path / "new_index.json").video_file.read_bytes()
+            == before
+        )
 
     def test_all_of_it_is_lost(self, video: Path, tmp_path: Path) -> None:
         before = video.read_bytes()
@@ -85,7 +88,9 @@ class TestLostParity:
         blacken(video, lost)
         assert texts_of(video) == TEXTS
         assert reindex(video, embedder=EMBEDDER).chunks == len(TEXTS)
-        assert compact(repair(video, tmp_path / "new.mp4").video_file).chunks == len(TEXTS)
+        assert compact(
+            repair(video, tmp_path / "new.mp4", output_index=tmp_path / "new_index.json").video_file
+        ).chunks == len(TEXTS)
         with pytest.raises(FrameError, match=f"frame {lost[0]} of") as caught:
             export(video, tmp_path / "again.mp4", codec="png")
         assert caught.value.frame_index == lost[0]
@@ -151,7 +156,10 @@ class TestLostTable:
         report = verify(cut, index_of(video), deep=True)
         assert (report.ok, report.lost_chunks, report.chunks_read) == (True, (), len(TEXTS))
         assert any("dropped, repeated or moved" in finding.message for finding in report.findings)
-        assert repair(cut, tmp_path / "new.mp4").video_file.read_bytes() == before
+        assert (
+            repair(cut, tmp_path / "new.mp4", output_index=tmp_path / "new_index.json").video_file.read_bytes()
+            == before
+        )
         assert export(cut, tmp_path / "again.mp4", codec="png").video_file.read_bytes() == before
         with pytest.raises(UnsupportedVideoError, match="memvid repair"):
             MemvidEncoder.open(cut, index_of(video), embedder=EMBEDDER)
@@ -229,7 +237,13 @@ class TestWrongFrames:
         messages = [finding.message for finding in verify(wrong_one, deep=True).findings if finding.code == "parity"]
         assert len(messages) == 1
         assert "is not theirs" in messages[0]
-        result = repair(wrong_one, tmp_path / "new.mp4", index=index_of(video), embedder=EMBEDDER)
+        result = repair(
+            wrong_one,
+            tmp_path / "new.mp4",
+            output_index=tmp_path / "new_index.json",
+            index=index_of(video),
+            embedder=EMBEDDER,
+        )
         assert result.video_file.read_bytes() == video.read_bytes()
 
 
