@@ -1,7 +1,7 @@
 """Measures one engine in a process of its own: ``python -m benchmarks.million.measure JOB ENGINE WORK CHUNKS``.
 
 Jobs print JSON as their last line. ``build`` builds; ``serve`` finds the search parameter for a recall, then takes
-times; ``stages``, ``threads`` and ``parts`` look closer at memvid.
+times; ``stages``, ``modes``, ``threads`` and ``parts`` look closer at memvid.
 """
 
 from __future__ import annotations
@@ -14,17 +14,19 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks.million.data import Data, question_strings
-from benchmarks.million.engines import Engine, MemvidEngine
+from benchmarks.million.engines import Engine, GivenVectors, MemvidEngine
 from benchmarks.million.parts import measure_parts
 from benchmarks.million.peers import ENGINES
 from benchmarks.million.vectors import recall
 from memvid import MemvidRetriever
+from memvid.config import Mode
 from memvid.index.location import find_index
 from memvid.index.manifest import read_manifest, side_file_name
 
@@ -139,6 +141,38 @@ def stages(data: Data, effort: int) -> dict[str, Any]:
             result[name] = {column: percentiles(rows[:, i]) for i, column in enumerate(columns[:4])}
             result[name]["frames read"] = float(rows[:, 4].mean())
             result[name]["memory"] = memory()
+    return result
+
+
+def modes(data: Data, effort: int) -> dict[str, Any]:
+    """memvid with vectors given, in each mode, and by words with pasted passages; nothing cached by memvid.
+
+    Questions are 6 to 14 neighbouring words of real passages, pasted passages five such pieces. By words alone and by
+    both, the words of a question have nothing to do with its vector: what both find together is as much as it can be.
+    """
+    _read_all(data.folder / "memvid")
+    questions = question_strings(data.work, 500 + _WARMUP)
+    pasted = [" ".join(questions[i : i + 5]) for i in range(len(questions))]
+    kinds: list[tuple[str, Mode, list[str]]] = [
+        ("semantic", "semantic", questions), ("keyword", "keyword", questions), ("hybrid", "hybrid", questions),
+        ("keyword, pasted passages", "keyword", pasted), ("hybrid, pasted passages", "hybrid", pasted),
+    ]  # fmt: skip
+    embedder = GivenVectors()
+
+    def ask(retriever: MemvidRetriever, asked: list[str], mode: Mode, i: int) -> None:
+        embedder.hand(data.queries[i % len(data.queries)])
+        retriever.search(asked[i % len(asked)], 5, mode=mode)
+
+    nothing: dict[str, Any] = {"query_cache_size": 0, "page_cache_bytes": 0}
+    video = data.folder / "memvid" / "memory.mp4"
+    result: dict[str, Any] = {}
+    for threads in (1, 2):
+        with MemvidRetriever(
+            video, embedder=embedder, expansion_search=effort, threads=threads, **nothing
+        ) as retriever:
+            for name, mode, asked in kinds:
+                times = _times(partial(ask, retriever, asked, mode), 500, at_most=60.0)
+                result[f"{name}, {threads} threads"] = percentiles(times)
     return result
 
 
@@ -277,6 +311,8 @@ def main(arguments: list[str]) -> int:
         result = serve(name, data, float(rest[0]) if rest else None)
     elif job == "stages":
         result = stages(data, int(rest[0]))
+    elif job == "modes":
+        result = modes(data, int(rest[0]) if rest else 96)
     elif job == "parts":
         result = measure_parts(data, int(rest[0]))
     else:
