@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from memvid import MemvidEncoder
+from memvid import MemvidChat, MemvidEncoder
 from memvid.building import shrinking
+from memvid.cli import main
 from memvid.errors import (
     ChunkDeletedError,
     IndexFormatError,
@@ -128,6 +129,36 @@ def test_moving_a_memory_is_moving_a_file(tmp_path: Path, video: Path) -> None:
     assert answers(copy) != answers(moved)
     assert names(tmp_path) == {"c.mp4"}
     assert names(tmp_path / "elsewhere") == {"b.mp4"}
+
+
+def test_only_the_file_is_needed(tmp_path: Path, video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By whatever way, in another folder, under another name, where nothing else is and nobody has opened it before."""
+    before = answers(video)
+    other = tmp_path / "another folder" / "another name.m4v"
+    other.parent.mkdir()
+    shutil.copy(video, other)
+    video.unlink()
+    monkeypatch.setenv("MEMVID_CACHE_DIR", str(tmp_path / "another machine"))
+    monkeypatch.chdir(other.parent)
+    assert answers(Path(other.name)) == before
+    with MemvidChat(other.name, embedder=EMBEDDER) as chat:
+        chat.start_session()
+        assert TEXTS[7] in chat.chat(TEXTS[7])
+    (other.parent / "more.txt").write_text("A lighthouse keeper counts the ships.")
+    (other.parent / "questions.jsonl").write_text(json.dumps({"question": TEXTS[3], "id": 3}) + "\n")
+    for command in (
+        "search NAME lantern", "search NAME lantern --mode keyword --where n>3", "info NAME", "append NAME more.txt",
+        "delete NAME --id 1", "tag NAME --id 2 --set n=7", "log NAME", "scan NAME --where n=7", "verify NAME --deep",
+        "compact NAME", "erase NAME --id 4", "reindex NAME", "unpack NAME", "search NAME lantern", "pack NAME",
+        "eval questions.jsonl NAME", "repair NAME -o repaired.mp4", "export NAME -o shown.mp4 --codec png",
+        "search shown.mp4 lantern --index NAME", "search repaired.mp4 lighthouse",
+    ):  # fmt: skip
+        assert main([other.name if word == "NAME" else word for word in command.split()]) == 0, command
+    with open_memory(other) as memory:
+        assert memory.search("lighthouse", 1) == ["A lighthouse keeper counts the ships."]
+        assert len(memory) == 59
+    assert names(other.parent) == {other.name, "more.txt", "questions.jsonl", "repaired.mp4", "shown.mp4"}
+    assert names(tmp_path) == set()
 
 
 @pytest.mark.parametrize("mapped", [False, True])

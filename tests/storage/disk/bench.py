@@ -325,8 +325,28 @@ class Bench:
         if state == "new" or self._operation.out is not None:
             sources = self.new_files if state == "new" else self.old_files
             for name, content in sources.items():
-                if not name.endswith(_SIDE) and ".json" not in name and after.get(name) not in (content, None):
-                    yield f"{name} is not what it would have been without the fault"
+                found = after.get(name)
+                if name.endswith(_SIDE) or ".json" in name or found in (content, None):
+                    continue
+                if self._operation.index == name and _is_torn_commit(found or b"", content):
+                    continue
+                yield f"{name} is not what it would have been without the fault"
+
+
+def _is_torn_commit(found: bytes, whole: bytes) -> bool:
+    """Whether a video lacks nothing but letters of the name ``free`` of its old movie header: they are ``moov``'s yet.
+
+    It counts as committed, by docs/format.md; of a memory in several files the next opening completes the name.
+    """
+    differing = [at for at in range(len(whole)) if found[at] != whole[at]] if len(found) == len(whole) else []
+    if not differing:
+        return False
+    return any(
+        whole[start : start + 4] == b"free"
+        and differing[-1] < start + 4
+        and all(found[start + i] in (b"moov"[i], b"free"[i]) for i in range(4))
+        for start in range(differing[0] - 3, differing[0] + 1)
+    )
 
 
 def _make_folder(folder: Path) -> None:
