@@ -89,6 +89,8 @@ class CandidateSearch:
         :param selection: the rows that may be found; ``None`` is all that were not deleted.
         """
         wanted = self._records.living_rows if selection is None else selection
+        if not self._vectors.parts:  # of an empty memory
+            vectors = None
         if vectors is None:
             plans: Plans = [None] * len(self._vectors.parts)
         else:
