@@ -35,6 +35,7 @@ NOTHING: list[tuple[str, dict[str, Any], str]] = [
     ),
     ("x", {"where": {"$and": [{"year": 2022}, {"tags": "tod"}]}}, "no chunk has 'tod' in 'tags': did you mean 'todo'?"),
     ("x", {"where": {"yaer": 2022}}, "no chunk has the metadata field 'yaer': did you mean 'year'?"),
+    ("x", {"where": {"year": {"$in": []}}}, "no chunk passes the filter"),
     ("x", {"where": {"year": {"$gt": 2050}}}, "no chunk passes the filter"),
     ("x", {"where": {"year": 2022, "source": "harbour.txt"}}, "no chunk passes the filter"),
     ('the "red violin"', {}, 'no chunk has "red violin"'),

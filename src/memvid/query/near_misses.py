@@ -50,7 +50,7 @@ def _wanted(where: Filter) -> Iterator[OneOf | Prefix]:
     if isinstance(where, (AllOf, AnyOf)):
         for part in where.parts:
             yield from _wanted(part)
-    elif isinstance(where, (OneOf, Prefix)):
+    elif isinstance(where, Prefix) or (isinstance(where, OneOf) and where.values):
         yield where
 
 
