@@ -25,7 +25,7 @@ COPY = "the violin of the harvest"
 QUERIES = st.one_of(
     st.lists(st.sampled_from(WORDS), min_size=1, max_size=5).map(" ".join),
     st.lists(st.sampled_from(WORDS), min_size=20, max_size=30).map(" ".join),  # not all of its words propose
-    st.sampled_from(['"the violin"', f'"{WORDS[0]}" {WORDS[1]}', "nothing of that", "...", COPY, "TK-10037 the"]),
+    st.sampled_from(['"the violin"', f'"{WORDS[0]}" {WORDS[1]}', "nothing of that", "...", COPY, "TK-10037 the", "KD-4703", "the violin KD-4703"]),
 )
 FILTERS: Any = st.sampled_from([None, {"third": 1}, {"third": {"$ne": 1}}, {"n": {"$lt": 40}}, {"none": 1}])
 OPTIONS = st.fixed_dictionaries(
@@ -47,8 +47,9 @@ def fields(texts: list[str], start: int = 0) -> list[Any]:
 def plain(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, session_cache: None
 ) -> Iterator[IndexManager]:
-    """More chunks than are all compared with, and copies among them."""
+    """More chunks than are all compared with, and copies among them; fifty have one number, so that few stand out."""
     texts = make_texts(2400) + [COPY] * 300 + [f"Ticket TK-{10_000 + n}" for n in range(100)]
+    texts += [f"{text} " * (n % 5 + 1) + "KD-4703" for n, text in enumerate(make_texts(50))]
     video = build(tmp_path_factory.mktemp("plain"), texts, metadatas=fields(texts), profile=request.param)
     with IndexManager.open(video.with_name("memory_index.json")) as index:
         yield index
@@ -92,6 +93,20 @@ def test_one_call_finds_what_the_steps_find(
         asked = asked_of(index, query, chosen)
         assert asked.in_one_call()
         check_same(candidates_of([asked], count)[0], asked.one_by_one(count))
+
+
+def test_the_best_by_words_sets_the_scale_also_below_the_least_score(plain: IndexManager) -> None:
+    (vector,) = EMBEDDER.encode([f"{make_texts(8)[-1]} KD-4703"])  # another chunk is the best by words
+
+    def asked(**options: Any) -> Asked:
+        return Asked(plain, "KD-4703", search_options(RetrieverConfig(), options), vector=vector)
+
+    everything = asked().one_by_one(50)
+    best = everything.cosines[np.argmax(everything.keyword)]
+    assert np.any((everything.cosines > best) & (everything.keyword > 0))
+    some = asked(min_score=float(np.nextafter(best, 1)))
+    assert some.least_share > 0
+    check_same(candidates_of([some], 50)[0], some.one_by_one(50))
 
 
 @given(st.lists(QUERIES.filter(lambda query: '"' not in query), min_size=1, max_size=6), OPTIONS)

@@ -132,18 +132,16 @@ class Asked:
             complete = len(found.ids) < count
         else:
             complete = found.nearest < count or (least is not None and found.farthest < least)
-        kept = slice(None) if least is None else np.flatnonzero(found.cosines >= least)
-        ids, cosines, keyword, relevance = (
-            found.ids[kept],
-            found.cosines[kept],
-            found.keyword[kept],
-            found.relevance[kept],
+        share, relevance, order = found.share, found.relevance, np.arange(len(found.ids))
+        if share < self.least_share:  # the best by words of all sets the scale, also where it is below min_score
+            share = self.least_share
+            relevance = fuse(found.cosines, found.keyword, share)
+            order = np.lexsort((found.ids, -relevance))
+        if least is not None:
+            order = order[found.cosines[order] >= least]
+        return Candidates(
+            found.ids[order], found.cosines[order], found.keyword[order], relevance[order], share, complete
         )
-        if found.share >= self.least_share:
-            return Candidates(ids, cosines, keyword, relevance, found.share, complete)
-        relevance = fuse(cosines, keyword, self.least_share)
-        order = np.lexsort((ids, -relevance))
-        return Candidates(ids[order], cosines[order], keyword[order], relevance[order], self.least_share, complete)
 
     def one_by_one(self, count: int) -> Candidates:
         """The ``count`` best of each kind, by meaning and by words one after the other, and then together."""
