@@ -25,7 +25,18 @@ COPY = "the violin of the harvest"
 QUERIES = st.one_of(
     st.lists(st.sampled_from(WORDS), min_size=1, max_size=5).map(" ".join),
     st.lists(st.sampled_from(WORDS), min_size=20, max_size=30).map(" ".join),  # not all of its words propose
-    st.sampled_from(['"the violin"', f'"{WORDS[0]}" {WORDS[1]}', "nothing of that", "...", COPY, "TK-10037 the", "KD-4703", "the violin KD-4703"]),
+    st.sampled_from(
+        [
+            '"the violin"',
+            f'"{WORDS[0]}" {WORDS[1]}',
+            "nothing of that",
+            "...",
+            COPY,
+            "TK-10037 the",
+            "KD-4703",
+            "the violin KD-4703",
+        ]
+    ),
 )
 FILTERS: Any = st.sampled_from([None, {"third": 1}, {"third": {"$ne": 1}}, {"n": {"$lt": 40}}, {"none": 1}])
 OPTIONS = st.fixed_dictionaries(

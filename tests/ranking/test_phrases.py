@@ -6,7 +6,7 @@ import sys
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from memvid.index.keywords import query_terms
@@ -98,7 +98,13 @@ def test_a_text_with_a_phrase_has_its_words(phrase: str, before: str, after: str
         assert all(set(query_terms(quoted)) <= words for quoted in asked.quoted)
 
 
-@given(st.text('ab \u0301\u00e9_-"', max_size=12), st.text("ab \u0301\u00e9_-", max_size=30))
+# Of words with blanks between them, and of kana, Han, Thai with their marks and digits, Hangul.
+LETTERS = "ab1 \u0301\u00e9_-\u00ad\u30b5\u30fc\u3005\u3007\u0e52\u0e46\ubc31\uc5c5"
+
+
+@given(st.text(LETTERS + '"', max_size=12), st.text(LETTERS, max_size=30))
+@example('"\u30e1\u30f3\u30d0\u30fc"', "\u30e1\u30f3\u30d0\u30fcA")  # a mark of length beside a letter
+@example('"wi-fi"', "wi-fi\u3005\u3005")
 def test_whatever_has_a_phrase_has_its_words(query: str, text: str) -> None:
     asked = Phrases(query)
     if asked and asked.are_in(text):

@@ -53,12 +53,12 @@ class _CharacterMap(dict[int, str]):
             mapped = ""
         elif code == _HYPHEN:
             mapped = "-"
-        elif code < 128 or category[0] == "N":
+        elif code < 128:
             mapped = char
-        elif category == "Lo" and is_unspaced(code):
-            mapped = f" {char} "  # a token for each character
+        elif category[0] in "LN":
+            mapped = f" {char} " if is_unspaced(code) else char  # a token for each character
         else:
-            mapped = char if category[0] == "L" else " "
+            mapped = " "
         self[code] = mapped
         return mapped
 

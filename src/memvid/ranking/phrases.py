@@ -57,7 +57,7 @@ def _whole(phrase: str, text: str) -> re.Pattern[str]:
     """Finds a phrase as :func:`_has` does, without a step of Python for each time that it is within other words."""
     beyond = () if text.isascii() else sorted(set(text))
     marks = "".join(character for character in beyond if unicodedata.category(character)[0] == "M")
-    in_word = rf"(?!{UNSPACED})[\w{marks}]"
+    in_word = rf"(?:(?!{UNSPACED})\w|[{marks}])" if marks else rf"(?!{UNSPACED})\w"
     before = f"(?<!{in_word})" if _is_in_word(phrase[0]) else ""
     behind = f"(?!{in_word})" if _is_in_word(phrase[-1]) else ""
     return re.compile(before + re.escape(phrase) + behind)
@@ -71,6 +71,8 @@ def _is_apart(text: str, position: int) -> bool:
 
 
 def _is_in_word(character: str) -> bool:
+    if unicodedata.category(character)[0] == "M":
+        return True
     if is_unspaced(ord(character)):  # its words stand next to each other
         return False
-    return character.isalnum() or character == "_" or unicodedata.category(character)[0] == "M"
+    return character.isalnum() or character == "_"
