@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from memvid.encoder import EncoderStats, MemvidEncoder
     from memvid.errors import MemvidError
     from memvid.index import IndexBuilder, IndexManager, Manifest, Segment, SideFile, VectorInfo
+    from memvid.index.candidate_search import Scored
     from memvid.index.selection import Selection
     from memvid.index.words import Words
     from memvid.llm import Backend, Completion, Message, Piece, Quote, TokenCounter, TokenUsage
@@ -104,6 +105,7 @@ _HOMES = {
     "Quote": "memvid.llm",
     "RetrieverConfig": "memvid.config",
     "RetrieverStats": "memvid.types",
+    "Scored": "memvid.index.candidate_search",
     "SearchKeywords": "memvid.config",
     "SearchResult": "memvid.types",
     "Segment": "memvid.index",
@@ -160,6 +162,7 @@ __all__ = [
     "Quote",
     "RetrieverConfig",
     "RetrieverStats",
+    "Scored",
     "SearchKeywords",
     "SearchResult",
     "Segment",

@@ -68,7 +68,7 @@ class CandidateSearch:
     @property
     def knows_words(self) -> bool:
         """Whether terms may be asked for."""
-        words = self._records.words
+        words = self._records.row_words
         return words is not None and words.core is not None
 
     def search(
@@ -107,7 +107,7 @@ class CandidateSearch:
 
     @cached_property
     def _with_words(self) -> _core.CandidateSearch:
-        words = self._records.words
+        words = self._records.row_words
         return self._over(None if words is None else words.core)
 
     @cached_property

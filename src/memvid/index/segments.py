@@ -166,7 +166,12 @@ class Records:
     @cached_property
     def words(self) -> Words | None:
         """The words of the chunks, if this index keeps any."""
-        return None if self._words is None else Words(self._words(), self.row_map, self.alive)
+        return None if self.row_words is None else Words(self.row_words, self.row_map, self.alive)
+
+    @cached_property
+    def row_words(self) -> RowWords | None:
+        """The words of the rows, deleted ones among them."""
+        return None if self._words is None else self._words()
 
     def living(self, ids: IntArray) -> IntArray:
         """Those of the ids that were not deleted."""
@@ -193,7 +198,8 @@ class Records:
 
     def close(self) -> None:
         """Close all segments."""
-        self.__dict__.pop("words", None)  # which looks at their mappings
+        for name in ("words", "row_words"):  # which look at their mappings
+            self.__dict__.pop(name, None)
         for part in self.parts:
             part.close()
 

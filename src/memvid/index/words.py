@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from memvid import _core
     from memvid.index.arrays import FloatArray, IntArray
     from memvid.index.row_map import RowMap
     from memvid.index.segment_records import RowWords
@@ -40,11 +39,6 @@ class Words:
         self._rows = rows
         self._row_map = row_map
         self._alive = None if alive is None else Selection(alive)
-
-    @property
-    def core(self) -> _core.WordIndex | None:
-        """The native index; ``None`` if SQLite keeps the words, as in old indexes."""
-        return self._rows.core
 
     @property
     def count(self) -> int:
