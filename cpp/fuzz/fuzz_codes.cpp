@@ -1,13 +1,11 @@
 // Files of codes: any bytes; files whose sizes fit, with any levels, links, factors and codes; and files built of any
 // vectors, which have to be sound and give back what was put in.
 #include <bit>
-#include <cmath>
 
-#include "fuzz.hpp"
+#include "graph_input.hpp"
 #include "memvid/error.hpp"
 #include "memvid/file.hpp"
 #include "memvid/graph_builder.hpp"
-#include "memvid/hnsw_graph.hpp"
 
 using namespace memvid;
 using namespace memvid::fuzzing;
@@ -20,21 +18,6 @@ struct Shape {
     Scalar scalar;
     std::size_t dim, nodes, copies;
 };
-
-template <typename T>
-void put(Bytes& out, T value) {
-    const auto* bytes = reinterpret_cast<const std::uint8_t*>(&value);
-    out.insert(out.end(), bytes, bytes + sizeof value);
-}
-
-void put_copies(Bytes& file, Input& input, std::size_t copies) {
-    if (copies == 0) return;
-    for (const char letter : {'c', 'o', 'p', 'i', 'e', 's', '\0', '\1'}) put(file, letter);
-    put(file, std::uint64_t{copies});
-    std::uint32_t row = 0;
-    for (std::size_t i = 0; i < copies; ++i) put(file, row += 1 + input.u8() % 4);
-    for (std::size_t i = 0; i < copies; ++i) put(file, static_cast<std::uint32_t>(input.u8() % (i + 2)));
-}
 
 // A file that fits its head; what stands in it is the input's.
 Bytes fitting_file(Input& input, const Shape& shape) {
@@ -105,13 +88,6 @@ Bytes built_file(Input& input, const Shape& shape, std::size_t& rows) {
     return file;
 }
 
-void check(const std::vector<Hit>& hits, std::size_t rows) {
-    for (std::size_t i = 0; i < hits.size(); ++i) {
-        require(hits[i].row < rows && std::isfinite(hits[i].score), "a hit is a row with a score");
-        require(i == 0 || hits[i - 1].score >= hits[i].score, "hits come best first");
-    }
-}
-
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -139,18 +115,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
             file = mode == any_bytes ? copy_of(input.rest()) : fitting_file(input, shape);
         }
         const HnswGraph graph(file, rows, shape.dim, shape.scalar, 1);
-        const auto all = graph.exact(query, std::nullopt, k, false, {});
-        require(all.size() == std::min(k, rows), "an exact search finds as many as there are");
-        check(all, rows);
+        check_exact(graph, query, k, rows);
         std::vector<float> decoded(shape.dim);
         graph.decode(static_cast<std::uint32_t>(graph.nodes() - 1), decoded);
-        if (graph.is_linked())
-            for (const auto& hits : graph.nearest(query, k, expansion, spare, wanted, {})) {
-                require(hits.size() <= k, "a search finds at most k");
-                check(hits, rows);
-                for (const auto& hit : hits)
-                    require(wanted.allowed == nullptr || set.has(hit.row), "a search finds what it may");
-            }
+        if (graph.is_linked()) check_nearest(graph, query, k, expansion, spare, wanted, rows);
         graph.check();
     } catch (const Error& error) {
         require(!is_sound && error.code() == ErrorCode::format, "a file lies");

@@ -1,10 +1,8 @@
 // The mapped vector index: any bytes, and files of the right sizes whose levels, links and vectors are any.
-#include <cmath>
 #include <cstring>
 
-#include "fuzz.hpp"
+#include "graph_input.hpp"
 #include "memvid/error.hpp"
-#include "memvid/hnsw_graph.hpp"
 
 using namespace memvid;
 using namespace memvid::fuzzing;
@@ -13,12 +11,6 @@ namespace {
 
 enum Mode : std::uint8_t { any_bytes, right_sizes, modes };
 
-template <typename T>
-void put(Bytes& out, T value) {
-    const auto* bytes = reinterpret_cast<const std::uint8_t*>(&value);
-    out.insert(out.end(), bytes, bytes + sizeof value);
-}
-
 void put_links(Bytes& file, Input& input, std::uint32_t room, std::size_t count) {
     const std::uint8_t used = input.u8();
     put(file, used == 0xff ? input.u32() : std::uint32_t{used} % (room + 1));
@@ -26,16 +18,6 @@ void put_links(Bytes& file, Input& input, std::uint32_t room, std::size_t count)
         const std::uint8_t row = input.u8();
         put(file, row == 0xff ? input.u32() : static_cast<std::uint32_t>(row % count));
     }
-}
-
-// Rows that are copies, ascending by small steps, and their nodes, which are often there.
-void put_copies(Bytes& file, Input& input, std::size_t copies) {
-    if (copies == 0) return;
-    for (const char letter : {'c', 'o', 'p', 'i', 'e', 's', '\0', '\1'}) put(file, letter);
-    put(file, std::uint64_t{copies});
-    std::uint32_t row = 0;
-    for (std::size_t i = 0; i < copies; ++i) put(file, row += 1 + input.u8() % 4);
-    for (std::size_t i = 0; i < copies; ++i) put(file, static_cast<std::uint32_t>(input.u8() % (i + 2)));
 }
 
 // A file that fits its headers; what stands in it is the input's.
@@ -65,13 +47,6 @@ Bytes fitting_file(Input& input, std::size_t count, std::size_t copies, std::siz
     return file;
 }
 
-void check(const std::vector<Hit>& hits, std::size_t count) {
-    for (std::size_t i = 0; i < hits.size(); ++i) {
-        require(hits[i].row < count && std::isfinite(hits[i].score), "a hit is a row with a score");
-        require(i == 0 || hits[i - 1].score >= hits[i].score, "hits come best first");
-    }
-}
-
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -93,20 +68,13 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const Bytes file = mode == any_bytes ? copy_of(input.rest()) : fitting_file(input, count, copies, dim, scalar);
     try {
         const HnswGraph graph(file, rows, dim, scalar, 1);
-        const auto all = graph.exact(query, std::nullopt, k, false, {});
-        require(all.size() == std::min(k, rows), "an exact search finds as many as there are");
-        check(all, rows);
+        check_exact(graph, query, k, rows);
         const auto distinct = graph.exact(query, std::nullopt, k, true, {});
         require(distinct.size() == std::min(k, graph.nodes()), "a distinct search finds a row of each node");
         check(distinct, rows);
         const std::vector<std::int64_t> ends{0, static_cast<std::int64_t>(rows) - 1};
         check(graph.exact(query, ends, 2, false, {}), rows);
-        for (const auto& hits : graph.nearest(query, k, expansion, spare, wanted, {})) {
-            require(hits.size() <= k, "a search finds at most k");
-            check(hits, rows);
-            for (const auto& hit : hits)
-                require(wanted.allowed == nullptr || set.has(hit.row), "a search finds what it may");
-        }
+        check_nearest(graph, query, k, expansion, spare, wanted, rows);
     } catch (const Error& error) {
         require(error.code() == ErrorCode::format, "a file lies");
     }

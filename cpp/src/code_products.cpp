@@ -4,11 +4,7 @@
 #include <cstring>
 
 #include "memvid/row_codes.hpp"
-
-#if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
-#define MEMVID_X86 1
-#include <immintrin.h>
-#endif
+#include "memvid/x86.hpp"
 
 namespace memvid {
 
@@ -48,13 +44,6 @@ std::int32_t portable_code1(const PreparedQuery& query, const std::uint8_t* code
 
 #ifdef MEMVID_X86
 
-__attribute__((target("avx2"))) std::int32_t sum_of(__m256i lanes) {
-    __m128i four = _mm_add_epi32(_mm256_castsi256_si128(lanes), _mm256_extracti128_si256(lanes, 1));
-    four = _mm_add_epi32(four, _mm_shuffle_epi32(four, 0x4e));
-    four = _mm_add_epi32(four, _mm_shuffle_epi32(four, 0xb1));
-    return _mm_cvtsi128_si32(four);
-}
-
 __attribute__((target("avx2"))) std::int32_t avx2_code4(const PreparedQuery& query, const std::uint8_t* codes) {
     const std::int8_t* a = query.bytes().data();
     const __m256i low = _mm256_set1_epi8(15), ones = _mm256_set1_epi16(1);
@@ -69,7 +58,7 @@ __attribute__((target("avx2"))) std::int32_t avx2_code4(const PreparedQuery& que
                              _mm256_maddubs_epi16(_mm256_and_si256(_mm256_srli_epi16(both, 4), low), second));
         sums = _mm256_add_epi32(sums, _mm256_madd_epi16(products, ones));
     }
-    return 2 * sum_of(sums) - 15 * query.sum();
+    return 2 * sum(sums) - 15 * query.sum();
 }
 
 __attribute__((target("avx2"))) std::int32_t avx2_code1(const PreparedQuery& query, const std::uint8_t* codes) {
@@ -90,10 +79,8 @@ __attribute__((target("avx2"))) std::int32_t avx2_code1(const PreparedQuery& que
         };
         sums = _mm256_add_epi32(sums, _mm256_madd_epi16(_mm256_add_epi16(half(0), half(32)), ones));
     }
-    return 2 * sum_of(sums) - query.sum();
+    return 2 * sum(sums) - query.sum();
 }
-
-#define MEMVID_VNNI "avx2,avx512f,avx512bw,avx512vl,avx512vnni"
 
 __attribute__((target(MEMVID_VNNI))) std::int32_t vnni_code4(const PreparedQuery& query, const std::uint8_t* codes) {
     const std::int8_t* a = query.bytes().data();
@@ -106,7 +93,7 @@ __attribute__((target(MEMVID_VNNI))) std::int32_t vnni_code4(const PreparedQuery
         second = _mm256_dpbusd_epi32(second, _mm256_and_si256(_mm256_srli_epi16(both, 4), low),
                                      _mm256_loadu_si256(reinterpret_cast<const __m256i*>(a + i + 32)));
     }
-    return 2 * sum_of(_mm256_add_epi32(first, second)) - 15 * query.sum();
+    return 2 * sum(_mm256_add_epi32(first, second)) - 15 * query.sum();
 }
 
 __attribute__((target(MEMVID_VNNI))) std::int32_t vnni_code1(const PreparedQuery& query, const std::uint8_t* codes) {
@@ -120,7 +107,7 @@ __attribute__((target(MEMVID_VNNI))) std::int32_t vnni_code1(const PreparedQuery
         first = _mm256_dpbusd_epi32(first, unit, _mm256_maskz_loadu_epi8(low, a + i));
         second = _mm256_dpbusd_epi32(second, unit, _mm256_maskz_loadu_epi8(high, a + i + 32));
     }
-    return 2 * sum_of(_mm256_add_epi32(first, second)) - query.sum();
+    return 2 * sum(_mm256_add_epi32(first, second)) - query.sum();
 }
 
 #endif

@@ -6,11 +6,7 @@
 #include <span>
 
 #include "memvid/qr_layout.hpp"
-
-#if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
-#define MEMVID_X86 1
-#include <immintrin.h>
-#endif
+#include "memvid/x86.hpp"
 
 namespace memvid {
 

@@ -5,11 +5,10 @@
 
 #include "memvid/error.hpp"
 #include "memvid/half_float.hpp"
+#include "memvid/x86.hpp"
 
-#if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
-#define MEMVID_X86 1
+#ifdef MEMVID_X86
 #include <cpuid.h>
-#include <immintrin.h>
 #endif
 
 namespace memvid {
@@ -119,8 +118,6 @@ __attribute__((target("avx2"))) void avx2_i8(const std::uint8_t* row, const std:
         others, count, stride, [=](std::size_t k) { avx2_i8_rows<4>(row, others + k, stride, out + k); },
         [=](std::size_t k) { avx2_i8_rows<1>(row, others + k, stride, out + k); });
 }
-
-#define MEMVID_VNNI "avx2,avx512f,avx512bw,avx512vl,avx512vnni"
 
 // Bytes are multiplied as unsigned by signed: b + 128 by a, from which 128 times the sum of a is taken away again.
 template <std::size_t n>

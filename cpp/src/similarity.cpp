@@ -9,11 +9,7 @@
 #include "memvid/code_products.hpp"
 #include "memvid/half_float.hpp"
 #include "memvid/rotation.hpp"
-
-#if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
-#define MEMVID_X86 1
-#include <immintrin.h>
-#endif
+#include "memvid/x86.hpp"
 
 namespace memvid {
 
@@ -84,19 +80,6 @@ PreparedQuery::DoubleKernel portable_double_kernel(Scalar scalar) {
 
 #ifdef MEMVID_X86
 
-__attribute__((target("avx2"))) std::int32_t sum(__m256i lanes) {
-    __m128i four = _mm_add_epi32(_mm256_castsi256_si128(lanes), _mm256_extracti128_si256(lanes, 1));
-    four = _mm_add_epi32(four, _mm_shuffle_epi32(four, 0x4e));
-    four = _mm_add_epi32(four, _mm_shuffle_epi32(four, 0xb1));
-    return _mm_cvtsi128_si32(four);
-}
-
-__attribute__((target("avx2"))) float sum(__m256 lanes) {
-    __m128 four = _mm_add_ps(_mm256_castps256_ps128(lanes), _mm256_extractf128_ps(lanes, 1));
-    four = _mm_add_ps(four, _mm_movehl_ps(four, four));
-    return _mm_cvtss_f32(_mm_add_ss(four, _mm_shuffle_ps(four, four, 1)));
-}
-
 __attribute__((target("avx2"))) Products avx2_i8(const PreparedQuery& query, const std::uint8_t* row) {
     const auto* a = query.rounded().data();
     const std::size_t dim = query.dim();
@@ -115,14 +98,6 @@ __attribute__((target("avx2"))) Products avx2_i8(const PreparedQuery& query, con
         norm += b * b;
     }
     return {static_cast<float>(dot), static_cast<float>(norm)};
-}
-
-#define MEMVID_VNNI "avx2,avx512f,avx512bw,avx512vl,avx512vnni"
-
-__attribute__((target(MEMVID_VNNI))) std::int32_t sum(__m512i lanes) {
-    // With a mask: what GCC 12 makes of the others warns of something uninitialized.
-    return sum(_mm256_add_epi32(_mm512_maskz_extracti64x4_epi64(0xf, lanes, 0),
-                                _mm512_maskz_extracti64x4_epi64(0xf, lanes, 1)));
 }
 
 // Bytes are multiplied as unsigned by signed: b + 128 by the query, from which 128 times the query's sum is taken away
@@ -144,6 +119,17 @@ __attribute__((target(MEMVID_VNNI))) Products vnni_i8(const PreparedQuery& query
             static_cast<float>(sum(_mm512_sub_epi32(norms, excess)))};
 }
 
+// The components of a row from i on.
+template <Scalar scalar>
+__attribute__((target("avx2,f16c"))) inline __m256 eight(const std::uint8_t* row, std::size_t i) {
+    if constexpr (scalar == Scalar::i8)
+        return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(row + i))));
+    else if constexpr (scalar == Scalar::f16)
+        return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(row + 2 * i)));
+    else
+        return _mm256_loadu_ps(reinterpret_cast<const float*>(row + 4 * i));
+}
+
 template <Scalar scalar>
 __attribute__((target("avx2,fma,f16c"))) Products avx2_float(const PreparedQuery& query, const std::uint8_t* row) {
     const float* a = query.direction().data();
@@ -151,14 +137,7 @@ __attribute__((target("avx2,fma,f16c"))) Products avx2_float(const PreparedQuery
     __m256 dots = _mm256_setzero_ps(), norms = _mm256_setzero_ps();
     std::size_t i = 0;
     for (; i + 8 <= dim; i += 8) {
-        const __m256 x = _mm256_loadu_ps(a + i);
-        __m256 y;
-        if constexpr (scalar == Scalar::i8)
-            y = _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(row + i))));
-        else if constexpr (scalar == Scalar::f16)
-            y = _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(row + 2 * i)));
-        else
-            y = _mm256_loadu_ps(reinterpret_cast<const float*>(row + 4 * i));
+        const __m256 x = _mm256_loadu_ps(a + i), y = eight<scalar>(row, i);
         dots = _mm256_fmadd_ps(x, y, dots);
         norms = _mm256_fmadd_ps(y, y, norms);
     }
@@ -179,13 +158,7 @@ __attribute__((target("avx2,f16c"))) std::pair<double, double> avx2_double(std::
     const std::size_t dim = query.size(), whole = dim - dim % lanes;
     __m256d dots[2] = {_mm256_setzero_pd(), _mm256_setzero_pd()}, norms[2] = {dots[0], dots[0]};
     for (std::size_t i = 0; i < whole; i += lanes) {
-        __m256 y;
-        if constexpr (scalar == Scalar::i8)
-            y = _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(row + i))));
-        else if constexpr (scalar == Scalar::f16)
-            y = _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(row + 2 * i)));
-        else
-            y = _mm256_loadu_ps(reinterpret_cast<const float*>(row + 4 * i));
+        const __m256 y = eight<scalar>(row, i);
         const __m128 halves[2] = {_mm256_castps256_ps128(y), _mm256_extractf128_ps(y, 1)};
         for (std::size_t half = 0; half < 2; ++half) {
             const __m256d a = _mm256_cvtps_pd(_mm_loadu_ps(query.data() + i + 4 * half));
