@@ -188,7 +188,7 @@ class Manifest:
         if self.missing:
             return f"it was made while its video lacked {describe_chunks(self.missing)}: {MEND}"
         if video.frames == own.frames:
-            return f"it belongs to another state of its video (of as many frames): give the right pair, or {MEND}"
+            return f"it belongs to another state of its video, which had as many frames: give the right pair, or {MEND}"
         return (
             f"it belongs to another state of its video (with {own.frames} frames, now there are {video.frames}): give "
             f"the right pair, or {MEND}"

@@ -48,14 +48,13 @@ class Refiner:
     ) -> NDArray[np.float32]:
         """The cosines, of the best candidates exact ones in place of estimates.
 
-        The most relevant are embedded first, until the next one is hardly among the best that are wanted.
+        The most relevant are embedded first, until the next one is hardly among the best that are wanted. Those that
+        cannot be read keep their estimates: whether that matters is seen when they are to be an answer.
 
         :param query: float32[dim].
         :param cosines: estimates, one for each of ``ids``.
         :param relevance_of: what candidates are ordered by, made of their cosines.
         :param wanted: how many answers.
-
-        Those that cannot be read keep their estimates: whether that matters is seen when they are to be an answer.
         """
         refined = cosines.copy()
         places = {chunk: place for place, chunk in enumerate(ids.tolist())}
