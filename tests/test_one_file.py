@@ -36,7 +36,7 @@ from memvid.video.video_bytes import VideoBytes
 from tests.index.sqlite.old_index import age_memory
 from tests.maintenance.test_holes import cut_out, frames_of
 from tests.memory_support import EMBEDDER, build, make_texts, open_memory
-from tests.video.video_support import samples
+from tests.video.video_support import find, samples
 
 TEXTS = make_texts(60, words=8)
 METADATAS = [{"n": number, "even": number % 2 == 0} for number in range(60)]
@@ -329,6 +329,20 @@ def test_it_is_repaired_into_one_file(tmp_path: Path, video: Path) -> None:
     assert (result.chunks, result.lost) == (60, ())
     assert answers(new) == before
     assert names(tmp_path / "new") == {"new.mp4"}
+
+
+def test_cut_off_it_keeps_the_vectors_of_the_chunks_that_are_left(tmp_path: Path, video: Path) -> None:
+    before = video.stat().st_size
+    grow(video)
+    data = video.read_bytes()
+    movie = find(data, b"moov")[0]
+    for number, size in enumerate((len(data) - 1, movie, before + 100)):  # the last one: in the frames of the append
+        damaged = tmp_path / f"damaged{number}.mp4"
+        damaged.write_bytes(data[:size])
+        result = repair(damaged, tmp_path / str(number) / "new.mp4", embedder=EMBEDDER)
+        assert (result.chunks, result.deleted) == ((65, 1) if size >= movie else (60, 0))
+        assert (result.embeddings_kept, result.embeddings_made) == (result.chunks - result.deleted, 0)
+        assert verify(result.video_file, deep=True).findings == ()
 
 
 @pytest.mark.parametrize("cut", [True, False], ids=["without a movie header", "sound"])

@@ -46,14 +46,16 @@ std::optional<Mark> read_mark(const InputFile& file, std::uint64_t offset, const
     return Mark{offset, movie};
 }
 
-// Where the box behind that of an index is, if there is one at `offset`.
+// Where the boxes of an index end that begin at `offset`: its data, and the copy of its manifest; either may be absent.
 std::uint64_t behind_index(const InputFile& file, std::uint64_t offset) {
-    const auto box = read_box_header(file, offset);
-    std::array<std::uint8_t, sizeof index_uuid> type;
-    const bool is_index = box && !box->endless && box->name == fourcc("uuid") &&
-                          box->size >= box->header + type.size() && file.read_at(offset + box->header, type) &&
-                          std::ranges::equal(type, index_uuid);
-    return is_index ? offset + box->size : offset;
+    for (const ByteView expected : {ByteView(index_uuid), ByteView(manifest_uuid)}) {
+        const auto box = read_box_header(file, offset);
+        std::array<std::uint8_t, sizeof index_uuid> type;
+        if (box && !box->endless && box->name == fourcc("uuid") && box->size >= box->header + type.size() &&
+            file.read_at(offset + box->header, type) && std::ranges::equal(type, expected))
+            offset += box->size;
+    }
+    return offset;
 }
 
 // What a power cut leaves of a mark that was being written: at most its bytes, the file's last. They may be zeros from

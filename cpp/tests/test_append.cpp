@@ -355,13 +355,16 @@ TEST(an_append_may_have_an_index_before_its_movie) {
         CHECK_ERROR(format, commit_append(path, place.mark));
         CHECK(load(path) == damaged);
     }
-    with_box(manifest_uuid, 1000, 1000);
+    with_box(append_uuid, 1000, 1000);
     CHECK_ERROR(format, commit_append(path, place.mark));
-    Bytes whole = with_box(index_uuid, 1000, 1000);
-    for (int times = 0; times < 2; ++times) commit_append(path, place.mark);
-    std::memcpy(whole.data() + place.old_movie + 4, "free", 4);
-    CHECK(load(path) == whole);
-    check_holds(path, joined(old, more), new_table);
+    Bytes whole;
+    for (const ByteView type : {ByteView(manifest_uuid), ByteView(index_uuid)}) {
+        whole = with_box(type, 1000, 1000);
+        for (int times = 0; times < 2; ++times) commit_append(path, place.mark);
+        std::memcpy(whole.data() + place.old_movie + 4, "free", 4);
+        CHECK(load(path) == whole);
+        check_holds(path, joined(old, more), new_table);
+    }
     const auto again = append(path, make_pages(1, 5));
     CHECK_EQUAL(again.mark, whole.size());
     commit_append(path, again.mark);

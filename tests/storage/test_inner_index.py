@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memvid import _core
+from memvid._core import MANIFEST_UUID
 from memvid.config import EncoderConfig
 from memvid.errors import VideoFormatError
 from memvid.storage.inner_index import BORDER, InnerManifest, Stretch, find_manifest, place_parts
@@ -92,7 +93,7 @@ def test_an_index_lies_in_front_of_the_movie_header(tmp_path: Path, video: Path)
     after = video.read_bytes()
     movie = find(before, b"moov")[0]
     assert after[:movie] == before[:movie]
-    assert [name for name, *_ in boxes(after)] == [b"ftyp", b"mdat", b"uuid", b"moov"]
+    assert [name for name, *_ in boxes(after)] == [b"ftyp", b"mdat", b"uuid", b"uuid", b"moov"]
     assert read(video) == OLD
     assert VideoReader(video).identity.digest == identity.digest
     with pytest.raises(VideoFormatError, match="without an index"):
@@ -102,7 +103,7 @@ def test_an_index_lies_in_front_of_the_movie_header(tmp_path: Path, video: Path)
 
 def test_an_index_of_nothing_has_a_manifest_alone(video: Path) -> None:
     put_index(video, [], manifest_of)
-    assert [name for name, *_ in boxes(video.read_bytes())] == [b"ftyp", b"mdat", b"moov"]
+    assert [name for name, *_ in boxes(video.read_bytes())] == [b"ftyp", b"mdat", b"uuid", b"moov"]
     found = manifest_in(video)
     assert found is not None
     assert found.data == b"[]"
@@ -151,6 +152,50 @@ def test_cut_off_at_any_byte_the_old_index_counts(tmp_path: Path, video: Path) -
     cut.write_bytes(whole)
     _core.commit_append(cut, appender.mark)
     assert read(cut) == OLD + NEW[:1]
+
+
+def object_of(offsets: Sequence[int]) -> bytes:
+    return json.dumps({"at": list(offsets)}).encode()
+
+
+def test_without_its_movie_header_the_last_manifest_is_found(tmp_path: Path, video: Path) -> None:
+    put_index(video, make_parts(tmp_path, (300, 2 * BORDER)), object_of)
+    old, cut = manifest_in(video), tmp_path / "cut.mp4"
+    assert old is not None
+    appender = append(video, NEW[:1])
+    start = video.stat().st_size
+    put_index(video, make_parts(tmp_path, (200, 3 << 20), seed=1), object_of)
+    _core.commit_append(video, appender.mark)
+    whole, new = video.read_bytes(), manifest_in(video)
+    assert new is not None
+    movie = find(whole, b"moov")[0]
+    for size in (len(whole) - 1, movie + 8, movie):
+        cut.write_bytes(whole[:size])
+        found = manifest_in(cut)
+        assert found is not None
+        assert found.data == new.data
+        assert whole[found.offset :].startswith(found.data)
+    for size in (movie - 1, start):  # its copy is not whole any more: that of the movie header before
+        cut.write_bytes(whole[:size])
+        assert manifest_in(cut) == old
+    cut.write_bytes(whole[: old.offset - 1])
+    found = manifest_in(cut)
+    assert found is not None
+    assert found.offset < old.offset
+    assert found.data == old.data
+    cut.write_bytes(bytes(100) + whole[100:])  # nothing leads to the movie header
+    assert manifest_in(cut) == new
+
+
+def test_the_search_for_a_manifest_takes_what_has_an_end_alone(tmp_path: Path, video: Path) -> None:
+    put_index(video, [], object_of)
+    data = video.read_bytes()
+    movie = find(data, b"moov")[0]
+    for size in (0, 23, 1 << 31):
+        video.write_bytes(data[:movie] + struct.pack(">I4s", size, b"uuid") + MANIFEST_UUID + b"{}")
+        found = manifest_in(video)
+        assert found is not None
+        assert found.data == object_of([])
 
 
 @pytest.mark.parametrize(

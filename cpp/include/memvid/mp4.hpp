@@ -19,8 +19,8 @@ constexpr std::uint8_t page_table_uuid[16] = {0x6d, 0x65, 0x6d, 0x76, 0x69, 0x64
 constexpr std::uint8_t append_uuid[16] = {0x6d, 0x65, 0x6d, 0x76, 0x69, 0x64, 0x2d, 0x61,
                                           0x70, 0x70, 0x65, 0x6e, 0x64, 0x2d, 0x30, 0x31};
 
-// The extended types of the boxes of an index inside its video: its data, beside `mdat`, and its manifest, inside `moov`.
-// The core skips both; Python writes and reads them.
+// The extended types of the boxes of an index inside its video: its data, beside `mdat`, and its manifest, inside `moov`
+// and once more in front of it. The core skips both; Python writes and reads them.
 constexpr std::uint8_t index_uuid[16] = {0x6d, 0x65, 0x6d, 0x76, 0x69, 0x64, 0x2d, 0x69,
                                          0x6e, 0x64, 0x65, 0x78, 0x2d, 0x64, 0x30, 0x31};
 constexpr std::uint8_t manifest_uuid[16] = {0x6d, 0x65, 0x6d, 0x76, 0x69, 0x64, 0x2d, 0x6d,

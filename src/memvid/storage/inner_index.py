@@ -1,7 +1,8 @@
 """An index inside its video: boxes of an MP4 file that players skip.
 
 Its side files lie one after the other in a box in front of the movie header, its manifest in one inside it: so the four
-letters that make an append count make both count. ``docs/format.md``, "An index inside", is normative.
+letters that make an append count make both count. A copy of the manifest between them finds the side files again when
+the movie header is lost. ``docs/format.md``, "An index inside", is normative.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ _HEAD = struct.Struct(">I4sQ16s")
 _MOVIE_HEAD = struct.Struct(">I4s")
 _LARGEST_MOVIE = (1 << 32) - 1
 _STRETCH = 1 << 20
+_MANIFEST_TYPE = b"uuid" + MANIFEST_UUID
+_MANIFEST_START = b"{"
 
 
 class InnerManifest(NamedTuple):
@@ -56,31 +59,60 @@ class Stretch(NamedTuple):
 
 
 def find_manifest(file: BinaryIO, *, limit: int) -> InnerManifest | None:
-    """The manifest in the movie header that counts; ``None`` if there is none, or the file is no whole MP4.
+    """The manifest in the movie header that counts; ``None`` if there is none.
+
+    Of a file that is no whole MP4 any more, the last one that is left, be it in a movie header or in front of it: the
+    whole file is searched for it.
 
     :param limit: most bytes of it that are read.
     :raises OSError: the file cannot be read.
     """
-    return _find(file, MANIFEST_UUID, limit)
+    try:
+        return _find(file, MANIFEST_UUID, limit)
+    except BoxError:
+        return _find_last_manifest(file, limit)
 
 
 def find_page_table(file: BinaryIO) -> bytes | None:
-    """The page table in it, likewise."""
-    found = _find(file, PAGE_TABLE_UUID, os.fstat(file.fileno()).st_size)
+    """The page table in the movie header that counts; ``None`` if there is none, or the file is no whole MP4."""
+    try:
+        found = _find(file, PAGE_TABLE_UUID, os.fstat(file.fileno()).st_size)
+    except BoxError:
+        return None
     return None if found is None else found.data
 
 
 def _find(file: BinaryIO, uuid: bytes, limit: int) -> InnerManifest | None:
+    """A box of the movie header that counts.
+
+    :raises BoxError: there is no movie header, or it is damaged.
+    """
     read = partial(_read, file.fileno())
-    try:
-        size = os.fstat(file.fileno()).st_size
-        movie = next((box for box in walk_boxes(read, 0, size) if box.name == b"moov"), None)
-        for box in () if movie is None else walk_boxes(read, movie.body, movie.end):
-            start = box.body + len(uuid)
-            if box.name == b"uuid" and read(box.body, len(uuid)) == uuid:
-                return InnerManifest(start, read(start, min(box.end - start, limit)))
-    except BoxError:
-        pass
+    size = os.fstat(file.fileno()).st_size
+    movie = next((box for box in walk_boxes(read, 0, size) if box.name == b"moov"), None)
+    if movie is None:
+        raise BoxError("there is no movie header", size)
+    for box in walk_boxes(read, movie.body, movie.end):
+        start = box.body + len(uuid)
+        if box.name == b"uuid" and read(box.body, len(uuid)) == uuid:
+            return InnerManifest(start, read(start, min(box.end - start, limit)))
+    return None
+
+
+def _find_last_manifest(file: BinaryIO, limit: int) -> InnerManifest | None:
+    size = os.fstat(file.fileno()).st_size
+    for start in range((size - 1) // _STRETCH * _STRETCH, -1, -_STRETCH):
+        try:
+            stretch = _read(file.fileno(), start, _STRETCH + len(_MANIFEST_TYPE))
+        except OSError:  # the disk does not give it
+            continue
+        at = len(stretch)
+        while (at := stretch.rfind(_MANIFEST_TYPE, 0, at)) >= 0:
+            box, content = start + at - 4, start + at + len(_MANIFEST_TYPE)
+            end = box + int.from_bytes(_read(file.fileno(), box, 4), "big")
+            data = _read(file.fileno(), content, min(end - content, limit)) if content < end <= size else b""
+            if data.startswith(_MANIFEST_START):
+                return InnerManifest(content, data)
     return None
 
 
@@ -100,7 +132,7 @@ def put_index(video: Path, parts: Sequence[Stretch], manifest: Callable[[Sequenc
     Killed meanwhile, it leaves a file whose last boxes are not whole.
 
     :param parts: what the index consists of; without any, there is no box of them.
-    :param manifest: gives the manifest, told where the parts begin.
+    :param manifest: gives the manifest, told where the parts begin; it is in the movie header, and in front of it.
     :raises VideoFormatError: the file does not end with a movie header, or that has an index already.
     :raises OSError: the disk is full, ...
     """
@@ -116,10 +148,11 @@ def put_index(video: Path, parts: Sequence[Stretch], manifest: Callable[[Sequenc
                 _write(descriptor, behind, bytes(offset - behind))
                 _copy(part, descriptor, offset)
                 behind = offset + part.nbytes
-        content += extended_box(MANIFEST_UUID, manifest(offsets))
+        copy = extended_box(MANIFEST_UUID, manifest(offsets))
+        content += copy
         if _MOVIE_HEAD.size + len(content) > _LARGEST_MOVIE:
             raise VideoFormatError(f"{video} has no room in its movie header for the manifest of an index")
-        _write(descriptor, end, _MOVIE_HEAD.pack(_MOVIE_HEAD.size + len(content), b"moov") + content)
+        _write(descriptor, end, copy + _MOVIE_HEAD.pack(_MOVIE_HEAD.size + len(content), b"moov") + content)
         os.fsync(descriptor)
 
 
@@ -164,13 +197,15 @@ def _copy(part: Stretch, descriptor: int, offset: int) -> None:
 
 
 def measure_use(video: Path) -> tuple[int, int, int]:
-    """Of a file that ends with a movie header: where that begins, bytes of it and of frames, and bytes of the file.
+    """Of a file that ends with a movie header: where that begins, bytes of it, of the copy of the manifest
+    before it and of frames, and bytes of the file.
 
     :raises BoxError: the file is no whole MP4.
     :raises OSError: it cannot be read.
     """
     with open_regular(video) as file:
-        size = os.fstat(file.fileno()).st_size
-        *boxes, movie = walk_boxes(partial(_read, file.fileno()), 0, size)
-    frames = sum(box.end - box.start for box in boxes if box.name in (b"ftyp", b"mdat"))
-    return movie.start, frames + movie.end - movie.start, size
+        read, size = partial(_read, file.fileno()), os.fstat(file.fileno()).st_size
+        *boxes, movie = walk_boxes(read, 0, size)
+        used = [box for box in boxes if box.name in (b"ftyp", b"mdat")]
+        used += [box for box in boxes[-1:] if read(box.body, len(MANIFEST_UUID)) == MANIFEST_UUID]
+    return movie.start, sum(box.end - box.start for box in (*used, movie)), size

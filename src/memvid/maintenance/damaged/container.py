@@ -123,7 +123,7 @@ def find_file_behind(data: VideoBytes) -> Problem | None:
 
 
 def find_index_boxes(data: VideoBytes) -> list[range]:
-    """Where indexes lie inside a video, ascending: boxes that are whole, with a movie header behind them.
+    """Where indexes lie inside a video, ascending: boxes that are whole, with a manifest or movie header behind them.
 
     What looks like a part of a video in there is none: an index holds whatever words and fields were stored.
     """
@@ -133,7 +133,7 @@ def find_index_boxes(data: VideoBytes) -> list[range]:
         size = int.from_bytes(data.read(start + len(_INDEX_HEAD), 8), "big")
         if data.read(start, len(_INDEX_HEAD)) != _INDEX_HEAD or (boxes and start < boxes[-1].stop):
             continue
-        if data.read(start + size + 4, 4) in (b"moov", b"free"):  # else its size is damaged
+        if data.read(start + size + 4, 4) in (b"uuid", b"moov", b"free"):  # else its size is damaged
             boxes.append(range(start, start + size))
     return boxes
 
