@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from functools import cache
 
 __all__ = ["UNSPACED", "is_unspaced", "with_pairs"]
 
@@ -20,7 +21,10 @@ _RANGES = (
 UNSPACED = f"[{''.join(f'{chr(first)}-{chr(last)}' for first, last in _RANGES)}]"
 """A pattern of one such character."""
 
-_UNSPACED = re.compile(UNSPACED)
+
+@cache
+def _unspaced() -> re.Pattern[str]:  # takes milliseconds to compile, which most texts never need
+    return re.compile(UNSPACED)
 
 
 def is_unspaced(code: int) -> bool:
@@ -31,7 +35,7 @@ def is_unspaced(code: int) -> bool:
 def with_pairs(words: Iterable[str]) -> Iterator[str]:
     """``words``; of each that is a run of letters without blanks, the pairs of neighbouring letters."""
     for word in words:
-        if len(word) > 2 and _UNSPACED.search(word):
+        if len(word) > 2 and not word.isascii() and _unspaced().search(word):
             yield from (word[start : start + 2] for start in range(len(word) - 1))
         else:
             yield word

@@ -36,7 +36,8 @@ STOP_WORDS = frozenset(
         "what when where which who whom whose why will with would you your",
     )
 )
-_TERM = re.compile("[a-z0-9\x80-\U0010ffff]+")  # what the core takes as one word, too
+# What the core takes as one word, too: small letters, digits, all beyond ASCII; by what is not, it compiles at once.
+_TERM = re.compile(r"[^\0-/:-`{-\x7f]+")
 _LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 _BEYOND_ASCII = re.compile("[^\0-\x7f]+")
 _SHORT_RUN = 8  # characters
