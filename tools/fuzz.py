@@ -21,8 +21,10 @@ from tools.fuzz_seeds import write_seeds
 ROOT = Path(__file__).parent.parent
 BUILD = ROOT / "build" / "fuzz"
 CORPUS = ROOT / "cpp" / "fuzz" / "corpus"
-TARGETS = ("append", "codes", "fields", "hnsw", "mp4", "page", "picture", "png", "postings", "qr", "video")
-LONGEST = {"video": 6144, "mp4": 3072, "append": 4096, "postings": 8192}  # bytes of an input
+TARGETS = (
+    *("append", "candidates", "codes", "fields", "hnsw", "mp4", "page", "picture", "png", "postings", "qr", "video"),
+)
+LONGEST = {"video": 6144, "mp4": 3072, "append": 4096, "candidates": 4096, "postings": 8192}  # bytes of an input
 KEPT_BYTES = 120_000  # of a target's corpus, packed
 SECONDS = 20  # a single input may take
 

@@ -34,6 +34,7 @@ def write_seeds(folder: Path) -> None:
         graphs = list(_hnsw(scratch))
         codes = list(_codes(scratch))
         postings = list(_postings(scratch))
+        candidates = list(_candidates(scratch))
         fields = list(_fields(scratch))
         appends = list(_append(videos, scratch))
     makers: dict[str, Iterable[bytes]] = {
@@ -45,6 +46,7 @@ def write_seeds(folder: Path) -> None:
         "hnsw": graphs,
         "codes": codes,
         "postings": postings,
+        "candidates": candidates,
         "fields": fields,
         "append": appends,
         "video": videos,
@@ -242,6 +244,42 @@ def _postings(scratch: Path) -> Iterator[bytes]:
         yield b"\0" + head + path.read_bytes()
         yield b"\1" + head + rng.integers(0, 256, 1500, np.uint8).tobytes()
         yield b"\2" + head + "\0".join(texts[:60]).encode()
+
+
+def _candidates(scratch: Path) -> Iterator[bytes]:
+    """One segment and two: as our writers make them, with parts of any bytes, and such that do not fit each other."""
+    rng = np.random.default_rng(5)
+    terms = bytes([3, 0, 1, 0x82]) + b"w1"
+    for kind, dtype in enumerate(("i8", "f16", "f32", "code4", "code1")):
+        asked = rng.integers(1, 120, 8, np.uint8).tobytes() + 2 * terms
+        for flags, lie in ((0x06, 0), (0x0E, 0), (0x1F, 0), (0x07, 0), (0x07, 1 + kind % 3)):
+            for made in (3, 2, 0):  # by our writers: graph and words, words, neither
+                head, parts = b"", b""
+                for rows in (20, 17) if flags & 1 else (20,):
+                    graph, words = _segment(scratch, rng, rows, dtype)
+                    graph = graph if made & 1 else rng.integers(0, 250, 700, np.uint8).tobytes()
+                    words = words if made & 2 else rng.integers(0, 250, 300, np.uint8).tobytes()
+                    walk = (0, 0, 0) if dtype == "code1" else (16, 20, 8)
+                    head += bytes([made, rows - 3, 2, *walk]) + struct.pack("<HH", len(graph), len(words))
+                    parts += graph + words
+                head = (
+                    head.ljust(20, b"\0")
+                    + b"\xb7\xed\x7b\xdf\xfe\xb6\xdb\x6f"
+                    + bytes([0, 9, 25, 255] if flags & 8 else [255] * 4)
+                )
+                yield bytes([flags, lie, 5, 4, kind, 7]) + head + struct.pack("<H", len(asked)) + asked + parts
+
+
+def _segment(scratch: Path, rng: np.random.Generator, rows: int, dtype: str) -> tuple[bytes, bytes]:
+    """A graph of vectors of which the last two are copies, and the words of as many texts."""
+    writer = VectorWriter(dim=8, dtype=dtype, connectivity=4, expansion_add=16)
+    writer.add(0, rng.standard_normal((rows, 8)).astype(np.float32)[[*range(rows - 2), 2, 5]])
+    writer.save(scratch / "graph")
+    words = _core.PostingsWriter()
+    words.add([f"every w{row % 3} v{row % 7}" for row in range(rows)])
+    (scratch / "postings").write_bytes(b"")
+    words.finish(scratch / "postings", 0)
+    return (scratch / "graph").read_bytes(), (scratch / "postings").read_bytes()
 
 
 def _fields(scratch: Path) -> Iterator[bytes]:

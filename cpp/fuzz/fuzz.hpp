@@ -39,6 +39,11 @@ public:
         return taken;
     }
     ByteView rest() { return bytes(rest_.size()); }
+    // The same as an input of its own: what changes in it moves nothing behind it.
+    Input part(std::size_t count) {
+        const ByteView taken = bytes(count);
+        return {taken.data(), taken.size()};
+    }
     bool empty() const { return rest_.empty(); }
 
 private:
@@ -53,6 +58,12 @@ inline bool one_in(std::uint32_t n, const std::uint8_t* data, std::size_t size) 
 }
 
 inline Bytes copy_of(ByteView view) { return {view.begin(), view.end()}; }
+
+// Little endian.
+template <typename T>
+void put(Bytes& out, T value) {
+    for (std::size_t i = 0; i < sizeof value; ++i) out.push_back(static_cast<std::uint8_t>(value >> (8 * i)));
+}
 
 // A file that is only in memory, with a path to open it by; written anew for each input.
 class MemoryFile {

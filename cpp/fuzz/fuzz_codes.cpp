@@ -1,7 +1,5 @@
 // Files of codes: any bytes; files whose sizes fit, with any levels, links, factors and codes; and files built of any
 // vectors, which have to be sound and give back what was put in.
-#include <bit>
-
 #include "graph_input.hpp"
 #include "memvid/error.hpp"
 #include "memvid/file.hpp"
@@ -14,52 +12,6 @@ namespace {
 
 enum Mode : std::uint8_t { any_bytes, right_sizes, any_vectors, modes };
 
-struct Shape {
-    Scalar scalar;
-    std::size_t dim, nodes, copies;
-};
-
-// A file that fits its head; what stands in it is the input's.
-Bytes fitting_file(Input& input, const Shape& shape) {
-    const RowCoder coder(shape.dim, shape.scalar);
-    const std::uint64_t connectivity = shape.scalar == Scalar::code4 ? 1 + input.u8() % 5 : 0;
-    Bytes levels(shape.nodes), base(shape.nodes), upper;
-    std::uint64_t base_links = 0, upper_links = 0, top_level = 0, entry = 0;
-    if (connectivity > 0) {
-        for (auto& level : levels) level = input.u8() % 4;
-        for (std::size_t node = 0; node < shape.nodes; ++node) {
-            if (levels[node] > top_level) entry = node, top_level = levels[node];
-            base_links += base[node] = static_cast<std::uint8_t>(input.u8() % (2 * connectivity + 1));
-            for (int level = 0; level < levels[node]; ++level)
-                upper_links += upper.emplace_back(static_cast<std::uint8_t>(input.u8() % (connectivity + 1)));
-        }
-    }
-    Bytes file;
-    for (const char letter : {'M', 'V', 'C', 'O', 'D', 'E', 'S', '1'}) put(file, letter);
-    put(file, static_cast<std::uint32_t>(code_bits(shape.scalar)));
-    put(file, static_cast<std::uint32_t>(shape.dim));
-    for (const std::uint64_t number : {std::uint64_t{shape.nodes}, connectivity, top_level, entry,
-                                       std::uint64_t{upper.size()}, base_links, upper_links})
-        put(file, number);
-    file.resize(128);
-    for (std::size_t node = 0; node < shape.nodes; ++node) {
-        const std::uint8_t kind = input.u8();
-        put(file, kind == 0xff ? input.u32() : std::bit_cast<std::uint32_t>(static_cast<float>(kind) / 1000));
-        for (std::size_t i = 4; i < coder.row_bytes(); ++i) file.push_back(input.u8());
-    }
-    if (connectivity > 0) {
-        for (const auto& part : {levels, base, upper}) file.insert(file.end(), part.begin(), part.end());
-        const std::size_t bits = (base_links + upper_links) * NodeLinks::link_bits(shape.nodes);
-        for (std::size_t i = 0; i < (bits + 7) / 8; ++i) file.push_back(input.u8());
-        file.resize(file.size() + NodeLinks::packed_padding);
-    }
-    put_copies(file, input, shape.copies);
-    const std::uint8_t lie = input.u8();
-    if (lie >= 0x80 && lie < 0xa0) file.resize(file.size() - (lie - 0x80));
-    if (lie >= 0xe0) file[input.u16() % file.size()] = input.u8();
-    return file;
-}
-
 Bytes saved(GraphBuilder& builder) {
     static const MemoryFile file;
     builder.save(file.path(), {});
@@ -70,10 +22,10 @@ Bytes saved(GraphBuilder& builder) {
 }
 
 // Builds a file of any vectors, and another one of its codes: they are to be the same.
-Bytes built_file(Input& input, const Shape& shape, std::size_t& rows) {
+Bytes built_file(Input& input, const GraphShape& shape, std::size_t& rows) {
     GraphBuilder builder({shape.dim, shape.scalar, 2 + input.u8() % std::size_t{4}, 16, 1, Instructions::portable});
     Bytes vectors;
-    for (std::size_t i = 0; i < (shape.nodes + shape.copies) * shape.dim; ++i)
+    for (std::size_t i = 0; i < shape.rows() * shape.dim; ++i)
         put(vectors, static_cast<std::int16_t>(std::clamp<int>(static_cast<std::int16_t>(input.u16()), -8191, 8191)));
     builder.add(0, vectors, {});
     rows = builder.rows();
@@ -95,7 +47,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     auto mode = static_cast<Mode>(input.u8() % modes);
     if (mode == any_vectors && !one_in(32, data, size)) mode = right_sizes;  // building takes longer than all the rest
     const std::uint8_t kind = input.u8();
-    const Shape shape{kind % 2 == 0 ? Scalar::code4 : Scalar::code1, 1 + input.u8() % std::size_t{140},
+    const GraphShape shape{kind % 2 == 0 ? Scalar::code4 : Scalar::code1, 1 + input.u8() % std::size_t{140},
                       1 + input.u8() % std::size_t{24}, (kind & 2) != 0 ? 1 + input.u8() % std::size_t{6} : 0};
     const std::size_t k = input.u8() % 40, expansion = input.u8(), spare = input.u8() % 20;
     const std::vector<std::uint64_t> bits = {(kind & 4) != 0 ? std::uint64_t{input.u32()} : 0, 0};
@@ -104,7 +56,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
                         expansion};
     std::vector<float> query(shape.dim);
     for (auto& value : query) value = static_cast<float>(static_cast<std::int8_t>(input.u8()));
-    std::size_t rows = shape.nodes + shape.copies;
+    std::size_t rows = shape.rows();
     bool is_sound = false;
     try {
         Bytes file;
@@ -112,7 +64,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
             file = built_file(input, shape, rows);
             is_sound = true;
         } else {
-            file = mode == any_bytes ? copy_of(input.rest()) : fitting_file(input, shape);
+            file = mode == any_bytes ? copy_of(input.rest()) : fitting_codes(input, shape);
         }
         const HnswGraph graph(file, rows, shape.dim, shape.scalar, 1);
         check_exact(graph, query, k, rows);

@@ -19,8 +19,6 @@ namespace {
 
 enum Mode : std::uint8_t { any_bytes, fitting, texts, modes };
 
-constexpr std::size_t most_tried_rows = 1 << 14;
-
 // Texts as a section; `most_postings` are kept in memory.
 Bytes section_of(const std::vector<std::string>& texts, std::size_t most_postings) {
     static const MemoryFile file;
@@ -81,8 +79,7 @@ void check_search(const WordIndex& index, const std::vector<std::string>& terms,
 void check_section(const Bytes& section, const std::vector<std::string>& terms, std::size_t k) {
     const Postings postings(section);
     if (postings.rows() > most_tried_rows) return;
-    Bytes lengths(postings.rows());
-    for (std::size_t row = 0; row < lengths.size(); ++row) lengths[row] = static_cast<std::uint8_t>(row * row / 7);
+    const Bytes lengths = some_lengths(postings.rows());
     const WordIndex index({{section, lengths}});
     try {
         postings.each_between("", "~", [&](std::string_view term, const TermPostings& found) {

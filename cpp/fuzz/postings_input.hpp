@@ -9,14 +9,17 @@
 
 namespace memvid::fuzzing {
 
-template <typename T>
-void put(Bytes& out, T value) {
-    for (std::size_t i = 0; i < sizeof value; ++i) out.push_back(static_cast<std::uint8_t>(value >> (8 * i)));
-}
-
 inline void put_varint(Bytes& out, std::uint64_t value) {
     for (; value >= 0x80; value >>= 7) out.push_back(static_cast<std::uint8_t>(value | 0x80));
     out.push_back(static_cast<std::uint8_t>(value));
+}
+
+constexpr std::size_t most_tried_rows = 1 << 14;  // of a section that says how many it has
+
+inline Bytes some_lengths(std::size_t rows) {
+    Bytes lengths(rows);
+    for (std::size_t row = 0; row < rows; ++row) lengths[row] = static_cast<std::uint8_t>(row * row / 7);
+    return lengths;
 }
 
 // Of full blocks and a tail; gaps are the input's. What else there is to say of them is mostly true.
@@ -48,8 +51,7 @@ inline Bytes list_of(Input& input, std::uint32_t count) {
     return result;
 }
 
-inline Bytes fitting_section(Input& input) {
-    const std::uint32_t rows = 1 + input.u16() % 3000, divisor = input.u8() % 12;
+inline Bytes fitting_section(Input& input, std::uint32_t rows, std::uint32_t divisor) {
     Bytes postings, dictionary, blocks;
     const std::size_t terms = input.u8() % 40;
     std::string before;
@@ -91,6 +93,11 @@ inline Bytes fitting_section(Input& input) {
     section.resize(section.size() + postings_slack_bytes);
     if (input.u8() >= 0xf8) section[input.u16() % section.size()] = input.u8();
     return section;
+}
+
+inline Bytes fitting_section(Input& input) {
+    const std::uint32_t rows = 1 + input.u16() % 3000, divisor = input.u8() % 12;
+    return fitting_section(input, rows, divisor);
 }
 
 }  // namespace memvid::fuzzing

@@ -35,7 +35,8 @@ CandidateSearch::CandidateSearch(std::vector<const HnswGraph*> graphs, const Wor
     for (const HnswGraph* graph : graphs) {
         segments_.push_back({graph, static_cast<std::uint32_t>(rows_)});
         rows_ += graph->count();
-        if (graph->dim() != graphs[0]->dim()) throw Error(ErrorCode::config, "segments of other vectors");
+        if (graph->dim() != graphs[0]->dim() || graph->scalar() != graphs[0]->scalar())
+            throw Error(ErrorCode::config, "segments of other vectors");
     }
     if (rows_ > UINT32_MAX || (words != nullptr && words->rows() != rows_))
         throw Error(ErrorCode::config, "words of other rows than there are vectors");

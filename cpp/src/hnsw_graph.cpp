@@ -211,6 +211,7 @@ std::vector<Hit> HnswGraph::best_rows(const PreparedQuery& query, std::vector<Hi
 
 std::vector<Hit> HnswGraph::nearest(const PreparedQuery& query, std::size_t k, std::size_t expansion, std::size_t spare,
                                     const Wanted& wanted) const {
+    if (!links_.any()) throw Error(ErrorCode::config, "this vector index has no graph to walk");
     const std::size_t compared = std::min(count_, k + spare);
     Beam beam(std::max({expansion, compared, std::size_t{1}}));
     const std::uint32_t start = descend(query);
@@ -232,7 +233,6 @@ std::vector<Hit> HnswGraph::nearest(const PreparedQuery& query, std::size_t k, s
 
 std::vector<std::vector<Hit>> HnswGraph::nearest(std::span<const float> queries, std::size_t k, std::size_t expansion,
                                                  std::size_t spare, const Wanted& wanted, const Poll& poll) const {
-    if (!links_.any()) throw Error(ErrorCode::config, "this vector index has no graph to walk");
     std::vector<std::vector<Hit>> found(queries.size() / dim_);
     pool_.parallel_for(
         found.size(),

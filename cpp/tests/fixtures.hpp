@@ -14,6 +14,7 @@
 #include "memvid/frame_writer.hpp"
 #include "memvid/page_checksum.hpp"
 #include "memvid/png_frame.hpp"
+#include "memvid/postings_writer.hpp"
 
 namespace memvid::testing {
 
@@ -81,6 +82,16 @@ inline Bytes load(const std::string& path) {
 inline void save(const std::string& path, ByteView bytes) {
     std::ofstream out(path, std::ios::binary | std::ios::trunc);
     out.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+}
+
+// The section that a writer makes of its rows.
+inline Bytes finished(PostingsWriter& writer) {
+    const TemporaryFolder folder;
+    OutputFile out(folder.file("section"));
+    writer.finish(out, {});
+    out.sync();
+    out.close();
+    return load(folder.file("section"));
 }
 
 inline WriterOptions options(int version, ErrorCorrection level = ErrorCorrection::L) {

@@ -25,18 +25,13 @@ std::vector<std::string> terms_of_row(std::uint32_t row) {
 }
 
 Bytes section_of(std::uint32_t rows) {
-    const TemporaryFolder folder;
     PostingsWriter writer;
     for (std::uint32_t row = 0; row < rows; ++row) {
         const auto terms = terms_of_row(row);
         const std::vector<std::string_view> views(terms.begin(), terms.end());
         writer.add_terms(views);
     }
-    OutputFile out(folder.file("fields"));
-    writer.finish(out, {});
-    out.sync();
-    out.close();
-    return load(folder.file("fields"));
+    return finished(writer);
 }
 
 std::set<std::uint32_t> rows_in(const std::vector<std::uint64_t>& bits) {

@@ -20,15 +20,6 @@ namespace {
 
 constexpr std::size_t unlimited = std::size_t{1} << 30;
 
-Bytes finished(PostingsWriter& writer) {
-    const TemporaryFolder folder;
-    OutputFile out(folder.file("section"));
-    writer.finish(out, {});
-    out.sync();
-    out.close();
-    return load(folder.file("section"));
-}
-
 // A section of postings of some texts; `most_postings` are held in memory.
 Bytes section_of(std::span<const std::string> texts, std::size_t most_postings = unlimited) {
     const TemporaryFolder folder;

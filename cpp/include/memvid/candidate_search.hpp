@@ -44,7 +44,8 @@ struct Candidates {
 // Rows are numbered through all segments. Safe to share between threads.
 class CandidateSearch {
 public:
-    // All of them must outlive this. `words` may be null. Throws Error(config) where they have not the same rows.
+    // All of them must outlive this. `words` may be null. Throws Error(config) where they have not the same rows,
+    // or the graphs not vectors of one kind.
     CandidateSearch(std::vector<const HnswGraph*> graphs, const WordIndex* words, std::size_t threads);
 
     std::size_t rows() const { return rows_; }
@@ -53,7 +54,8 @@ public:
 
     // The `count` best of each kind, for each question. `plans` has one for each segment; without one, its rows are all
     // compared with. `spare`: see HnswGraph::nearest. `allowed` has a bit for each row, or is empty. The halves of a
-    // question run side by side where there are threads.
+    // question run side by side where there are threads. Throws Error(config) for a plan of a segment without a graph,
+    // Error(format) where it comes across what cannot be in a file.
     std::vector<Candidates> search(std::span<const Question> questions, std::size_t count,
                                    std::span<const std::optional<GraphWalkPlan>> plans, std::size_t spare,
                                    RowBits allowed, const Poll& poll) const;

@@ -43,6 +43,7 @@ public:
     std::size_t count() const { return rows_.rows(); }
     std::size_t nodes() const { return count_; }
     std::size_t dim() const { return dim_; }
+    Scalar scalar() const { return scalar_; }
     // Whether there is a graph; else every search is an exact one.
     bool is_linked() const { return links_.any(); }
     const NodeLinks& links() const { return links_; }
@@ -68,7 +69,7 @@ public:
     std::vector<std::vector<Hit>> nearest(std::span<const float> queries, std::size_t k, std::size_t expansion,
                                           std::size_t spare, const Wanted& wanted, const Poll& poll) const;
 
-    // The same for one query.
+    // The same for one query, prepared by a graph of the same dimensions and scalar.
     std::vector<Hit> nearest(const PreparedQuery& query, std::size_t k, std::size_t expansion, std::size_t spare,
                              const Wanted& wanted) const;
 
