@@ -66,7 +66,8 @@ class GivenVectors:
 
     def encode(self, texts: Sequence[str]) -> Vector:
         """float32[n, dim]."""
-        return np.broadcast_to(self._local.vector, (len(texts), self.dim))
+        vector: Vector = self._local.vector[None]
+        return vector if len(texts) == 1 else np.repeat(vector, len(texts), 0)
 
 
 class MemvidEngine:

@@ -94,8 +94,8 @@ void register_candidate_search(py::module_& module) {
              py::arg("allowed").noconvert().none(true) = py::none(),
              "For each question, float32[q, dim] and lists of terms: the best k of each kind in one order, as int64 "
              "rows, float32 cosines and BM25 scores, float64 relevance; the share of the words, how many were found by "
-             "meaning, and the cosine of the last of them. Plans: for each segment width, through and between of a "
-             "walk, or None.");
+             "meaning, and the cosine of the last of them. Plans: for each segment width and through of a walk, and "
+             "skimmed; or None.");
     module.def(
         "words_share",
         [](const std::vector<std::uint64_t>& frequencies, std::uint64_t count, const FloatArray& scores) {

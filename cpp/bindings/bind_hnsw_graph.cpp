@@ -42,7 +42,7 @@ RowSet row_set(const BitmapArray& bits, std::size_t first, const HnswGraph& grap
 
 py::tuple nearest(const MappedGraph& mapped, const FloatArray& queries, std::size_t k, std::size_t expansion,
                   std::size_t spare, const std::optional<BitmapArray>& allowed, std::size_t first, bool distinct,
-                  std::size_t through, std::size_t between) {
+                  std::size_t through, std::size_t skimmed) {
     const HnswGraph& graph = mapped.graph();
     check_dim(queries, 1, graph);
     k = std::min(k, graph.count());
@@ -52,7 +52,7 @@ py::tuple nearest(const MappedGraph& mapped, const FloatArray& queries, std::siz
     {
         const py::gil_scoped_release release;
         found = graph.nearest(asked, k, std::min(expansion, graph.count()), std::min(spare, graph.count()),
-                              {allowed ? &set : nullptr, distinct, through, between}, check_signals);
+                              {allowed ? &set : nullptr, distinct, through, skimmed}, check_signals);
     }
     return to_python(found, k);
 }
@@ -156,10 +156,11 @@ void register_hnsw_graph(py::module_& module) {
         .def(
             "nearest", &nearest, py::arg("queries").noconvert(), py::arg("k"), py::kw_only(), py::arg("expansion"),
             py::arg("spare"), py::arg("allowed").noconvert().none(true) = py::none(), py::arg("first") = 0,
-            py::arg("distinct") = false, py::arg("through") = SIZE_MAX, py::arg("between") = 0,
+            py::arg("distinct") = false, py::arg("through") = SIZE_MAX, py::arg("skimmed") = 0,
             "Rows int64[q, k] and cosine scores float32[q, k] of float32[q, dim], best first; -1 and -inf behind the "
             "last one. Of uint64 words of bits, row r is allowed where bit first + r is set; a walk through all nodes "
-            "that has no beam full of them after `through` vectors goes from one to the other with a beam of `between`, and finds nothing if that is 0.")
+            "that has no beam full of them after `through` vectors gives up; then all that are allowed are skimmed, and the "
+            "best `skimmed` of them compared, or nothing is found if that is 0.")
         .def("exact", &exact, py::arg("query").noconvert(), py::arg("rows").noconvert().none(true), py::arg("k"),
              py::kw_only(), py::arg("distinct") = false,
              "The best k of int64 rows, or of all, for float32[dim]: rows int64[1, m] and scores float32[1, m].")

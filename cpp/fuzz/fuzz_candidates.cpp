@@ -27,8 +27,8 @@ enum Lie : std::uint8_t { other_scalar = 1, other_dim, more_words };  // of the 
 struct Segment {
     Segment(Input& head, Scalar scalar, std::size_t dim)
         : any(head.u8()), shape{scalar, dim, 1 + head.u8() % std::size_t{48}, head.u8() % std::size_t{8}} {
-        const std::size_t width = head.u8(), through = head.u8(), between = head.u8();
-        if (width > 0) plan = {width, through == 0xff ? SIZE_MAX : through, between};
+        const std::size_t width = head.u8(), through = head.u8(), skimmed = head.u8();
+        if (width > 0) plan = {width, through == 0xff ? SIZE_MAX : through, skimmed};
         graph_bytes = head.u16();
         words_bytes = head.u16();
     }

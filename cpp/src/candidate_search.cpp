@@ -16,15 +16,7 @@ bool is_nearer(const Hit& a, const Hit& b) { return a.score != b.score ? a.score
 // Those of `rows` rows that are allowed, counted from the first.
 std::vector<std::int64_t> rows_of(const RowSet& allowed, std::size_t rows) {
     std::vector<std::int64_t> found;
-    const std::size_t end = allowed.first + rows;
-    for (std::size_t i = allowed.first / 64; i * 64 < end; ++i) {
-        std::uint64_t bits = allowed.words[i];
-        if (i * 64 < allowed.first) bits &= ~std::uint64_t{0} << (allowed.first - i * 64);
-        if (end - i * 64 < 64) bits &= (std::uint64_t{1} << (end - i * 64)) - 1;
-        for (; bits != 0; bits &= bits - 1)
-            found.push_back(static_cast<std::int64_t>(i * 64 + static_cast<std::size_t>(std::countr_zero(bits)) -
-                                                      allowed.first));
-    }
+    allowed.each(rows, [&](std::uint32_t row) { found.push_back(row); });
     return found;
 }
 
@@ -52,7 +44,7 @@ std::vector<Hit> CandidateSearch::nearest(const PreparedQuery& query, std::size_
         const RowSet* const wanted = allowed.empty() ? nullptr : &set;
         std::vector<Hit> found;
         if (const auto& plan = plans[i])
-            found = graph->nearest(query, count, plan->width, spare, {wanted, false, plan->through, plan->between});
+            found = graph->nearest(query, count, plan->width, spare, {wanted, false, plan->through, plan->skimmed});
         // Not walked, or what is wanted lies in several parts of the graph, or is copies.
         if (found.size() < std::min(count, graph->count())) {
             const auto rows = wanted == nullptr ? std::vector<std::int64_t>() : rows_of(set, graph->count());

@@ -98,16 +98,14 @@ __attribute__((target(MEMVID_VNNI))) std::int32_t vnni_code4(const PreparedQuery
 
 __attribute__((target(MEMVID_VNNI))) std::int32_t vnni_code1(const PreparedQuery& query, const std::uint8_t* codes) {
     const std::int8_t* a = query.bytes().data();
-    const __m256i unit = _mm256_set1_epi8(1);
-    __m256i first = _mm256_setzero_si256(), second = first;
+    const __m512i unit = _mm512_set1_epi8(1);
+    __m512i sums = _mm512_setzero_si512();
     for (std::size_t i = 0; i < query.dim(); i += 64, codes += 8) {
         std::uint64_t ones;
         std::memcpy(&ones, codes, sizeof ones);
-        const auto low = static_cast<__mmask32>(ones), high = static_cast<__mmask32>(ones >> 32);
-        first = _mm256_dpbusd_epi32(first, unit, _mm256_maskz_loadu_epi8(low, a + i));
-        second = _mm256_dpbusd_epi32(second, unit, _mm256_maskz_loadu_epi8(high, a + i + 32));
+        sums = _mm512_dpbusd_epi32(sums, unit, _mm512_maskz_loadu_epi8(ones, a + i));
     }
-    return 2 * sum(_mm256_add_epi32(first, second)) - query.sum();
+    return 2 * sum(sums) - query.sum();
 }
 
 #endif

@@ -1,6 +1,7 @@
-// Walks of a graph to the nearest nodes of which a row is allowed.
+// The nearest nodes of which a row is allowed: by a walk of the graph, or by skimming all of them.
 #include <algorithm>
-#include <bit>
+#include <atomic>
+#include <limits>
 #include <utility>
 
 #include "memvid/hnsw_graph.hpp"
@@ -9,16 +10,12 @@ namespace memvid {
 
 namespace {
 
-// Allowed nodes that a walk from one to the other begins at: it need not get from the query to where they lie.
-constexpr std::size_t seeds = 512;
 // A walk through all nodes whose beam is full after some vectors is over after four times as many, if what is allowed lies
 // everywhere: it keeps candidates, and looks for nearer ones, as one without a filter does.
 constexpr std::size_t whole_walk = 4;
-// Nodes that are not allowed, beside those that are, which it goes through: others may be behind them.
-constexpr std::size_t passed_through = 128;
-// Allowed neighbours of a node with which it does without those that are two links away: looking for them is most of
-// what such a walk costs.
-constexpr std::size_t enough_links = 8;
+constexpr std::size_t skimmed_rows = 16384;  // by one thread at a time
+constexpr std::size_t gathered = 4;          // times as many as are wanted are gathered before the others go
+constexpr std::size_t sign_lookahead = 16;   // signs on their way from memory while some are looked at
 
 // Nodes to go on from, the nearest first.
 class Frontier {
@@ -40,37 +37,31 @@ private:
     std::vector<std::pair<float, std::uint32_t>> heap_;
 };
 
-// At most `most` of the rows in a set, evenly spread over them.
-std::vector<std::uint32_t> some_of(const RowSet& set, std::size_t rows, std::size_t most) {
-    // The bits of each word that are rows, and the row of its lowest bit, which may be in front of row 0.
-    const auto each_word = [&](auto take) {
-        const std::size_t end = set.first + rows;
-        for (std::size_t i = set.first / 64; i * 64 < end; ++i) {
-            std::uint64_t bits = set.words[i];
-            if (i * 64 < set.first) bits &= ~std::uint64_t{0} << (set.first - i * 64);
-            if (end - i * 64 < 64) bits &= ~(~std::uint64_t{0} << (end - i * 64));
-            take(bits, i * 64);
-        }
-    };
-    std::size_t count = 0;
-    each_word([&](std::uint64_t bits, std::size_t) { count += static_cast<std::size_t>(std::popcount(bits)); });
-    const std::size_t step = std::max<std::size_t>(1, (count + most - 1) / most);
-    std::vector<std::uint32_t> some;
-    some.reserve(std::min(count, most));
-    std::size_t skip = 0;
-    each_word([&](std::uint64_t bits, std::size_t at) {
-        const auto has = static_cast<std::size_t>(std::popcount(bits));
-        if (skip >= has) {
-            skip -= has;
-            return;
-        }
-        for (; bits != 0; bits &= bits - 1) {
-            if (skip-- > 0) continue;
-            some.push_back(static_cast<std::uint32_t>(at + static_cast<std::size_t>(std::countr_zero(bits)) - set.first));
-            skip = step - 1;
-        }
+bool is_nearer(const Hit& a, const Hit& b) { return a.score != b.score ? a.score > b.score : a.row < b.row; }
+
+// Keeps the `most` nearest.
+void keep_nearest(std::vector<Hit>& hits, std::size_t most) {
+    if (hits.size() <= most) return;
+    std::nth_element(hits.begin(), hits.begin() + static_cast<std::ptrdiff_t>(most) - 1, hits.end(), is_nearer);
+    hits.resize(most);
+}
+
+// Of some rows from `begin` on the nodes of those in a set, each with the first of its rows in there.
+std::vector<std::uint32_t> nodes_in(const RowSet& set, std::size_t begin, std::size_t count, const NodeRows& rows) {
+    std::vector<std::uint32_t> nodes;
+    nodes.reserve(count);
+    RowSet{set.words, set.first + begin}.each(count, [&](std::uint32_t offset) {
+        const auto row = static_cast<std::uint32_t>(begin + offset);
+        const std::uint32_t node = rows.node(row);
+        bool is_first = true;
+        if (rows.has_copies())
+            rows.each(node, &set, [&](std::uint32_t other) {
+                is_first = other == row;
+                return false;
+            });
+        if (is_first) nodes.push_back(node);
     });
-    return some;
+    return nodes;
 }
 
 }  // namespace
@@ -103,56 +94,47 @@ bool HnswGraph::walk_through(const PreparedQuery& query, std::uint32_t start, co
     return is_patient();
 }
 
-void HnswGraph::walk_between(const PreparedQuery& query, std::uint32_t start, const Wanted& wanted, Beam& beam) const {
-    SeenRows& seen = seen_rows();
-    seen.begin(count_);
-    std::vector<std::uint32_t> fresh;
-    Frontier ahead;
-    const auto is_allowed = [&](std::uint32_t node) { return rows_.any(node, *wanted.allowed); };
-    const auto add = [&](std::uint32_t node) {
-        if (!seen.insert(node)) return;
-        __builtin_prefetch(vector(node));
-        fresh.push_back(node);
-    };
-    const auto take = [&](float near, std::uint32_t node) {
-        if (!beam.wants(near)) return;
-        ahead.push(near, node);
-        if (is_allowed(node)) beam.insert(near, node);
-    };
-    add(start);
-    for (const auto row : some_of(*wanted.allowed, rows_.rows(), seeds)) add(rows_.node(row));
-    compare(query, fresh, take);
-    std::size_t through = passed_through;
-    while (!ahead.empty() && beam.wants(ahead.nearest())) {
-        const std::uint32_t node = ahead.pop();
-        const bool is_beside = node != start && !is_allowed(node);
-        if (is_beside) {
-            if (through == 0) continue;
-            --through;
-        }
-        fresh.clear();
-        const auto list = links_.list(node, 0);
-        std::size_t allowed = 0;
-        for (std::size_t i = 0; i < list.size; ++i) {
-            const std::uint32_t near = links_.neighbour(list, i);
-            if (!is_allowed(near)) continue;
-            ++allowed;
-            add(near);
-        }
-        if (allowed < enough_links) {
-            for (std::size_t i = 0; i < list.size; ++i) links_.prefetch(links_.neighbour(list, i));
-            for (std::size_t i = 0; i < list.size; ++i) {
-                const std::uint32_t near = links_.neighbour(list, i);
-                if (is_allowed(near) || !seen.insert(near)) continue;
-                if (!is_beside && through > 0) fresh.push_back(near);
-                const auto further = links_.list(near, 0);
-                for (std::size_t j = 0; j < further.size; ++j)
-                    if (const std::uint32_t far = links_.neighbour(further, j); is_allowed(far)) add(far);
+const RowSigns& HnswGraph::signs() const {
+    const std::lock_guard guard(signs_lock_);
+    if (!signs_) {
+        const std::size_t dim = coder_ ? coder_->size() : dim_;
+        signs_ = std::make_unique<const RowSigns>(matrix(), row_bytes_, dim, scalar_, pool_);
+    }
+    return *signs_;
+}
+
+std::vector<std::uint32_t> HnswGraph::skim(const PreparedQuery& query, const RowSet& allowed, std::size_t most) const {
+    const RowSigns& signs = this->signs();
+    const RowSigns::Asked asked = signs.prepared(query);
+    const std::size_t portions = (rows_.rows() + skimmed_rows - 1) / skimmed_rows;
+    std::vector<std::vector<Hit>> parts(std::min(pool_.threads(), portions));
+    std::atomic<std::size_t> next = 0;
+    std::atomic<float> least = -std::numeric_limits<float>::infinity();  // of the `most` nearest of any part
+    pool_.parallel_for(parts.size(), [&](std::size_t part) {
+        std::vector<Hit> hits;
+        for (std::size_t portion; (portion = next++) < portions;) {
+            const std::size_t begin = portion * skimmed_rows;
+            const auto nodes = nodes_in(allowed, begin, std::min(skimmed_rows, rows_.rows() - begin), rows_);
+            for (std::size_t i = 0; i < nodes.size(); ++i) {
+                if (i + sign_lookahead < nodes.size()) __builtin_prefetch(signs.row(nodes[i + sign_lookahead]));
+                const float near = signs.estimate(asked, nodes[i]);
+                if (near < least.load(std::memory_order_relaxed)) continue;
+                hits.push_back({nodes[i], near});
+                if (hits.size() < gathered * most) continue;
+                keep_nearest(hits, most);
+                const float last = hits.back().score;
+                for (float known = least.load(); last > known && !least.compare_exchange_weak(known, last);) continue;
             }
         }
-        compare(query, fresh, take);
-    }
-    seen.end();
+        parts[part] = std::move(hits);
+    });
+    std::vector<Hit> hits;
+    for (const auto& part : parts) hits.insert(hits.end(), part.begin(), part.end());
+    keep_nearest(hits, most);
+    std::vector<std::uint32_t> nodes;
+    for (const Hit& hit : hits) nodes.push_back(hit.row);
+    std::sort(nodes.begin(), nodes.end());
+    return nodes;
 }
 
 }  // namespace memvid

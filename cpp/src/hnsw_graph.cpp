@@ -214,13 +214,13 @@ std::vector<Hit> HnswGraph::nearest(const PreparedQuery& query, std::size_t k, s
     if (!links_.any()) throw Error(ErrorCode::config, "this vector index has no graph to walk");
     const std::size_t compared = std::min(count_, k + spare);
     Beam beam(std::max({expansion, compared, std::size_t{1}}));
-    const std::uint32_t start = descend(query);
     if (wanted.allowed == nullptr)
-        walk(query, start, std::max(k, watched), beam);
-    else if (!walk_through(query, start, wanted, beam)) {
-        if (wanted.between == 0) return {};
-        beam = Beam(std::max(wanted.between, compared));
-        walk_between(query, start, wanted, beam);
+        walk(query, descend(query), std::max(k, watched), beam);
+    else if (wanted.through == 0 || !walk_through(query, descend(query), wanted, beam)) {
+        if (wanted.skimmed == 0) return {};
+        beam = Beam(std::max(compared, std::size_t{1}));
+        compare(query, skim(query, *wanted.allowed, std::max(wanted.skimmed, compared)),
+                [&](float near, std::uint32_t node) { beam.insert(near, node); });
     }
     std::vector<Hit> nodes;
     nodes.reserve(compared);

@@ -212,10 +212,13 @@ PreparedQuery::PreparedQuery(std::span<const float> query, Scalar scalar, Instru
 #endif
     scale(direction_);
     if (is_code(scalar)) {
-        std::vector<float> turned(rotation->size());
-        rotation->turn(std::span<const float>(direction_), std::span(turned));
-        direction_ = std::move(turned);
-        scale(direction_);
+        if (rotation != nullptr) {
+            std::vector<float> turned(rotation->size());
+            rotation->turn(std::span<const float>(direction_), std::span(turned));
+            direction_ = std::move(turned);
+            scale(direction_);
+        }
+        direction_.resize((direction_.size() + 63) / 64 * 64);
         kernel_ = code_kernel(scalar, instructions);
         float_kernel_ = scaled_code_kernel(scalar, instructions);
         double_kernel_ = code_double_kernel(scalar);

@@ -119,7 +119,7 @@ TEST(many_threads_find_at_once_what_one_finds) {
         for (std::size_t term = 0; term < i % 3 * 4; ++term) terms.push_back(word(random.below(60)));
         questions.push_back({i % 3 == 1 ? std::span<const float>() : vectors[i], terms});
     }
-    const GraphWalkPlan whole{40, SIZE_MAX, 0}, between{40, 60, 40};
+    const GraphWalkPlan whole{40, SIZE_MAX, 0}, skimmed{40, 60, 40};
     std::vector<Case> cases;
     const auto add = [&](const Plans& plans, const std::vector<std::uint64_t>& allowed) {
         cases.push_back({questions, plans, allowed});
@@ -128,7 +128,7 @@ TEST(many_threads_find_at_once_what_one_finds) {
     add({whole, whole}, {});
     add({std::nullopt, whole}, {});
     add({whole, whole}, one_row_in(3, 1200, random));
-    add({between, std::nullopt}, one_row_in(20, 1200, random));
+    add({skimmed, std::nullopt}, one_row_in(20, 1200, random));
     std::vector<std::vector<Candidates>> expected;
     for (const auto& each : cases) expected.push_back(each.ask(alone));
     for (std::size_t i = 0; i < cases.size(); i += 1 + questions.size())  // a batch, and its questions one by one

@@ -1,4 +1,4 @@
-// Walks to rows that are allowed: wherever these lie, and however few they are.
+// Searches of rows that are allowed: wherever these lie, and however few they are.
 #include <algorithm>
 #include <cstring>
 #include <set>
@@ -13,8 +13,8 @@ using namespace memvid::testing;
 
 namespace {
 
-constexpr std::size_t dim = 16, count = 6000, first = 37;
-constexpr std::size_t k = 10, spare = 16;
+constexpr std::size_t dim = 128, count = 6000, first = 37;
+constexpr std::size_t k = 10, spare = 16, skimmed = 1536;
 
 float uniform(Random& random) { return static_cast<float>(random.below(2001)) / 1000 - 1; }
 
@@ -84,10 +84,10 @@ Rows rows_around(const HnswGraph& graph, const std::vector<float>& vector, doubl
     return Rows(rows);
 }
 
-// How many of the best rows that are allowed a walk finds.
+// How many of the best rows that are allowed are found.
 double recall(const HnswGraph& graph, const std::vector<float>& query, const Rows& rows, std::size_t through) {
     const RowSet allowed = rows.set();
-    const auto found = graph.nearest(query, k, 96, spare, {&allowed, false, through, 128}, {}).at(0);
+    const auto found = graph.nearest(query, k, 96, spare, {&allowed, false, through, skimmed}, {}).at(0);
     const auto best = graph.exact(query, rows.list, k, false, {});
     std::set<std::uint32_t> right;
     for (const Hit& hit : best) right.insert(hit.row);
@@ -102,7 +102,7 @@ double recall(const HnswGraph& graph, const std::vector<float>& query, const Row
 
 }  // namespace
 
-TEST(both_walks_find_what_is_allowed_wherever_it_lies) {
+TEST(what_is_allowed_is_found_wherever_it_lies) {
     Built built(3);
     const HnswGraph graph(built.file, count, dim, Scalar::f32, 1);
     CHECK(graph.nodes() < count);
@@ -133,9 +133,25 @@ TEST(a_few_that_are_allowed_are_found_whatever_the_links) {
     const Rows none({}), last({count - 1});
     const RowSet nothing = none.set(), one = last.set();
     const auto query = anywhere(built.random);
-    CHECK(graph.nearest(query, k, 48, spare, {&nothing, false, 0, 128}, {}).at(0).empty());
-    CHECK(graph.nearest(query, k, 48, spare, {&nothing, false, SIZE_MAX, 128}, {}).at(0).empty());
+    CHECK(graph.nearest(query, k, 48, spare, {&nothing, false, 0, skimmed}, {}).at(0).empty());
+    CHECK(graph.nearest(query, k, 48, spare, {&nothing, false, SIZE_MAX, skimmed}, {}).at(0).empty());
     const auto found = graph.nearest(query, k, 48, spare, {&one, false, 0, 1}, {}).at(0);
     CHECK(found.size() == 1 && found[0].row == count - 1);
     CHECK(graph.nearest(query, k, 48, spare, {&one, false, 10, 0}, {}).at(0).empty());
+}
+
+TEST(a_skim_is_the_same_on_any_number_of_threads) {
+    Built built(5);
+    const HnswGraph one(built.file, count, dim, Scalar::f32, 1), four(built.file, count, dim, Scalar::f32, 4);
+    for (int round = 0; round < 20; ++round) {
+        const auto rows = some_rows(0.05 * (1 + round), built.random);
+        const RowSet allowed = rows.set();
+        const Wanted wanted{&allowed, round % 2 == 1, 0, 30};
+        const auto query = anywhere(built.random);
+        const auto some = one.nearest(query, k, 48, spare, wanted, {}).at(0);
+        const auto same = four.nearest(query, k, 48, spare, wanted, {}).at(0);
+        CHECK_EQUAL(some.size(), same.size());
+        for (std::size_t i = 0; i < some.size(); ++i)
+            CHECK(some[i].row == same[i].row && some[i].score == same[i].score && allowed.has(some[i].row));
+    }
 }

@@ -108,7 +108,7 @@ class HnswGraph:
         first: int = ...,
         distinct: bool = ...,
         through: int = ...,
-        between: int = ...,
+        skimmed: int = ...,
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]: ...
     def exact(
         self, query: NDArray[np.float32], rows: NDArray[np.int64] | None, k: int, *, distinct: bool = ...

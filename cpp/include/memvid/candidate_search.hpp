@@ -24,7 +24,7 @@ struct Question {
 struct GraphWalkPlan {
     std::size_t width;
     std::size_t through;  // see Wanted
-    std::size_t between;
+    std::size_t skimmed;
 };
 
 struct Candidate {

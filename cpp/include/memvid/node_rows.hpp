@@ -1,6 +1,7 @@
 // Which rows of an index each node of its graph stands for: itself alone, or all rows that have its vector.
 #pragma once
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -18,6 +19,19 @@ struct RowSet {
     bool has(std::uint32_t row) const {
         const std::size_t bit = first + row;
         return (words[bit / 64] >> (bit % 64) & 1) != 0;
+    }
+
+    // Calls `take(row)` for those that are in it of `rows`, ascending.
+    template <typename Take>
+    void each(std::size_t rows, Take take) const {
+        const std::size_t end = first + rows;
+        for (std::size_t i = first / 64; i * 64 < end; ++i) {
+            std::uint64_t bits = words[i];
+            if (i * 64 < first) bits &= ~std::uint64_t{0} << (first - i * 64);
+            if (end - i * 64 < 64) bits &= (std::uint64_t{1} << (end - i * 64)) - 1;
+            for (; bits != 0; bits &= bits - 1)
+                take(static_cast<std::uint32_t>(i * 64 + static_cast<std::size_t>(std::countr_zero(bits)) - first));
+        }
     }
 };
 

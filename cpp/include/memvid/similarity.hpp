@@ -35,7 +35,7 @@ Instructions best_instructions();
 // A query in the forms that the products are taken from. Where vectors are stored as i8 or as codes, it is rounded.
 class PreparedQuery {
 public:
-    // `instructions` must be among those that this processor has; `rotation` is that of the codes, if they are codes.
+    // `instructions` must be among those that this processor has; `rotation` is that of the codes, if there is one.
     PreparedQuery(std::span<const float> query, Scalar scalar, Instructions instructions = best_instructions(),
                   const Rotation* rotation = nullptr);
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Plans", "Vectors"]
 
 Plans: TypeAlias = "list[tuple[int, int, int] | None]"
-"""How the graph of each segment is walked: width, ``through`` and ``between``; ``None``: it is not."""
+"""How the graph of each segment is walked: width, ``through`` and ``skimmed``; ``None``: it is not."""
 
 _ENDLESS = (1 << 63) - 1  # vectors that a walk may compare before it gives up
 
@@ -65,7 +65,7 @@ class Vectors:
         for part, first in self._placed():
             walk = _Search(part, first, wanted, distinct=False).plan(k, expansion)
             through = _ENDLESS if walk is None or walk.through is None else walk.through
-            found.append(None if walk is None else (walk.width, through, walk.between))
+            found.append(None if walk is None else (walk.width, through, walk.skimmed))
         return found
 
     def exact(
@@ -156,7 +156,7 @@ class _Search:
             return self.exact(queries, k)
         found, scores = part.nearest(
             queries, k, expansion=walk.width, allowed=None if wanted is None else wanted.bits, first=first,
-            distinct=self._distinct, through=walk.through, between=walk.between,
+            distinct=self._distinct, through=walk.through, skimmed=walk.skimmed,
         )  # fmt: skip
         short = np.flatnonzero(found[:, -1] < 0)  # what is wanted lies in several parts of the graph, or is copies
         if len(short):
@@ -169,4 +169,4 @@ class _Search:
         if not part.is_linked:
             return None
         count = len(part) if wanted is None else wanted.count_between(first, first + len(part))
-        return plan_walk(len(part), count, k, expansion=expansion, filtered=wanted is not None)
+        return plan_walk(len(part), count, k, dim=part.dim, expansion=expansion, filtered=wanted is not None)

@@ -243,7 +243,7 @@ class VectorReader:
         first: int = 0,
         distinct: bool = False,
         through: int | None = None,
-        between: int = 0,
+        skimmed: int = 0,
     ) -> tuple[IntArray, FloatArray]:
         """Approximate: rows int64[q, m] and scores float32[q, m] with m = min(k, count), for queries float32[q, dim].
 
@@ -254,8 +254,9 @@ class VectorReader:
         :param allowed: the rows that may be found, as bits; row ``r`` is bit ``first + r``. ``None`` allows all.
         :param distinct: of the rows with the same vector only the first.
         :param through: vectors that a walk through all nodes compares to find so many allowed ones, and four times as
-            many to its end, before another one goes from allowed nodes to others. ``None`` never gives up.
-        :param between: how many candidates that one keeps; with 0, nothing is found where the first one gives up.
+            many to its end, before it gives up. 0 does not begin one, ``None`` never gives up.
+        :param skimmed: where there was no such walk to the end, all rows that are allowed are skimmed, and so many of
+            them compared; with 0, nothing is found.
         """
         return self.graph.nearest(
             queries,
@@ -265,7 +266,7 @@ class VectorReader:
             allowed=allowed,
             first=first,
             distinct=distinct,
-            **({} if through is None else {"through": through, "between": between}),
+            **({} if through is None else {"through": through, "skimmed": skimmed}),
         )
 
     def exact(

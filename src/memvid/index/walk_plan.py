@@ -11,12 +11,15 @@ __all__ = ["Walk", "plan_walk"]
 
 # What is compared, in the time in which a walk compares a vector; as measured with 384 dimensions:
 _SCANNED = 2  # vectors, one after the other
+_SKIMMED = 10  # vectors of which the signs are looked at
 _THROUGH = 1 / 12  # candidates of a walk through all nodes that it keeps in the end
-_BETWEEN = 1 / 20  # candidates of a walk between those that may be found, which also reads the links of others
 _FILLED = 3  # times as many vectors as fill a beam if those that may be found lie everywhere: they do not
 _SPARE = SPARE + 8  # candidates beyond k of a walk through all nodes
-_WIDE = 448  # candidates of a walk between those that may be found, at least
-_SPARSE = 1 / 40  # of all nodes: such a walk gets from one to the other down to this share
+_LEAST = 1 / 2  # of a walk's candidates, also where fewer reach as far: what passes may lie around the query
+_COMPARED = 512  # of those that were skimmed, at least
+_COMPARED_FOR_EACH = 16  # answer
+_SIGNS = 512 * 384  # are looked at of those, at least: fewer dimensions tell less
+_FEW = 16_384  # are compared sooner than a walk gives up, and are no reason to make the signs of all
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,19 +28,19 @@ class Walk:
 
     :ivar width: candidates that are kept.
     :ivar through: vectors to compare, on a walk through all nodes, to find so many that may be found; if they lie
-        everywhere, it finds them sooner. ``None`` goes on to the end.
-    :ivar between: candidates of the walk that follows where it does not, between those that may be found; 0 if it is
-        sooner compared with each.
+        everywhere, it finds them sooner. 0 does not begin one, ``None`` goes on to the end.
+    :ivar skimmed: where there was none, or it gave up, all that may be found are skimmed, and so many compared.
     """
 
     width: int
     through: int | None = None
-    between: int = 0
+    skimmed: int = 0
 
 
-def plan_walk(total: int, count: int, k: int, *, expansion: int, filtered: bool) -> Walk | None:
+def plan_walk(total: int, count: int, k: int, *, dim: int, expansion: int, filtered: bool) -> Walk | None:
     """How to find the k nearest of ``count`` that may be found, of ``total``; ``None``: by comparing with each.
 
+    :param dim: length of the vectors.
     :param expansion: candidates of a walk without a filter.
     :param filtered: whether only some may be found.
     """
@@ -47,12 +50,9 @@ def plan_walk(total: int, count: int, k: int, *, expansion: int, filtered: bool)
     if not filtered:
         return Walk(expansion)
     share = count / total
-    width = max(math.ceil(expansion * share), k + _SPARE)  # reaches as far as a walk without a filter, or as k need
-    between = max(_WIDE, expansion, k + _SPARE)
-    through_cost, between_cost = width / share / _THROUGH, between / _BETWEEN
-    if count <= _SCANNED * min(through_cost, between_cost):
+    width = max(math.ceil(expansion * max(share, _LEAST)), k + _SPARE)  # reaches as far as a walk without a filter
+    skimmed = max(_COMPARED, _SIGNS // dim, _COMPARED_FOR_EACH * k)
+    through_cost, skim_cost = width / share / _THROUGH, skimmed + count / _SKIMMED
+    if count <= max(_FEW, _SCANNED * skim_cost) and count <= _SCANNED * through_cost:
         return None
-    if through_cost <= between_cost:
-        is_scanned = count <= _SCANNED * between_cost or share < _SPARSE
-        return Walk(width, math.ceil(_FILLED * width / share), 0 if is_scanned else between)
-    return Walk(width, 0, between) if share >= _SPARSE else None
+    return Walk(width, math.ceil(_FILLED * width / share) if through_cost <= skim_cost else 0, skimmed)
