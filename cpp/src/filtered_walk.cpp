@@ -15,7 +15,6 @@ namespace {
 constexpr std::size_t whole_walk = 4;
 constexpr std::size_t skimmed_rows = 16384;  // by one thread at a time
 constexpr std::size_t gathered = 4;          // times as many as are wanted are gathered before the others go
-constexpr std::size_t sign_lookahead = 16;   // signs on their way from memory while some are looked at
 
 // Nodes to go on from, the nearest first.
 class Frontier {
@@ -112,14 +111,15 @@ std::vector<std::uint32_t> HnswGraph::skim(const PreparedQuery& query, const Row
     std::atomic<float> least = -std::numeric_limits<float>::infinity();  // of the `most` nearest of any part
     pool_.parallel_for(parts.size(), [&](std::size_t part) {
         std::vector<Hit> hits;
+        std::vector<float> products;
         for (std::size_t portion; (portion = next++) < portions;) {
             const std::size_t begin = portion * skimmed_rows;
             const auto nodes = nodes_in(allowed, begin, std::min(skimmed_rows, rows_.rows() - begin), rows_);
+            products.resize(nodes.size());
+            signs.estimate(asked, nodes, products);
             for (std::size_t i = 0; i < nodes.size(); ++i) {
-                if (i + sign_lookahead < nodes.size()) __builtin_prefetch(signs.row(nodes[i + sign_lookahead]));
-                const float near = signs.estimate(asked, nodes[i]);
-                if (near < least.load(std::memory_order_relaxed)) continue;
-                hits.push_back({nodes[i], near});
+                if (products[i] < least.load(std::memory_order_relaxed)) continue;
+                hits.push_back({nodes[i], products[i]});
                 if (hits.size() < gathered * most) continue;
                 keep_nearest(hits, most);
                 const float last = hits.back().score;

@@ -15,6 +15,9 @@ namespace {
 constexpr std::size_t sampled = 4096;   // vectors, evenly spread, of which the mean is taken
 constexpr std::size_t portion = 4096;   // vectors of which one thread makes the signs at a time
 constexpr std::size_t word_bits = 64;
+constexpr std::size_t line = 64;                        // bytes of the cache: a row begins on its border
+constexpr std::size_t head_bytes = 2 * sizeof(float);   // in front of the signs
+constexpr std::size_t lookahead = 16;                   // rows on their way from memory while one is looked at
 // Sums side by side: a compiler makes vectors of them, and the order of additions is the same with any instructions.
 constexpr std::size_t lanes = 8;
 
@@ -72,41 +75,74 @@ template <typename Term>
     return true;
 }
 
-// Writes what is kept of vectors, each `stride` bytes behind the one before; `unit` is room for one vector.
-[[gnu::always_inline]] inline void encode(const Shape& shape, const std::uint8_t* rows, std::size_t row_bytes,
-                                          std::size_t count, const float* mean, float* unit, std::uint8_t* out,
-                                          std::size_t stride) {
+// Writes what is kept of a vector; `unit` is room for it.
+[[gnu::always_inline]] inline void encode(const Shape& shape, const std::uint8_t* row, const float* mean, float* unit,
+                                          std::uint8_t* out) {
     const std::size_t size = padded(shape.dim);
-    for (std::size_t row = 0; row < count; ++row, rows += row_bytes, out += stride) {
-        if (!read_unit(shape, rows, unit)) continue;  // zeros
-        for (std::size_t i = 0; i < size; ++i) unit[i] -= mean[i];
-        const float square = total(size, [=](std::size_t i) { return unit[i] * unit[i]; });
-        const float sum = total(size, [=](std::size_t i) { return std::abs(unit[i]); });
-        const float head[] = {total(size, [=](std::size_t i) { return unit[i] * mean[i]; }), sum > 0 ? square / sum : 0};
-        std::memcpy(out, head, sizeof head);
-        for (std::size_t at = 0; at < size; at += 8) {
-            unsigned signs = 0;
-            for (unsigned bit = 0; bit < 8; ++bit) signs |= unsigned{unit[at + bit] > 0} << bit;
-            out[sizeof head + at / 8] = static_cast<std::uint8_t>(signs);
-        }
+    if (!read_unit(shape, row, unit)) return;  // zeros
+    for (std::size_t i = 0; i < size; ++i) unit[i] -= mean[i];
+    const float square = total(size, [=](std::size_t i) { return unit[i] * unit[i]; });
+    const float sum = total(size, [=](std::size_t i) { return std::abs(unit[i]); });
+    const float head[] = {total(size, [=](std::size_t i) { return unit[i] * mean[i]; }), sum > 0 ? square / sum : 0};
+    std::memcpy(out, head, sizeof head);
+    for (std::size_t at = 0; at < size; at += 8) {
+        unsigned signs = 0;
+        for (unsigned bit = 0; bit < 8; ++bit) signs |= unsigned{unit[at + bit] > 0} << bit;
+        out[head_bytes + at / 8] = static_cast<std::uint8_t>(signs);
     }
 }
 
-using Encode = void (*)(const Shape&, const std::uint8_t*, std::size_t, std::size_t, const float*, float*,
-                        std::uint8_t*, std::size_t);
+using Encode = void (*)(const Shape&, const std::uint8_t*, const float*, float*, std::uint8_t*);
 
-void portable_encode(const Shape& shape, const std::uint8_t* rows, std::size_t row_bytes, std::size_t count,
-                     const float* mean, float* unit, std::uint8_t* out, std::size_t stride) {
-    encode(shape, rows, row_bytes, count, mean, unit, out, stride);
+void portable_encode(const Shape& shape, const std::uint8_t* row, const float* mean, float* unit, std::uint8_t* out) {
+    encode(shape, row, mean, unit, out);
+}
+
+// The products of a query's bytes with signs.
+void portable_dots(const StableArray& signs, const PreparedQuery& query, std::span<const std::uint32_t> vectors,
+                   float* dots) {
+    for (std::size_t i = 0; i < vectors.size(); ++i) {
+        if (i + lookahead < vectors.size()) __builtin_prefetch(signs[vectors[i + lookahead]]);
+        dots[i] = query.products(signs[vectors[i]] + sizeof(float)).dot;
+    }
 }
 
 #ifdef MEMVID_X86
+
 // Without fused products, which would round otherwise.
-__attribute__((target("avx2"))) void avx2_encode(const Shape& shape, const std::uint8_t* rows, std::size_t row_bytes,
-                                                 std::size_t count, const float* mean, float* unit, std::uint8_t* out,
-                                                 std::size_t stride) {
-    encode(shape, rows, row_bytes, count, mean, unit, out, stride);
+__attribute__((target("avx2"))) void avx2_encode(const Shape& shape, const std::uint8_t* row, const float* mean,
+                                                 float* unit, std::uint8_t* out) {
+    encode(shape, row, mean, unit, out);
 }
+
+// As `products` of codes of one bit (code_products.cpp), without a call for each.
+__attribute__((target(MEMVID_VNNI))) void vnni_dots(const StableArray& signs, const PreparedQuery& query,
+                                                    std::span<const std::uint32_t> vectors, float* dots) {
+    const std::int8_t* const a = query.bytes().data();
+    const std::size_t size = query.dim();
+    const std::int32_t less = query.sum();
+    const __m512i unit = _mm512_set1_epi8(1);
+    for (std::size_t i = 0; i < vectors.size(); ++i) {
+        if (i + lookahead < vectors.size()) __builtin_prefetch(signs[vectors[i + lookahead]]);
+        const std::uint8_t* const row = signs[vectors[i]];
+        __m512i even = _mm512_setzero_si512(), odd = even;
+        const auto chosen = [&](std::size_t at) __attribute__((target(MEMVID_VNNI))) {
+            std::uint64_t ones;
+            std::memcpy(&ones, row + head_bytes + at / 8, sizeof ones);
+            return _mm512_maskz_loadu_epi8(ones, a + at);
+        };
+        std::size_t at = 0;
+        for (; at + 2 * word_bits <= size; at += 2 * word_bits) {
+            even = _mm512_dpbusd_epi32(even, unit, chosen(at));
+            odd = _mm512_dpbusd_epi32(odd, unit, chosen(at + word_bits));
+        }
+        if (at < size) even = _mm512_dpbusd_epi32(even, unit, chosen(at));
+        float factor;
+        std::memcpy(&factor, row + sizeof factor, sizeof factor);
+        dots[i] = static_cast<float>(2 * sum(_mm512_add_epi32(even, odd)) - less) * factor;
+    }
+}
+
 #endif
 
 Encode encode_by([[maybe_unused]] Instructions instructions) {
@@ -135,17 +171,31 @@ std::vector<float> mean_of(const Shape& shape, const std::uint8_t* rows, std::si
 RowSigns::RowSigns(ByteView matrix, std::size_t row_bytes, std::size_t dim, Scalar scalar, ThreadPool& pool,
                    Instructions instructions)
     : mean_(mean_of({dim, scalar}, matrix.data(), row_bytes, matrix.size() / row_bytes)),
-      lines_((2 * sizeof(float) + padded(dim) / 8 + line - 1) / line),
-      signs_(matrix.size() / row_bytes * lines_) {
+      row_bytes_(head_bytes + padded(dim) / 8),
+      signs_((row_bytes_ + line - 1) / line * line),
+      dots_(portable_dots) {
+#ifdef MEMVID_X86
+    if (instructions == Instructions::avx512_vnni) dots_ = vnni_dots;
+#endif
     const Shape shape{dim, scalar};
-    const std::size_t vectors = matrix.size() / row_bytes;
     const Encode encode = encode_by(instructions);
+    const std::size_t vectors = matrix.size() / row_bytes;
+    signs_.grow_to(vectors);
     pool.parallel_for((vectors + portion - 1) / portion, [&](std::size_t part) {
         std::vector<float> unit(padded(dim));
-        const std::size_t first = part * portion;
-        encode(shape, matrix.data() + first * row_bytes, row_bytes, std::min(portion, vectors - first), mean_.data(),
-               unit.data(), signs_[first * lines_].bytes, lines_ * line);
+        for (std::size_t i = part * portion; i < std::min(vectors, (part + 1) * portion); ++i)
+            encode(shape, matrix.data() + i * row_bytes, mean_.data(), unit.data(), signs_[i]);
     });
+}
+
+void RowSigns::estimate(const Asked& asked, std::span<const std::uint32_t> vectors, std::span<float> products) const {
+    dots_(signs_, asked.query, vectors, products.data());
+    const float scale = asked.scale / PreparedQuery::rounded_peak;
+    for (std::size_t i = 0; i < vectors.size(); ++i) {
+        float along;
+        std::memcpy(&along, signs_[vectors[i]], sizeof along);
+        products[i] = scale * products[i] + asked.along * along;
+    }
 }
 
 RowSigns::Asked RowSigns::prepared(const PreparedQuery& query) const {

@@ -100,7 +100,7 @@ private:
     // walk without a filter. False where it gave up, the allowed ones being few or far.
     bool walk_through(const PreparedQuery& query, std::uint32_t start, const Wanted& wanted, Beam& beam) const;
     // The `most` nodes with an allowed row that are nearest as far as the signs of their components say; ascending. About
-    // 10 ns a row and core. The first one makes the signs of all.
+    // 10 to 25 ns a row and core. The first one makes the signs of all.
     std::vector<std::uint32_t> skim(const PreparedQuery& query, const RowSet& allowed, std::size_t most) const;
     const RowSigns& signs() const;
     static SeenRows& seen_rows();

@@ -7,11 +7,12 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
+#include <span>
 #include <vector>
 
 #include "memvid/bytes.hpp"
 #include "memvid/similarity.hpp"
+#include "memvid/stable_array.hpp"
 #include "memvid/thread_pool.hpp"
 
 namespace memvid {
@@ -25,9 +26,6 @@ public:
     RowSigns(ByteView matrix, std::size_t row_bytes, std::size_t dim, Scalar scalar, ThreadPool& pool,
              Instructions instructions = best_instructions());
 
-    // How far a vector goes along the mean, factor and signs, on a border of 64 bytes: a line of the cache.
-    const std::uint8_t* row(std::size_t vector) const { return signs_.data()->bytes + vector * lines_ * line; }
-
     struct Asked {
         PreparedQuery query;  // what it is apart from the mean
         float scale;          // of its products
@@ -35,23 +33,21 @@ public:
     };
     // What `estimate` takes for a query that was prepared for the vectors.
     Asked prepared(const PreparedQuery& query) const;
-    // The product with a vector of length 1, less that of the mean.
-    float estimate(const Asked& asked, std::size_t vector) const {
-        const std::uint8_t* const at = row(vector);
-        float along;
-        std::memcpy(&along, at, sizeof along);
-        return asked.scale * asked.query.float_products(at + sizeof along).dot + asked.along * along;
-    }
+    // Of each of `vectors` the product with it as one of length 1, less that of the mean.
+    void estimate(const Asked& asked, std::span<const std::uint32_t> vectors, std::span<float> products) const;
+
+    // What is kept of a vector, `row_bytes` of it: how far it goes along the mean, factor, signs.
+    const std::uint8_t* row(std::size_t vector) const { return signs_[vector]; }
+    std::size_t row_bytes() const { return row_bytes_; }
 
 private:
-    static constexpr std::size_t line = 64;
-    struct alignas(line) Line {
-        std::uint8_t bytes[line];
-    };
+    using Dots = void (*)(const StableArray& signs, const PreparedQuery& query, std::span<const std::uint32_t> vectors,
+                          float* dots);
 
     std::vector<float> mean_;  // with zeros up to a multiple of 64
-    std::size_t lines_;        // of a vector
-    std::vector<Line> signs_;
+    std::size_t row_bytes_;
+    StableArray signs_;
+    Dots dots_;
 };
 
 }  // namespace memvid
