@@ -67,12 +67,15 @@ class Data:
 
 
 def question_strings(work: Path, count: int) -> list[str]:
-    """Distinct strings of 6 to 14 words to be embedded as queries, from the middle of real passages."""
+    """Distinct strings of 6 to 14 words to be asked, from the middle of real passages.
+
+    Without quotation marks: words in those have to be in a passage as they are, which is another kind of search.
+    """
     rng = np.random.default_rng(7)
     passages = json.loads((work / "passages.json").read_text("utf-8"))["chunks"]
     found: dict[str, None] = {}
     for i in rng.permutation(len(passages)).tolist():
-        words = passages[i].split()
+        words = passages[i].replace('"', " ").split()
         size = int(rng.integers(6, 15))
         if len(words) > size + 4:
             found[" ".join(words[4 : 4 + size])] = None

@@ -149,10 +149,9 @@ def modes(data: Data, effort: int) -> dict[str, Any]:
 
     Questions are 6 to 14 neighbouring words of real passages, pasted passages five such pieces. By words alone and by
     both, the words of a question have nothing to do with its vector: what both find together is as much as it can be.
-    Without quotation marks: words in those have to be in a passage as they are, which is another kind of search.
     """
     _read_all(data.folder / "memvid")
-    questions = [question.replace('"', " ") for question in question_strings(data.work, 500 + _WARMUP)]
+    questions = question_strings(data.work, 500 + _WARMUP)
     pasted = [" ".join(questions[i : i + 5]) for i in range(len(questions))]
     kinds: list[tuple[str, Mode, list[str]]] = [
         ("semantic", "semantic", questions), ("keyword", "keyword", questions), ("hybrid", "hybrid", questions),
