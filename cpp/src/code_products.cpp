@@ -97,15 +97,7 @@ __attribute__((target(MEMVID_VNNI))) std::int32_t vnni_code4(const PreparedQuery
 }
 
 __attribute__((target(MEMVID_VNNI))) std::int32_t vnni_code1(const PreparedQuery& query, const std::uint8_t* codes) {
-    const std::int8_t* a = query.bytes().data();
-    const __m512i unit = _mm512_set1_epi8(1);
-    __m512i sums = _mm512_setzero_si512();
-    for (std::size_t i = 0; i < query.dim(); i += 64, codes += 8) {
-        std::uint64_t ones;
-        std::memcpy(&ones, codes, sizeof ones);
-        sums = _mm512_dpbusd_epi32(sums, unit, _mm512_maskz_loadu_epi8(ones, a + i));
-    }
-    return 2 * sum(sums) - query.sum();
+    return 2 * sum_of_chosen(query.bytes().data(), query.dim(), codes) - query.sum();
 }
 
 #endif

@@ -13,8 +13,8 @@ namespace {
 // A walk through all nodes whose beam is full after some vectors is over after four times as many, if what is allowed lies
 // everywhere: it keeps candidates, and looks for nearer ones, as one without a filter does.
 constexpr std::size_t whole_walk = 4;
-constexpr std::size_t skimmed_rows = 16384;  // by one thread at a time
-constexpr std::size_t gathered = 4;          // times as many as are wanted are gathered before the others go
+constexpr std::size_t skimmed_nodes = 16384;  // by one thread at a time
+constexpr std::size_t gathered = 4;           // times as many as are wanted are gathered before the others go
 
 // Nodes to go on from, the nearest first.
 class Frontier {
@@ -45,21 +45,17 @@ void keep_nearest(std::vector<Hit>& hits, std::size_t most) {
     hits.resize(most);
 }
 
-// Of some rows from `begin` on the nodes of those in a set, each with the first of its rows in there.
+// Of some nodes from `begin` on those with a row in a set.
 std::vector<std::uint32_t> nodes_in(const RowSet& set, std::size_t begin, std::size_t count, const NodeRows& rows) {
     std::vector<std::uint32_t> nodes;
     nodes.reserve(count);
-    RowSet{set.words, set.first + begin}.each(count, [&](std::uint32_t offset) {
-        const auto row = static_cast<std::uint32_t>(begin + offset);
-        const std::uint32_t node = rows.node(row);
-        bool is_first = true;
-        if (rows.has_copies())
-            rows.each(node, &set, [&](std::uint32_t other) {
-                is_first = other == row;
-                return false;
-            });
-        if (is_first) nodes.push_back(node);
-    });
+    const auto first = static_cast<std::uint32_t>(begin);
+    if (rows.has_copies()) {
+        for (std::uint32_t node = first; node < begin + count; ++node)
+            if (rows.any(node, set)) nodes.push_back(node);
+    } else {
+        RowSet{set.words, set.first + begin}.each(count, [&](std::uint32_t row) { nodes.push_back(first + row); });
+    }
     return nodes;
 }
 
@@ -105,7 +101,7 @@ const RowSigns& HnswGraph::signs() const {
 std::vector<std::uint32_t> HnswGraph::skim(const PreparedQuery& query, const RowSet& allowed, std::size_t most) const {
     const RowSigns& signs = this->signs();
     const RowSigns::Asked asked = signs.prepared(query);
-    const std::size_t portions = (rows_.rows() + skimmed_rows - 1) / skimmed_rows;
+    const std::size_t portions = (count_ + skimmed_nodes - 1) / skimmed_nodes;
     std::vector<std::vector<Hit>> parts(std::min(pool_.threads(), portions));
     std::atomic<std::size_t> next = 0;
     std::atomic<float> least = -std::numeric_limits<float>::infinity();  // of the `most` nearest of any part
@@ -113,8 +109,8 @@ std::vector<std::uint32_t> HnswGraph::skim(const PreparedQuery& query, const Row
         std::vector<Hit> hits;
         std::vector<float> products;
         for (std::size_t portion; (portion = next++) < portions;) {
-            const std::size_t begin = portion * skimmed_rows;
-            const auto nodes = nodes_in(allowed, begin, std::min(skimmed_rows, rows_.rows() - begin), rows_);
+            const std::size_t begin = portion * skimmed_nodes;
+            const auto nodes = nodes_in(allowed, begin, std::min(skimmed_nodes, count_ - begin), rows_);
             products.resize(nodes.size());
             signs.estimate(asked, nodes, products);
             for (std::size_t i = 0; i < nodes.size(); ++i) {

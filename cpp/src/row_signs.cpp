@@ -12,12 +12,12 @@ namespace memvid {
 
 namespace {
 
-constexpr std::size_t sampled = 4096;   // vectors, evenly spread, of which the mean is taken
-constexpr std::size_t portion = 4096;   // vectors of which one thread makes the signs at a time
+constexpr std::size_t sampled = 4096;  // vectors, evenly spread, of which the mean is taken
+constexpr std::size_t portion = 4096;  // vectors of which one thread makes the signs at a time
 constexpr std::size_t word_bits = 64;
-constexpr std::size_t line = 64;                        // bytes of the cache: a row begins on its border
-constexpr std::size_t head_bytes = 2 * sizeof(float);   // in front of the signs
-constexpr std::size_t lookahead = 16;                   // rows on their way from memory while one is looked at
+constexpr std::size_t line = 64;                       // bytes of the cache: a row begins on its border
+constexpr std::size_t head_bytes = 2 * sizeof(float);  // in front of the signs
+constexpr std::size_t lookahead = 16;                  // rows on their way from memory while one is looked at
 // Sums side by side: a compiler makes vectors of them, and the order of additions is the same with any instructions.
 constexpr std::size_t lanes = 8;
 
@@ -115,31 +115,17 @@ __attribute__((target("avx2"))) void avx2_encode(const Shape& shape, const std::
     encode(shape, row, mean, unit, out);
 }
 
-// As `products` of codes of one bit (code_products.cpp), without a call for each.
 __attribute__((target(MEMVID_VNNI))) void vnni_dots(const StableArray& signs, const PreparedQuery& query,
                                                     std::span<const std::uint32_t> vectors, float* dots) {
-    const std::int8_t* const a = query.bytes().data();
+    const std::int8_t* const bytes = query.bytes().data();
     const std::size_t size = query.dim();
-    const std::int32_t less = query.sum();
-    const __m512i unit = _mm512_set1_epi8(1);
+    const std::int32_t all = query.sum();
     for (std::size_t i = 0; i < vectors.size(); ++i) {
         if (i + lookahead < vectors.size()) __builtin_prefetch(signs[vectors[i + lookahead]]);
         const std::uint8_t* const row = signs[vectors[i]];
-        __m512i even = _mm512_setzero_si512(), odd = even;
-        const auto chosen = [&](std::size_t at) __attribute__((target(MEMVID_VNNI))) {
-            std::uint64_t ones;
-            std::memcpy(&ones, row + head_bytes + at / 8, sizeof ones);
-            return _mm512_maskz_loadu_epi8(ones, a + at);
-        };
-        std::size_t at = 0;
-        for (; at + 2 * word_bits <= size; at += 2 * word_bits) {
-            even = _mm512_dpbusd_epi32(even, unit, chosen(at));
-            odd = _mm512_dpbusd_epi32(odd, unit, chosen(at + word_bits));
-        }
-        if (at < size) even = _mm512_dpbusd_epi32(even, unit, chosen(at));
         float factor;
         std::memcpy(&factor, row + sizeof factor, sizeof factor);
-        dots[i] = static_cast<float>(2 * sum(_mm512_add_epi32(even, odd)) - less) * factor;
+        dots[i] = static_cast<float>(2 * sum_of_chosen(bytes, size, row + head_bytes) - all) * factor;
     }
 }
 
@@ -201,6 +187,8 @@ void RowSigns::estimate(const Asked& asked, std::span<const std::uint32_t> vecto
 RowSigns::Asked RowSigns::prepared(const PreparedQuery& query) const {
     std::vector<float> rest(query.direction().begin(), query.direction().end());
     rest.resize(mean_.size());
+    for (float& each : rest)
+        if (!std::isfinite(each)) each = 0;  // what is no number can be put into no order
     const float square = total(mean_.size(), [&](std::size_t i) { return mean_[i] * mean_[i]; });
     const float product = total(mean_.size(), [&](std::size_t i) { return mean_[i] * rest[i]; });
     const float along = square > 0 ? product / square : 0;

@@ -113,6 +113,8 @@ TEST(what_has_no_direction_is_estimated_as_nothing) {
     const RowSigns signs(matrix, 16, 4, Scalar::f32, pool);
     const RowSigns::Asked asked = signs.prepared({std::vector<float>{1, 1, 1, 1}, Scalar::f32});
     for (std::size_t row = 0; row < 4; ++row) CHECK_EQUAL(estimate(signs, asked, row), 0.0F);
+    const RowSigns::Asked strange = signs.prepared({std::vector<float>{nan, infinity, 1, -infinity}, Scalar::f32});
+    for (std::size_t row = 0; row < 6; ++row) CHECK(std::isfinite(estimate(signs, strange, row)));
     CHECK(estimate(signs, asked, 4) > 0);
     CHECK(estimate(signs, asked, 5) < 0);
 }

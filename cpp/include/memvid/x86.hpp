@@ -8,7 +8,9 @@
 
 #include <immintrin.h>
 
+#include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 namespace memvid {
 
@@ -29,6 +31,25 @@ __attribute__((target(MEMVID_VNNI))) inline std::int32_t sum(__m512i lanes) {
     // With a mask: what GCC 12 makes of the others warns of something uninitialized.
     return sum(_mm256_add_epi32(_mm512_maskz_extracti64x4_epi64(0xf, lanes, 0),
                                 _mm512_maskz_extracti64x4_epi64(0xf, lanes, 1)));
+}
+
+// The sum of those of `size` bytes, a multiple of 64, of which a bit is set.
+__attribute__((target(MEMVID_VNNI))) inline std::int32_t sum_of_chosen(const std::int8_t* values, std::size_t size,
+                                                                       const std::uint8_t* bits) {
+    const __m512i unit = _mm512_set1_epi8(1);
+    __m512i even = _mm512_setzero_si512(), odd = even;  // in one sum, each addition would wait for the last
+    const auto chosen = [&](std::size_t at) __attribute__((target(MEMVID_VNNI))) {
+        std::uint64_t ones;
+        std::memcpy(&ones, bits + at / 8, sizeof ones);
+        return _mm512_maskz_loadu_epi8(ones, values + at);
+    };
+    std::size_t at = 0;
+    for (; at + 128 <= size; at += 128) {
+        even = _mm512_dpbusd_epi32(even, unit, chosen(at));
+        odd = _mm512_dpbusd_epi32(odd, unit, chosen(at + 64));
+    }
+    if (at < size) even = _mm512_dpbusd_epi32(even, unit, chosen(at));
+    return sum(_mm512_add_epi32(even, odd));
 }
 
 }  // namespace memvid

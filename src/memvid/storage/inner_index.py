@@ -39,6 +39,7 @@ _HEAD = struct.Struct(">I4sQ16s")
 _MOVIE_HEAD = struct.Struct(">I4s")
 _LARGEST_MOVIE = (1 << 32) - 1
 _STRETCH = 1 << 20
+_SIZE = struct.Struct(">I")
 _MANIFEST_TYPE = b"uuid" + MANIFEST_UUID
 _MANIFEST_START = b"{"
 
@@ -101,18 +102,19 @@ def _find(file: BinaryIO, uuid: bytes, limit: int) -> InnerManifest | None:
 
 def _find_last_manifest(file: BinaryIO, limit: int) -> InnerManifest | None:
     size = os.fstat(file.fileno()).st_size
+    behind = len(_MANIFEST_TYPE) + len(_MANIFEST_START)
     for start in range((size - 1) // _STRETCH * _STRETCH, -1, -_STRETCH):
+        begin = max(0, start - _SIZE.size)
         try:
-            stretch = _read(file.fileno(), start, _STRETCH + len(_MANIFEST_TYPE))
+            stretch = _read(file.fileno(), begin, start - begin + _STRETCH + behind)
         except OSError:  # the disk does not give it
             continue
         at = len(stretch)
-        while (at := stretch.rfind(_MANIFEST_TYPE, 0, at)) >= 0:
-            box, content = start + at - 4, start + at + len(_MANIFEST_TYPE)
-            end = box + int.from_bytes(_read(file.fileno(), box, 4), "big")
-            data = _read(file.fileno(), content, min(end - content, limit)) if content < end <= size else b""
-            if data.startswith(_MANIFEST_START):
-                return InnerManifest(content, data)
+        while (at := stretch.rfind(_MANIFEST_TYPE + _MANIFEST_START, _SIZE.size, at)) >= 0:
+            end = begin + at - _SIZE.size + _SIZE.unpack_from(stretch, at - _SIZE.size)[0]
+            content = begin + at + len(_MANIFEST_TYPE)
+            if content < end <= size:
+                return InnerManifest(content, _read(file.fileno(), content, min(end - content, limit)))
     return None
 
 
